@@ -1,0 +1,466 @@
+"""Threads in the process's own memory, gone with it: for tests, for trying out, and as the oracle.
+
+It is the plainest code that keeps the contract; the other backends are held against it. Every
+operation runs under one lock, which is never held across an await.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeVar, cast
+
+from chatstore import position
+from chatstore.backends.conditions import has_metadata, log_etag, merge, message_etag, require, require_log
+from chatstore.codec import Json
+from chatstore.contract import (
+    UNSET,
+    Backend,
+    Capability,
+    Clock,
+    Draft,
+    InsertAt,
+    Listing,
+    NewThread,
+    Request,
+    Span,
+    ThreadKey,
+    ThreadPatch,
+    system_clock,
+)
+from chatstore.errors import (
+    CursorExpired,
+    MessageNotFound,
+    RequestMismatch,
+    ThreadExists,
+    ThreadNotFound,
+)
+from chatstore.ids import token, uuid7
+from chatstore.models import (
+    Appended,
+    Cursor,
+    Deleted,
+    Message,
+    Page,
+    Swept,
+    Thread,
+    ThreadCursor,
+    from_micros,
+)
+from chatstore.urls import Url
+
+__all__ = ["MemoryBackend", "open_memory"]
+
+R = TypeVar("R")
+
+
+def open_memory(url: Url, *, blocking: bool, clock: Clock) -> MemoryBackend:
+    """``memory://``: a new, empty store of its own each time."""
+    url.require_bare()
+    return MemoryBackend(clock=clock)
+
+
+@dataclass(slots=True)
+class _Stored:
+    """A thread: its properties as last given out, and its messages in order."""
+
+    thread: Thread
+    epoch: str = field(default_factory=token)
+    tail: int = 0
+    edits: int = 0
+    messages: list[Message] = field(default_factory=list)
+    revisions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def etag(self) -> str:
+        return log_etag(self.epoch, self.tail, self.edits)
+
+
+class MemoryBackend(Backend):
+    """Threads in a dictionary; one instance is one store."""
+
+    name = "memory"
+    capabilities = frozenset(Capability) - {Capability.DURABLE, Capability.SHARED, Capability.COST}
+
+    def __init__(self, *, clock: Clock = system_clock) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._threads: dict[ThreadKey, _Stored] = {}
+        self._results: dict[tuple[ThreadKey, str], tuple[str, object, int]] = {}
+
+    # Threads
+
+    async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
+        def create() -> Thread:
+            if self._find(key) is not None:
+                raise ThreadExists(key.id)
+            return self._create(key, new).thread
+
+        return self._once(key, request, create)
+
+    async def get_thread(self, key: ThreadKey) -> Thread:
+        with self._lock:
+            return self._snapshot(self._get(key).thread)
+
+    async def update_thread(
+        self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
+    ) -> Thread:
+        def update() -> Thread:
+            stored = self._get(key)
+            thread = stored.thread
+            require(if_match, thread.etag)
+            if patch.topic is not UNSET:
+                thread = replace(thread, topic=patch.topic)
+            if patch.metadata is not UNSET:
+                thread = replace(thread, metadata=_merged(thread.metadata, patch.metadata))
+            if patch.participants is not UNSET:
+                thread = replace(thread, participants=patch.participants or ())
+            if patch.ttl is not UNSET:
+                thread = replace(thread, expires_at=self._expiry(patch.ttl))
+            stored.thread = replace(thread, etag=token())
+            return self._snapshot(stored.thread)
+
+        return self._once(key, request, update)
+
+    async def delete_thread(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        def delete() -> Deleted:
+            stored = self._find(key)
+            require(if_match, None if stored is None else stored.thread.etag)
+            self._threads.pop(key, None)
+            return Deleted(stored is not None)
+
+        return self._once(key, request, delete)
+
+    async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
+        with self._lock:
+            keys = [key for key in self._threads if key.tenant == tenant]
+            threads = [stored.thread for key in keys if (stored := self._find(key)) is not None]
+        found = sorted(
+            (thread for thread in threads if _listed(thread, listing)), key=_activity, reverse=True
+        )
+        items = tuple(self._snapshot(thread) for thread in found[: listing.limit])
+        return Page(items, next=ThreadCursor(*_activity(items[-1])).text() if len(found) > len(items) else None)
+
+    # Messages
+
+    async def append(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        def append() -> Appended:
+            stored = self._writable(key, create, if_match)
+            require_log(if_match, stored.etag, appending=True)
+            return self._append(stored, drafts)
+
+        return self._once(key, request, append)
+
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        with self._lock:
+            stored = self._find(key)
+            if span.epoch is not None and (stored is None or stored.epoch != span.epoch):
+                raise CursorExpired
+            if stored is None:
+                return Page(())
+            epoch, etag, living = stored.epoch, stored.etag, self._living(stored)
+        after = span.after or position.START
+        found = [
+            message
+            for message in living
+            if after < _position(message) and (span.before is None or _position(message) < span.before)
+        ]
+        chosen = _within(found[::-1] if span.newest else found, span)
+        more = len(chosen) < len(found)
+        items = tuple(chosen[::-1] if span.newest else chosen)
+        edge = (items[0] if span.newest else items[-1]) if more else None
+        return Page(
+            items,
+            next=None if edge is None else Cursor.at(epoch, _position(edge)),
+            end=Cursor.at(epoch, _position(items[-1]) if items else after),
+            etag=etag,
+        )
+
+    async def get_message(self, key: ThreadKey, message_id: str) -> Message:
+        with self._lock:
+            stored = self._get(key)
+            return stored.messages[self._place(key, stored, message_id)]
+
+    async def replace_all(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        def replace_all() -> Appended:
+            stored = self._writable(key, create, if_match)
+            require_log(if_match, stored.etag)
+            return self._replace(stored, drafts)
+
+        return self._once(key, request, replace_all)
+
+    async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        def clear() -> Deleted:
+            stored = self._find(key)
+            require(if_match, None if stored is None else stored.etag)
+            return Deleted(False) if stored is None else Deleted(True, self._replace(stored, ()).etag)
+
+        return self._once(key, request, clear)
+
+    async def insert(
+        self, key: ThreadKey, draft: Draft, at: InsertAt, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        def insert() -> Message:
+            stored = self._get(key)
+            require_log(if_match, stored.etag)
+            place = self._gap(key, stored, at)
+            if place == len(stored.messages):
+                return self._append(stored, [draft]).messages[0]
+            before = _position(stored.messages[place - 1]) if place else position.START
+            between = position.between(before, _position(stored.messages[place]))
+            message = self._message(stored, draft, between, self.clock())
+            stored.messages.insert(place, message)
+            stored.edits += 1
+            self._touch(stored)
+            if position.crowded(between):
+                self._renumber(stored)
+            return stored.messages[place]
+
+        return self._once(key, request, insert)
+
+    async def replace_message(
+        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        def replace_message() -> Message:
+            stored = self._get(key)
+            place = self._place(key, stored, message_id)
+            require(if_match, stored.messages[place].etag)
+            stored.revisions[message_id] = stored.revisions.get(message_id, 0) + 1
+            etag = message_etag(message_id, stored.revisions[message_id])
+            stored.messages[place] = replace(stored.messages[place], text=draft.text, etag=etag)
+            stored.edits += 1
+            return stored.messages[place]
+
+        return self._once(key, request, replace_message)
+
+    async def delete_message(
+        self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
+    ) -> Message | None:
+        def delete_message() -> Message | None:
+            stored = self._get(key)
+            if isinstance(message, str):
+                place = self._place(key, stored, message)
+                require(if_match, stored.messages[place].etag)
+            else:
+                require_log(if_match, stored.etag)
+                place = self._at_index(key, stored, message)
+                if place is None:
+                    return None
+            stored.edits += 1
+            return stored.messages.pop(place)
+
+        return self._once(key, request, delete_message)
+
+    async def fork(
+        self, source: ThreadKey, key: ThreadKey, through: str | None, *, if_match: str | None, request: Request | None
+    ) -> Thread:
+        def fork() -> Thread:
+            origin = self._get(source)
+            require_log(if_match, origin.etag)
+            living = self._living(origin)
+            if through is not None:
+                living = living[: living.index(origin.messages[self._place(source, origin, through)]) + 1]
+            if self._find(key) is not None:
+                raise ThreadExists(key.id)
+            stored = self._create(key, NewThread())
+            stored.thread = replace(
+                copy.deepcopy(origin.thread), id=key.id, etag=token(),
+                created_at=stored.thread.created_at, active_at=stored.thread.active_at,
+            )  # fmt: skip
+            for message in living:
+                id = uuid7()
+                stored.tail += 1
+                stored.messages.append(
+                    replace(message, id=id, position=position.nth(stored.tail), etag=message_etag(id, 0))
+                )
+            return self._snapshot(stored.thread)
+
+        return self._once(key, request, fork)
+
+    async def sweep(self, limit: int) -> Swept:
+        with self._lock:
+            now = self.clock()
+            threads = [key for key in self._threads if self._find(key) is None]
+            for key in threads:
+                del self._threads[key]
+            dead = 0
+            for stored in self._threads.values():
+                living = self._living(stored)
+                dead += len(stored.messages) - len(living)
+                stored.messages = living
+            requests = [name for name, (_, _, until) in self._results.items() if until <= now]
+            for name in requests:
+                del self._results[name]
+            return Swept(len(threads), dead, len(requests), more=False)
+
+    # What an operation is made of; the lock is held
+
+    def _once(self, key: ThreadKey, request: Request | None, operation: Callable[[], R]) -> R:
+        """Run `operation` under the lock, or give its first result again."""
+        with self._lock:
+            if request is None:
+                return operation()
+            digest, result, until = self._results.get((key, request.id), ("", None, 0))
+            if until > self.clock():
+                if digest != request.digest:
+                    raise RequestMismatch(request.id)
+                return cast("R", copy.deepcopy(result))
+            first = operation()
+            until = self.clock() + self.request_window // timedelta(microseconds=1)
+            self._results[key, request.id] = request.digest, copy.deepcopy(first), until
+            return first
+
+    def _find(self, key: ThreadKey) -> _Stored | None:
+        stored = self._threads.get(key)
+        return None if stored is None or self._expired(stored.thread.expires_at) else stored
+
+    def _get(self, key: ThreadKey) -> _Stored:
+        stored = self._find(key)
+        if stored is None:
+            raise ThreadNotFound(key.id)
+        stored.messages = self._living(stored)
+        return stored
+
+    def _writable(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> _Stored:
+        """The thread, made from `create` where there is none and nothing is expected of it."""
+        stored = self._find(key)
+        if stored is not None:
+            return stored
+        require(if_match, None)
+        if create is None:
+            raise ThreadNotFound(key.id)
+        return self._create(key, create)
+
+    def _create(self, key: ThreadKey, new: NewThread) -> _Stored:
+        now = from_micros(self.clock())
+        thread = Thread(
+            id=key.id,
+            owner=new.owner,
+            topic=new.topic,
+            metadata=copy.deepcopy(new.metadata),
+            participants=copy.deepcopy(new.participants),
+            created_at=now,
+            active_at=now,
+            expires_at=self._expiry(new.ttl),
+            etag=token(),
+        )
+        self._threads[key] = _Stored(thread)
+        return self._threads[key]
+
+    def _append(self, stored: _Stored, drafts: Sequence[Draft], kept: int = 0) -> Appended:
+        now = self.clock()
+        messages = []
+        for draft in drafts:
+            stored.tail += 1
+            messages.append(self._message(stored, draft, position.nth(stored.tail), now))
+        stored.messages.extend(messages)
+        if messages:
+            self._touch(stored)
+        return Appended(tuple(messages), stored.etag, kept)
+
+    def _replace(self, stored: _Stored, drafts: Sequence[Draft]) -> Appended:
+        present = [message.text for message in self._living(stored)]
+        kept = len(present)
+        if present == [draft.text for draft in drafts[:kept]]:
+            return self._append(stored, drafts[kept:], kept)
+        stored.epoch = token()
+        stored.messages.clear()
+        return self._append(stored, drafts)
+
+    def _message(self, stored: _Stored, draft: Draft, at: str, now: int) -> Message:
+        id = uuid7(now // 1000)
+        return Message(draft.text, id, at, from_micros(now), message_etag(id, 0), self._expiry(draft.ttl))
+
+    def _renumber(self, stored: _Stored) -> None:
+        stored.epoch = token()
+        for place, message in enumerate(stored.messages):
+            stored.tail += 1
+            stored.messages[place] = replace(message, position=position.nth(stored.tail))
+
+    def _place(self, key: ThreadKey, stored: _Stored, message_id: str) -> int:
+        for place, message in enumerate(stored.messages):
+            if message.id == message_id and not self._expired(message.expires_at):
+                return place
+        raise MessageNotFound(key.id, message_id)
+
+    def _at_index(self, key: ThreadKey, stored: _Stored, index: int) -> int | None:
+        if -len(stored.messages) <= index < len(stored.messages):
+            return index % len(stored.messages)
+        if index == -1:
+            return None
+        raise MessageNotFound(key.id, index)
+
+    def _gap(self, key: ThreadKey, stored: _Stored, at: InsertAt) -> int:
+        if at.before is not None:
+            return self._place(key, stored, at.before)
+        if at.after is not None:
+            return self._place(key, stored, at.after) + 1
+        return slice(at.index, None).indices(len(stored.messages))[0]
+
+    def _living(self, stored: _Stored) -> list[Message]:
+        return [message for message in stored.messages if not self._expired(message.expires_at)]
+
+    def _touch(self, stored: _Stored) -> None:
+        stored.thread = replace(stored.thread, active_at=from_micros(self.clock()))
+
+    def _expiry(self, ttl: timedelta | None) -> datetime | None:
+        return None if ttl is None else from_micros(self.clock()) + ttl
+
+    def _expired(self, at: datetime | None) -> bool:
+        return at is not None and at <= from_micros(self.clock())
+
+    @staticmethod
+    def _snapshot(thread: Thread) -> Thread:
+        return copy.deepcopy(thread)
+
+
+def _position(message: Message) -> str:
+    return message.position or ""
+
+
+def _activity(thread: Thread) -> tuple[datetime, str]:
+    return thread.active_at, thread.id
+
+
+def _merged(present: Mapping[str, Json], patch: Mapping[str, Json] | None) -> Mapping[str, Json]:
+    return {} if patch is None else merge(present, patch)
+
+
+def _listed(thread: Thread, listing: Listing) -> bool:
+    return (
+        (listing.owner is None or thread.owner == listing.owner)
+        and (listing.active_since is None or thread.active_at >= listing.active_since)
+        and (listing.before is None or _activity(thread) < listing.before)
+        and has_metadata(thread.metadata, listing.metadata)
+    )
+
+
+def _within(messages: list[Message], span: Span) -> list[Message]:
+    """The first of `messages` that fit into a page."""
+    chosen: list[Message] = []
+    size = 0
+    for message in messages[: span.limit]:
+        size += len(message.text.encode())
+        if chosen and span.max_bytes is not None and size > span.max_bytes:
+            break
+        chosen.append(message)
+    return chosen

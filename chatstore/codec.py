@@ -1,0 +1,139 @@
+"""JSON as chatstore keeps it: exact, strict, and refused with a reason where it cannot be both.
+
+What `encode` accepts, `decode` gives back equal as JSON text, types and key order included: 1, 1.0
+and true stay three different things. Refused are the values that JSON has no word for (NaN,
+infinities, bytes, keys that are not text), text that is not Unicode (lone surrogates), and
+structures nested deeper than `MAX_DEPTH`. `parse` additionally refuses JSON text that says a key
+twice or writes a number too large to hold, because either would come back changed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn, TypeAlias
+
+from chatstore.errors import InvalidMessage
+
+__all__ = ["MAX_DEPTH", "Json", "decode", "encode", "parse"]
+
+Json: TypeAlias = Any
+"""A value that JSON can carry: None, bool, int, float, str, list or dict of such."""
+
+MAX_DEPTH = 64
+"""How deep objects and arrays may nest, the outermost counted."""
+
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+decode = json.loads
+
+
+def encode(value: Json, what: str = "the message") -> str:
+    """`value` as compact JSON text.
+
+    Raises InvalidMessage, which begins with `what` and names the place inside it.
+    """
+    _check(value, what)
+    try:
+        return _encoder.encode(value)
+    except ValueError as error:
+        raise InvalidMessage(f"{what} cannot be written as JSON: {error}") from error
+
+
+def parse(text: str | bytes, what: str = "the body") -> Json:
+    """The value of JSON text that comes from outside.
+
+    Raises InvalidMessage for anything that `encode` would refuse, for text that is not JSON or not
+    UTF-8, for a key that appears twice in one object, and for numbers that do not fit.
+    """
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        value = json.loads(
+            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except RecursionError as error:
+        raise InvalidMessage(f"{what} {_TOO_DEEP}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidMessage(f"{what} is not UTF-8: {error.reason} at byte {error.start}") from error
+    except InvalidMessage as error:
+        raise InvalidMessage(f"{what} {error}") from None
+    except ValueError as error:
+        raise InvalidMessage(f"{what} is not JSON: {error}") from error
+    _check(value, what)
+    return value
+
+
+def _check(value: Json, what: str) -> None:
+    fault = _fault(value, 1)
+    if fault is not None:
+        path, reason = fault
+        raise InvalidMessage(f"{what}{' at ' + path.lstrip('.') if path else ''} {reason}")
+
+
+def _fault(value: Json, depth: int) -> tuple[str, str] | None:
+    """Where `value` cannot be carried and why; None where all of it can."""
+    kind = type(value)
+    if kind is str:
+        return _text_fault(value)
+    if value is None or kind is int or kind is bool:
+        return None
+    if kind is float:
+        return None if math.isfinite(value) else ("", f"holds {value}, which JSON cannot carry: send null or a string")
+    if isinstance(value, dict):
+        if depth > MAX_DEPTH:
+            return "", _TOO_DEEP
+        for key, item in value.items():
+            if not isinstance(key, str):
+                return "", f"has the key {key!r}: the keys of a JSON object are strings"
+            fault = _text_fault(key) or _fault(item, depth + 1)
+            if fault is not None:
+                return f".{key[:40]!a}{fault[0]}", fault[1]
+        return None
+    if isinstance(value, (list, tuple)):
+        if depth > MAX_DEPTH:
+            return "", _TOO_DEEP
+        for index, item in enumerate(value):
+            fault = _fault(item, depth + 1)
+            if fault is not None:
+                return f"[{index}]{fault[0]}", fault[1]
+        return None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "", "is binary, which JSON cannot carry: encode it as base64 text"
+    if isinstance(value, (str, int, float)):
+        # An enum or another subclass: what counts is the plain value that JSON writes for it.
+        return _fault(json.loads(json.dumps(value)), depth)
+    return "", f"is of type {kind.__name__}, which JSON cannot carry"
+
+
+def _text_fault(text: str) -> tuple[str, str] | None:
+    # ASCII, by far the most common, holds no surrogate and need not be encoded to know.
+    if text.isascii():
+        return None
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return "", f"holds a lone surrogate at character {error.start}, which is not Unicode text"
+    return None
+
+
+def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InvalidMessage(f"says the key {key!r} twice in one object")
+            seen.add(key)
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidMessage(f"holds {name}, which JSON cannot carry: send null or a string")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidMessage(f"holds the number {text[:40]}, which is too large to keep: send it as a string")
+    return number

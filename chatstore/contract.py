@@ -1,0 +1,306 @@
+"""The contract between the store and a backend: everything a backend must do, on one screen.
+
+The store checks arguments; a backend may rely on them. A backend keeps the promises, on every
+operation alike:
+
+- a mutation happens whole or not at all, and messages take their order from the storage;
+- `if_match` is compared in the same atomic step as the write. What it names depends on the
+  operation: a thread's `etag` for update and delete; a message's `etag` where one message is named by
+  its id; the log's `etag` otherwise, of which an append compares only the epoch and the tail. ``"*"``
+  asks only that the target be there. What no longer holds is a `Conflict` with the current etag;
+- with a `request`, its record is written in the same atomic step, and found again before anything
+  else is looked at: the same id and digest give the first result again, another digest is
+  `RequestMismatch`. Failures are not recorded;
+- what has expired by the backend's clock is not there, removed or not;
+- the tenant is part of every key. Errors of a driver become `StorageError`, ``from`` their cause.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import ClassVar, Final, NamedTuple, TypeAlias
+
+from chatstore.codec import Json
+from chatstore.errors import Unsupported
+from chatstore.models import Appended, Deleted, Message, Page, Participant, Swept, Thread
+
+__all__ = [
+    "UNSET",
+    "Backend",
+    "Capability",
+    "Clock",
+    "Draft",
+    "InsertAt",
+    "Listing",
+    "NewThread",
+    "Request",
+    "Span",
+    "ThreadKey",
+    "ThreadPatch",
+    "Unset",
+    "system_clock",
+]
+
+Clock: TypeAlias = Callable[[], int]
+"""Gives the present in microseconds since 1970, UTC."""
+
+
+def system_clock() -> int:
+    """The machine's own clock."""
+    return time.time_ns() // 1000
+
+
+class Capability(enum.Enum):
+    """What a backend may do or not; the rest of the contract is not optional.
+
+    Declared, it must pass the contract suite; not declared, its calls raise `Unsupported`.
+    """
+
+    LIST = "lists threads, newest activity first"
+    EDIT = "replaces and deletes single messages by id"
+    INDEX = "finds a message by its index: to delete it, to pop the newest, to insert in front of it"
+    INSERT = "inserts messages between others"
+    FORK = "copies a history into a new thread in one atomic step"
+    EXPIRY = "keeps a time to live for threads and messages"
+    REQUESTS = "recognises a repeated request id"
+    SWEEP = "removes what has expired when asked to"
+    DURABLE = "keeps an acknowledged write when its process is killed"
+    SHARED = "serves several processes at once"
+    COST = "reports what each operation cost"
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`: a property that an update leaves alone, where None would remove it."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+class ThreadKey(NamedTuple):
+    """Which thread is meant: ids of different tenants never meet."""
+
+    tenant: str
+    id: str
+
+
+class Draft(NamedTuple):
+    """A message to be stored: its JSON text, and how long it lives (None: as long as the thread)."""
+
+    text: str
+    ttl: timedelta | None = None
+
+
+class Request(NamedTuple):
+    """A request id and a digest of what was requested, without its `if_match`."""
+
+    id: str
+    digest: str
+
+
+class InsertAt(NamedTuple):
+    """Where to insert; exactly one is given. `index` means what it means to ``list.insert``."""
+
+    index: int | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+class Span(NamedTuple):
+    """Which messages to read: those after one position and before another.
+
+    `newest` counts `limit` from the newest end, otherwise from the oldest. With `epoch`, the thread
+    must exist and be of that epoch, or `CursorExpired` is raised. A page may end early once it
+    holds `max_bytes` of text, never without a message.
+    """
+
+    limit: int
+    after: str | None = None
+    before: str | None = None
+    newest: bool = False
+    epoch: str | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewThread:
+    """The properties of a thread to be created."""
+
+    owner: str | None = None
+    topic: str | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    participants: tuple[Participant, ...] = ()
+    ttl: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadPatch:
+    """Changes to a thread's properties: None removes one, `UNSET` leaves it alone.
+
+    `metadata` is merged as RFC 7396 says; participants are replaced as a whole.
+    """
+
+    topic: str | None | Unset = UNSET
+    metadata: Mapping[str, Json] | None | Unset = UNSET
+    participants: tuple[Participant, ...] | None | Unset = UNSET
+    ttl: timedelta | None | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which threads to list. `metadata` values must be equal as JSON text.
+
+    `before` is the activity time and id that the last page ended at.
+    """
+
+    limit: int
+    owner: str | None = None
+    active_since: datetime | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    before: tuple[datetime, str] | None = None
+
+
+class Backend(ABC):
+    """Where threads are kept. Every method is one atomic step unless its docstring says otherwise.
+
+    The first use opens what the backend needs; `close` gives it back, and it may be opened again.
+    """
+
+    name: ClassVar[str]
+    """What people call it: "sqlite"."""
+
+    capabilities: frozenset[Capability]
+    """What it can do; may depend on how it was opened."""
+
+    request_window: timedelta = timedelta(hours=24)
+    """How long a request id is remembered at least."""
+
+    clock: Clock = staticmethod(system_clock)
+    """The time by which things are stamped and expire."""
+
+    async def close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to give back
+        """Give back connections and threads. Safe to call twice."""
+
+    async def ping(self) -> None:
+        """Ask the storage for a sign of life, cheaply; raise `StorageError` when there is none."""
+
+    # Threads
+
+    @abstractmethod
+    async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
+        """Create an empty thread. Raises ThreadExists."""
+
+    @abstractmethod
+    async def get_thread(self, key: ThreadKey) -> Thread:
+        """The thread's properties. Raises ThreadNotFound."""
+
+    @abstractmethod
+    async def update_thread(
+        self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
+    ) -> Thread:
+        """Change properties and the thread's etag. Raises ThreadNotFound."""
+
+    @abstractmethod
+    async def delete_thread(
+        self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        """Remove a thread and its messages; one that is not there is no error without `if_match`."""
+
+    async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
+        """Threads by (activity, id), the greatest first. Capability LIST.
+
+        May return fewer than `limit`, even none, with a `next` where a filter passes few.
+        """
+        raise self._unsupported(Capability.LIST)
+
+    # Messages
+
+    @abstractmethod
+    async def append(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        """Add messages at the end, adjacent and visible together; creates the thread from `create`.
+
+        Raises ThreadNotFound where `create` is None, Conflict for an `if_match` on no thread.
+        Costs the same at any length of the thread.
+        """
+
+    @abstractmethod
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        """Messages, oldest first, as one consistent view; an empty page for an unknown thread.
+
+        Costs as many messages as it returns, wherever in the thread they are.
+        """
+
+    @abstractmethod
+    async def get_message(self, key: ThreadKey, message_id: str) -> Message:
+        """One message. Raises ThreadNotFound, MessageNotFound."""
+
+    @abstractmethod
+    async def replace_all(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        """Replace the history. A reader sees the old one or the new one, whole.
+
+        Where the present messages are the first of `drafts`, they stay and only the rest is
+        appended, an empty rest writing nothing; otherwise the epoch changes. Raises ThreadNotFound where `create` is None.
+        """
+
+    @abstractmethod
+    async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        """Remove all messages, as `replace_all` by nothing would; no thread is no error without `if_match`."""
+
+    async def insert(
+        self, key: ThreadKey, draft: Draft, at: InsertAt, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        """Add a message between others; at the end it is an append. Capability INSERT, and INDEX by index."""
+        raise self._unsupported(Capability.INSERT)
+
+    async def replace_message(
+        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        """Change a message in its place; its id, position and time stay. Capability EDIT."""
+        raise self._unsupported(Capability.EDIT)
+
+    async def delete_message(
+        self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
+    ) -> Message | None:
+        """Take a message out, by id or by index (negative from the end), and return it as it was.
+
+        Raises ThreadNotFound and MessageNotFound; index -1 of an empty thread gives None.
+        Capability EDIT by id, INDEX by index.
+        """
+        raise self._unsupported(Capability.EDIT)
+
+    async def fork(
+        self, source: ThreadKey, key: ThreadKey, through: str | None, *, if_match: str | None, request: Request | None
+    ) -> Thread:
+        """Copy a thread, its properties and its messages up to and including `through`. Capability FORK.
+
+        The copies have new ids. `request` is recorded with the new thread; `if_match` is of the source's log.
+        """
+        raise self._unsupported(Capability.FORK)
+
+    async def sweep(self, limit: int) -> Swept:
+        """Remove at most about `limit` rows of what has expired, for all tenants. Capability SWEEP."""
+        raise self._unsupported(Capability.SWEEP)
+
+    def _unsupported(self, capability: Capability) -> Unsupported:
+        return Unsupported(f"the {self.name} backend does not have {capability.name} ({capability.value})")

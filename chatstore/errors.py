@@ -1,0 +1,152 @@
+"""Every error that chatstore raises.
+
+::
+
+    ChatStoreError
+    ├── InvalidArgument            what was passed cannot be used (also a ValueError)
+    │   ├── InvalidMessage         not a JSON object with a role, or not JSON at all
+    │   │   └── MessageTooLarge    longer than the library or the service takes
+    │   ├── InvalidCursor          not a cursor or position that this store gave out
+    │   └── RequestExpired         a request id from outside its window
+    ├── NotFound                   (also a LookupError)
+    │   ├── ThreadNotFound
+    │   └── MessageNotFound
+    ├── ThreadExists               a thread of that id is already there
+    ├── Conflict                   an ``if_match`` that no longer holds; carries what does
+    ├── RequestMismatch            a request id that was used for something else
+    ├── CursorExpired              the history that a cursor pointed into has been replaced
+    ├── Unsupported                this backend does not do that
+    ├── ConfigurationError         a URL, a setting or a missing package (also a ValueError)
+    └── StorageError
+        ├── Unavailable            the storage did not answer; trying again may help
+        └── CorruptData            the storage holds something that chatstore did not write
+
+An error that comes from a driver or an SDK is its ``__cause__``. A call that raises has changed
+nothing, with one exception: after ``Unavailable`` the outcome is unknown, and a request id makes
+the repetition safe.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ChatStoreError",
+    "ConfigurationError",
+    "Conflict",
+    "CorruptData",
+    "CursorExpired",
+    "InvalidArgument",
+    "InvalidCursor",
+    "InvalidMessage",
+    "MessageNotFound",
+    "MessageTooLarge",
+    "NotFound",
+    "RequestExpired",
+    "RequestMismatch",
+    "StorageError",
+    "ThreadExists",
+    "ThreadNotFound",
+    "Unavailable",
+    "Unsupported",
+]
+
+
+class ChatStoreError(Exception):
+    """The root of the tree: ``except ChatStoreError`` catches whatever the store raises."""
+
+
+class InvalidArgument(ChatStoreError, ValueError):
+    """What was passed cannot be used; the text says what to change."""
+
+
+class InvalidMessage(InvalidArgument):
+    """A message is not a JSON object with a role, or holds what JSON cannot carry."""
+
+
+class MessageTooLarge(InvalidMessage):
+    """A message is longer than is taken here; split it, or keep the large part elsewhere."""
+
+
+class InvalidCursor(InvalidArgument):
+    """A cursor or position that no store gave out; pass one back exactly as it came."""
+
+
+class RequestExpired(InvalidArgument):
+    """A request id whose time lies outside the window in which repetitions are recognised."""
+
+
+class NotFound(ChatStoreError, LookupError):
+    """What was named is not there, or no longer."""
+
+
+class ThreadNotFound(NotFound):
+    """There is no thread of this id; ``thread_id`` says which was meant."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"there is no thread {thread_id!r}")
+        self.thread_id = thread_id
+
+
+class MessageNotFound(NotFound):
+    """The thread has no such message; ``message`` is the id or the index that was given."""
+
+    def __init__(self, thread_id: str, message: str | int) -> None:
+        named = f"at index {message}" if isinstance(message, int) else repr(message)
+        super().__init__(f"thread {thread_id!r} has no message {named}")
+        self.thread_id = thread_id
+        self.message = message
+
+
+class ThreadExists(ChatStoreError):
+    """A thread of this id is already there; ``thread_id`` says which."""
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"thread {thread_id!r} already exists: choose another id, or append to it")
+        self.thread_id = thread_id
+
+
+class Conflict(ChatStoreError):
+    """What ``if_match`` named has changed since it was read, and nothing was written.
+
+    ``current`` is the ETag that holds now, None where nothing is there any more: read again,
+    decide again, and pass the new one.
+    """
+
+    def __init__(self, current: str | None) -> None:
+        now = "it is gone" if current is None else f"its etag is now {current!r}"
+        super().__init__(f"if_match no longer holds: {now}; read again before writing")
+        self.current = current
+
+
+class RequestMismatch(ChatStoreError):
+    """This request id was already used for another request; use a new one."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request id {request_id!r} was already used for another request: use a new one")
+        self.request_id = request_id
+
+
+class CursorExpired(ChatStoreError):
+    """The history that this cursor pointed into was replaced, cleared or deleted; start again."""
+
+    def __init__(self) -> None:
+        super().__init__("the thread's history was replaced since this cursor was given: read from the start again")
+
+
+class Unsupported(ChatStoreError):
+    """The backend does not declare the capability that this call needs."""
+
+
+class ConfigurationError(ChatStoreError, ValueError):
+    """A URL, an option, a setting or an installed package stands in the way; the text says which."""
+
+
+class StorageError(ChatStoreError):
+    """The storage failed; the driver's own error is the cause."""
+
+
+class Unavailable(StorageError):
+    """The storage did not answer in time or refused for now; whether a write landed is unknown."""
+
+
+class CorruptData(StorageError):
+    """The storage holds something that chatstore did not write, or lost a part of it."""

@@ -1,0 +1,49 @@
+"""Identifiers: time-ordered ones for messages, threads and requests, random tokens for revisions."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from datetime import datetime, timedelta, timezone
+
+__all__ = ["token", "uuid7", "time_of"]
+
+_UUID7 = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}", re.IGNORECASE)
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_CROCKFORD = {digit: value for value, digit in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def uuid7(milliseconds: int | None = None) -> str:
+    """A UUID of version 7 (RFC 9562, section 5.7): sorts by its time, 74 random bits behind it.
+
+    `milliseconds` since 1970 in UTC; the present by default.
+    """
+    at = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
+    bits = secrets.randbits(74)
+    value = at << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def token() -> str:
+    """Fourteen random hexadecimal digits: enough that an old revision is never met again."""
+    return secrets.token_hex(7)
+
+
+def time_of(text: str) -> datetime | None:
+    """The time that a UUIDv7 or a ULID carries; None for any other text.
+
+    A text of a ULID's shape counts as one only if its time lies between 2016, when ULIDs were
+    first described, and 2100: other keys of 26 letters and digits are then opaque, as they should be.
+    """
+    if _UUID7.fullmatch(text):
+        return _EPOCH + timedelta(milliseconds=int(text.replace("-", "")[:12], 16))
+    if _ULID.fullmatch(text):
+        milliseconds = 0
+        for digit in text[:10]:
+            milliseconds = milliseconds * 32 + _CROCKFORD[digit]
+        if 1_451_606_400_000 <= milliseconds < 4_102_444_800_000:
+            return _EPOCH + timedelta(milliseconds=milliseconds)
+    return None

@@ -1,0 +1,284 @@
+"""What the store takes and gives: messages, threads, participants, pages, cursors, costs.
+
+All of them are immutable snapshots: nothing that is done to one changes what is stored.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from chatstore.codec import Json, decode, encode
+from chatstore.errors import InvalidCursor, InvalidMessage
+
+__all__ = [
+    "Appended",
+    "Cost",
+    "Cursor",
+    "Deleted",
+    "Message",
+    "Page",
+    "Participant",
+    "Swept",
+    "Thread",
+    "ThreadCursor",
+    "Window",
+    "from_micros",
+    "rfc3339",
+    "to_micros",
+]
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """The UTC time `micros` microseconds after 1970, exactly."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def to_micros(time: datetime) -> int:
+    """Microseconds since 1970 of an aware `time`, exactly."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def rfc3339(time: datetime) -> str:
+    """`time` as RFC 3339 text in UTC, always with six decimals, so that texts sort as times do."""
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one operation cost where the storage bills or meters it.
+
+    `backend` names the price list, `units` counts each billed unit by its vendor's name
+    (``{"wru": 1, "rru": 0}``), `trips` the round trips to the storage.
+    """
+
+    backend: str
+    units: Mapping[str, float]
+    trips: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: what the caller sent, and beside it what the store added.
+
+    `text` is the JSON that was sent; `to_dict` gives it back, equal in every type and in the
+    order of its keys. `id`, `position`, `created_at` and `etag` are None until it is stored:
+    `id` never changes and is never used again, `position` sorts in the thread's order and holds
+    until the history is replaced, `etag` changes with each `replace_message`.
+    """
+
+    text: str
+    id: str | None = None
+    position: str | None = None
+    created_at: datetime | None = None
+    etag: str | None = None
+    expires_at: datetime | None = None
+    cost: Cost | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Json]) -> Message:
+        """A message from any JSON object that has a ``role``, all its other fields kept as they are.
+
+        Raises InvalidMessage for anything else, and for values that JSON cannot carry.
+        """
+        if not isinstance(data, Mapping):
+            raise InvalidMessage(f"a message is a JSON object with a role, not {type(data).__name__}")
+        role = data.get("role")
+        if not isinstance(role, str) or not role:
+            raise InvalidMessage("a message needs a role: a string such as 'user' or 'assistant'")
+        return cls(encode(data if isinstance(data, dict) else dict(data)))
+
+    def to_dict(self) -> dict[str, Json]:
+        """What was sent, as a new dictionary each time."""
+        data: dict[str, Json] = decode(self.text)
+        return data
+
+    def to_entry(self) -> dict[str, Json]:
+        """The form on the wire and in an export: the store's fields, and ``message`` as it was sent."""
+        entry: dict[str, Json] = {
+            "id": self.id,
+            "position": self.position,
+            "created_at": None if self.created_at is None else rfc3339(self.created_at),
+            "etag": self.etag,
+            "message": self.to_dict(),
+        }
+        return entry
+
+    @property
+    def role(self) -> str:
+        """Who speaks: user, assistant, system, developer, tool, or whatever was sent."""
+        role: str = self.to_dict()["role"]
+        return role
+
+    @property
+    def content(self) -> Any:
+        """The ``content`` that was sent, text or blocks; None where there is none."""
+        return self.to_dict().get("content")
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Somebody who takes part in a thread; `metadata` is any JSON object."""
+
+    id: str
+    display_name: str | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread's properties; its messages are read on their own.
+
+    `active_at` is when messages were last added (a backend may keep it to the minute), `etag`
+    the revision of the properties: it changes when one of them does, never when messages do.
+    """
+
+    id: str
+    owner: str | None
+    topic: str | None
+    metadata: Mapping[str, Json]
+    participants: tuple[Participant, ...]
+    created_at: datetime
+    active_at: datetime
+    expires_at: datetime | None
+    etag: str
+    cost: Cost | None = field(default=None, compare=False, repr=False)
+
+
+class Cursor(str):
+    """A place in a thread's history: opaque text, valid until that history is replaced.
+
+    It carries the epoch of the history and a position in it, and no authority: whose thread is
+    read comes from the call that it is passed to.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def at(cls, epoch: str, position: str) -> Cursor:
+        """The cursor of `position` within `epoch`."""
+        return cls(f"{epoch}~{position}")
+
+
+class Place(NamedTuple):
+    """What a cursor or a bare position says: `epoch` is None for a position."""
+
+    epoch: str | None
+    position: str
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read a cursor or a position; raises InvalidCursor for any other text."""
+        found = _PLACE.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
+            raise InvalidCursor("not a cursor or a position: pass one back exactly as the store gave it")
+        return cls(found[1], found[2])
+
+
+class ThreadCursor(NamedTuple):
+    """Where a listing of threads goes on: below this activity time and, within it, this id."""
+
+    active_at: datetime
+    id: str
+
+    def text(self) -> str:
+        """The cursor as callers see it."""
+        return base64.urlsafe_b64encode(f"{to_micros(self.active_at)} {self.id}".encode()).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> ThreadCursor:
+        """Read what `text` wrote; raises InvalidCursor for anything else."""
+        try:
+            padded = text + "=" * (-len(text) % 4)
+            micros, _, id = base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(" ")
+            cursor = cls(from_micros(int(micros)), id)
+        except (ValueError, OverflowError, TypeError, AttributeError) as error:
+            raise InvalidCursor("not a cursor of a listing: pass one back exactly as the store gave it") from error
+        if cursor.text() != text:
+            raise InvalidCursor("not a cursor of a listing: pass one back exactly as the store gave it")
+        return cursor
+
+
+_PLACE = re.compile(r"(?:([0-9A-Za-z]{1,64})~)?([0-9A-Za-z.]{1,512})")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a listing.
+
+    `items` are oldest first for messages, newest activity first for threads. `next` goes on in
+    the direction of the read and is None at its end: pass it as ``before`` to a read that came
+    from the newest end (``last``, ``before``), as ``after`` otherwise, as ``cursor`` to a listing.
+    `end` is where a page of messages ends: pass it as ``after``, now or later, to see what was
+    added since; None for an unknown thread. `etag` names the log as it was read, for ``if_match``.
+    """
+
+    items: tuple[T, ...]
+    next: str | None = None
+    end: str | None = None
+    etag: str | None = None
+    cost: Cost | None = field(default=None, compare=False, repr=False)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Page[T]):
+    """The newest messages that fit a number of tokens: a page that says how it counted.
+
+    `tokens` is the sum over its messages; `counter` is ``messages`` where every message carried
+    its own count, ``estimate`` where at least one was estimated, ``caller`` for a counter passed in.
+    """
+
+    tokens: int = 0
+    counter: str = "messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append or a replace wrote.
+
+    `messages` are those that were stored, with their ids and positions. `kept` counts the leading
+    messages that a replace left as they were. `etag` names the log after the write.
+    """
+
+    messages: tuple[Message, ...]
+    etag: str
+    kept: int = 0
+    cost: Cost | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Whether the thread to be deleted or cleared was there; `etag` names the log after a clear."""
+
+    existed: bool
+    etag: str | None = None
+    cost: Cost | None = field(default=None, compare=False, repr=False)
+
+    def __bool__(self) -> bool:
+        return self.existed
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one step of a sweep removed, and whether there is `more` to remove."""
+
+    threads: int
+    messages: int
+    requests: int
+    more: bool
+    cost: Cost | None = field(default=None, compare=False, repr=False)

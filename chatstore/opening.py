@@ -1,0 +1,31 @@
+"""Opens a store by its URL."""
+
+from __future__ import annotations
+
+from chatstore.contract import Clock, system_clock
+from chatstore.settings import Settings
+from chatstore.store import AsyncChatStore, ChatStore
+from chatstore.urls import open_backend
+
+__all__ = ["aconnect", "connect"]
+
+
+def connect(url: str | None = None, *, tenant: str | None = None, clock: Clock = system_clock) -> ChatStore:
+    """The store at `url`, for callers that block; ``CHATSTORE_URL`` without one.
+
+    Connects on first use. `tenant` is ``CHATSTORE_TENANT`` or ``"default"`` unless given; `clock` is
+    the time by which things are stamped and expire. Raises ConfigurationError.
+    """
+    settings = Settings.from_environment()
+    backend = open_backend(settings.url if url is None else url, blocking=True, clock=clock)
+    return ChatStore(backend, tenant=settings.tenant if tenant is None else tenant)
+
+
+def aconnect(url: str | None = None, *, tenant: str | None = None, clock: Clock = system_clock) -> AsyncChatStore:
+    """The same for an event loop; use it with ``async with``, or close it.
+
+    One that is kept at module level serves call after call of ``asyncio.run``.
+    """
+    settings = Settings.from_environment()
+    backend = open_backend(settings.url if url is None else url, blocking=False, clock=clock)
+    return AsyncChatStore(backend, tenant=settings.tenant if tenant is None else tenant)

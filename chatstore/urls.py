@@ -1,0 +1,107 @@
+"""Storage URLs: ``scheme://…?option=value``, and which module opens which scheme.
+
+A backend is named by a string and imported when it is first opened, so that importing chatstore
+loads no driver and no SDK.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from chatstore.contract import Backend, Clock
+from chatstore.errors import ConfigurationError
+
+__all__ = ["Url", "open_backend"]
+
+Choice = TypeVar("Choice", bound=str)
+
+
+class _Source(NamedTuple):
+    opener: str
+    extra: str | None = None
+
+
+_SCHEMES = {
+    "memory": _Source("chatstore.backends.memory:open_memory"),
+    "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
+    "http": _Source("chatstore.backends.service:open_service", "cli"),
+    "https": _Source("chatstore.backends.service:open_service", "cli"),
+}
+
+
+class _Opener(Protocol):
+    def __call__(self, url: Url, *, blocking: bool, clock: Clock) -> Backend: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A storage URL taken apart. `path` and `options` are percent-decoded; `host` has its port."""
+
+    text: str
+    scheme: str
+    host: str
+    path: str
+    options: dict[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> Url:
+        """Raises ConfigurationError for what is not ``scheme://…``."""
+        scheme, separator, _ = text.partition("://")
+        if not separator:
+            raise ConfigurationError(f"{text!r} is not a storage URL: write one such as sqlite:///chat.db")
+        parts = urlsplit(text)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return cls(text, scheme.lower(), parts.netloc, unquote(parts.path), options)
+
+    def require_bare(self) -> None:
+        """Raise ConfigurationError if anything follows the scheme."""
+        if self.host or self.path or self.options:
+            raise ConfigurationError(f"{self.scheme}:// takes no host, path or options")
+
+    def allow(self, *options: str) -> None:
+        """Raise ConfigurationError for an option that is not among `options`."""
+        for name in self.options:
+            if name not in options:
+                known = ", ".join(options) or "none"
+                raise ConfigurationError(f"{self.scheme}:// has no option {name!r}; it has: {known}")
+
+    def choice(self, name: str, choices: tuple[Choice, ...]) -> Choice:
+        """The option `name`, in any case, one of `choices`, of which the first is the default."""
+        value = self.options.get(name, choices[0]).upper()
+        if value not in choices:
+            raise ConfigurationError(f"{name}={value} is not one of {', '.join(choices)}")
+        return cast("Choice", value)
+
+    def seconds(self, name: str, default: float) -> float:
+        """The option `name` as a positive number of seconds."""
+        text = self.options.get(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1
+        if not 0 < value < float("inf"):
+            raise ConfigurationError(f"{name}={text} is not a positive number of seconds")
+        return value
+
+
+def open_backend(text: str, *, blocking: bool, clock: Clock) -> Backend:
+    """The backend that `text` names, for blocking callers or for an event loop.
+
+    Raises ConfigurationError for an unknown scheme, an unusable option or a missing package.
+    """
+    url = Url.parse(text)
+    source = _SCHEMES.get(url.scheme)
+    if source is None:
+        raise ConfigurationError(f"no backend for {url.scheme}://; there are: {', '.join(sorted(_SCHEMES))}")
+    module, _, name = source.opener.partition(":")
+    try:
+        opener = cast("_Opener", getattr(importlib.import_module(module), name))
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{url.scheme}:// needs a package that is not installed ({error.name}): "
+            f"pip install 'chatstore[{source.extra}]'"
+        ) from error
+    return opener(url, blocking=blocking, clock=clock)

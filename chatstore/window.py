@@ -1,0 +1,141 @@
+"""Token windows: the newest messages that fit a model's context, read back only as far as needed.
+
+A window is made of pages that are read elsewhere; nothing here touches a storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from chatstore.codec import Json
+from chatstore.models import Message
+
+__all__ = ["PINNED_AT_MOST", "Counter", "WindowBuilder", "count_tokens"]
+
+Counter: TypeAlias = Callable[[Message], int]
+"""Says how many tokens a message takes."""
+
+PINNED_AT_MOST = 20
+"""How many leading messages a window may pin."""
+
+_OWN_COUNT = ("completion_tokens", "output_tokens")
+
+
+def count_tokens(message: Message) -> tuple[int, bool]:
+    """A message's size in tokens, and whether it was estimated.
+
+    Its own count is its field ``tokens``, or what its ``usage`` says was generated; the estimate
+    is a token for every four bytes of its JSON, rounded up.
+    """
+    data = message.to_dict()
+    own = data.get("tokens")
+    usage = data.get("usage")
+    if own is None and isinstance(usage, dict):
+        own = next((usage[name] for name in _OWN_COUNT if name in usage), None)
+    if type(own) is int and own >= 0:
+        return own, False
+    return -(-len(message.text.encode()) // 4), True
+
+
+class WindowBuilder:
+    """Takes the pinned messages, then pages from the newest backwards, until the tokens are used up."""
+
+    def __init__(self, max_tokens: int, counter: Counter | None, keep: Iterable[str]) -> None:
+        self._left = max_tokens
+        self._max_tokens = max_tokens
+        self._counter = counter
+        self._keep = frozenset(keep)
+        self._pinned: list[Message] = []
+        self._newest: list[Message] = []
+        self._estimated = False
+        self.full = False
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the messages taken so far need."""
+        return self._max_tokens - self._left
+
+    @property
+    def counter(self) -> str:
+        """How they were counted, as `chatstore.models.Window` says it."""
+        if self._counter is not None:
+            return "caller"
+        return "estimate" if self._estimated else "messages"
+
+    def pin(self, first: Sequence[Message]) -> None:
+        """Take the leading run of kept roles from the thread's `first` messages, while it fits."""
+        for message in first[:PINNED_AT_MOST]:
+            data = message.to_dict()
+            # A call is left to the window itself, which keeps it and its results together.
+            if data["role"] not in self._keep or set(_calls(data)) or not self._take(message):
+                return
+            self._pinned.append(message)
+
+    def extend(self, page: Sequence[Message]) -> None:
+        """Take from a page's end to its beginning what fits; `full` says that something did not."""
+        pinned_up_to = self._pinned[-1].position if self._pinned else None
+        for message in reversed(page):
+            if pinned_up_to is not None and (message.position or "") <= pinned_up_to:
+                return
+            if not self._take(message):
+                self.full = True
+                return
+            self._newest.append(message)
+
+    def finish(self) -> tuple[Message, ...]:
+        """The window, oldest first. Where it was cut, results of calls outside of it are left out."""
+        self._newest.reverse()
+        if self.full:
+            self._drop_dangling()
+        return (*self._pinned, *self._newest)
+
+    def _take(self, message: Message) -> bool:
+        tokens = self._count(message)
+        if tokens > self._left:
+            return False
+        self._left -= tokens
+        return True
+
+    def _count(self, message: Message) -> int:
+        if self._counter is not None:
+            return self._counter(message)
+        tokens, estimated = count_tokens(message)
+        self._estimated |= estimated
+        return tokens
+
+    def _drop_dangling(self) -> None:
+        called: set[str] = set()
+        kept: list[Message] = []
+        for message in self._newest:
+            data = message.to_dict()
+            called.update(_calls(data))
+            if called.issuperset(_results(data)):
+                kept.append(message)
+            else:
+                self._left += self._count(message)
+        self._newest = kept
+
+
+def _calls(data: dict[str, Json]) -> list[str]:
+    """Ids of the tool calls that a message makes, in any of the common forms."""
+    calls = data.get("tool_calls")
+    found = [call.get("id") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    found += [block.get("id") for block in _blocks(data) if block.get("type") == "tool_use"]
+    if data.get("type") == "function_call":
+        found.append(data.get("call_id"))
+    return [id for id in found if isinstance(id, str)]
+
+
+def _results(data: dict[str, Json]) -> list[str]:
+    """Ids of the tool calls that a message answers."""
+    found = [data.get("tool_call_id")]
+    found += [block.get("tool_use_id") for block in _blocks(data) if block.get("type") == "tool_result"]
+    if data.get("type") == "function_call_output":
+        found.append(data.get("call_id"))
+    return [id for id in found if isinstance(id, str)]
+
+
+def _blocks(data: dict[str, Json]) -> list[dict[str, Json]]:
+    content = data.get("content")
+    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
