@@ -27,7 +27,7 @@ from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from chatstore.codec import Json
 from chatstore.errors import Unsupported
-from chatstore.models import Appended, Deleted, Message, Page, Participant, Swept, Thread
+from chatstore.models import Appended, Deleted, Message, Page, Participant, Swept, Thread, ThreadCursor
 
 __all__ = [
     "UNSET",
@@ -163,7 +163,7 @@ class Listing:
     owner: str | None = None
     active_since: datetime | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
-    before: tuple[datetime, str] | None = None
+    before: ThreadCursor | None = None
 
 
 class Backend(ABC):
