@@ -38,7 +38,18 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from chatstore.ids import uuid7
-    from chatstore.models import Appended, Cost, Cursor, Deleted, Message, Page, Participant, Swept, Thread, Window
+    from chatstore.models import (
+        Appended,
+        Cost,
+        Cursor,
+        Deleted,
+        Message,
+        Page,
+        Participant,
+        Swept,
+        Thread,
+        Window,
+    )
     from chatstore.opening import aconnect, connect
     from chatstore.store import AsyncChatStore, ChatStore, RequestId
 

@@ -40,8 +40,8 @@ def encode(value: Json, what: str = "the message") -> str:
         raise InvalidMessage(f"{what} cannot be written as JSON: {error}") from error
 
 
-def parse(text: str | bytes, what: str = "the body") -> Json:
-    """The value of JSON text that comes from outside.
+def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json:
+    """The value of JSON text that comes from outside; `around` more levels may enclose what is kept.
 
     Raises InvalidMessage for anything that `encode` would refuse, for text that is not JSON or not
     UTF-8, for a key that appears twice in one object, and for numbers that do not fit.
@@ -60,12 +60,12 @@ def parse(text: str | bytes, what: str = "the body") -> Json:
         raise InvalidMessage(f"{what} {error}") from None
     except ValueError as error:
         raise InvalidMessage(f"{what} is not JSON: {error}") from error
-    _check(value, what)
+    _check(value, what, 1 - around)
     return value
 
 
-def _check(value: Json, what: str) -> None:
-    fault = _fault(value, 1)
+def _check(value: Json, what: str, depth: int = 1) -> None:
+    fault = _fault(value, depth)
     if fault is not None:
         path, reason = fault
         raise InvalidMessage(f"{what}{' at ' + path.lstrip('.') if path else ''} {reason}")
@@ -79,7 +79,11 @@ def _fault(value: Json, depth: int) -> tuple[str, str] | None:
     if value is None or kind is int or kind is bool:
         return None
     if kind is float:
-        return None if math.isfinite(value) else ("", f"holds {value}, which JSON cannot carry: send null or a string")
+        return (
+            None
+            if math.isfinite(value)
+            else ("", f"holds {value}, which JSON cannot carry: send null or a string")
+        )
     if isinstance(value, dict):
         if depth > MAX_DEPTH:
             return "", _TOO_DEEP

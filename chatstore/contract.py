@@ -208,7 +208,8 @@ class Backend(ABC):
 
     @abstractmethod
     async def delete_thread(
-        self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        self, key: ThreadKey, *, if_match: str | None, request: Request | None
+    ) -> Deleted:
         """Remove a thread and its messages; one that is not there is no error without `if_match`."""
 
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
@@ -290,7 +291,13 @@ class Backend(ABC):
         raise self._unsupported(Capability.EDIT)
 
     async def fork(
-        self, source: ThreadKey, key: ThreadKey, through: str | None, *, if_match: str | None, request: Request | None
+        self,
+        source: ThreadKey,
+        key: ThreadKey,
+        through: str | None,
+        *,
+        if_match: str | None,
+        request: Request | None,
     ) -> Thread:
         """Copy a thread, its properties and its messages up to and including `through`. Capability FORK.
 

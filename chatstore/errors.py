@@ -129,7 +129,9 @@ class CursorExpired(ChatStoreError):
     """The history that this cursor pointed into was replaced, cleared or deleted; start again."""
 
     def __init__(self) -> None:
-        super().__init__("the thread's history was replaced since this cursor was given: read from the start again")
+        super().__init__(
+            "the thread's history was replaced since this cursor was given: read from the start again"
+        )
 
 
 class Unsupported(ChatStoreError):

@@ -192,7 +192,9 @@ class ThreadCursor(NamedTuple):
 
     def text(self) -> str:
         """The cursor as callers see it."""
-        return base64.urlsafe_b64encode(f"{to_micros(self.active_at)} {self.id}".encode()).decode().rstrip("=")
+        return (
+            base64.urlsafe_b64encode(f"{to_micros(self.active_at)} {self.id}".encode()).decode().rstrip("=")
+        )
 
     @classmethod
     def parse(cls, text: str) -> ThreadCursor:
@@ -202,7 +204,9 @@ class ThreadCursor(NamedTuple):
             micros, _, id = base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(" ")
             cursor = cls(from_micros(int(micros)), id)
         except (ValueError, OverflowError, TypeError, AttributeError) as error:
-            raise InvalidCursor("not a cursor of a listing: pass one back exactly as the store gave it") from error
+            raise InvalidCursor(
+                "not a cursor of a listing: pass one back exactly as the store gave it"
+            ) from error
         if cursor.text() != text:
             raise InvalidCursor("not a cursor of a listing: pass one back exactly as the store gave it")
         return cursor

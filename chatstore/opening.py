@@ -21,7 +21,9 @@ def connect(url: str | None = None, *, tenant: str | None = None, clock: Clock =
     return ChatStore(backend, tenant=settings.tenant if tenant is None else tenant)
 
 
-def aconnect(url: str | None = None, *, tenant: str | None = None, clock: Clock = system_clock) -> AsyncChatStore:
+def aconnect(
+    url: str | None = None, *, tenant: str | None = None, clock: Clock = system_clock
+) -> AsyncChatStore:
     """The same for an event loop; use it with ``async with``, or close it.
 
     One that is kept at module level serves call after call of ``asyncio.run``.

@@ -5,6 +5,7 @@ A window is made of pages that are read elsewhere; nothing here touches a storag
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -41,8 +42,11 @@ def count_tokens(message: Message) -> tuple[int, bool]:
 class WindowBuilder:
     """Takes the pinned messages, then pages from the newest backwards, until the tokens are used up."""
 
-    def __init__(self, max_tokens: int, counter: Counter | None, keep: Iterable[str]) -> None:
+    def __init__(
+        self, max_tokens: int, counter: Counter | None, keep: Iterable[str], max_bytes: int | None = None
+    ) -> None:
         self._left = max_tokens
+        self._bytes_left = math.inf if max_bytes is None else max_bytes
         self._max_tokens = max_tokens
         self._counter = counter
         self._keep = frozenset(keep)
@@ -91,10 +95,12 @@ class WindowBuilder:
         return (*self._pinned, *self._newest)
 
     def _take(self, message: Message) -> bool:
-        tokens = self._count(message)
-        if tokens > self._left:
+        tokens, size = self._count(message), len(message.text.encode())
+        # As in a page, the first message is taken at any size.
+        if tokens > self._left or (size > self._bytes_left and (self._pinned or self._newest)):
             return False
         self._left -= tokens
+        self._bytes_left -= size
         return True
 
     def _count(self, message: Message) -> int:

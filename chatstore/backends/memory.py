@@ -125,7 +125,9 @@ class MemoryBackend(Backend):
 
         return self._once(key, request, update)
 
-    async def delete_thread(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+    async def delete_thread(
+        self, key: ThreadKey, *, if_match: str | None, request: Request | None
+    ) -> Deleted:
         def delete() -> Deleted:
             stored = self._find(key)
             require(if_match, None if stored is None else stored.thread.etag)
@@ -142,7 +144,9 @@ class MemoryBackend(Backend):
             (thread for thread in threads if _listed(thread, listing)), key=_activity, reverse=True
         )
         items = tuple(self._snapshot(thread) for thread in found[: listing.limit])
-        return Page(items, next=ThreadCursor(*_activity(items[-1])).text() if len(found) > len(items) else None)
+        return Page(
+            items, next=ThreadCursor(*_activity(items[-1])).text() if len(found) > len(items) else None
+        )
 
     # Messages
 
@@ -262,16 +266,22 @@ class MemoryBackend(Backend):
                 require(if_match, stored.messages[place].etag)
             else:
                 require_log(if_match, stored.etag)
-                place = self._at_index(key, stored, message)
-                if place is None:
+                if not stored.messages and message == -1:
                     return None
+                place = self._at_index(key, stored, message)
             stored.edits += 1
             return stored.messages.pop(place)
 
         return self._once(key, request, delete_message)
 
     async def fork(
-        self, source: ThreadKey, key: ThreadKey, through: str | None, *, if_match: str | None, request: Request | None
+        self,
+        source: ThreadKey,
+        key: ThreadKey,
+        through: str | None,
+        *,
+        if_match: str | None,
+        request: Request | None,
     ) -> Thread:
         def fork() -> Thread:
             origin = self._get(source)
@@ -402,11 +412,9 @@ class MemoryBackend(Backend):
                 return place
         raise MessageNotFound(key.id, message_id)
 
-    def _at_index(self, key: ThreadKey, stored: _Stored, index: int) -> int | None:
+    def _at_index(self, key: ThreadKey, stored: _Stored, index: int) -> int:
         if -len(stored.messages) <= index < len(stored.messages):
             return index % len(stored.messages)
-        if index == -1:
-            return None
         raise MessageNotFound(key.id, index)
 
     def _gap(self, key: ThreadKey, stored: _Stored, at: InsertAt) -> int:

@@ -31,7 +31,7 @@ from chatstore.contract import Capability, Clock
 from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
 from chatstore.urls import Url
 
-__all__ = ["SqliteBackend", "open_sqlite"]
+__all__ = ["SCHEMA", "SqliteBackend", "open_sqlite"]
 
 T = TypeVar("T")
 
@@ -88,6 +88,9 @@ _MIGRATIONS = (
 )
 """Each brings the schema from its index to the next version, in one transaction."""
 
+SCHEMA = "".join(_MIGRATIONS)
+"""What a new file holds."""
+
 
 def open_sqlite(url: Url, *, blocking: bool, clock: Clock) -> SqliteBackend:
     """The database file that `url` names; it is made on first use, its folder is not."""
@@ -142,7 +145,10 @@ class _File:
         self._path = path
         self._synchronous = synchronous
         self._timeout = timeout
-        self._forget()
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []
 
     def write(self, work: Work[T]) -> T:
         """`work` in a write transaction."""
@@ -172,21 +178,20 @@ class _File:
         while self._readers:
             self._readers.pop().close()
 
-    def _forget(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._writer: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []
-
     def _check_process(self) -> None:
         if self._process != os.getpid():
             # Closing a parent's connection here would release its locks: keep them, unused.
             _inherited.append((self._writer, self._readers))
-            self._forget()
+            # The lock may have been held by a thread that the child does not have.
+            self._process, self._lock, self._writer, self._readers = os.getpid(), threading.Lock(), None, []
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
+            self._path,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
         try:
             _prepare(connection, self._path, self._timeout)
@@ -267,7 +272,9 @@ def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:
 def _ours(error: sqlite3.Error, path: str) -> StorageError | ConfigurationError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_CANTOPEN:
-        return ConfigurationError(f"{path} cannot be opened ({error}): does its folder exist, and may you write there?")
+        return ConfigurationError(
+            f"{path} cannot be opened ({error}): does its folder exist, and may you write there?"
+        )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CorruptData(f"{path} is damaged or not an SQLite database: {error}")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -323,5 +330,3 @@ class _ThreadDriver:
     @staticmethod
     async def _hop(pool: ThreadPoolExecutor, call: Callable[[Work[T]], T], work: Work[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, call, work)
-
-

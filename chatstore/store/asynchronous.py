@@ -1,24 +1,16 @@
-"""The store: what callers use, and the one place where arguments are checked.
-
-`AsyncChatStore` holds the source; `ChatStore` is the same methods stepped to their end without an
-event loop, and differs in nothing else.
-"""
+"""`AsyncChatStore`: the source of both faces."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
-from chatstore import blocking
-from chatstore.codec import Json, decode, encode
+from chatstore.codec import Json
 from chatstore.contract import (
     UNSET,
     Backend,
-    Draft,
     InsertAt,
     Listing,
     NewThread,
@@ -28,16 +20,8 @@ from chatstore.contract import (
     ThreadPatch,
     Unset,
 )
-from chatstore.errors import (
-    Conflict,
-    CursorExpired,
-    InvalidArgument,
-    InvalidMessage,
-    MessageTooLarge,
-    RequestExpired,
-    ThreadNotFound,
-)
-from chatstore.ids import time_of, uuid7
+from chatstore.errors import Conflict, CursorExpired, InvalidArgument, MessageNotFound, ThreadNotFound
+from chatstore.ids import uuid7
 from chatstore.models import (
     Appended,
     Deleted,
@@ -51,58 +35,13 @@ from chatstore.models import (
     Window,
     from_micros,
 )
+from chatstore.store import arguments
 from chatstore.window import PINNED_AT_MOST, Counter, WindowBuilder
 
-__all__ = [
-    "DEFAULT_LIMIT",
-    "MAX_LIMIT",
-    "MAX_MESSAGE_BYTES",
-    "MAX_METADATA_BYTES",
-    "MAX_OWNER_BYTES",
-    "MAX_TENANT_BYTES",
-    "MAX_THREAD_ID_BYTES",
-    "AsyncChatStore",
-    "ChatStore",
-    "MessageLike",
-    "RequestId",
-]
+__all__ = ["AsyncChatStore"]
 
-MAX_TENANT_BYTES = 128
-MAX_OWNER_BYTES = 256
-MAX_THREAD_ID_BYTES = 1024
-MAX_TOPIC_BYTES = 4096
-MAX_REQUEST_ID_BYTES = 256
-MAX_METADATA_BYTES = 64 * 1024
-MAX_PARTICIPANTS = 1000
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
-MAX_TTL = timedelta(days=36525)
-"""A century: beyond it, pass None."""
-
-MessageLike: TypeAlias = Message | Mapping[str, Json]
-Ttl: TypeAlias = timedelta | float | None
-"""A time to live: a timedelta, or seconds; None means for ever."""
-
-_AHEAD = timedelta(minutes=5)
 _PAGE_BYTES = 4 * 1024 * 1024
 _RESTARTS = 5
-
-P = ParamSpec("P")
-R = TypeVar("R")
-T = TypeVar("T")
-
-
-class RequestId(str):
-    """A request id that says when the request was first sent, for one whose text carries no time."""
-
-    __slots__ = ("sent_at",)
-    sent_at: datetime | None
-
-    def __new__(cls, text: str, sent_at: datetime | None = None) -> RequestId:
-        self = super().__new__(cls, text)
-        self.sent_at = sent_at
-        return self
 
 
 class AsyncChatStore:
@@ -124,7 +63,7 @@ class AsyncChatStore:
 
     def __init__(self, backend: Backend, *, tenant: str = "default", owns_backend: bool = True) -> None:
         self.backend = backend
-        self.tenant = _text("tenant", tenant, MAX_TENANT_BYTES, empty=False)
+        self.tenant = arguments.text("tenant", tenant, arguments.MAX_TENANT_BYTES, empty=False)
         self._owns_backend = owns_backend
 
     def for_tenant(self, tenant: str) -> AsyncChatStore:
@@ -158,7 +97,7 @@ class AsyncChatStore:
         owner: str | None = None,
         metadata: Mapping[str, Json] | None = None,
         participants: Iterable[Participant | Mapping[str, Json]] = (),
-        ttl: Ttl = None,
+        ttl: arguments.Ttl = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Thread:
@@ -168,9 +107,15 @@ class AsyncChatStore:
         nothing that is still to be created: it is always a Conflict, with what is there.
         """
         new = NewThread(
-            _optional_owner(owner), _topic(topic), _metadata(metadata), _participants(participants), _duration("ttl", ttl)
+            arguments.owner_or_none(owner),
+            arguments.topic_or_none(topic),
+            arguments.metadata_of(metadata),
+            arguments.participants_of(participants),
+            arguments.duration("ttl", ttl),
         )
-        request = self._request(request_id, "create_thread", thread_id, topic, owner, new.metadata, _forms(new), new.ttl)
+        request = self._request(
+            request_id, "create_thread", thread_id, topic, owner, new.metadata, new.participants, new.ttl
+        )
         key = self._key(self._new_id(request_id) if thread_id is None else thread_id)
         if if_match is not None:
             raise Conflict(await self._etag(key))
@@ -184,10 +129,10 @@ class AsyncChatStore:
         self,
         thread_id: str,
         *,
-        topic: str | None | Unset = UNSET,
-        metadata: Mapping[str, Json] | None | Unset = UNSET,
-        participants: Iterable[Participant | Mapping[str, Json]] | None | Unset = UNSET,
-        ttl: Ttl | Unset = UNSET,
+        topic: str | Unset | None = UNSET,
+        metadata: Mapping[str, Json] | Unset | None = UNSET,
+        participants: Iterable[Participant | Mapping[str, Json]] | Unset | None = UNSET,
+        ttl: arguments.Ttl | Unset = UNSET,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Thread:
@@ -197,14 +142,17 @@ class AsyncChatStore:
         `participants` replace those that are there; `ttl` counts anew, from now.
         """
         patch = ThreadPatch(
-            topic if isinstance(topic, Unset) else _topic(topic),
-            metadata if isinstance(metadata, Unset) or metadata is None else _metadata(metadata),
-            participants if isinstance(participants, Unset) or participants is None else _participants(participants),
-            ttl if isinstance(ttl, Unset) else _duration("ttl", ttl),
+            topic if isinstance(topic, Unset) else arguments.topic_or_none(topic),
+            arguments.changed(metadata, arguments.metadata_of),
+            arguments.changed(participants, arguments.participants_of),
+            ttl if isinstance(ttl, Unset) else arguments.duration("ttl", ttl),
         )
-        forms = patch.participants if isinstance(patch.participants, Unset) else _forms(patch)
-        request = self._request(request_id, "update_thread", topic, patch.metadata, forms, patch.ttl)
-        return await self.backend.update_thread(self._key(thread_id), patch, if_match=if_match, request=request)
+        request = self._request(
+            request_id, "update_thread", patch.topic, patch.metadata, patch.participants, patch.ttl
+        )
+        return await self.backend.update_thread(
+            self._key(thread_id), patch, if_match=if_match, request=request
+        )
 
     async def delete_thread(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
@@ -229,10 +177,10 @@ class AsyncChatStore:
         while pages are read may be missed by them.
         """
         listing = Listing(
-            limit=_limit(limit),
-            owner=_optional_owner(owner),
-            active_since=_aware("active_since", active_since),
-            metadata=_metadata(metadata),
+            limit=arguments.page_limit(limit),
+            owner=arguments.owner_or_none(owner),
+            active_since=arguments.aware("active_since", active_since),
+            metadata=arguments.metadata_of(metadata),
             before=None if cursor is None else ThreadCursor.parse(cursor),
         )
         return await self.backend.list_threads(self.tenant, listing)
@@ -247,7 +195,9 @@ class AsyncChatStore:
         """All that `list_threads` would give, page after page, in constant memory."""
         cursor: str | None = None
         while True:
-            page = await self.list_threads(owner=owner, active_since=active_since, metadata=metadata, cursor=cursor)
+            page = await self.list_threads(
+                owner=owner, active_since=active_since, metadata=metadata, cursor=cursor
+            )
             for thread in page:
                 yield thread
             if page.next is None:
@@ -268,6 +218,8 @@ class AsyncChatStore:
         The copies have ids of their own, and expire when the originals do; all messages without
         `through`. `if_match` is of this thread's log. Raises ThreadExists, MessageNotFound.
         """
+        if through is not None:
+            arguments.message_id_of(through)
         request = self._request(request_id, "fork", thread_id, new_id, through)
         key = self._key(self._new_id(request_id) if new_id is None else new_id)
         return await self.backend.fork(self._key(thread_id), key, through, if_match=if_match, request=request)
@@ -277,11 +229,11 @@ class AsyncChatStore:
     async def append(
         self,
         thread_id: str,
-        *messages: MessageLike,
+        *messages: arguments.MessageLike,
         create: bool = True,
         owner: str | None = None,
-        ttl: Ttl = None,
-        expires_in: Ttl = None,
+        ttl: arguments.Ttl = None,
+        expires_in: arguments.Ttl = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Appended:
@@ -290,8 +242,8 @@ class AsyncChatStore:
         A thread that is not there is created, with `owner` and `ttl`, unless `create` is False;
         both are ignored where it is. `expires_in` is these messages' own time to live.
         """
-        new = NewThread(owner=_optional_owner(owner), ttl=_duration("ttl", ttl))
-        drafts = _drafts(messages, _duration("expires_in", expires_in))
+        new = NewThread(owner=arguments.owner_or_none(owner), ttl=arguments.duration("ttl", ttl))
+        drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
         if not drafts:
             raise InvalidArgument("append needs at least one message")
         request = self._request(request_id, "append", create, owner, new.ttl, drafts)
@@ -318,7 +270,9 @@ class AsyncChatStore:
         """
         if last is not None and (after is not None or before is not None or limit is not None):
             raise InvalidArgument("last stands alone: pass either last, or after, before and limit")
-        span = _span(after, before, _limit(limit if last is None else last), newest=last is not None)
+        span = arguments.span_of(
+            after, before, arguments.page_limit(limit if last is None else last), newest=last is not None
+        )
         return await self.backend.read(self._key(thread_id), span._replace(max_bytes=max_bytes))
 
     async def window(
@@ -328,23 +282,27 @@ class AsyncChatStore:
         max_tokens: int,
         counter: Counter | None = None,
         keep: Iterable[str] = ("system", "developer"),
+        max_bytes: int | None = None,
     ) -> Window[Message]:
         """The newest messages that fit into `max_tokens`, oldest first.
 
         The thread's leading messages of the roles in `keep`, at most 20, come first and count
         too; reading them is one extra read. A tool's result whose call did not fit is left out. A
         message's own ``tokens`` or ``usage`` counts, else a token for every four bytes of its
-        JSON; `counter` replaces both. Reads back only as far as it needs.
+        JSON; `counter` replaces both. Reads back only as far as it needs. With `max_bytes` it holds no
+        more text than that either, but for a single message.
         """
         if type(max_tokens) is not int or max_tokens < 0:
             raise InvalidArgument(f"max_tokens is a number of tokens, 0 or more, not {max_tokens!r}")
         key, roles = self._key(thread_id), tuple(keep)
-        for _ in range(_RESTARTS):
+        for left in reversed(range(_RESTARTS)):
             try:
-                return await self._window(key, WindowBuilder(max_tokens, counter, roles), bool(roles))
-            except CursorExpired as replaced:
-                expired = replaced
-        raise expired
+                return await self._window(key, WindowBuilder(max_tokens, counter, roles, max_bytes), bool(roles))
+            except CursorExpired:
+                # The history was replaced between two reads: begin again with the new one.
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
 
     async def _window(self, key: ThreadKey, builder: WindowBuilder, pinning: bool) -> Window[Message]:
         newest = page = await self.backend.read(key, Span(PINNED_AT_MOST, newest=True, max_bytes=_PAGE_BYTES))
@@ -357,8 +315,8 @@ class AsyncChatStore:
         builder.extend(page.items)
         limit = PINNED_AT_MOST
         while page.next is not None and not builder.full:
-            limit = min(limit * 2, MAX_LIMIT)
-            span = _span(None, page.next, limit, newest=True)
+            limit = min(limit * 2, arguments.MAX_LIMIT)
+            span = arguments.span_of(None, page.next, limit, newest=True)
             page = await self.backend.read(key, span._replace(max_bytes=_PAGE_BYTES))
             builder.extend(page.items)
         return Window(
@@ -373,7 +331,9 @@ class AsyncChatStore:
         Messages added meanwhile are reached too; a history replaced meanwhile raises CursorExpired.
         """
         key = self._key(thread_id)
-        span = _span(after, before, DEFAULT_LIMIT)._replace(newest=False, max_bytes=_PAGE_BYTES)
+        span = arguments.span_of(after, before, arguments.DEFAULT_LIMIT)._replace(
+            newest=False, max_bytes=_PAGE_BYTES
+        )
         while True:
             page = await self.backend.read(key, span)
             for message in page:
@@ -385,17 +345,17 @@ class AsyncChatStore:
 
     async def get_message(self, thread_id: str, message_id: str) -> Message:
         """One message. Raises MessageNotFound."""
-        return await self.backend.get_message(self._key(thread_id), _message_id(message_id))
+        return await self.backend.get_message(self._key(thread_id), arguments.message_id_of(message_id))
 
     async def insert(
         self,
         thread_id: str,
-        message: MessageLike,
+        message: arguments.MessageLike,
         *,
         index: int | None = None,
         before: str | None = None,
         after: str | None = None,
-        expires_in: Ttl = None,
+        expires_in: arguments.Ttl = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
@@ -407,11 +367,11 @@ class AsyncChatStore:
         if sum(place is not None for place in (index, before, after)) != 1:
             raise InvalidArgument("insert needs exactly one of index, before and after")
         at = InsertAt(
-            _index(index),
-            None if before is None else _message_id(before),
-            None if after is None else _message_id(after),
+            arguments.index_or_none(index),
+            None if before is None else arguments.message_id_of(before),
+            None if after is None else arguments.message_id_of(after),
         )
-        [draft] = _drafts([message], _duration("expires_in", expires_in))
+        [draft] = arguments.drafts_of([message], arguments.duration("expires_in", expires_in))
         request = self._request(request_id, "insert", draft, at)
         return await self.backend.insert(self._key(thread_id), draft, at, if_match=if_match, request=request)
 
@@ -419,7 +379,7 @@ class AsyncChatStore:
         self,
         thread_id: str,
         message_id: str,
-        message: MessageLike,
+        message: arguments.MessageLike,
         *,
         request_id: str | None = None,
         if_match: str | None = None,
@@ -428,10 +388,14 @@ class AsyncChatStore:
 
         `if_match` is of the message. Raises MessageNotFound.
         """
-        [draft] = _drafts([message], None)
+        [draft] = arguments.drafts_of([message], None)
         request = self._request(request_id, "replace_message", message_id, draft)
         return await self.backend.replace_message(
-            self._key(thread_id), _message_id(message_id), draft, if_match=if_match, request=request
+            self._key(thread_id),
+            arguments.message_id_of(message_id),
+            draft,
+            if_match=if_match,
+            request=request,
         )
 
     async def delete_message(
@@ -449,7 +413,9 @@ class AsyncChatStore:
         """
         if (message_id is None) == (index is None):
             raise InvalidArgument("delete_message needs either a message id or an index")
-        target: str | int | None = _index(index) if message_id is None else _message_id(message_id)
+        target: str | int | None = (
+            arguments.index_or_none(index) if message_id is None else arguments.message_id_of(message_id)
+        )
         assert target is not None  # noqa: S101 - the check above leaves one of the two
         request = self._request(request_id, "delete_message", message_id, index)
         key = self._key(thread_id)
@@ -465,7 +431,9 @@ class AsyncChatStore:
         request = self._request(request_id, "pop")
         return await self.backend.delete_message(self._key(thread_id), -1, if_match=if_match, request=request)
 
-    async def clear(self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None) -> Deleted:
+    async def clear(
+        self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
+    ) -> Deleted:
         """Remove all messages and keep the thread; says whether it was there. `if_match` is of the log."""
         request = self._request(request_id, "clear")
         return await self.backend.clear(self._key(thread_id), if_match=if_match, request=request)
@@ -473,12 +441,12 @@ class AsyncChatStore:
     async def replace_all(
         self,
         thread_id: str,
-        messages: Iterable[MessageLike],
+        messages: Iterable[arguments.MessageLike],
         *,
         create: bool = False,
         owner: str | None = None,
-        ttl: Ttl = None,
-        expires_in: Ttl = None,
+        ttl: arguments.Ttl = None,
+        expires_in: arguments.Ttl = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Appended:
@@ -487,8 +455,8 @@ class AsyncChatStore:
         A history that only grew is an append: what is there stays, ids and all. With `create` a
         thread that is not there is created, with `owner` and `ttl`. `if_match` is of the log.
         """
-        new = NewThread(owner=_optional_owner(owner), ttl=_duration("ttl", ttl))
-        drafts = _drafts(messages, _duration("expires_in", expires_in))
+        new = NewThread(owner=arguments.owner_or_none(owner), ttl=arguments.duration("ttl", ttl))
+        drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
         request = self._request(request_id, "replace_all", create, owner, new.ttl, drafts)
         return await self.backend.replace_all(
             self._key(thread_id), drafts, create=new if create else None, if_match=if_match, request=request
@@ -506,7 +474,7 @@ class AsyncChatStore:
     # Arguments
 
     def _key(self, thread_id: str) -> ThreadKey:
-        return ThreadKey(self.tenant, _text("a thread id", thread_id, MAX_THREAD_ID_BYTES))
+        return ThreadKey(self.tenant, arguments.text("a thread id", thread_id, arguments.MAX_THREAD_ID_BYTES))
 
     def _new_id(self, request_id: str | None) -> str:
         if request_id is None:
@@ -520,243 +488,5 @@ class AsyncChatStore:
             return None
 
     def _request(self, request_id: str | None, *what: object) -> Request | None:
-        """`request_id` with a digest of `what` is requested; None without one."""
-        if request_id is None:
-            return None
-        _text("a request id", request_id, MAX_REQUEST_ID_BYTES, empty=False)
-        sent_at = getattr(request_id, "sent_at", None) or time_of(request_id)
-        if sent_at is not None:
-            now = from_micros(self.backend.clock())
-            if sent_at > now + _AHEAD:
-                raise RequestExpired(f"request id {request_id!r} lies more than 5 minutes ahead of the store's time")
-            if sent_at < now - self.backend.request_window:
-                raise RequestExpired(
-                    f"request id {request_id!r} is older than {self.backend.request_window}: whether it took "
-                    "effect is no longer known; look, and send what is still wanted under a new id"
-                )
-        digest = hashlib.sha256(encode([_plain(part) for part in what]).encode()).hexdigest()[:32]
-        return Request(str(request_id), digest)
-
-
-def _plain(value: object) -> Json:
-    """A part of a request in a form that can be digested."""
-    if isinstance(value, timedelta):
-        return ["seconds", value.total_seconds()]
-    if isinstance(value, Unset):
-        return ["unset"]
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return value
-
-
-def _text(name: str, value: str, most: int, *, empty: bool = True) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(f"{name} is a string, not {type(value).__name__}")
-    try:
-        size = len(value) if value.isascii() else len(value.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidArgument(f"{name} holds a lone surrogate, which is not Unicode text") from error
-    if size > most:
-        raise InvalidArgument(f"{name} takes at most {most:,} bytes of UTF-8, not {size:,}")
-    if not size and not empty:
-        raise InvalidArgument(f"{name} cannot be empty")
-    return value
-
-
-def _optional_owner(owner: str | None) -> str | None:
-    return None if owner is None else _text("owner", owner, MAX_OWNER_BYTES, empty=False)
-
-
-def _topic(topic: str | None) -> str | None:
-    return None if topic is None else _text("topic", topic, MAX_TOPIC_BYTES)
-
-
-def _message_id(message_id: str) -> str:
-    return _text("a message id", message_id, MAX_THREAD_ID_BYTES)
-
-
-def _index(index: int | None) -> int | None:
-    if index is not None and (type(index) is not int or not -(2**63) <= index < 2**63):
-        raise InvalidArgument(f"index is an integer of at most 64 bits, not {index!r}")
-    return index
-
-
-def _limit(limit: int | None) -> int:
-    if limit is None:
-        return DEFAULT_LIMIT
-    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
-        raise InvalidArgument(f"a page takes 1 to {MAX_LIMIT:,} items, not {limit!r}; iterate to read more")
-    return limit
-
-
-def _duration(name: str, ttl: Ttl) -> timedelta | None:
-    if ttl is None:
-        return None
-    if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta)):
-        raise InvalidArgument(f"{name} is a timedelta or a number of seconds, not {type(ttl).__name__}")
-    try:
-        duration = ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)
-    except (OverflowError, ValueError):
-        duration = timedelta.max
-    if not timedelta(0) < duration <= MAX_TTL:
-        raise InvalidArgument(f"{name} is more than 0 and at most {MAX_TTL.days:,} days, not {ttl!r}; None means never")
-    return duration
-
-
-def _aware(name: str, time: datetime | None) -> datetime | None:
-    if time is not None and (not isinstance(time, datetime) or time.tzinfo is None):
-        raise InvalidArgument(f"{name} is a datetime with a time zone, not {time!r}")
-    return time
-
-
-def _metadata(metadata: Mapping[str, Json] | None) -> dict[str, Json]:
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, Mapping):
-        raise InvalidArgument(f"metadata is a JSON object, not {type(metadata).__name__}")
-    text = encode(dict(metadata), "metadata")
-    if len(text.encode()) > MAX_METADATA_BYTES:
-        raise InvalidArgument(f"metadata takes at most {MAX_METADATA_BYTES:,} bytes of JSON")
-    copied: dict[str, Json] = decode(text)
-    return copied
-
-
-def _participants(participants: Iterable[Participant | Mapping[str, Json]]) -> tuple[Participant, ...]:
-    found = tuple(_participant(one) for one in participants)
-    if len(found) > MAX_PARTICIPANTS:
-        raise InvalidArgument(f"a thread takes at most {MAX_PARTICIPANTS:,} participants, not {len(found):,}")
-    if len({one.id for one in found}) < len(found):
-        raise InvalidArgument("a participant appears twice: ids within a thread are unique")
-    return found
-
-
-def _participant(one: Participant | Mapping[str, Json]) -> Participant:
-    if isinstance(one, Mapping):
-        unknown = set(one) - {"id", "display_name", "metadata"}
-        if unknown or "id" not in one:
-            raise InvalidArgument("a participant has an id, and may have a display_name and metadata")
-        one = Participant(**one)
-    if not isinstance(one, Participant):
-        raise InvalidArgument(f"a participant is a Participant or a mapping, not {type(one).__name__}")
-    name = one.display_name
-    return Participant(
-        _text("a participant's id", one.id, MAX_THREAD_ID_BYTES),
-        None if name is None else _text("a participant's name", name, MAX_TOPIC_BYTES),
-        _metadata(one.metadata),
-    )
-
-
-def _forms(having: NewThread | ThreadPatch) -> Json:
-    """The participants of `having` in a form that can be digested."""
-    present = having.participants
-    return [[one.id, one.display_name, one.metadata] for one in present] if isinstance(present, tuple) else present
-
-
-def _drafts(messages: Iterable[MessageLike], ttl: timedelta | None) -> Sequence[Draft]:
-    return [Draft(_message_text(message), ttl) for message in messages]
-
-
-def _message_text(message: MessageLike) -> str:
-    # A Message may have been made by hand around any text, so it is read again like a mapping.
-    data = _reread(message) if isinstance(message, Message) else message
-    text = Message.from_dict(data).text
-    if len(text) * 4 > MAX_MESSAGE_BYTES and len(text.encode()) > MAX_MESSAGE_BYTES:
-        raise MessageTooLarge(f"a message takes at most {MAX_MESSAGE_BYTES:,} bytes of JSON")
-    return text
-
-
-def _reread(message: Message) -> dict[str, Json]:
-    try:
-        return message.to_dict()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidMessage(f"a Message's text is not JSON: {error}") from error
-
-
-def _span(after: str | None, before: str | None, limit: int, *, newest: bool = False) -> Span:
-    """What to read; a `before` without an `after` counts from its own end."""
-    start = None if after is None else Place.parse(after)
-    end = None if before is None else Place.parse(before)
-    epochs = {place.epoch for place in (start, end) if place is not None and place.epoch is not None}
-    if len(epochs) > 1:
-        raise CursorExpired
-    return Span(
-        limit,
-        after=None if start is None else start.position,
-        before=None if end is None else end.position,
-        newest=newest or (end is not None and start is None),
-        epoch=epochs.pop() if epochs else None,
-    )
-
-
-def _blocking(method: Callable[Concatenate[AsyncChatStore, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[ChatStore, P], R]:
-    """`method` for a caller that blocks: same arguments, same result, run to its end at once."""
-
-    @functools.wraps(method)
-    def call(self: ChatStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return blocking.run(method(self._source, *args, **kwargs))
-
-    return call
-
-
-def _iterating(method: Callable[Concatenate[AsyncChatStore, P], AsyncIterator[T]]) -> Callable[Concatenate[ChatStore, P], Iterator[T]]:
-    """The same for a method that yields."""
-
-    @functools.wraps(method)
-    def call(self: ChatStore, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return blocking.iterate(method(self._source, *args, **kwargs))
-
-    return call
-
-
-class ChatStore:
-    """`AsyncChatStore` for callers that block: the same methods, arguments, results and errors.
-
-    Safe to use from any thread, inside a running event loop (which it blocks), and after a fork.
-    """
-
-    def __init__(self, backend: Backend, *, tenant: str = "default", owns_backend: bool = True) -> None:
-        self._source = AsyncChatStore(backend, tenant=tenant, owns_backend=owns_backend)
-
-    @property
-    def backend(self) -> Backend:
-        """What keeps the threads."""
-        return self._source.backend
-
-    @property
-    def tenant(self) -> str:
-        """Whose threads these are."""
-        return self._source.tenant
-
-    def for_tenant(self, tenant: str) -> ChatStore:
-        """The same store, scoped to another tenant. Closing it leaves the backend open."""
-        return ChatStore(self.backend, tenant=tenant, owns_backend=False)
-
-    def __enter__(self) -> ChatStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    close = _blocking(AsyncChatStore.close)
-    ping = _blocking(AsyncChatStore.ping)
-    create_thread = _blocking(AsyncChatStore.create_thread)
-    get_thread = _blocking(AsyncChatStore.get_thread)
-    update_thread = _blocking(AsyncChatStore.update_thread)
-    delete_thread = _blocking(AsyncChatStore.delete_thread)
-    list_threads = _blocking(AsyncChatStore.list_threads)
-    iter_threads = _iterating(AsyncChatStore.iter_threads)
-    fork = _blocking(AsyncChatStore.fork)
-    append = _blocking(AsyncChatStore.append)
-    read = _blocking(AsyncChatStore.read)
-    window = _blocking(AsyncChatStore.window)
-    iter_messages = _iterating(AsyncChatStore.iter_messages)
-    get_message = _blocking(AsyncChatStore.get_message)
-    insert = _blocking(AsyncChatStore.insert)
-    replace_message = _blocking(AsyncChatStore.replace_message)
-    delete_message = _blocking(AsyncChatStore.delete_message)
-    pop = _blocking(AsyncChatStore.pop)
-    clear = _blocking(AsyncChatStore.clear)
-    replace_all = _blocking(AsyncChatStore.replace_all)
-    sweep = _blocking(AsyncChatStore.sweep)
+        now = from_micros(self.backend.clock())
+        return arguments.request_of(request_id, now, self.backend.request_window, what)

@@ -1,0 +1,72 @@
+# Needs python3 (3.11 or newer) with pip, and make. Everything else comes from the lock files in
+# requirements/, into .tools and .venv.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+BIN := .venv/bin
+
+# The tools for developing include all that running needs: once they are there, they are enough.
+RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
+
+.PHONY: help run test check soak bench lock format clean
+
+help:  ## Show this list
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
+	@$(BIN)/chatstore serve
+
+test: .venv/.dev  ## Run the tests; with CI set, an absent service is a failure
+	@$(BIN)/pytest -n 2 $(if $(CI),--require-services)
+
+check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python checks/locks.py
+	@echo "detect-secrets"
+	@{ git ls-files -z --cached --others --exclude-standard || find . -type f -not -path '*/.*' -print0; } \
+		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
+	$(BIN)/pytest -q tests/docs tests/packaging
+
+soak: .venv/.dev  ## Run the tests with many more examples
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --timeout 1800 $(if $(CI),--require-services)
+
+bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
+	@$(BIN)/python -m bench
+
+lock: $(UV)  ## Write the lock files after a change in pyproject.toml; UPGRADE=1 takes newer versions
+	@$(PYTHON) checks/locks.py --write $(if $(UPGRADE),--upgrade)
+
+format: .venv/.dev  ## Format, and mend what the linter can mend
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+clean:  ## Remove the environments and what the tools left behind; chat.db stays
+	@rm -rf .tools .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV): requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatstore needs Python 3.11 or newer: set PYTHON")'
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install it (Debian: apt-get install python3-pip)" >&2; exit 1; }
+	@echo "Installing uv into .tools"
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --upgrade --require-hashes --target .tools -r $<
+	@touch $@
+
+.venv/.%: requirements/%.txt pyproject.toml $(UV)
+	@echo "Installing $< into .venv"
+	@test -d .venv || $(UV) venv -q --python "$$(command -v $(PYTHON))" .venv
+	@$(UV) pip sync -q --python .venv --require-hashes $<
+	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-bench-%/.installed: requirements/bench-%.txt $(UV)
+	@echo "Installing $< into $(@D)"
+	@test -d $(@D) || $(UV) venv -q --python "$$(command -v $(PYTHON))" $(@D)
+	@$(UV) pip sync -q --python $(@D) --require-hashes $<
+	@touch $@

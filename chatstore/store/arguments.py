@@ -1,0 +1,246 @@
+"""Checks of what callers pass: each gives the argument in the form that a backend relies on.
+
+They raise InvalidArgument, with what to change, before anything is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeAlias, TypeVar
+
+from chatstore.codec import Json, decode, encode
+from chatstore.contract import Draft, Request, Span, Unset
+from chatstore.errors import (
+    CursorExpired,
+    InvalidArgument,
+    InvalidMessage,
+    MessageTooLarge,
+    RequestExpired,
+)
+from chatstore.ids import time_of
+from chatstore.models import Message, Participant, Place
+
+MAX_TENANT_BYTES = 128
+MAX_OWNER_BYTES = 256
+MAX_THREAD_ID_BYTES = 1024
+MAX_TOPIC_BYTES = 4096
+MAX_REQUEST_ID_BYTES = 256
+MAX_METADATA_BYTES = 64 * 1024
+MAX_PARTICIPANTS = 1000
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_TTL = timedelta(days=36525)
+"""A century: beyond it, pass None."""
+
+MessageLike: TypeAlias = Message | Mapping[str, Json]
+Ttl: TypeAlias = timedelta | float | None
+"""A time to live: a timedelta, or seconds; None means for ever."""
+
+_AHEAD = timedelta(minutes=5)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class RequestId(str):
+    """A request id that says when the request was first sent, for one whose text carries no time."""
+
+    __slots__ = ("sent_at",)
+    sent_at: datetime | None
+
+    def __new__(cls, text: str, sent_at: datetime | None = None) -> RequestId:
+        self = super().__new__(cls, text)
+        self.sent_at = sent_at
+        return self
+
+
+def request_of(
+    request_id: str | None, now: datetime, window: timedelta, what: tuple[object, ...]
+) -> Request | None:
+    """`request_id` with a digest of `what` is requested; None without one.
+
+    Raises RequestExpired where the id carries a time outside the window.
+    """
+    if request_id is None:
+        return None
+    text("a request id", request_id, MAX_REQUEST_ID_BYTES, empty=False)
+    sent_at = getattr(request_id, "sent_at", None) or time_of(request_id)
+    if sent_at is not None:
+        if sent_at > now + _AHEAD:
+            raise RequestExpired(
+                f"request id {request_id!r} lies more than 5 minutes ahead of the store's time"
+            )
+        if sent_at < now - window:
+            raise RequestExpired(
+                f"request id {request_id!r} is older than {window}: whether it took effect is no longer "
+                "known; look, and send what is still wanted under a new id"
+            )
+    digest = hashlib.sha256(encode(_plain(what)).encode()).hexdigest()[:32]
+    return Request(str(request_id), digest)
+
+
+def _plain(value: object) -> Json:
+    """A part of a request in a form that can be digested."""
+    if isinstance(value, timedelta):
+        return ["seconds", value.total_seconds()]
+    if isinstance(value, Unset):
+        return ["unset"]
+    if isinstance(value, Participant):
+        return [value.id, value.display_name, value.metadata]
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value
+
+
+def changed(value: T | Unset | None, check: Callable[[T], R]) -> R | Unset | None:
+    """A property of an update: None and UNSET as they are, anything else checked."""
+    return value if value is None or isinstance(value, Unset) else check(value)
+
+
+def text(name: str, value: str, most: int, *, empty: bool = True) -> str:
+    """`value`, if it is Unicode text of at most `most` bytes of UTF-8."""
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{name} is a string, not {type(value).__name__}")
+    try:
+        size = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"{name} holds a lone surrogate, which is not Unicode text") from error
+    if size > most:
+        raise InvalidArgument(f"{name} takes at most {most:,} bytes of UTF-8, not {size:,}")
+    if not size and not empty:
+        raise InvalidArgument(f"{name} cannot be empty")
+    return value
+
+
+def owner_or_none(owner: str | None) -> str | None:
+    """An owner, if it can be one."""
+    return None if owner is None else text("owner", owner, MAX_OWNER_BYTES, empty=False)
+
+
+def topic_or_none(topic: str | None) -> str | None:
+    """A topic, if it can be one."""
+    return None if topic is None else text("topic", topic, MAX_TOPIC_BYTES)
+
+
+def message_id_of(message_id: str) -> str:
+    """A message id, if it can be one."""
+    return text("a message id", message_id, MAX_THREAD_ID_BYTES)
+
+
+def index_or_none(index: int | None) -> int | None:
+    """An index, if it can be one."""
+    if index is not None and (type(index) is not int or not -(2**63) <= index < 2**63):
+        raise InvalidArgument(f"index is an integer of at most 64 bits, not {index!r}")
+    return index
+
+
+def page_limit(limit: int | None) -> int:
+    """How many items a page takes."""
+    if limit is None:
+        return DEFAULT_LIMIT
+    if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
+        raise InvalidArgument(f"a page takes 1 to {MAX_LIMIT:,} items, not {limit!r}; iterate to read more")
+    return limit
+
+
+def duration(name: str, ttl: Ttl) -> timedelta | None:
+    """A time to live as a timedelta."""
+    if ttl is None:
+        return None
+    if isinstance(ttl, bool) or not isinstance(ttl, (int, float, timedelta)):
+        raise InvalidArgument(f"{name} is a timedelta or a number of seconds, not {type(ttl).__name__}")
+    try:
+        length = ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)
+    except (OverflowError, ValueError):
+        length = timedelta.max
+    if not timedelta(0) < length <= MAX_TTL:
+        raise InvalidArgument(
+            f"{name} is more than 0 and at most {MAX_TTL.days:,} days, not {ttl!r}; None means never"
+        )
+    return length
+
+
+def aware(name: str, time: datetime | None) -> datetime | None:
+    """A time, if it says its zone."""
+    if time is not None and getattr(time, "tzinfo", None) is None:
+        raise InvalidArgument(f"{name} is a datetime with a time zone, not {time!r}")
+    return time
+
+
+def metadata_of(metadata: Mapping[str, Json] | None) -> dict[str, Json]:
+    """A copy of `metadata`, if it is JSON and not too large."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgument(f"metadata is a JSON object, not {type(metadata).__name__}")
+    written = encode(dict(metadata), "metadata")
+    if len(written.encode()) > MAX_METADATA_BYTES:
+        raise InvalidArgument(f"metadata takes at most {MAX_METADATA_BYTES:,} bytes of JSON")
+    copied: dict[str, Json] = decode(written)
+    return copied
+
+
+def participants_of(participants: Iterable[Participant | Mapping[str, Json]]) -> tuple[Participant, ...]:
+    """Participants, each named once."""
+    found = tuple(_participant(one) for one in participants)
+    if len(found) > MAX_PARTICIPANTS:
+        raise InvalidArgument(f"a thread takes at most {MAX_PARTICIPANTS:,} participants, not {len(found):,}")
+    if len({one.id for one in found}) < len(found):
+        raise InvalidArgument("a participant appears twice: ids within a thread are unique")
+    return found
+
+
+def _participant(one: Participant | Mapping[str, Json]) -> Participant:
+    if isinstance(one, Mapping):
+        unknown = set(one) - {"id", "display_name", "metadata"}
+        if unknown or "id" not in one:
+            raise InvalidArgument("a participant has an id, and may have a display_name and metadata")
+        one = Participant(**one)
+    if not isinstance(one, Participant):
+        raise InvalidArgument(f"a participant is a Participant or a mapping, not {type(one).__name__}")
+    name = one.display_name
+    return Participant(
+        text("a participant's id", one.id, MAX_THREAD_ID_BYTES),
+        None if name is None else text("a participant's name", name, MAX_TOPIC_BYTES),
+        metadata_of(one.metadata),
+    )
+
+
+def drafts_of(messages: Iterable[MessageLike], ttl: timedelta | None) -> Sequence[Draft]:
+    """Messages as they are to be stored."""
+    return [Draft(_message_text(message), ttl) for message in messages]
+
+
+def _message_text(message: MessageLike) -> str:
+    # A Message may have been made by hand around any text, so it is read again like a mapping.
+    data = _reread(message) if isinstance(message, Message) else message
+    written = Message.from_dict(data).text
+    if len(written) * 4 > MAX_MESSAGE_BYTES and len(written.encode()) > MAX_MESSAGE_BYTES:
+        raise MessageTooLarge(f"a message takes at most {MAX_MESSAGE_BYTES:,} bytes of JSON")
+    return written
+
+
+def _reread(message: Message) -> dict[str, Json]:
+    try:
+        return message.to_dict()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidMessage(f"a Message's text is not JSON: {error}") from error
+
+
+def span_of(after: str | None, before: str | None, limit: int, *, newest: bool = False) -> Span:
+    """What to read; a `before` without an `after` counts from its own end."""
+    start = None if after is None else Place.parse(after)
+    end = None if before is None else Place.parse(before)
+    epochs = {place.epoch for place in (start, end) if place is not None and place.epoch is not None}
+    if len(epochs) > 1:
+        raise CursorExpired
+    return Span(
+        limit,
+        after=None if start is None else start.position,
+        before=None if end is None else end.position,
+        newest=newest or (end is not None and start is None),
+        epoch=epochs.pop() if epochs else None,
+    )
