@@ -146,10 +146,10 @@ class ThreadPatch:
     `metadata` is merged as RFC 7396 says; participants are replaced as a whole.
     """
 
-    topic: str | None | Unset = UNSET
-    metadata: Mapping[str, Json] | None | Unset = UNSET
-    participants: tuple[Participant, ...] | None | Unset = UNSET
-    ttl: timedelta | None | Unset = UNSET
+    topic: str | Unset | None = UNSET
+    metadata: Mapping[str, Json] | Unset | None = UNSET
+    participants: tuple[Participant, ...] | Unset | None = UNSET
+    ttl: timedelta | Unset | None = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class Backend(ABC):
     async def close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to give back
         """Give back connections and threads. Safe to call twice."""
 
-    async def ping(self) -> None:
+    async def ping(self) -> None:  # noqa: B027 - a backend in the process is always there
         """Ask the storage for a sign of life, cheaply; raise `StorageError` when there is none."""
 
     # Threads
@@ -261,12 +261,13 @@ class Backend(ABC):
         """Replace the history. A reader sees the old one or the new one, whole.
 
         Where the present messages are the first of `drafts`, they stay and only the rest is
-        appended, an empty rest writing nothing; otherwise the epoch changes. Raises ThreadNotFound where `create` is None.
+        appended, an empty rest writing nothing; otherwise the epoch changes. Raises
+        ThreadNotFound where `create` is None.
         """
 
     @abstractmethod
     async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
-        """Remove all messages, as `replace_all` by nothing would; no thread is no error without `if_match`."""
+        """Remove all messages, as `replace_all` by nothing; no thread is no error without `if_match`."""
 
     async def insert(
         self, key: ThreadKey, draft: Draft, at: InsertAt, *, if_match: str | None, request: Request | None

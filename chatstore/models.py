@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from chatstore.codec import Json, decode, encode
@@ -34,7 +34,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -50,7 +50,7 @@ def to_micros(time: datetime) -> int:
 
 def rfc3339(time: datetime) -> str:
     """`time` as RFC 3339 text in UTC, always with six decimals, so that texts sort as times do."""
-    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,12 @@ class Cost:
     backend: str
     units: Mapping[str, float]
     trips: int
+
+    def __add__(self, other: Cost) -> Cost:
+        """What two steps of one operation cost together."""
+        names = {**self.units, **other.units}
+        units = {name: self.units.get(name, 0) + other.units.get(name, 0) for name in names}
+        return Cost(self.backend, units, self.trips + other.trips)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ _PLATFORMS = {
     "FUNCTIONS_WORKER_RUNTIME": "Azure Functions",
     "WEBSITE_INSTANCE_ID": "Azure App Service",
     "K_SERVICE": "Cloud Run",
-    "KUBERNETES_SERVICE_HOST": "Kubernetes",
 }
 
 

@@ -57,7 +57,7 @@ __all__ = ["MemoryBackend", "open_memory"]
 R = TypeVar("R")
 
 
-def open_memory(url: Url, *, blocking: bool, clock: Clock) -> MemoryBackend:
+def open_memory(url: Url, *, blocking: bool, clock: Clock) -> MemoryBackend:  # noqa: ARG001 - one for both
     """``memory://``: a new, empty store of its own each time."""
     url.require_bare()
     return MemoryBackend(clock=clock)
@@ -97,7 +97,7 @@ class MemoryBackend(Backend):
         def create() -> Thread:
             if self._find(key) is not None:
                 raise ThreadExists(key.id)
-            return self._create(key, new).thread
+            return self._snapshot(self._create(key, new).thread)
 
         return self._once(key, request, create)
 
@@ -231,7 +231,7 @@ class MemoryBackend(Backend):
                 return self._append(stored, [draft]).messages[0]
             before = _position(stored.messages[place - 1]) if place else position.START
             between = position.between(before, _position(stored.messages[place]))
-            message = self._message(stored, draft, between, self.clock())
+            message = self._message(draft, between, self.clock())
             stored.messages.insert(place, message)
             stored.edits += 1
             self._touch(stored)
@@ -306,7 +306,7 @@ class MemoryBackend(Backend):
 
         return self._once(key, request, fork)
 
-    async def sweep(self, limit: int) -> Swept:
+    async def sweep(self, limit: int) -> Swept:  # noqa: ARG002 - one step is cheap enough for all
         with self._lock:
             now = self.clock()
             threads = [key for key in self._threads if self._find(key) is None]
@@ -381,7 +381,7 @@ class MemoryBackend(Backend):
         messages = []
         for draft in drafts:
             stored.tail += 1
-            messages.append(self._message(stored, draft, position.nth(stored.tail), now))
+            messages.append(self._message(draft, position.nth(stored.tail), now))
         stored.messages.extend(messages)
         if messages:
             self._touch(stored)
@@ -396,9 +396,10 @@ class MemoryBackend(Backend):
         stored.messages.clear()
         return self._append(stored, drafts)
 
-    def _message(self, stored: _Stored, draft: Draft, at: str, now: int) -> Message:
-        id = uuid7(now // 1000)
-        return Message(draft.text, id, at, from_micros(now), message_etag(id, 0), self._expiry(draft.ttl))
+    def _message(self, draft: Draft, at: str, now: int) -> Message:
+        new_id = uuid7(now // 1000)
+        etag = message_etag(new_id, 0)
+        return Message(draft.text, new_id, at, from_micros(now), etag, self._expiry(draft.ttl))
 
     def _renumber(self, stored: _Stored) -> None:
         stored.epoch = token()

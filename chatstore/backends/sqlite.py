@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -156,7 +157,9 @@ class _File:
         with self._translated(), self._lock:
             if self._writer is None:
                 self._writer = self._connect()
-            return _transaction(self._writer, "BEGIN IMMEDIATE", work)
+                self._writer.execute("PRAGMA busy_timeout = 0")
+            _begin_write(self._writer, self._timeout)
+            return _finish(self._writer, work)
 
     def read(self, work: Work[T]) -> T:
         """`work` in a read transaction."""
@@ -164,7 +167,8 @@ class _File:
         with self._translated():
             connection = self._readers.pop() if self._readers else self._connect()
             try:
-                return _transaction(connection, "BEGIN", work)
+                connection.execute("BEGIN")
+                return _finish(connection, work)
             finally:
                 self._readers.append(connection)
 
@@ -212,8 +216,25 @@ class _File:
 _inherited: list[object] = []
 
 
-def _transaction(connection: sqlite3.Connection, begin: str, work: Work[T]) -> T:
-    connection.execute(begin)
+def _begin_write(connection: sqlite3.Connection, timeout: float) -> None:
+    """Take the file's write lock, in competition with other processes.
+
+    SQLite would wait in steps that grow to a tenth of a second, long after the lock is free.
+    """
+    until, pause = time.monotonic() + timeout, 0.0002
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the tries of processes, guards nothing
+        pause = min(pause * 1.5, 0.005)
+
+
+def _finish(connection: sqlite3.Connection, work: Work[T]) -> T:
+    """Do `work` in the transaction that has begun, and commit it, or roll it back if it raises."""
     try:
         result = run(work(_Statements(connection)))
         connection.execute("COMMIT")
@@ -234,7 +255,8 @@ def _prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
         return
     if version > len(_MIGRATIONS):
         raise ConfigurationError(
-            f"{path} was written by a newer chatstore (schema {version}, this one knows {len(_MIGRATIONS)}): upgrade"
+            f"{path} was written by a newer chatstore: its schema is {version}, "
+            f"and this one knows {len(_MIGRATIONS)}; upgrade chatstore"
         )
     _enter_wal(connection, timeout)
     connection.execute("BEGIN IMMEDIATE")

@@ -6,6 +6,7 @@ They raise InvalidArgument, with what to change, before anything is done.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
@@ -52,8 +53,9 @@ class RequestId(str):
     sent_at: datetime | None
 
     def __new__(cls, text: str, sent_at: datetime | None = None) -> RequestId:
+        """`text` as a request id, first sent at the aware time `sent_at`."""
         self = super().__new__(cls, text)
-        self.sent_at = sent_at
+        self.sent_at = aware("sent_at", sent_at)
         return self
 
 
@@ -78,7 +80,8 @@ def request_of(
                 f"request id {request_id!r} is older than {window}: whether it took effect is no longer "
                 "known; look, and send what is still wanted under a new id"
             )
-    digest = hashlib.sha256(encode(_plain(what)).encode()).hexdigest()[:32]
+    # Not `encode`: what is checked on its own may be as deep as can be, and is deeper in here.
+    digest = hashlib.sha256(json.dumps(_plain(what), default=repr).encode()).hexdigest()[:32]
     return Request(str(request_id), digest)
 
 
@@ -144,6 +147,13 @@ def page_limit(limit: int | None) -> int:
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
         raise InvalidArgument(f"a page takes 1 to {MAX_LIMIT:,} items, not {limit!r}; iterate to read more")
     return limit
+
+
+def page_bytes(size: int | None) -> int | None:
+    """How much text a page takes."""
+    if size is not None and (type(size) is not int or size < 1):
+        raise InvalidArgument(f"max_bytes is a positive number of bytes, not {size!r}")
+    return size
 
 
 def duration(name: str, ttl: Ttl) -> timedelta | None:

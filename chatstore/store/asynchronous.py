@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import operator
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
@@ -273,7 +275,7 @@ class AsyncChatStore:
         span = arguments.span_of(
             after, before, arguments.page_limit(limit if last is None else last), newest=last is not None
         )
-        return await self.backend.read(self._key(thread_id), span._replace(max_bytes=max_bytes))
+        return await self.backend.read(self._key(thread_id), span._replace(max_bytes=arguments.page_bytes(max_bytes)))
 
     async def window(
         self,
@@ -297,20 +299,23 @@ class AsyncChatStore:
         key, roles = self._key(thread_id), tuple(keep)
         for left in reversed(range(_RESTARTS)):
             try:
-                return await self._window(key, WindowBuilder(max_tokens, counter, roles, max_bytes), bool(roles))
+                builder = WindowBuilder(max_tokens, counter, roles, max_bytes)
+                return await self._window(key, builder, pinning=bool(roles))
             except CursorExpired:
                 # The history was replaced between two reads: begin again with the new one.
                 if not left:
                     raise
         raise AssertionError("unreachable")
 
-    async def _window(self, key: ThreadKey, builder: WindowBuilder, pinning: bool) -> Window[Message]:
+    async def _window(self, key: ThreadKey, builder: WindowBuilder, *, pinning: bool) -> Window[Message]:
         newest = page = await self.backend.read(key, Span(PINNED_AT_MOST, newest=True, max_bytes=_PAGE_BYTES))
+        costs = [page.cost]
         if pinning:
             first = page
             if page.next is not None:
                 epoch = Place.parse(page.next).epoch
                 first = await self.backend.read(key, Span(PINNED_AT_MOST, epoch=epoch, max_bytes=_PAGE_BYTES))
+                costs.append(first.cost)
             builder.pin(first.items)
         builder.extend(page.items)
         limit = PINNED_AT_MOST
@@ -318,9 +323,16 @@ class AsyncChatStore:
             limit = min(limit * 2, arguments.MAX_LIMIT)
             span = arguments.span_of(None, page.next, limit, newest=True)
             page = await self.backend.read(key, span._replace(max_bytes=_PAGE_BYTES))
+            costs.append(page.cost)
             builder.extend(page.items)
+        reported = [cost for cost in costs if cost is not None]
         return Window(
-            builder.finish(), end=newest.end, etag=newest.etag, tokens=builder.tokens, counter=builder.counter
+            builder.finish(),
+            end=newest.end,
+            etag=newest.etag,
+            cost=functools.reduce(operator.add, reported) if reported else None,
+            tokens=builder.tokens,
+            counter=builder.counter,
         )
 
     async def iter_messages(

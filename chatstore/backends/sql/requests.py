@@ -22,7 +22,8 @@ class Requests:
     async def find(self, key: ThreadKey, request: Request) -> str | None:
         """The first result of `request`, None if it is new. Raises RequestMismatch."""
         row = await self._tx.one(
-            "SELECT digest, result FROM requests WHERE tenant = ? AND thread = ? AND id = ? AND expires_at > ?",
+            "SELECT digest, result FROM requests "
+            "WHERE tenant = ? AND thread = ? AND id = ? AND expires_at > ?",
             *key,
             request.id,
             self._clock(),

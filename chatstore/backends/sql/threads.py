@@ -103,7 +103,8 @@ class Threads:
         """Give a thread the properties and the expiry of another."""
         await self._tx.run(
             "UPDATE threads SET (owner, topic, metadata, participants, expires_at) = "
-            "(SELECT owner, topic, metadata, participants, expires_at FROM threads WHERE key = ?) WHERE key = ?",
+            "(SELECT owner, topic, metadata, participants, expires_at FROM threads WHERE key = ?) "
+            "WHERE key = ?",
             origin.key,
             log.key,
         )

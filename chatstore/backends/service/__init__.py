@@ -1,0 +1,239 @@
+"""A running chatstore service as a backend: the same store at a distance, over its native API.
+
+``http://127.0.0.1:8080`` or ``https://host/prefix``, with the options ``timeout`` (seconds for an answer,
+30 by default) and ``tenant``. Which tenant a service serves is the service's to say, so a call for
+any other than that option names (``default`` by default) is refused, not sent.
+
+Every mutation carries a request id, the caller's or one of its own, and can therefore be repeated:
+connections that fail and answers of 503 are tried again a few times, with growing, jittered pauses.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+from chatstore.backends.conditions import has_metadata
+from chatstore.backends.service import forms
+from chatstore.backends.service.connection import Connection, Meant
+from chatstore.contract import (
+    UNSET,
+    Backend,
+    Capability,
+    Clock,
+    Draft,
+    Listing,
+    NewThread,
+    Request,
+    Span,
+    ThreadKey,
+    ThreadPatch,
+    system_clock,
+)
+from chatstore.errors import ConfigurationError, MessageNotFound
+from chatstore.models import Appended, Deleted, Message, Page, Thread, ThreadCursor, rfc3339
+from chatstore.urls import Url
+
+__all__ = ["ServiceBackend", "open_service"]
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._~@:-]{1,1024}")
+
+
+def open_service(url: Url, *, blocking: bool, clock: Clock) -> ServiceBackend:
+    """``http://host:port/prefix?timeout=30&tenant=default``; nothing is sent before the first use."""
+    url.allow("timeout", "tenant")
+    address = f"{url.scheme}://{url.host}{url.path.rstrip('/')}"
+    connection = Connection(address, blocking=blocking, seconds=url.seconds("timeout", 30))
+    return ServiceBackend(connection, url.options.get("tenant", "default"), clock)
+
+
+class ServiceBackend(Backend):
+    """Threads of a running service: of the one tenant that it serves its caller."""
+
+    name = "service"
+    capabilities = frozenset(
+        {
+            Capability.LIST,
+            Capability.EDIT,
+            Capability.FORK,
+            Capability.EXPIRY,
+            Capability.REQUESTS,
+            Capability.DURABLE,
+            Capability.SHARED,
+        }
+    )
+
+    def __init__(self, connection: Connection, tenant: str, clock: Clock = system_clock) -> None:
+        self.clock = clock
+        self._connection = connection
+        self._tenant = tenant
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def ping(self) -> None:
+        await self._connection.call("GET", "/readyz")
+
+    # Threads
+
+    async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
+        body = {
+            "id": key.id,
+            "topic": new.topic,
+            "owner": new.owner,
+            "metadata": new.metadata,
+            "participants": forms.participants(new.participants),
+            "ttl": forms.seconds(new.ttl),
+        }
+        meant = Meant(key.id, new_thread=key.id)
+        return forms.thread(
+            await self._connection.write(
+                "POST", self._threads_path(key.tenant), forms.as_json(body), None, request, meant
+            )
+        )
+
+    async def get_thread(self, key: ThreadKey) -> Thread:
+        return forms.thread(await self._connection.call("GET", self._thread_path(key), meant=Meant(key.id)))
+
+    async def update_thread(
+        self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
+    ) -> Thread:
+        people = patch.participants
+        body = {
+            "topic": patch.topic,
+            "metadata": patch.metadata,
+            "participants": forms.participants(people) if isinstance(people, tuple) else people,
+            "ttl": forms.seconds(patch.ttl) if isinstance(patch.ttl, timedelta) else patch.ttl,
+        }
+        given = forms.as_json({name: value for name, value in body.items() if value is not UNSET})
+        path = self._thread_path(key)
+        return forms.thread(
+            await self._connection.write("PATCH", path, given, if_match, request, Meant(key.id))
+        )
+
+    async def delete_thread(
+        self, key: ThreadKey, *, if_match: str | None, request: Request | None
+    ) -> Deleted:
+        path = self._thread_path(key)
+        return Deleted(**await self._connection.write("DELETE", path, None, if_match, request, Meant(key.id)))
+
+    async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
+        query = [("limit", str(listing.limit))]
+        if listing.owner is not None:
+            query.append(("owner", listing.owner))
+        if listing.active_since is not None:
+            query.append(("active_since", rfc3339(listing.active_since)))
+        if listing.before is not None:
+            query.append(("cursor", ThreadCursor(*listing.before).text()))
+        # A query can ask for texts only; whatever else is wanted is looked for here.
+        for name, value in listing.metadata.items():
+            if isinstance(value, str) and name and not set("[]") & set(name):
+                query.append((f"metadata[{name}]", value))
+        page = await self._connection.call("GET", self._threads_path(tenant), query=query)
+        threads = (forms.thread(form) for form in page["items"])
+        found = tuple(thread for thread in threads if has_metadata(thread.metadata, listing.metadata))
+        return Page(found, next=page["next"])
+
+    async def fork(
+        self,
+        source: ThreadKey,
+        key: ThreadKey,
+        through: str | None,
+        *,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Thread:
+        path = f"{self._thread_path(source)}/fork"
+        body = forms.as_json({"id": key.id, "through": through})
+        meant = Meant(source.id, message=through or "", new_thread=key.id)
+        return forms.thread(await self._connection.write("POST", path, body, if_match, request, meant))
+
+    # Messages
+
+    async def append(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        path, body = self._messages_path(key), forms.turn(drafts, create)
+        return forms.appended(
+            await self._connection.write("POST", path, body, if_match, request, Meant(key.id))
+        )
+
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        form = await self._connection.call(
+            "GET", self._messages_path(key), query=forms.query(span), meant=Meant(key.id)
+        )
+        page = Page(
+            tuple(forms.message(entry) for entry in form["items"]), form["next"], form["end"], form["etag"]
+        )
+        return page if span.max_bytes is None else forms.shortened(page, span, span.max_bytes)
+
+    async def get_message(self, key: ThreadKey, message_id: str) -> Message:
+        path = await self._message_path(key, message_id)
+        return forms.message(await self._connection.call("GET", path, meant=Meant(key.id, message_id)))
+
+    async def replace_all(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        path, body = self._messages_path(key), forms.turn(drafts, create)
+        return forms.appended(
+            await self._connection.write("PUT", path, body, if_match, request, Meant(key.id))
+        )
+
+    async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        path = self._messages_path(key)
+        return Deleted(**await self._connection.write("DELETE", path, None, if_match, request, Meant(key.id)))
+
+    async def replace_message(
+        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        path, body = await self._message_path(key, message_id), draft.text.encode()
+        meant = Meant(key.id, message_id)
+        return forms.message(await self._connection.write("PUT", path, body, if_match, request, meant))
+
+    async def delete_message(
+        self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
+    ) -> Message | None:
+        if isinstance(message, int):
+            raise self._unsupported(Capability.INDEX)
+        path = await self._message_path(key, message)
+        return forms.message(
+            await self._connection.write("DELETE", path, None, if_match, request, Meant(key.id, message))
+        )
+
+    # Paths
+
+    def _threads_path(self, tenant: str) -> str:
+        if tenant != self._tenant:
+            raise ConfigurationError(
+                f"{self._connection.address} is opened for the tenant {self._tenant!r}, not {tenant!r}: "
+                "which one a service serves is its own setting; if this is it, add ?tenant= to the URL"
+            )
+        return "/v1/threads"
+
+    def _thread_path(self, key: ThreadKey) -> str:
+        plain = _PLAIN_ID.fullmatch(key.id) and key.id not in {".", ".."} and not key.id.startswith("b64:")
+        encoded = base64.urlsafe_b64encode(key.id.encode()).decode().rstrip("=")
+        return f"{self._threads_path(key.tenant)}/{key.id if plain else 'b64:' + encoded}"
+
+    def _messages_path(self, key: ThreadKey) -> str:
+        return f"{self._thread_path(key)}/messages"
+
+    async def _message_path(self, key: ThreadKey, message_id: str) -> str:
+        if not _PLAIN_ID.fullmatch(message_id) or message_id in {".", ".."}:
+            await self.get_thread(key)  # which may be the one that is missing
+            raise MessageNotFound(key.id, message_id)
+        return f"{self._messages_path(key)}/{message_id}"

@@ -1,0 +1,262 @@
+"""The way to a service and back: two drivers, repetition, and its problems made into our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import json
+import os
+import random
+import re
+import secrets
+import ssl
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import httpx
+
+from chatstore.codec import Json
+from chatstore.contract import Request
+from chatstore.errors import (
+    ChatStoreError,
+    ConfigurationError,
+    Conflict,
+    CursorExpired,
+    InvalidArgument,
+    InvalidCursor,
+    InvalidMessage,
+    MessageNotFound,
+    MessageTooLarge,
+    RequestExpired,
+    RequestMismatch,
+    StorageError,
+    ThreadExists,
+    ThreadNotFound,
+    Unavailable,
+    Unsupported,
+)
+
+__all__ = ["Connection", "Meant"]
+
+_TRIES = 5
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
+_HEADER_TEXT = re.compile(r"[!#-~]{1,256}")
+# No proxy is asked for what runs on this machine.
+_DIRECT = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: to make it takes longer than many a request."""
+    return httpx.create_ssl_context()
+
+
+class _Driver(Protocol):
+    """Sends requests; the two kinds differ in nothing but whether they suspend."""
+
+    async def send(self, request: httpx.Request) -> httpx.Response: ...
+
+    async def pause(self, seconds: float) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class _BlockingDriver:
+    def __init__(self, timeout: httpx.Timeout) -> None:
+        self._timeout = timeout
+        self._opened: tuple[int, httpx.Client] | None = None
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        # A fork shares its parent's sockets, so it opens its own. Threads that open at the same
+        # time may open one client too many, which goes when its answer has been read.
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
+            client = httpx.Client(timeout=self._timeout, verify=_tls(), mounts=_DIRECT)
+            self._opened = opened = os.getpid(), client
+        return opened[1].send(request)
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this driver serves blocking callers
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
+
+class _AsyncDriver:
+    def __init__(self, timeout: httpx.Timeout) -> None:
+        self._timeout = timeout
+        self._opened: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = {}
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        loop = asyncio.get_running_loop()
+        if loop not in self._opened:
+            for dead in [other for other in self._opened if other.is_closed()]:
+                del self._opened[dead]
+            client = httpx.AsyncClient(timeout=self._timeout, verify=_tls(), mounts=_DIRECT)
+            closing = _closing(client)
+            self._opened[loop] = client, closing
+            await anext(closing)
+        return await self._opened[loop][0].send(request)
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        opened = self._opened.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened[1].aclose()
+
+
+async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    """Closes `client` at its end, which a loop brings about itself before it is closed."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+class Meant(NamedTuple):
+    """What a request is about, for the errors that name it."""
+
+    thread: str = ""
+    message: str = ""
+    new_thread: str = ""
+    request: str = ""
+
+
+_NOTHING = Meant()
+
+_Fault = Callable[[Meant, Mapping[str, Json]], ChatStoreError]
+
+
+def _told(kind: type[ChatStoreError]) -> _Fault:
+    return lambda _, problem: kind(problem["detail"])
+
+
+_FAULTS: Mapping[str, _Fault] = {
+    "thread-not-found": lambda meant, _: ThreadNotFound(meant.thread),
+    "message-not-found": lambda meant, _: MessageNotFound(meant.thread, meant.message),
+    "thread-exists": lambda meant, _: ThreadExists(meant.new_thread),
+    "cursor-expired": lambda *_: CursorExpired(),
+    "conflict": lambda _, problem: Conflict(problem["current"]),
+    "request-mismatch": lambda meant, _: RequestMismatch(meant.request),
+    "request-expired": _told(RequestExpired),
+    "invalid-argument": _told(InvalidArgument),
+    "invalid-request": _told(InvalidArgument),
+    "malformed": _told(InvalidArgument),
+    "invalid-message": _told(InvalidMessage),
+    "invalid-cursor": _told(InvalidCursor),
+    "message-too-large": _told(MessageTooLarge),
+    "too-large": _told(InvalidArgument),
+    "unsupported": _told(Unsupported),
+    "unavailable": _told(Unavailable),
+}
+"""What the codes of problems are here; any other is a StorageError."""
+
+
+class Connection:
+    """Sends requests to the service at `address`, in the colour of its callers.
+
+    Connections that fail and answers of 503 are tried again. Raises ConfigurationError for an
+    `address` that is none.
+    """
+
+    def __init__(self, address: str, *, blocking: bool, seconds: float) -> None:
+        try:
+            httpx.URL(address)
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"{address!r} is not the address of a service: {error}") from error
+        # Callers beyond the size of the pool wait for a connection as long as they must.
+        timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
+        self.address = address
+        self._driver: _Driver = _BlockingDriver(timeout) if blocking else _AsyncDriver(timeout)
+
+    async def close(self) -> None:
+        """Close the connections; the next request opens them again."""
+        await self._driver.close()
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        if_match: str | None,
+        request: Request | None,
+        meant: Meant,
+    ) -> Json:
+        """What the service answers to a mutation, which is safe to repeat."""
+        # An id of our own looks like none that carries a time, so it holds however wrong this clock is.
+        request_id = secrets.token_urlsafe(16) if request is None else request.id
+        headers = {"Idempotency-Key": _header(request_id)}
+        if if_match is not None:
+            headers["If-Match"] = "*" if if_match == "*" else f'"{_header(if_match)}"'
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return await self.call(method, path, headers, body, meant=meant._replace(request=request_id))
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        meant: Meant = _NOTHING,
+    ) -> Json:
+        """The JSON that the service answers; raises what its problem says."""
+        response = await self._answer(
+            httpx.Request(
+                method, self.address + path, params=list(query) or None, headers=headers, content=body
+            )
+        )
+        try:
+            form = json.loads(response.content)
+            if response.is_success:
+                return form
+            error = _FAULTS.get(form["code"], _told(StorageError))(meant, form)
+        except (ValueError, KeyError, TypeError) as strange:
+            raise StorageError(
+                f"{self.address} answers HTTP {response.status_code}, and not as a chatstore service does"
+            ) from strange
+        raise error
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        pause = _FIRST_PAUSE_SECONDS
+        for left in reversed(range(_TRIES)):
+            wanted = 0.0
+            try:
+                response = await self._driver.send(request)
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not left:
+                    return response
+                wanted = _retry_after(response)
+            except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout) as error:
+                if not left:
+                    raise self._unreachable(error) from error
+            except httpx.HTTPError as error:
+                raise self._unreachable(error) from error
+            await self._driver.pause(max(wanted, pause * random.uniform(0.5, 1)))  # noqa: S311 - spreads retries
+            pause *= 2
+        raise AssertionError("the last try returns or raises")
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
+        return Unavailable(
+            f"{self.address} does not answer ({str(error) or type(error).__name__}): is it running?"
+        )
+
+
+def _header(text: str) -> str:
+    """`text` where a header can carry it, otherwise something of its own that can."""
+    if _HEADER_TEXT.fullmatch(text):
+        return text
+    return f"sha256:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def _retry_after(response: httpx.Response) -> float:
+    seconds = response.headers.get("Retry-After", "")
+    return min(float(seconds), _LONGEST_PAUSE_SECONDS) if seconds.isdecimal() else 0.0

@@ -1,0 +1,117 @@
+"""What is sent and what comes back, as the service's native API writes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from chatstore import position
+from chatstore.codec import Json, encode
+from chatstore.contract import Draft, NewThread, Span
+from chatstore.models import Appended, Cursor, Message, Page, Participant, Place, Thread
+
+__all__ = [
+    "appended",
+    "as_json",
+    "message",
+    "participants",
+    "query",
+    "seconds",
+    "shortened",
+    "thread",
+    "turn",
+]
+
+_PAST_ALL = "z"  # sorts behind every position, as START does before them
+
+
+def as_json(form: Json) -> bytes:
+    """`form` as the body of a request."""
+    return json.dumps(form, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def turn(drafts: Sequence[Draft], create: NewThread | None) -> bytes:
+    """An envelope with the messages' texts exactly as they are."""
+    rest: dict[str, Json] = {"create": create is not None}
+    if create is not None:
+        rest |= {"owner": create.owner, "ttl": seconds(create.ttl)}
+    if drafts:
+        rest["expires_in"] = seconds(drafts[0].ttl)
+    return b'{"messages":[%b],%b' % (",".join(draft.text for draft in drafts).encode(), as_json(rest)[1:])
+
+
+def query(span: Span) -> list[tuple[str, str]]:
+    """The parameters of a read; the newest after a position cannot be asked for, nor does the store ask."""
+
+    def place(at: str) -> str:
+        return at if span.epoch is None else Cursor.at(span.epoch, at)
+
+    if span.newest and span.before is None and span.epoch is None:
+        return [("last", str(span.limit))]
+    query = [("limit", str(span.limit))]
+    # Where a read starts is said even if it is an end: it tells the service the epoch and the direction.
+    if not span.newest:
+        query.append(("after", place(span.after or position.START)))
+    if span.before is not None or span.newest:
+        query.append(("before", place(span.before or _PAST_ALL)))
+    return query
+
+
+def shortened(page: Page[Message], span: Span, max_bytes: int) -> Page[Message]:
+    """The part of `page` that `max_bytes` allow, never without a message."""
+    items = page.items[::-1] if span.newest else page.items
+    size = kept = 0
+    for message in items:
+        size += len(message.text.encode())
+        if kept and size > max_bytes:
+            break
+        kept += 1
+    if kept == len(items):
+        return page
+    left = items[:kept]
+    edge = Cursor.at(Place.parse(page.end or "").epoch or "", left[-1].position or "")
+    return Page(left[::-1], edge, page.end, page.etag) if span.newest else Page(left, edge, edge, page.etag)
+
+
+def seconds(ttl: timedelta | None) -> float | None:
+    """A time to live as the service takes it."""
+    return None if ttl is None else ttl.total_seconds()
+
+
+def participants(participants: Sequence[Participant]) -> list[Json]:
+    """Participants as the service takes them."""
+    return [
+        {"id": one.id, "display_name": one.display_name, "metadata": one.metadata} for one in participants
+    ]
+
+
+def thread(form: dict[str, Json]) -> Thread:
+    """A thread's properties from an answer."""
+    return Thread(
+        id=form["id"],
+        owner=form["owner"],
+        topic=form["topic"],
+        metadata=form["metadata"],
+        participants=tuple(Participant(**one) for one in form["participants"]),
+        created_at=datetime.fromisoformat(form["created_at"]),
+        active_at=datetime.fromisoformat(form["active_at"]),
+        expires_at=None if form["expires_at"] is None else datetime.fromisoformat(form["expires_at"]),
+        etag=form["etag"],
+    )
+
+
+def message(entry: dict[str, Json]) -> Message:
+    """A message from an answer, its text as the store writes it; its expiry is not told."""
+    return Message(
+        encode(entry["message"]),
+        entry["id"],
+        entry["position"],
+        datetime.fromisoformat(entry["created_at"]),
+        entry["etag"],
+    )
+
+
+def appended(form: dict[str, Json]) -> Appended:
+    """What an append or a replacement wrote, from an answer."""
+    return Appended(tuple(message(entry) for entry in form["items"]), form["etag"], form["kept"])

@@ -1,0 +1,102 @@
+"""The documents' examples run as they stand, and their links lead somewhere.
+
+``python`` blocks of a document run in order in one process, in a folder of their own. In ``console``
+blocks every ``$`` line runs against a service that was started for the purpose, and prints what the document
+says, where … stands for anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+ADDRESS = "127.0.0.1:8080"
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def having(language: str) -> list[Path]:
+    return [document for document in DOCUMENTS if blocks(document, language)]
+
+
+def name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[str]:
+    """The address of a service over an empty store."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "chatstore",
+            "serve",
+            "--port",
+            "0",
+            "--url",
+            f"sqlite:///{tmp_path}/service.db",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        found = re.search(r"http://(\S+)", process.stdout.readline())
+        assert found is not None
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("document", having("python"), ids=name)
+def test_python_examples_run(document: Path, tmp_path: Path) -> None:
+    program = "\n".join(blocks(document, "python"))
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("document", having("console"), ids=name)
+def test_console_examples_print_what_they_say(document: Path, service: str, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for command, expected in re.findall(
+        r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks(document, "console")), re.MULTILINE
+    ):
+        finished = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command.replace(ADDRESS, service)],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, f"{command}\n{finished.stderr}"
+        pattern = re.escape(expected.strip()).replace("…", ".*")
+        printed = (finished.stdout or finished.stderr).strip()
+        assert re.fullmatch(pattern, printed, re.DOTALL), f"{command}\n{printed}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
