@@ -28,6 +28,8 @@ the repetition safe.
 
 from __future__ import annotations
 
+import copyreg
+
 __all__ = [
     "ChatStoreError",
     "ConfigurationError",
@@ -52,6 +54,10 @@ __all__ = [
 
 class ChatStoreError(Exception):
     """The root of the tree: ``except ChatStoreError`` catches whatever the store raises."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own calls the class with the text, which is not what these are made of.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InvalidArgument(ChatStoreError, ValueError):

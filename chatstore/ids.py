@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
-__all__ = ["token", "uuid7", "time_of"]
+__all__ = ["time_of", "token", "uuid7"]
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}", re.IGNORECASE)
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _CROCKFORD = {digit: value for value, digit in enumerate("0123456789ABCDEFGHJKMNPQRSTVWXYZ")}
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FIRST_MILLISECOND = 1_451_606_400_000
+_END_MILLISECOND = 4_102_444_800_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7(milliseconds: int | None = None) -> str:
@@ -35,15 +37,17 @@ def token() -> str:
 def time_of(text: str) -> datetime | None:
     """The time that a UUIDv7 or a ULID carries; None for any other text.
 
-    A text of a ULID's shape counts as one only if its time lies between 2016, when ULIDs were
-    first described, and 2100: other keys of 26 letters and digits are then opaque, as they should be.
+    A text of such a shape counts as one only if its time lies between 2016, when ULIDs were first
+    described, and 2100: other keys of letters and digits are then opaque, as they should be.
     """
     if _UUID7.fullmatch(text):
-        return _EPOCH + timedelta(milliseconds=int(text.replace("-", "")[:12], 16))
-    if _ULID.fullmatch(text):
+        milliseconds = int(text.replace("-", "")[:12], 16)
+    elif _ULID.fullmatch(text):
         milliseconds = 0
         for digit in text[:10]:
             milliseconds = milliseconds * 32 + _CROCKFORD[digit]
-        if 1_451_606_400_000 <= milliseconds < 4_102_444_800_000:
-            return _EPOCH + timedelta(milliseconds=milliseconds)
-    return None
+    else:
+        return None
+    if not _FIRST_MILLISECOND <= milliseconds < _END_MILLISECOND:
+        return None
+    return _EPOCH + timedelta(milliseconds=milliseconds)

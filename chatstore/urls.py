@@ -52,7 +52,10 @@ class Url:
         scheme, separator, _ = text.partition("://")
         if not separator:
             raise ConfigurationError(f"{text!r} is not a storage URL: write one such as sqlite:///chat.db")
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError as error:
+            raise ConfigurationError(f"{text!r} is not a storage URL: {error}") from error
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         return cls(text, scheme.lower(), parts.netloc, unquote(parts.path), options)
 

@@ -115,8 +115,9 @@ class WindowBuilder:
         kept: list[Message] = []
         for message in self._newest:
             data = message.to_dict()
-            called.update(_calls(data))
-            if called.issuperset(_results(data)):
+            own = _calls(data)
+            if called.union(own).issuperset(_results(data)):
+                called.update(own)
                 kept.append(message)
             else:
                 self._left += self._count(message)

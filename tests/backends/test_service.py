@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 import pytest
 import uvicorn
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import chatstore
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backends.service import ServiceBackend
 from chatstore.backends.service.connection import Connection
 from chatstore.contract import Clock
+from chatstore.errors import ConfigurationError, StorageError, Unavailable
 from chatstore.http.app import create_app
+from chatstore.http.problems import problem_response
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.testing import BackendContract, opted_out
-from tests.http.serving import address, listening
+from tests.http.serving import address, listening, serving
 
+HELLO = {"role": "user", "content": "hello"}
 SETTINGS = Settings(max_messages=100_000, max_body_bytes=1 << 30, max_answer_bytes=1 << 30)
 
 
@@ -54,7 +62,7 @@ class ServicePerTenant(ServiceBackend):
         return f"/{tenant.encode().hex()}/v1/threads"
 
     async def ping(self) -> None:
-        await self._connection.call("GET", f"/{b'default'.hex()}/readyz")
+        await self._connection.call(bool, "GET", f"/{b'default'.hex()}/readyz")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,3 +93,105 @@ class OverService:
 
 class TestService(OverService, BackendContract):
     test_messages_are_there_until_their_time = opted_out("an entry does not say when its message expires")
+
+
+class Unsteady:
+    """A service that does what it is asked and then says, `times` times, that it could not."""
+
+    def __init__(self, times: int) -> None:
+        self._app = create_app(AsyncChatStore(MemoryBackend()), SETTINGS)
+        self.times = times
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self.times:
+            await self._app(scope, receive, send)
+            return
+        self.times -= 1
+
+        async def nowhere(_message: MutableMapping[str, object]) -> None:
+            pass
+
+        await self._app(scope, receive, nowhere)
+        refusal = problem_response(Unavailable("for now"))
+        del refusal.headers["Retry-After"]  # which would be waited for
+        await refusal(scope, receive, send)
+
+
+def test_what_had_no_answer_is_repeated_and_takes_effect_once() -> None:
+    app = Unsteady(2)
+    with serving(app) as address, chatstore.connect(address) as store:
+        appended = store.append("t", HELLO)
+        app.times = 1
+        assert store.read("t").items == appended.messages
+        app.times = 1
+        assert store.delete_message("t", appended.messages[0].id).to_dict() == HELLO
+        app.times = 100
+        with pytest.raises(Unavailable):
+            store.append("t", HELLO)
+        app.times = 0
+        assert len(store.read("t")) == 1
+
+
+def test_a_service_that_is_not_there_is_unavailable_with_its_cause() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with (
+        chatstore.connect(f"http://127.0.0.1:{port}") as store,
+        pytest.raises(Unavailable, match="is it running") as refused,
+    ):
+        store.ping()
+    assert isinstance(refused.value.__cause__, httpx.ConnectError)
+
+
+def test_a_service_that_does_not_answer_in_time_is_unavailable() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        chatstore.connect(f"http://127.0.0.1:{silent.getsockname()[1]}?timeout=0.2") as store,
+        pytest.raises(Unavailable) as late,
+    ):
+        store.ping()
+    assert isinstance(late.value.__cause__, httpx.ReadTimeout)
+
+
+@pytest.mark.parametrize("answer", [(200, "<html>"), (404, "<html>"), (404, "{}"), (500, "[]"), (200, "{}")])
+def test_something_else_than_a_service_is_a_storage_error(answer: tuple[int, str]) -> None:
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await Response(answer[1], answer[0])(scope, receive, send)
+
+    with serving(other) as address, chatstore.connect(address) as store, pytest.raises(StorageError):
+        store.get_thread("t")
+
+
+def test_another_tenant_than_the_services_is_refused_before_anything_is_sent() -> None:
+    with chatstore.connect("http://127.0.0.1:1?tenant=acme") as store:
+        for call in (lambda: store.read("t"), lambda: store.create_thread("t"), store.list_threads):
+            with pytest.raises(ConfigurationError, match="acme"):
+                call()
+
+
+@pytest.mark.parametrize("url", ["http://x?pool=1", "http://x:port", "http://x?timeout=0"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        chatstore.connect(url)
+
+
+def test_one_store_serves_loop_after_loop_and_leaves_nothing_open() -> None:
+    async def turn() -> int:
+        await asyncio.gather(*(store.append("t", HELLO) for _ in range(5)))
+        return len(await store.read("t"))
+
+    with serving(Unsteady(0)) as address:
+        store = chatstore.aconnect(address)
+        assert [asyncio.run(turn()) for _ in range(3)] == [5, 10, 15]
+        gc.collect()  # an open connection of a dead loop would warn here, and a warning fails
+
+
+def test_a_listing_selects_metadata_of_any_type() -> None:
+    values: list[object] = ["1", 1, 1.0, True, None, {"a": []}]
+    with serving(Unsteady(0)) as address, chatstore.connect(address) as store:
+        for number, value in enumerate(values):
+            store.create_thread(str(number), metadata={"k[x]": value, "k": value})
+        for key in ("k", "k[x]"):
+            for number, value in enumerate(values):
+                assert [one.id for one in store.iter_threads(metadata={key: value})] == [str(number)]

@@ -74,7 +74,7 @@ class ServiceBackend(Backend):
         await self._connection.close()
 
     async def ping(self) -> None:
-        await self._connection.call("GET", "/readyz")
+        await self._connection.call(bool, "GET", "/readyz")
 
     # Threads
 
@@ -88,14 +88,12 @@ class ServiceBackend(Backend):
             "ttl": forms.seconds(new.ttl),
         }
         meant = Meant(key.id, new_thread=key.id)
-        return forms.thread(
-            await self._connection.write(
-                "POST", self._threads_path(key.tenant), forms.as_json(body), None, request, meant
-            )
+        return await self._connection.write(
+            forms.thread, "POST", self._threads_path(key.tenant), forms.as_json(body), None, request, meant
         )
 
     async def get_thread(self, key: ThreadKey) -> Thread:
-        return forms.thread(await self._connection.call("GET", self._thread_path(key), meant=Meant(key.id)))
+        return await self._connection.call(forms.thread, "GET", self._thread_path(key), meant=Meant(key.id))
 
     async def update_thread(
         self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
@@ -109,15 +107,17 @@ class ServiceBackend(Backend):
         }
         given = forms.as_json({name: value for name, value in body.items() if value is not UNSET})
         path = self._thread_path(key)
-        return forms.thread(
-            await self._connection.write("PATCH", path, given, if_match, request, Meant(key.id))
+        return await self._connection.write(
+            forms.thread, "PATCH", path, given, if_match, request, Meant(key.id)
         )
 
     async def delete_thread(
         self, key: ThreadKey, *, if_match: str | None, request: Request | None
     ) -> Deleted:
         path = self._thread_path(key)
-        return Deleted(**await self._connection.write("DELETE", path, None, if_match, request, Meant(key.id)))
+        return await self._connection.write(
+            forms.deleted, "DELETE", path, None, if_match, request, Meant(key.id)
+        )
 
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
         query = [("limit", str(listing.limit))]
@@ -131,10 +131,9 @@ class ServiceBackend(Backend):
         for name, value in listing.metadata.items():
             if isinstance(value, str) and name and not set("[]") & set(name):
                 query.append((f"metadata[{name}]", value))
-        page = await self._connection.call("GET", self._threads_path(tenant), query=query)
-        threads = (forms.thread(form) for form in page["items"])
-        found = tuple(thread for thread in threads if has_metadata(thread.metadata, listing.metadata))
-        return Page(found, next=page["next"])
+        page = await self._connection.call(forms.threads, "GET", self._threads_path(tenant), query=query)
+        found = tuple(thread for thread in page if has_metadata(thread.metadata, listing.metadata))
+        return Page(found, next=page.next)
 
     async def fork(
         self,
@@ -148,7 +147,7 @@ class ServiceBackend(Backend):
         path = f"{self._thread_path(source)}/fork"
         body = forms.as_json({"id": key.id, "through": through})
         meant = Meant(source.id, message=through or "", new_thread=key.id)
-        return forms.thread(await self._connection.write("POST", path, body, if_match, request, meant))
+        return await self._connection.write(forms.thread, "POST", path, body, if_match, request, meant)
 
     # Messages
 
@@ -162,22 +161,18 @@ class ServiceBackend(Backend):
         request: Request | None,
     ) -> Appended:
         path, body = self._messages_path(key), forms.turn(drafts, create)
-        return forms.appended(
-            await self._connection.write("POST", path, body, if_match, request, Meant(key.id))
+        return await self._connection.write(
+            forms.appended, "POST", path, body, if_match, request, Meant(key.id)
         )
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
-        form = await self._connection.call(
-            "GET", self._messages_path(key), query=forms.query(span), meant=Meant(key.id)
-        )
-        page = Page(
-            tuple(forms.message(entry) for entry in form["items"]), form["next"], form["end"], form["etag"]
-        )
+        path, query = self._messages_path(key), forms.query(span)
+        page = await self._connection.call(forms.messages, "GET", path, query=query, meant=Meant(key.id))
         return page if span.max_bytes is None else forms.shortened(page, span, span.max_bytes)
 
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
         path = await self._message_path(key, message_id)
-        return forms.message(await self._connection.call("GET", path, meant=Meant(key.id, message_id)))
+        return await self._connection.call(forms.message, "GET", path, meant=Meant(key.id, message_id))
 
     async def replace_all(
         self,
@@ -189,20 +184,22 @@ class ServiceBackend(Backend):
         request: Request | None,
     ) -> Appended:
         path, body = self._messages_path(key), forms.turn(drafts, create)
-        return forms.appended(
-            await self._connection.write("PUT", path, body, if_match, request, Meant(key.id))
+        return await self._connection.write(
+            forms.appended, "PUT", path, body, if_match, request, Meant(key.id)
         )
 
     async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
         path = self._messages_path(key)
-        return Deleted(**await self._connection.write("DELETE", path, None, if_match, request, Meant(key.id)))
+        return await self._connection.write(
+            forms.deleted, "DELETE", path, None, if_match, request, Meant(key.id)
+        )
 
     async def replace_message(
         self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
     ) -> Message:
         path, body = await self._message_path(key, message_id), draft.text.encode()
         meant = Meant(key.id, message_id)
-        return forms.message(await self._connection.write("PUT", path, body, if_match, request, meant))
+        return await self._connection.write(forms.message, "PUT", path, body, if_match, request, meant)
 
     async def delete_message(
         self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
@@ -210,8 +207,8 @@ class ServiceBackend(Backend):
         if isinstance(message, int):
             raise self._unsupported(Capability.INDEX)
         path = await self._message_path(key, message)
-        return forms.message(
-            await self._connection.write("DELETE", path, None, if_match, request, Meant(key.id, message))
+        return await self._connection.write(
+            forms.message, "DELETE", path, None, if_match, request, Meant(key.id, message)
         )
 
     # Paths

@@ -13,7 +13,7 @@ import secrets
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import httpx
 
@@ -39,6 +39,8 @@ from chatstore.errors import (
 )
 
 __all__ = ["Connection", "Meant"]
+
+T = TypeVar("T")
 
 _TRIES = 5
 _FIRST_PAUSE_SECONDS = 0.1
@@ -183,14 +185,15 @@ class Connection:
 
     async def write(
         self,
+        into: Callable[[Json], T],
         method: str,
         path: str,
         body: bytes | None,
         if_match: str | None,
         request: Request | None,
         meant: Meant,
-    ) -> Json:
-        """What the service answers to a mutation, which is safe to repeat."""
+    ) -> T:
+        """What `into` makes of the answer to a mutation, which is safe to repeat."""
         # An id of our own looks like none that carries a time, so it holds however wrong this clock is.
         request_id = secrets.token_urlsafe(16) if request is None else request.id
         headers = {"Idempotency-Key": _header(request_id)}
@@ -198,18 +201,19 @@ class Connection:
             headers["If-Match"] = "*" if if_match == "*" else f'"{_header(if_match)}"'
         if body is not None:
             headers["Content-Type"] = "application/json"
-        return await self.call(method, path, headers, body, meant=meant._replace(request=request_id))
+        return await self.call(into, method, path, headers, body, meant=meant._replace(request=request_id))
 
     async def call(
         self,
+        into: Callable[[Json], T],
         method: str,
         path: str,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         query: Sequence[tuple[str, str]] = (),
         meant: Meant = _NOTHING,
-    ) -> Json:
-        """The JSON that the service answers; raises what its problem says."""
+    ) -> T:
+        """What `into` makes of the JSON that the service answers; raises what its problem says."""
         response = await self._answer(
             httpx.Request(
                 method, self.address + path, params=list(query) or None, headers=headers, content=body
@@ -218,7 +222,7 @@ class Connection:
         try:
             form = json.loads(response.content)
             if response.is_success:
-                return form
+                return into(form)
             error = _FAULTS.get(form["code"], _told(StorageError))(meant, form)
         except (ValueError, KeyError, TypeError) as strange:
             raise StorageError(

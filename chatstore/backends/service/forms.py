@@ -9,17 +9,20 @@ from datetime import datetime, timedelta
 from chatstore import position
 from chatstore.codec import Json, encode
 from chatstore.contract import Draft, NewThread, Span
-from chatstore.models import Appended, Cursor, Message, Page, Participant, Place, Thread
+from chatstore.models import Appended, Cursor, Deleted, Message, Page, Participant, Place, Thread
 
 __all__ = [
     "appended",
     "as_json",
+    "deleted",
     "message",
+    "messages",
     "participants",
     "query",
     "seconds",
     "shortened",
     "thread",
+    "threads",
     "turn",
 ]
 
@@ -36,7 +39,7 @@ def turn(drafts: Sequence[Draft], create: NewThread | None) -> bytes:
     rest: dict[str, Json] = {"create": create is not None}
     if create is not None:
         rest |= {"owner": create.owner, "ttl": seconds(create.ttl)}
-    if drafts:
+    if drafts:  # which share one, as the store makes them
         rest["expires_in"] = seconds(drafts[0].ttl)
     return b'{"messages":[%b],%b' % (",".join(draft.text for draft in drafts).encode(), as_json(rest)[1:])
 
@@ -115,3 +118,19 @@ def message(entry: dict[str, Json]) -> Message:
 def appended(form: dict[str, Json]) -> Appended:
     """What an append or a replacement wrote, from an answer."""
     return Appended(tuple(message(entry) for entry in form["items"]), form["etag"], form["kept"])
+
+
+def deleted(form: dict[str, Json]) -> Deleted:
+    """Whether there was something to delete, from an answer."""
+    return Deleted(form["existed"], form["etag"])
+
+
+def threads(form: dict[str, Json]) -> Page[Thread]:
+    """A page of a listing, from an answer."""
+    return Page(tuple(thread(one) for one in form["items"]), next=form["next"])
+
+
+def messages(form: dict[str, Json]) -> Page[Message]:
+    """A page of messages, from an answer."""
+    items = tuple(message(entry) for entry in form["items"])
+    return Page(items, next=form["next"], end=form["end"], etag=form["etag"])

@@ -1,0 +1,7 @@
+"""``python -m chatstore`` is the command ``chatstore``."""
+
+import sys
+
+from chatstore.cli import main
+
+sys.exit(main())

@@ -1,0 +1,81 @@
+"""The command line: ``chatstore serve | import | export | threads | show | tail``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from chatstore import __version__
+from chatstore.cli import reading, serving, transfer
+from chatstore.cli.output import readable
+from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
+
+__all__ = ["main"]
+
+_DESCRIPTION = "Keeps conversations: serves them, and moves and shows what a store or a running service has."
+_EPILOG = """\
+A URL names a store (sqlite:///chat.db) or a running service (http://127.0.0.1:8080); without one,
+CHATSTORE_URL does, and sqlite:///chat.db otherwise. Write -- in front of a thread id that begins with -.
+
+exit codes: 0 done; 1 something failed, or an import met bad or changed threads; 2 a mistake in the
+command, a URL or a setting; 130 interrupted; 141 nobody reads the output any more
+"""
+_EXTRAS = {"rich": "cli", "httpx": "cli", "uvicorn": "server", "starlette": "server", "pydantic": "server"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command, of the process's own arguments by default, and return its exit code.
+
+    Raises SystemExit for ``--help`` and for arguments that do not fit.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    except (ConfigurationError, InvalidArgument) as error:
+        return _failed(str(error), 2)
+    except ChatStoreError as error:
+        return _failed(str(error), 1)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        return _failed(f"{error.name} is not installed: pip install 'chatstore[{_EXTRAS[error.name]}]'", 2)
+    except OSError as error:
+        named = "" if error.filename is None else f"{error.filename}: "
+        return _failed(f"{named}{error.strerror or error}", 1)
+    return code
+
+
+def _failed(reason: str, code: int) -> int:
+    sys.stderr.write(f"chatstore: {readable(reason, lines=False)}\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "chatstore",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"chatstore {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (
+        serving.add_serve,
+        transfer.add_import,
+        transfer.add_export,
+        reading.add_threads,
+        reading.add_show,
+        reading.add_tail,
+    ):
+        add(commands)
+    return parser

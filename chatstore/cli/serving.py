@@ -1,0 +1,97 @@
+"""``chatstore serve``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from chatstore.cli.output import Commands, write_line
+from chatstore.errors import ConfigurationError
+from chatstore.opening import connect
+from chatstore.settings import Settings
+from chatstore.urls import Url
+
+__all__ = ["add_serve"]
+
+_GRACE_SECONDS = 10
+_BACKLOG = 2048
+_HIGHEST_PORT = 65535
+_WELCOME = """\
+chatstore listens on {address}
+Threads are kept in {place}. Ctrl-C stops it. Try:
+
+  curl {address}/v1/threads/first/messages -H 'Content-Type: application/json' \\
+    -d '{{"messages": [{{"role": "user", "content": "hello"}}]}}'
+  curl '{address}/v1/threads/first/messages?last=20'
+  chatstore threads --from {address}
+
+The API is described at {address}/docs"""
+
+
+def add_serve(commands: Commands) -> None:
+    """Add the command ``serve``."""
+    text = "Serves a store over HTTP on this machine, until it is interrupted."
+    parser = commands.add_parser("serve", description=text, help="serve a store over HTTP")
+    parser.add_argument("--host", help="the address to listen on (default: CHATSTORE_HOST, or 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, help="the port, 0 for any that is free (default: CHATSTORE_PORT, or 8080)"
+    )
+    parser.add_argument("--url", help="where threads are kept (default: CHATSTORE_URL, or sqlite:///chat.db)")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import uvicorn
+
+    from chatstore.http.app import create_app
+    from chatstore.http.exposure import require_loopback
+
+    given = {name: getattr(arguments, name) for name in ("host", "port", "url")}
+    settings = replace(
+        Settings.from_environment(), **{name: value for name, value in given.items() if value is not None}
+    )
+    require_loopback(settings.host)
+    with connect(settings.url) as store:
+        store.ping()
+    app = create_app(settings=settings)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+    )
+    with _listening(settings.host, settings.port) as listener:
+        port = listener.getsockname()[1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        write_line(_WELCOME.format(address=f"http://{host}:{port}", place=_place(settings.url)))
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that takes connections already: what is sent before the application runs waits."""
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise ConfigurationError(f"a port is 0 to {_HIGHEST_PORT}, not {port}")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # An address that is not found has a number of its own kind, below zero.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise ConfigurationError(
+            f"cannot listen on {host}, port {port} ({reason}): choose another with --port"
+        ) from error
+    # The connections inherit it: without it an answer's body waits 40 ms for its head to be received.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _place(url: str) -> str:
+    """Where a URL keeps its threads, without the credentials that it may hold."""
+    parsed = Url.parse(url)
+    if parsed.scheme == "memory":
+        return "this process's memory, and gone with it"
+    if parsed.scheme == "sqlite":
+        return str(Path(parsed.path.removeprefix("/")).absolute())
+    return f"{parsed.scheme}://{urlsplit(url).hostname or ''}{parsed.path}"

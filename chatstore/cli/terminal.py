@@ -1,0 +1,55 @@
+"""Tables, colours and progress for people, by rich. Imported only where they are shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from chatstore.cli.output import readable
+
+__all__ = ["progress", "write_paragraph", "write_table"]
+
+_WIDTH_WITHOUT_TERMINAL = 160
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table to stdout; the cells are plain text."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(readable(cell)) for cell in row))
+    _console(None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL).print(table)
+
+
+def write_paragraph(heading: str, style: str, aside: str, body: str) -> None:
+    """Write a heading in `style`, something dim beside it, and `body` as it is below, to stdout."""
+    text = Text.assemble((readable(heading), style), "  ", (readable(aside), "dim"))
+    text.append(f"\n{readable(body)}\n" if body else "\n")
+    _console().print(text, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show on stderr how far something has come, given in bytes of `total`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=_Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _console(width: int | None = None) -> Console:
+    return _Console(width=width, markup=False, highlight=False, emoji=False)

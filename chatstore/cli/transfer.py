@@ -1,0 +1,143 @@
+"""``chatstore import`` and ``chatstore export``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+from chatstore.cli.output import Commands, add_json, add_source, readable, write_json, write_line
+from chatstore.exporting import export_threads
+from chatstore.importing import Outcome, Status, import_threads
+from chatstore.opening import connect
+
+__all__ = ["add_export", "add_import"]
+
+_IMPORT = """\
+Adds the conversations of a file to a store or a running service. FILE is JSON Lines of threads, an
+export, a SimpleChatStore file of LlamaIndex, or OpenAI-style messages; - reads standard input.
+Run again, it adds nothing; killed half-way, it goes on where it was. A thread that has other
+messages than the file, or more, is reported and left alone."""
+_EXPORT = "Writes every thread with its messages as JSON Lines, which import reads back."
+
+
+def add_import(commands: Commands) -> None:
+    """Add the command ``import``."""
+    parser = commands.add_parser("import", description=_IMPORT, help="add conversations from a file")
+    parser.add_argument("file", metavar="FILE")
+    add_source(parser, "--to")
+    parser.add_argument(
+        "--on-error",
+        choices=("skip", "stop"),
+        default="skip",
+        help="whether a bad thread is skipped or ends the import (default: skip)",
+    )
+    add_json(parser)
+    parser.set_defaults(run=_import)
+
+
+def add_export(commands: Commands) -> None:
+    """Add the command ``export``."""
+    parser = commands.add_parser("export", description=_EXPORT, help="write all threads to a file")
+    add_source(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="written whole or not at all (default: stdout)"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    threads: Counter[Status] = Counter()
+    messages = 0
+    with (
+        connect(arguments.store, tenant=arguments.tenant) as store,
+        _reading(arguments.file) as source,
+        _progress(source) as advance,
+    ):
+        for outcome in import_threads(store, source):
+            threads[outcome.status] += 1
+            messages += outcome.messages
+            _report(outcome, arguments)
+            advance()
+            if outcome.status is Status.BAD and arguments.on_error == "stop":
+                break
+    if arguments.json:
+        write_json({status.value: threads[status] for status in Status} | {"messages": messages})
+    else:
+        counts = ", ".join(f"{threads[status]:,} {status.value}" for status in Status)
+        write_line(f"threads: {counts}; messages added: {messages:,}")
+    return 1 if threads[Status.BAD] or threads[Status.CHANGED] else 0
+
+
+def _report(outcome: Outcome, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        write_json(
+            {
+                "where": outcome.where,
+                "status": outcome.status.value,
+                "thread": outcome.thread_id,
+                "messages": outcome.messages,
+                "reason": outcome.reason,
+            }
+        )
+    elif outcome.reason is not None:
+        named = "" if outcome.thread_id is None else f" (thread {outcome.thread_id!r})"
+        text = f"{arguments.file}, {outcome.where}: {outcome.status.value}: {outcome.reason}{named}"
+        sys.stderr.write(readable(text, lines=False) + "\n")
+
+
+def _reading(file: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
+
+
+@contextmanager
+def _progress(source: BinaryIO) -> Iterator[Callable[[], None]]:
+    """A function to call as `source` is read, which shows how far; on a terminal only."""
+    if not sys.stderr.isatty() or not source.seekable():
+        yield lambda: None
+        return
+    from chatstore.cli.terminal import progress
+
+    with progress("importing", os.fstat(source.fileno()).st_size) as show:
+        yield lambda: show(source.tell())
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    threads = messages = 0
+    with (
+        connect(arguments.store, tenant=arguments.tenant) as store,
+        nullcontext(sys.stdout.buffer) if arguments.out is None else _replacing(arguments.out) as out,
+    ):
+        for exported in export_threads(store, out):
+            threads += 1
+            messages += exported.messages
+        out.flush()
+    if arguments.out is not None:
+        write_line(f"{threads:,} threads with {messages:,} messages are in {arguments.out}")
+    return 0
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` when all went well, readable by its owner alone."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            yield device
+        return
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise

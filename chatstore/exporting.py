@@ -1,0 +1,108 @@
+"""Writes threads as JSON Lines: one thread a line, its properties and then its messages.
+
+A line is ``{"id", "owner", "topic", "metadata", "participants", "created_at", "active_at",
+"expires_at", "messages": [{"id", "position", "created_at", "etag", "message"}]}``, which
+`chatstore.importing` reads back. Neither the number of threads nor the length of one is held in
+memory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import IO, BinaryIO, NamedTuple
+
+from chatstore.codec import Json
+from chatstore.errors import CursorExpired
+from chatstore.models import Message, Page, Thread, rfc3339
+from chatstore.store import MAX_LIMIT, ChatStore
+
+__all__ = ["Exported", "export_threads", "history", "json_line", "thread_form"]
+
+_PAGE_BYTES = 4 * 1024 * 1024
+_IN_MEMORY = 8 * 1024 * 1024
+_TRIES = 5
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class Exported(NamedTuple):
+    """A thread that has been written, and how many messages it has."""
+
+    thread_id: str
+    messages: int
+
+
+def export_threads(store: ChatStore, out: BinaryIO) -> Iterator[Exported]:
+    """Write every thread of `store` to `out`, the most recently active first, yielding after each.
+
+    A line is written when the whole thread has been read, so that each shows one history even if
+    it is replaced meanwhile. A thread that becomes active while others are written may be missed.
+    Raises CursorExpired if a thread is replaced again and again.
+    """
+    for thread in store.iter_threads():
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as line:
+            messages = _read_into(line, store, thread)
+            if messages is None:
+                continue
+            line.seek(0)
+            shutil.copyfileobj(line, out)
+        yield Exported(thread.id, messages)
+
+
+def history(store: ChatStore, thread_id: str) -> Iterator[Page[Message]]:
+    """A thread's messages, oldest first, in pages; the first one's `end` is None for an unknown thread."""
+    page = store.read(thread_id, limit=MAX_LIMIT, max_bytes=_PAGE_BYTES)
+    yield page
+    while page.next is not None:
+        page = store.read(thread_id, after=page.next, limit=MAX_LIMIT, max_bytes=_PAGE_BYTES)
+        yield page
+
+
+def thread_form(thread: Thread) -> dict[str, Json]:
+    """A thread's properties as an export shows them."""
+    return {
+        "id": thread.id,
+        "owner": thread.owner,
+        "topic": thread.topic,
+        "metadata": thread.metadata,
+        "participants": [
+            {"id": one.id, "display_name": one.display_name, "metadata": one.metadata}
+            for one in thread.participants
+        ],
+        "created_at": rfc3339(thread.created_at),
+        "active_at": rfc3339(thread.active_at),
+        "expires_at": None if thread.expires_at is None else rfc3339(thread.expires_at),
+    }
+
+
+def json_line(value: Json) -> bytes:
+    """`value` as one line of UTF-8 JSON."""
+    return _encoder.encode(value).encode() + b"\n"
+
+
+def _read_into(line: IO[bytes], store: ChatStore, thread: Thread) -> int | None:
+    """Write the thread's line and count its messages; None if it has been deleted meanwhile."""
+    for tried in range(1, _TRIES + 1):
+        line.seek(0)
+        line.truncate()
+        try:
+            return _write(line, store, thread)
+        except CursorExpired:
+            if tried == _TRIES:
+                raise
+    return None
+
+
+def _write(line: IO[bytes], store: ChatStore, thread: Thread) -> int | None:
+    line.write(_encoder.encode(thread_form(thread))[:-1].encode() + b',"messages":[')
+    count = 0
+    for page in history(store, thread.id):
+        if page.end is None:
+            return None
+        for message in page:
+            line.write(b"," * (count > 0) + _encoder.encode(message.to_entry()).encode())
+            count += 1
+    line.write(b"]}\n")
+    return count

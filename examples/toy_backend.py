@@ -1,0 +1,331 @@
+"""A backend in a few pages: a folder with a JSON file for each thread, for one process at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chatstore import position
+from chatstore.contract import (
+    UNSET,
+    Backend,
+    Capability,
+    Clock,
+    Draft,
+    NewThread,
+    Request,
+    Span,
+    ThreadKey,
+    ThreadPatch,
+    system_clock,
+)
+from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadExists, ThreadNotFound
+from chatstore.ids import token, uuid7
+from chatstore.models import Appended, Cursor, Deleted, Message, Page, Participant, Thread, from_micros
+
+__all__ = ["ToyBackend"]
+
+Stored = dict[str, Any]
+
+
+class ToyBackend(Backend):
+    """Every operation reads a thread's file, and a mutation puts a new one in its place."""
+
+    name = "toy"
+    capabilities = frozenset({Capability.DURABLE, Capability.EDIT})
+
+    def __init__(self, folder: Path, *, clock: Clock = system_clock) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._lock = threading.Lock()
+        self.clock = clock
+
+    # Threads
+
+    async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
+        self._refuse(request, new.ttl)
+        with self._lock:
+            if self._load(key) is not None:
+                raise ThreadExists(key.id)
+            stored = self._new(new)
+            self._save(key, stored)
+            return _thread(key, stored)
+
+    async def get_thread(self, key: ThreadKey) -> Thread:
+        return _thread(key, self._get(key))
+
+    async def update_thread(
+        self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
+    ) -> Thread:
+        self._refuse(request, None if patch.ttl is UNSET else patch.ttl)
+        with self._lock:
+            stored = self._get(key)
+            _require(if_match, stored["revision"])
+            if patch.topic is not UNSET:
+                stored["topic"] = patch.topic
+            if patch.metadata is not UNSET:
+                stored["metadata"] = (
+                    {} if patch.metadata is None else _merge(stored["metadata"], patch.metadata)
+                )
+            if patch.participants is not UNSET:
+                stored["participants"] = _forms(patch.participants or ())
+            stored["revision"] = token()
+            self._save(key, stored)
+            return _thread(key, stored)
+
+    async def delete_thread(
+        self, key: ThreadKey, *, if_match: str | None, request: Request | None
+    ) -> Deleted:
+        self._refuse(request)
+        with self._lock:
+            stored = self._load(key)
+            _require(if_match, None if stored is None else stored["revision"])
+            self._path(key).unlink(missing_ok=True)
+            return Deleted(stored is not None)
+
+    # Messages
+
+    async def append(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        self._refuse(request, create and create.ttl, *(draft.ttl for draft in drafts))
+        with self._lock:
+            stored = self._writable(key, create, if_match)
+            if if_match is not None and _tail(if_match) != _tail(_etag(stored)):
+                _require(if_match, _etag(stored))
+            messages = self._extend(stored, drafts)
+            self._save(key, stored)
+            return Appended(messages, _etag(stored))
+
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        stored = self._load(key)
+        if span.epoch is not None and (stored is None or stored["epoch"] != span.epoch):
+            raise CursorExpired
+        if stored is None:
+            return Page(())
+        low, high = span.after or position.START, span.before or "~"
+        found = [message for message in _messages(stored) if low < str(message.position) < high]
+        chosen: list[Message] = []
+        size = 0
+        for message in (found[::-1] if span.newest else found)[: span.limit]:
+            size += len(message.text.encode())
+            if chosen and span.max_bytes is not None and size > span.max_bytes:
+                break
+            chosen.append(message)
+        edge = str(chosen[-1].position) if len(chosen) < len(found) else None
+        items = tuple(chosen[::-1] if span.newest else chosen)
+        return Page(
+            items,
+            next=None if edge is None else Cursor.at(stored["epoch"], edge),
+            end=Cursor.at(stored["epoch"], str(items[-1].position) if items else low),
+            etag=_etag(stored),
+        )
+
+    async def get_message(self, key: ThreadKey, message_id: str) -> Message:
+        stored = self._get(key)
+        return _messages(stored)[_place(key, stored, message_id)]
+
+    async def replace_all(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        self._refuse(request, create and create.ttl, *(draft.ttl for draft in drafts))
+        with self._lock:
+            stored = self._writable(key, create, if_match)
+            _require(if_match, _etag(stored))
+            present = [form["text"] for form in stored["messages"]]
+            kept = len(present) if present == [draft.text for draft in drafts[: len(present)]] else 0
+            if kept < len(present):
+                stored |= {"epoch": token(), "messages": []}
+            messages = self._extend(stored, drafts[kept:])
+            self._save(key, stored)
+            return Appended(messages, _etag(stored), kept)
+
+    async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        self._refuse(request)
+        with self._lock:
+            stored = self._load(key)
+            _require(if_match, None if stored is None else _etag(stored))
+            if stored is None:
+                return Deleted(False)
+            stored |= {"epoch": token(), "messages": []}
+            self._save(key, stored)
+            return Deleted(True, _etag(stored))
+
+    async def replace_message(
+        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        self._refuse(request)
+        with self._lock:
+            stored = self._get(key)
+            place = _place(key, stored, message_id)
+            form = stored["messages"][place]
+            _require(if_match, form["etag"])
+            form |= {"text": draft.text, "etag": token()}
+            stored["edits"] += 1
+            self._save(key, stored)
+            return _messages(stored)[place]
+
+    async def delete_message(
+        self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
+    ) -> Message | None:
+        if isinstance(message, int):
+            raise self._unsupported(Capability.INDEX)
+        self._refuse(request)
+        with self._lock:
+            stored = self._get(key)
+            place = _place(key, stored, message)
+            deleted = _messages(stored)[place]
+            _require(if_match, deleted.etag)
+            del stored["messages"][place]
+            stored["edits"] += 1
+            self._save(key, stored)
+            return deleted
+
+    # What it does not do must be refused, not ignored
+
+    def _refuse(self, request: Request | None, *ttls: object) -> None:
+        if request is not None:
+            raise self._unsupported(Capability.REQUESTS)
+        if any(ttl is not None for ttl in ttls):
+            raise self._unsupported(Capability.EXPIRY)
+
+    # Files
+
+    def _path(self, key: ThreadKey) -> Path:
+        # Any text may be an id, and few texts may be a file's name.
+        return self._folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.json"
+
+    def _load(self, key: ThreadKey) -> Stored | None:
+        try:
+            stored: Stored = json.loads(self._path(key).read_bytes())
+        except FileNotFoundError:
+            return None
+        return stored
+
+    def _save(self, key: ThreadKey, stored: Stored) -> None:
+        path = self._path(key)
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(stored))
+        new.replace(path)  # readers see the old file or the new one
+
+    def _get(self, key: ThreadKey) -> Stored:
+        stored = self._load(key)
+        if stored is None:
+            raise ThreadNotFound(key.id)
+        return stored
+
+    def _writable(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> Stored:
+        stored = self._load(key)
+        if stored is not None:
+            return stored
+        _require(if_match, None)
+        if create is None:
+            raise ThreadNotFound(key.id)
+        return self._new(create)
+
+    # What is in a file
+
+    def _new(self, new: NewThread) -> Stored:
+        now = self.clock()
+        return {
+            "owner": new.owner,
+            "topic": new.topic,
+            "metadata": new.metadata,
+            "participants": _forms(new.participants),
+            "created_at": now,
+            "active_at": now,
+            "revision": token(),
+            "epoch": token(),
+            "tail": 0,
+            "edits": 0,
+            "messages": [],
+        }
+
+    def _extend(self, stored: Stored, drafts: Sequence[Draft]) -> tuple[Message, ...]:
+        now = self.clock()
+        for draft in drafts:
+            stored["tail"] += 1
+            stored["messages"].append(
+                {
+                    "text": draft.text,
+                    "id": uuid7(now // 1000),
+                    "position": position.nth(stored["tail"]),
+                    "created_at": now,
+                    "etag": token(),
+                }
+            )
+            stored["active_at"] = now
+        messages = _messages(stored)
+        return tuple(messages[len(messages) - len(drafts) :])
+
+
+def _thread(key: ThreadKey, stored: Stored) -> Thread:
+    return Thread(
+        id=key.id,
+        owner=stored["owner"],
+        topic=stored["topic"],
+        metadata=stored["metadata"],
+        participants=tuple(Participant(*form) for form in stored["participants"]),
+        created_at=from_micros(stored["created_at"]),
+        active_at=from_micros(stored["active_at"]),
+        expires_at=None,
+        etag=stored["revision"],
+    )
+
+
+def _forms(participants: Sequence[Participant]) -> list[object]:
+    return [[one.id, one.display_name, one.metadata] for one in participants]
+
+
+def _messages(stored: Stored) -> list[Message]:
+    return [Message(**{**form, "created_at": from_micros(form["created_at"])}) for form in stored["messages"]]
+
+
+def _place(key: ThreadKey, stored: Stored, message_id: str) -> int:
+    for place, form in enumerate(stored["messages"]):
+        if form["id"] == message_id:
+            return place
+    raise MessageNotFound(key.id, message_id)
+
+
+def _etag(stored: Stored) -> str:
+    return f"{stored['epoch']}.{stored['tail']}.{stored['edits']}"
+
+
+def _tail(etag: str) -> str:
+    """What an append looks at: the epoch and the tail, not the edits."""
+    return etag.rpartition(".")[0] or etag
+
+
+def _require(if_match: str | None, current: str | None) -> None:
+    if if_match is not None and (current is None or if_match not in ("*", current)):
+        raise Conflict(current)
+
+
+def _merge(target: dict[str, Any], patch: Any) -> dict[str, Any]:
+    merged = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            present = merged.get(name)
+            merged[name] = _merge(present if isinstance(present, dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged

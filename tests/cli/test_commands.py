@@ -1,0 +1,182 @@
+"""Serving and showing: what is printed where, and how commands end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import chatstore
+from chatstore.cli import main
+from tests.cli.running import COMMAND, Cli, service
+
+WEATHER = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"day": 5}'}}
+    ],
+}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/chat.db"
+    with chatstore.connect(url) as store:
+        store.create_thread("t", topic="Te\x1b[31mst [b]bold[/b]", owner="ada")
+        store.append("t", *({"role": "user", "content": f"number {number}"} for number in range(12)))
+        store.append(
+            "t", {"role": "user", "content": [{"type": "text", "text": "[i]block\x1b]0;x\x07"}]}, WEATHER
+        )
+        store.create_thread("other", owner="grace")
+    return url
+
+
+def test_threads(cli: Cli, url: str) -> None:
+    table = cli("threads", "--from", url, "--owner", "ada")
+    assert table.code == 0
+    assert "Te\\x1b[31mst [b]bold[/b]" in table.out
+    assert "grace" not in table.out
+    assert [row["id"] for row in cli("threads", "--from", url, "--json").rows] == ["other", "t"]
+    assert len(cli("threads", "--from", url, "--json", "--limit", 1).rows) == 1
+    assert cli("threads", "--from", url, "--json", "--tenant", "acme").rows == []
+
+
+def test_show_and_tail(cli: Cli, url: str) -> None:
+    shown = cli("show", "t", "--from", url)
+    assert shown.code == 0
+    assert (
+        shown.out.index("number 0") < shown.out.index("number 11") < shown.out.index("[i]block\\x1b]0;x\\x07")
+    )
+    assert '→ weather({"day": 5})' in shown.out
+    rows = cli("show", "t", "--from", url, "--json").rows
+    assert len(rows) == 14
+    assert set(rows[0]) == {"id", "position", "created_at", "etag", "message"}
+    assert rows[-1]["message"] == WEATHER
+    assert cli("show", "t", "--from", url, "--json", "--last", 3).rows == rows[-3:]
+    assert cli("show", "t", "--from", url, "--json", "--last", 5000).rows == rows
+    assert cli("tail", "t", "--from", url, "--json").rows == rows[-10:]
+
+
+def test_tail_follows_what_is_added_and_what_replaces_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/chat.db"
+    with chatstore.connect(url) as store:
+        store.append("t", {"role": "user", "content": "first"})
+        command = [*COMMAND, "tail", "t", "--from", url, "--follow", "--interval", "0.01", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+
+            def following() -> object:
+                assert process.stdout is not None
+                return json.loads(process.stdout.readline())["message"]["content"]
+
+            assert following() == "first"
+            store.append("t", {"role": "user", "content": "second"}, {"role": "user", "content": "third"})
+            assert [following(), following()] == ["second", "third"]
+            store.replace_all("t", [{"role": "user", "content": "anew"}])
+            assert following() == "anew"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+            assert process.stderr.read() == ""
+
+
+def test_nobody_reads_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/chat.db"
+    with chatstore.connect(url) as store:
+        store.append("t", *({"role": "user", "content": "x" * 10_000} for _ in range(100)))
+    for command in (["export"], ["show", "t"], ["show", "t", "--json"]):
+        process = subprocess.Popen(
+            [*COMMAND, *command, "--from", url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        with process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            assert process.wait(20) == 141
+            assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["show", "none"], 1, "there is no thread 'none'"),
+        (["tail", "none"], 1, "there is no thread 'none'"),
+        (["show", "t", "--from", "nonsense"], 2, "'nonsense' is not a storage URL"),
+        (["show", "t", "--from", "ftp://x"], 2, "no backend for ftp://"),
+        (["show", "x" * 1025], 2, "at most 1,024 bytes"),
+        (["threads", "--tenant", ""], 2, "tenant cannot be empty"),
+        (["import", "/no/such/file"], 1, "/no/such/file: No such file or directory"),
+        (["export", "--out", "/no/such/folder/file"], 1, "No such file or directory"),
+        (["threads", "--from", "http://127.0.0.1:1"], 1, "http://127.0.0.1:1 does not answer"),
+        (["serve", "--host", "192.0.2.1"], 2, "on loopback only, not on 192.0.2.1"),
+        (["serve", "--port", "70000"], 2, "a port is 0 to 65535, not 70000"),
+    ],
+)  # fmt: skip
+def test_a_failure_is_one_clear_line(cli: Cli, url: str, arguments: list[str], code: int, said: str) -> None:
+    if "--from" not in arguments and arguments[0] not in ("import", "serve"):
+        arguments = [*arguments, "--from", url]
+    failed = cli(*arguments)
+    assert (failed.code, failed.out) == (code, "")
+    assert failed.err.startswith("chatstore: ")
+    assert said in failed.err
+    assert failed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["threads", "--limit", "0"], ["show"]])
+def test_usage(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: chatstore" in capfd.readouterr().err
+
+
+def test_the_exit_codes_are_in_the_help(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "exit codes: 0 done" in capfd.readouterr().out
+
+
+def test_a_port_that_is_taken(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        failed = cli("serve", "--port", port, "--url", "memory://")
+    assert (failed.code, failed.out) == (2, "")
+    assert f"port {port} (Address already in use): choose another with --port" in failed.err
+
+
+def test_the_service_says_where_it_is_and_ends_when_asked_to(tmp_path: Path) -> None:
+    command = [*COMMAND, "serve", "--port", "0", "--url", f"sqlite:///{tmp_path}/chat.db"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = [process.stdout.readline() for _ in range(9)]
+        assert said[-1].endswith("/docs\n")
+        address = said[0].split()[-1]
+        assert f"{tmp_path}/chat.db" in said[1]
+        example = "".join(said).partition("curl ")[2].partition("\n  curl")[0]
+        done = subprocess.run(
+            ["bash", "-c", f"curl -sf {example}"], capture_output=True, text=True, check=True
+        )
+        with chatstore.connect(address) as store:
+            assert store.read("first").items[0].to_dict() == {"role": "user", "content": "hello"}
+            assert json.loads(done.stdout)["items"][0]["message"] == {"role": "user", "content": "hello"}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) in (0, 130)
+        assert process.stderr.read() == ""
+
+
+def test_every_command_takes_a_service(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "threads.jsonl"
+    file.write_text('{"id": "a/b", "topic": "T", "messages": [{"role": "user", "content": "hello"}]}\n')
+    with service(f"sqlite:///{tmp_path}/chat.db") as address:
+        assert cli("import", file, "--to", address, "--json").rows[-1]["added"] == 1
+        assert cli("import", file, "--to", address, "--json").rows[-1]["unchanged"] == 1
+        assert cli("threads", "--from", address, "--json").rows[0]["topic"] == "T"
+        assert cli("show", "a/b", "--from", address, "--json").rows[0]["message"]["content"] == "hello"
+        assert cli("tail", "a/b", "--from", address, "--json").rows[0]["message"]["content"] == "hello"
+        assert cli("export", "--from", address).rows[0]["id"] == "a/b"
