@@ -58,7 +58,7 @@ class Settings:
 
 
 def _positive(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < 1:
         raise ConfigurationError(f"{name} is a positive whole number, not {text!r}")
     return int(text)
 

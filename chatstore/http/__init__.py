@@ -1,0 +1,1 @@
+"""The HTTP service: one ASGI app, the same on a laptop and on a cloud platform."""

@@ -1,0 +1,89 @@
+"""The ASGI app: routes, and what stands around every one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatstore.http import exposure
+from chatstore.http.problems import Refusal, problem_response
+from chatstore.http.routes import ROUTES
+from chatstore.http.routing import AnyRoute, endpoint
+from chatstore.http.service import Service
+from chatstore.settings import Settings
+from chatstore.store import AsyncChatStore
+
+__all__ = ["create_app"]
+
+
+def create_app(store: AsyncChatStore | None = None, settings: Settings | None = None) -> Starlette:
+    """The service over `store`, or over the one that `settings` name, the environment's by default.
+
+    A store that is given stays open; one that the settings name is opened when it is first needed and
+    closed at shutdown. Raises ConfigurationError where the service would be open to anybody.
+    """
+    exposure.require_own_machine()
+    service = Service(store, settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        # Opened here where there is a start-up to fail; without one, at the first request.
+        _ = service.store
+        yield
+        await service.close()
+
+    paths: dict[str, dict[str, AnyRoute]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method] = route
+    app = Starlette(
+        routes=[
+            Route(path, endpoint(routes, service), methods=list(routes)) for path, routes in paths.items()
+        ],
+        middleware=[Middleware(_Edge)],
+        exception_handlers={HTTPException: _no_route},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _no_route(_request: Request, error: Exception) -> Response:
+    return problem_response(error)
+
+
+class _Edge:
+    """Turns away whom exposure forbids, and gives every answer its time and its caution."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Server-Timing"] = f"total;dur={(time.perf_counter() - began) * 1000:.3f}"
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Cache-Control"] = "private, no-cache"
+            await send(message)
+
+        try:
+            exposure.check_caller(Headers(scope=scope))
+        except Refusal as refusal:
+            await problem_response(refusal)(scope, receive, stamped)
+        else:
+            await self.app(scope, receive, stamped)

@@ -1,0 +1,192 @@
+"""Operations on a thread's messages. Each docstring is the operation's text in the reference."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from starlette.responses import Response
+
+from chatstore.codec import Json
+from chatstore.errors import InvalidArgument
+from chatstore.http import replies, schemas
+from chatstore.http.parameters import (
+    IfNoneMatch,
+    MessagePath,
+    MessagesQuery,
+    Mutation,
+    NoHeaders,
+    NoQuery,
+    ThreadPath,
+)
+from chatstore.http.problems import TooLarge
+from chatstore.http.replies import reply
+from chatstore.http.routing import Call
+from chatstore.http.threads import unchanged
+from chatstore.models import Message, Page, Window
+
+__all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
+
+Reading: TypeAlias = Call[ThreadPath, MessagesQuery, NoHeaders, None]
+
+
+async def append(call: Call[ThreadPath, NoQuery, Mutation, schemas.Turn]) -> Response:
+    """Add messages
+
+    One, a list, or an envelope around a list: in each case one turn, whose messages become visible together,
+    adjacent and in this order, or not at all. Creates the thread unless told not to. If-Match is of the
+    log, as pages and this answer carry it.
+    """
+    turn = call.body
+    result = await call.store.append(
+        call.path.id,
+        *_counted(call.service.settings.max_messages, turn.messages),
+        create=turn.create,
+        owner=turn.owner,
+        ttl=turn.ttl,
+        expires_in=turn.expires_in,
+        request_id=call.headers.request_id,
+        if_match=call.headers.etag,
+    )
+    return replies.appended(call.base, call.path.id, result, 201)
+
+
+async def read(call: Reading) -> Response:
+    """Read messages
+
+    Oldest first; without parameters, from the first one on. `next` goes on in the direction of the read, and
+    the Link header has it ready; a thread that does not exist has no messages and no `end`. An answer that
+    would be too long is a shorter page. With max_tokens: the newest messages that fit, preceded by the
+    pinned ones, never beginning with the result of a tool call that was cut off.
+    """
+    query = call.query
+    if query.max_tokens is not None:
+        return await _window(call, query.max_tokens)
+    if query.keep is not None:
+        raise InvalidArgument("keep goes with max_tokens: pass both or neither")
+    page = await call.store.read(
+        call.path.id,
+        last=query.last,
+        after=query.after,
+        before=query.before,
+        limit=query.limit,
+        max_bytes=call.service.settings.max_answer_bytes,
+    )
+    return reply(_page(call, page), etag=page.etag, cost=page.cost, headers=_next(call, page))
+
+
+async def _window(call: Reading, max_tokens: int) -> Response:
+    query = call.query
+    if (query.last, query.after, query.before, query.limit) != (None, None, None, None):
+        raise InvalidArgument(
+            "max_tokens stands alone, but for keep: leave last, after, before and limit out"
+        )
+    keep = (
+        ("system", "developer")
+        if query.keep is None
+        else tuple(role for role in query.keep.split(",") if role)
+    )
+    window: Window[Message] = await call.store.window(
+        call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.service.settings.max_answer_bytes
+    )
+    body = _page(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
+    return reply(body, etag=window.etag, cost=window.cost)
+
+
+async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, schemas.History]) -> Response:
+    """Replace all messages
+
+    A reader sees the old history or the new one, never a part. One that only grew is an append: what is
+    there stays, ids and all, and the answer has the rest. If-Match is of the log.
+    """
+    history = call.body
+    result = await call.store.replace_all(
+        call.path.id,
+        _counted(call.service.settings.max_messages, history.messages),
+        create=history.create,
+        owner=history.owner,
+        ttl=history.ttl,
+        expires_in=history.expires_in,
+        request_id=call.headers.request_id,
+        if_match=call.headers.etag,
+    )
+    return replies.appended(call.base, call.path.id, result, 200)
+
+
+async def clear(call: Call[ThreadPath, NoQuery, Mutation, None]) -> Response:
+    """Delete all messages
+
+    The thread stays. One that is not there is no error. If-Match is of the log.
+    """
+    headers = call.headers
+    result = await call.store.clear(call.path.id, request_id=headers.request_id, if_match=headers.etag)
+    return replies.deleted(result)
+
+
+async def get(call: Call[MessagePath, NoQuery, IfNoneMatch, None]) -> Response:
+    """Get a message"""
+    found = await call.store.get_message(call.path.id, call.path.message_id)
+    return unchanged(call.headers, found.etag) or _entry(found)
+
+
+async def replace(call: Call[MessagePath, NoQuery, Mutation, dict[str, Json]]) -> Response:
+    """Replace a message
+
+    Its id, position and time stay. If-Match is of the message.
+    """
+    replaced = await call.store.replace_message(
+        call.path.id,
+        call.path.message_id,
+        call.body,
+        request_id=call.headers.request_id,
+        if_match=call.headers.etag,
+    )
+    return _entry(replaced)
+
+
+async def delete(call: Call[MessagePath, NoQuery, Mutation, None]) -> Response:
+    """Delete a message
+
+    Answers with the message as it was. If-Match is of the message.
+    """
+    removed = await call.store.delete_message(
+        call.path.id, call.path.message_id, request_id=call.headers.request_id, if_match=call.headers.etag
+    )
+    return reply(removed.to_entry(), cost=removed.cost)
+
+
+def _counted(most: int, messages: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    if len(messages) > most:
+        raise TooLarge(
+            f"a request takes at most {most:,} messages, not {len(messages):,}: send them in parts"
+        )
+    return messages
+
+
+def _entry(message: Message) -> Response:
+    return reply(message.to_entry(), etag=message.etag, cost=message.cost)
+
+
+def _page(call: Reading, page: Page[Message]) -> dict[str, Json]:
+    return {
+        "items": [message.to_entry() for message in page],
+        "next": page.next,
+        "end": page.end,
+        "etag": page.etag,
+        "href": replies.messages_href(call.base, call.path.id),
+    }
+
+
+def _next(call: Reading, page: Page[Message]) -> dict[str, str]:
+    if page.next is None:
+        return {}
+    query = call.query
+    given: dict[str, object] = {
+        "after": query.after,
+        "before": query.before,
+        "limit": query.last or query.limit,
+    }
+    # Where the read began at the newest end, it goes on towards the oldest.
+    backwards = query.last is not None or (query.before is not None and query.after is None)
+    given["before" if backwards else "after"] = page.next
+    parameters = {name: value for name, value in given.items() if value is not None}
+    return replies.link(replies.messages_href(call.base, call.path.id), parameters)

@@ -1,0 +1,175 @@
+"""The OpenAPI document, made from the route table and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from inspect import getdoc
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+import chatstore
+from chatstore.codec import Json
+from chatstore.http import schemas
+from chatstore.http.problems import PROBLEMS, RETRY_AFTER_SECONDS
+from chatstore.http.routing import Answer, AnyRoute
+from chatstore.settings import Settings
+
+__all__ = ["document", "encoded"]
+
+_REF = "#/components/schemas/{model}"
+_ANY_REQUEST = (400, 403, 404, 405, 421, 422, 500, 501, 503)
+_WITH_BODY = (413, 415)
+_TEXT: Mapping[str, Json] = {"type": "string"}
+_HEADERS: Mapping[str, Mapping[str, Json]] = {
+    "ETag": {"description": "For If-Match.", "schema": {"type": "string", "pattern": '^"[!#-~]*"$'}},
+    "Location": {
+        "description": "Where it is, as an absolute path.",
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "Link": {"description": 'The next page, as `<path>; rel="next"`; absent at the end.', "schema": _TEXT},
+    "Chatstore-Cost": {
+        "description": "What the storage bills for this request, such as `dynamodb; wru=1; rru=0`; absent "
+        "where the storage does not say.",
+        "schema": _TEXT,
+    },
+    "Server-Timing": {
+        "description": "`total;dur=` and the milliseconds that the answer took.",
+        "schema": _TEXT,
+    },
+    "Retry-After": {
+        "description": "Seconds.",
+        "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+    },
+    "Allow": {"description": "The methods that this path takes.", "schema": _TEXT},
+}
+
+
+def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
+    """The document for these routes, with the limits that are set."""
+    routes = tuple(routes)
+    described, definitions = _describe(routes)
+    paths: dict[str, dict[str, Json]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, described)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "chatstore",
+            "version": chatstore.__version__,
+            "description": "Chat histories: threads of ordered messages, the same on every storage. "
+            f"A request's body holds at most {settings.max_body_bytes:,} bytes and "
+            f"{settings.max_messages:,} messages; an answer with more than "
+            f"{settings.max_answer_bytes:,} bytes of messages becomes a shorter page.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": _limited(paths, settings),
+        "components": {"schemas": _limited(definitions, settings)},
+    }
+
+
+def encoded(document: Json) -> bytes:
+    """The document as JSON."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[int, Json], dict[str, Json]]:
+    """A schema for each adapter (by its identity) and model, and the definitions that they refer to."""
+    models = {id(schemas.Problem): TypeAdapter[Any](schemas.Problem)}
+    for route in routes:
+        if route.body is not None:
+            models[id(route.body.adapter)] = route.body.adapter
+        for answer in route.answers.values():
+            if answer.model is not None:
+                models[id(answer.model)] = TypeAdapter(answer.model)
+    found, extra = TypeAdapter.json_schemas(
+        [(key, "validation", adapter) for key, adapter in models.items()], ref_template=_REF
+    )
+    return {key: schema for (key, _), schema in found.items()}, extra.get("$defs", {})
+
+
+def _operation(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json]:
+    summary, _, text = (getdoc(route.handler) or "").partition("\n")
+    operation: dict[str, Json] = {
+        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "tags": [route.tag],
+        "summary": summary,
+        "description": " ".join(text.split()),
+        "parameters": [
+            *_parameters("path", route.parameters),
+            *_parameters("query", route.query),
+            *_parameters("header", route.headers),
+        ],
+        "responses": _responses(route, described),
+    }
+    if route.body is not None:
+        schema = described[id(route.body.adapter)]
+        operation["requestBody"] = {
+            "required": not route.body.optional,
+            "content": {media: {"schema": schema} for media in route.body.media},
+        }
+    return operation
+
+
+def _parameters(where: str, model: type[BaseModel]) -> list[Json]:
+    form = model.model_json_schema(ref_template=_REF)
+    required = form.get("required", ())
+    return [
+        _parameter(where, name, schema, name in required)
+        for name, schema in form.get("properties", {}).items()
+    ]
+
+
+def _parameter(where: str, name: str, schema: dict[str, Json], required: bool) -> dict[str, Json]:
+    schema = {key: value for key, value in schema.items() if key != "title"}
+    if schema.get("default", ...) in (None, {}):
+        del schema["default"]
+    description = schema.pop("description", "")
+    # A parameter is there or not; there is no null to send.
+    [*kinds] = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+    for kind in kinds:
+        schema = {**kind, **schema}
+    parameter = {
+        "name": name,
+        "in": where,
+        "required": required,
+        "description": description,
+        "schema": schema,
+    }
+    return parameter | ({"style": "deepObject", "explode": True} if schema["type"] == "object" else {})
+
+
+def _responses(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json]:
+    answers = {str(status): _answer(answer, described) for status, answer in route.answers.items()}
+    for status in sorted({*_ANY_REQUEST, *(_WITH_BODY if route.body else ()), *route.problems}):
+        answers[str(status)] = _problem(status, described)
+    return answers
+
+
+def _answer(answer: Answer, described: Mapping[int, Json]) -> dict[str, Json]:
+    content = {} if answer.model is None else {answer.media: {"schema": described[id(answer.model)]}}
+    headers = {name: _HEADERS[name] for name in (*answer.headers, "Server-Timing")}
+    return {"description": answer.meaning, "headers": headers, **({"content": content} if content else {})}
+
+
+def _problem(status: int, described: Mapping[int, Json]) -> dict[str, Json]:
+    meanings = [
+        f"`{problem.code}`: {problem.title}." for problem in PROBLEMS.values() if problem.status == status
+    ]
+    headers = {405: ("Allow",), 412: ("ETag",), 503: ("Retry-After",)}.get(status, ())
+    return {
+        "description": " ".join(meanings) or "`method-not-allowed`: the path does not take this method.",
+        "headers": {name: _HEADERS[name] for name in headers},
+        "content": {"application/problem+json": {"schema": described[id(schemas.Problem)]}},
+    }
+
+
+def _limited(schema: Json, settings: Settings) -> Json:
+    """`schema` with each ``x-limit`` as the number of items that the setting of that name allows."""
+    if isinstance(schema, dict):
+        limited = {key: _limited(value, settings) for key, value in schema.items() if key != "x-limit"}
+        if isinstance(schema.get("x-limit"), str):
+            limited["maxItems"] = getattr(settings, schema["x-limit"])
+        return limited
+    return [_limited(item, settings) for item in schema] if isinstance(schema, list) else schema

@@ -1,0 +1,178 @@
+"""Errors as answers: RFC 9457 problems, from one table of error classes.
+
+A problem says what to change and never how the service works inside: server errors have a fixed
+text, and what really happened is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from chatstore import errors
+from chatstore.codec import Json, encode
+
+__all__ = [
+    "PROBLEMS",
+    "UNROUTED",
+    "ForeignOrigin",
+    "Invalid",
+    "Malformed",
+    "Misdirected",
+    "NoSuchPath",
+    "Problem",
+    "Refusal",
+    "TooLarge",
+    "WrongMediaType",
+    "problem_response",
+    "quoted",
+]
+
+RETRY_AFTER_SECONDS = 1
+_ERRORS_SHOWN = 10
+
+_log = logging.getLogger(__name__)
+
+
+class Refusal(Exception):
+    """A request that is refused before the store is asked."""
+
+
+class Malformed(Refusal):
+    """A body that is not JSON, or a header that is not written as it must be."""
+
+
+class TooLarge(Refusal):
+    """A body or a turn beyond the service's limits."""
+
+
+class WrongMediaType(Refusal):
+    """A body of another media type than the operation takes."""
+
+
+class NoSuchPath(Refusal):
+    """A path that names nothing here."""
+
+
+class Misdirected(Refusal):
+    """A Host that is not this service."""
+
+
+class ForeignOrigin(Refusal):
+    """A web page of another origin."""
+
+
+class Invalid(Refusal):
+    """A query or a body that its schema refuses; `faults` are (place, reason)."""
+
+    def __init__(self, where: str, error: ValidationError) -> None:
+        self.faults = [
+            (
+                ".".join(str(part) for part in (where, *fault["loc"])),
+                fault["msg"].removeprefix("Value error, "),
+            )
+            for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        super().__init__(
+            "; ".join(f"{place[:200]}: {reason}" for place, reason in self.faults[:_ERRORS_SHOWN])
+        )
+
+
+class Problem(NamedTuple):
+    """What the answer to an error is; without a fixed `detail` it is the error's own text."""
+
+    status: int
+    code: str
+    title: str
+    detail: str | None = None
+
+
+PROBLEMS: Mapping[type[BaseException], Problem] = {
+    Malformed: Problem(400, "malformed", "The request cannot be read"),
+    ForeignOrigin: Problem(403, "foreign-origin", "Web pages of other origins are not served"),
+    NoSuchPath: Problem(404, "not-found", "Nothing is at this path"),
+    errors.ThreadNotFound: Problem(404, "thread-not-found", "There is no such thread"),
+    errors.MessageNotFound: Problem(404, "message-not-found", "There is no such message"),
+    errors.ThreadExists: Problem(409, "thread-exists", "The thread already exists"),
+    errors.CursorExpired: Problem(410, "cursor-expired", "The cursor's history was replaced"),
+    errors.Conflict: Problem(412, "conflict", "If-Match no longer holds"),
+    TooLarge: Problem(413, "too-large", "The request is too large"),
+    errors.MessageTooLarge: Problem(413, "message-too-large", "A message is too large"),
+    WrongMediaType: Problem(415, "unsupported-media-type", "The body is of another media type"),
+    Misdirected: Problem(421, "misdirected", "This host is not served here"),
+    Invalid: Problem(422, "invalid-request", "The request does not fit its schema"),
+    errors.InvalidArgument: Problem(422, "invalid-argument", "A value cannot be used"),
+    errors.InvalidMessage: Problem(422, "invalid-message", "A message cannot be stored"),
+    errors.InvalidCursor: Problem(422, "invalid-cursor", "The cursor is none"),
+    errors.RequestExpired: Problem(422, "request-expired", "The request id is outside its window"),
+    errors.RequestMismatch: Problem(422, "request-mismatch", "The request id was used for something else"),
+    errors.Unsupported: Problem(501, "unsupported", "The storage does not do this"),
+    errors.Unavailable: Problem(
+        503,
+        "unavailable",
+        "The storage does not answer",
+        "whether a write took effect is unknown: repeat it with its Idempotency-Key",
+    ),
+    errors.StorageError: Problem(500, "storage-error", "The storage failed", "see the service's log"),
+    Exception: Problem(500, "internal-error", "The service failed", "see the service's log"),
+}
+"""Which problem each error is; a class that is not here is what its nearest ancestor is."""
+
+UNROUTED: Mapping[int, tuple[str, str]] = {
+    404: ("not-found", "Nothing is at this path"),
+    405: ("method-not-allowed", "The path does not take this method"),
+}
+"""Code and title of what meets no route."""
+
+
+def problem_response(error: Exception) -> Response:
+    """The answer to `error`; one of ours or not, it reveals nothing of what is inside."""
+    if isinstance(error, HTTPException):
+        return _routing_problem(error)
+    problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
+    more: dict[str, Json] = {}
+    headers: dict[str, str] = {}
+    if isinstance(error, Invalid):
+        more["errors"] = [{"in": place, "detail": reason} for place, reason in error.faults[:_ERRORS_SHOWN]]
+    if isinstance(error, errors.Conflict):
+        more["current"] = error.current
+        headers |= {} if error.current is None else {"ETag": quoted(error.current)}
+    if problem.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if problem.status >= 500 and not isinstance(error, (errors.Unsupported, ClientDisconnect)):
+        _log.error("%s", problem.title, exc_info=error)
+    return _response(problem, problem.detail or str(error), more, headers)
+
+
+def quoted(etag: str) -> str:
+    """`etag` as it stands in an ETag header."""
+    return f'"{etag}"'
+
+
+def _routing_problem(error: HTTPException) -> Response:
+    headers = dict(error.headers or {})
+    detail = (
+        f"this path takes {headers['Allow']}" if "Allow" in headers else "nothing is at this path; see /docs"
+    )
+    code, title = UNROUTED.get(error.status_code, ("malformed", error.detail))
+    return _response(Problem(error.status_code, code, title), detail, {}, headers)
+
+
+def _response(
+    problem: Problem, detail: str, more: Mapping[str, Json], headers: Mapping[str, str]
+) -> Response:
+    body = {
+        "type": f"/docs#{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": detail,
+        "code": problem.code,
+        **more,
+    }
+    return Response(encode(body), problem.status, headers, "application/problem+json")

@@ -1,0 +1,85 @@
+"""Answers made of what the store returned: bodies, and the headers that go with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from starlette.responses import Response
+
+from chatstore.codec import Json
+from chatstore.http.ids import segment
+from chatstore.http.problems import quoted
+from chatstore.models import Appended, Cost, Deleted, Thread, rfc3339
+
+__all__ = ["appended", "deleted", "link", "messages_href", "reply", "thread", "thread_href"]
+
+
+def reply(
+    body: Json,
+    status: int = 200,
+    *,
+    etag: str | None = None,
+    cost: Cost | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """`body` as JSON, its text exactly as the store keeps it."""
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    response = Response(text, status, headers, "application/json")
+    if etag is not None:
+        response.headers["ETag"] = quoted(etag)
+    if cost is not None:
+        units = [f"{unit}={number:g}" for unit, number in cost.units.items()]
+        response.headers["Chatstore-Cost"] = "; ".join([cost.backend, *units])
+    return response
+
+
+def thread_href(base: str, thread_id: str) -> str:
+    """Where a thread is: an absolute path."""
+    return f"{base}/v1/threads/{segment(thread_id)}"
+
+
+def messages_href(base: str, thread_id: str) -> str:
+    """Where a thread's messages are."""
+    return f"{thread_href(base, thread_id)}/messages"
+
+
+def link(path: str, parameters: Mapping[str, object]) -> dict[str, str]:
+    """The Link header that leads to the next page."""
+    return {"Link": f'<{path}?{urlencode(parameters, quote_via=quote, safe="~")}>; rel="next"'}
+
+
+def thread(base: str, found: Thread) -> dict[str, Json]:
+    """A thread's properties, as they are written in answers."""
+    return {
+        "id": found.id,
+        "href": thread_href(base, found.id),
+        "owner": found.owner,
+        "topic": found.topic,
+        "metadata": found.metadata,
+        "participants": [
+            {"id": one.id, "display_name": one.display_name, "metadata": one.metadata}
+            for one in found.participants
+        ],
+        "created_at": rfc3339(found.created_at),
+        "active_at": rfc3339(found.active_at),
+        "expires_at": None if found.expires_at is None else rfc3339(found.expires_at),
+        "etag": found.etag,
+    }
+
+
+def appended(base: str, thread_id: str, result: Appended, status: int) -> Response:
+    """What an append or a replacement wrote."""
+    body = {
+        "items": [message.to_entry() for message in result.messages],
+        "kept": result.kept,
+        "etag": result.etag,
+        "href": messages_href(base, thread_id),
+    }
+    return reply(body, status, etag=result.etag, cost=result.cost)
+
+
+def deleted(result: Deleted) -> Response:
+    """Whether there was anything to delete."""
+    return reply({"existed": result.existed, "etag": result.etag}, etag=result.etag, cost=result.cost)

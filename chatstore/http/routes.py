@@ -1,0 +1,169 @@
+"""The route table: every operation of the native API, with the models of what comes in and goes out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from chatstore.errors import Unavailable
+from chatstore.http import messages, openapi, reference, schemas, threads
+from chatstore.http.parameters import (
+    IfNoneMatch,
+    MessagePath,
+    MessagesQuery,
+    Mutation,
+    NoHeaders,
+    NoPath,
+    NoQuery,
+    ThreadPath,
+    ThreadsQuery,
+)
+from chatstore.http.replies import reply
+from chatstore.http.routing import Answer, AnyRoute, Body, Call, Route
+
+__all__ = ["ROUTES"]
+
+PING_SECONDS = 1.0
+_MERGE_PATCH = "application/merge-patch+json"
+_HTML = "text/html"
+
+Plain = Call[NoPath, NoQuery, NoHeaders, None]
+
+
+async def healthz(call: Plain) -> Response:  # noqa: ARG001 - asks nothing of anybody
+    """Is the process alive?"""
+    return reply({"status": "ok"})
+
+
+async def readyz(call: Plain) -> Response:
+    """Does the storage answer?
+
+    Within a second; else 503.
+    """
+    try:
+        await asyncio.wait_for(call.store.ping(), PING_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable(f"no answer to a ping within {PING_SECONDS:g} s") from error
+    return reply({"status": "ok"})
+
+
+async def openapi_json(call: Plain) -> Response:
+    """Get the OpenAPI document"""
+    return _document(call, "application/json")
+
+
+async def docs(call: Plain) -> Response:
+    """Get the reference for people"""
+    response = _document(call, _HTML)
+    response.headers["Content-Security-Policy"] = reference.CONTENT_SECURITY_POLICY
+    return response
+
+
+def _document(call: Plain, media: str) -> Response:
+    made = call.service.documents
+    if media not in made:
+        document = openapi.document(ROUTES, call.service.settings)
+        made["application/json"] = openapi.encoded(document)
+        made[_HTML] = reference.page(document).encode()
+    return Response(made[media], media_type=media)
+
+
+_COST = "Chatstore-Cost"
+_A_THREAD = Answer("The thread.", schemas.Thread, ("ETag", _COST))
+_A_NEW_THREAD = Answer("The new thread.", schemas.Thread, ("Location", "ETag", _COST))
+_AN_ENTRY = Answer("The message.", schemas.Entry, ("ETag", _COST))
+_AN_OLD_ENTRY = Answer("The message as it was.", schemas.Entry, (_COST,))
+_A_PAGE = Answer("A page of messages.", schemas.MessagePage, ("Link", "ETag", _COST))
+_STORED = Answer("What was stored.", schemas.Appended, ("ETag", _COST))
+_GONE = Answer("It is gone.", schemas.Deleted, (_COST,))
+_CLEARED = Answer("They are gone.", schemas.Deleted, ("ETag", _COST))
+_SAME = Answer("What the caller holds is current.", None, ("ETag",))
+_OK = Answer("Yes.", schemas.Health)
+
+ROUTES: tuple[AnyRoute, ...] = (
+    Route(
+        method="POST", path="/v1/threads", tag="Threads", handler=threads.create,
+        parameters=NoPath, query=NoQuery, headers=Mutation, body=Body(schemas.THREAD, optional=True),
+        answers={201: _A_NEW_THREAD}, problems=(409, 412),
+    ),
+    Route(
+        method="GET", path="/v1/threads", tag="Threads", handler=threads.list_threads,
+        parameters=NoPath, query=ThreadsQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("A page of threads.", schemas.ThreadPage, ("Link", _COST))},
+    ),
+    Route(
+        method="GET", path="/v1/threads/{id}", tag="Threads", handler=threads.get,
+        parameters=ThreadPath, query=NoQuery, headers=IfNoneMatch, body=None,
+        answers={200: _A_THREAD, 304: _SAME},
+    ),
+    Route(
+        method="PATCH", path="/v1/threads/{id}", tag="Threads", handler=threads.update,
+        parameters=ThreadPath, query=NoQuery, headers=Mutation,
+        body=Body(schemas.PATCH, (_MERGE_PATCH, "application/json")),
+        answers={200: _A_THREAD}, problems=(412,),
+    ),
+    Route(
+        method="DELETE", path="/v1/threads/{id}", tag="Threads", handler=threads.delete,
+        parameters=ThreadPath, query=NoQuery, headers=Mutation, body=None,
+        answers={200: _GONE}, problems=(412,),
+    ),
+    Route(
+        method="POST", path="/v1/threads/{id}/fork", tag="Threads", handler=threads.fork,
+        parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.FORK, optional=True),
+        answers={201: _A_NEW_THREAD}, problems=(409, 412),
+    ),
+    Route(
+        method="POST", path="/v1/threads/{id}/messages", handler=messages.append,
+        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.TURN),
+        answers={201: _STORED}, problems=(412,),
+    ),
+    Route(
+        method="GET", path="/v1/threads/{id}/messages", handler=messages.read,
+        tag="Messages", parameters=ThreadPath, query=MessagesQuery, headers=NoHeaders, body=None,
+        answers={200: _A_PAGE}, problems=(410,),
+    ),
+    Route(
+        method="PUT", path="/v1/threads/{id}/messages", handler=messages.replace_all,
+        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.HISTORY),
+        answers={200: _STORED}, problems=(412,),
+    ),
+    Route(
+        method="DELETE", path="/v1/threads/{id}/messages", handler=messages.clear,
+        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=None,
+        answers={200: _CLEARED}, problems=(412,),
+    ),
+    Route(
+        method="GET", path="/v1/threads/{id}/messages/{message_id}", handler=messages.get,
+        tag="Messages", parameters=MessagePath, query=NoQuery, headers=IfNoneMatch, body=None,
+        answers={200: _AN_ENTRY, 304: _SAME},
+    ),
+    Route(
+        method="PUT", path="/v1/threads/{id}/messages/{message_id}", handler=messages.replace,
+        tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=Body(schemas.MESSAGE),
+        answers={200: _AN_ENTRY}, problems=(412,),
+    ),
+    Route(
+        method="DELETE", path="/v1/threads/{id}/messages/{message_id}", handler=messages.delete,
+        tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=None,
+        answers={200: _AN_OLD_ENTRY}, problems=(412,),
+    ),
+    Route(
+        method="GET", path="/healthz", tag="Service", handler=healthz,
+        parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None, answers={200: _OK},
+    ),
+    Route(
+        method="GET", path="/readyz", tag="Service", handler=readyz,
+        parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None, answers={200: _OK},
+    ),
+    Route(
+        method="GET", path="/openapi.json", tag="Service", handler=openapi_json,
+        parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("The document.", schemas.OpenApi)},
+    ),
+    Route(
+        method="GET", path="/docs", tag="Service", handler=docs,
+        parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("The reference.", schemas.Html, media=_HTML)},
+    ),
+)  # fmt: skip

@@ -1,0 +1,184 @@
+"""The one way from a request to an answer: a route says what comes in and what goes out.
+
+A route cannot be written without its models, requests are checked by them, and the OpenAPI document
+is made from them, so the three never tell different stories.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatstore.codec import Json, parse
+from chatstore.errors import InvalidMessage
+from chatstore.http.problems import (
+    Invalid,
+    Malformed,
+    NoSuchPath,
+    TooLarge,
+    WrongMediaType,
+    problem_response,
+)
+from chatstore.http.service import Service
+from chatstore.store import AsyncChatStore
+
+__all__ = ["Answer", "AnyRoute", "Body", "Call", "Route", "endpoint"]
+
+P = TypeVar("P", bound=BaseModel)
+Q = TypeVar("Q", bound=BaseModel)
+H = TypeVar("H", bound=BaseModel)
+B = TypeVar("B")
+
+JSON = "application/json"
+_DEEP = re.compile(r"(\w+)\[([^\[\]]+)\]")
+_ENVELOPE_LEVELS = 3
+"""How many levels of a body may stand around a message or metadata: an object, a list, an item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[P, Q, H, B]):
+    """A request that has been checked; `base` is the path that the service is mounted under."""
+
+    service: Service
+    base: str
+    path: P
+    query: Q
+    headers: H
+    body: B
+
+    @property
+    def store(self) -> AsyncChatStore:
+        """The store that the request is for."""
+        return self.service.store
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one status means: its body's model (None: no body) and its headers, each with its meaning."""
+
+    meaning: str
+    model: type[BaseModel] | None
+    headers: tuple[str, ...] = ()
+    media: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Body(Generic[B]):
+    """What a request's body is; one that is `optional` may be empty and is then like ``{}``."""
+
+    adapter: TypeAdapter[B]
+    media: tuple[str, ...] = (JSON,)
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Generic[P, Q, H, B]):
+    """One operation. `problems` are the statuses beside those that any request may meet."""
+
+    method: str
+    path: str
+    tag: str
+    handler: Callable[[Call[P, Q, H, B]], Awaitable[Response]]
+    parameters: type[P]
+    query: type[Q]
+    headers: type[H]
+    body: Body[B] | None
+    answers: Mapping[int, Answer]
+    problems: tuple[int, ...] = field(default=())
+
+
+AnyRoute: TypeAlias = Route[Any, Any, Any, Any]
+
+
+def endpoint(routes: Mapping[str, AnyRoute], service: Service) -> Callable[[Request], Awaitable[Response]]:
+    """Serves one path: `routes` by method."""
+
+    async def serve(request: Request) -> Response:
+        route = routes["GET" if request.method == "HEAD" else request.method]
+        try:
+            return await route.handler(await _call(route, request, service))
+        except Exception as error:  # noqa: BLE001 - the last resort, which hides what is inside
+            return problem_response(error)
+
+    return serve
+
+
+async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any, Any, Any, Any]:
+    return Call(
+        service=service,
+        base=request.scope.get("root_path", "").rstrip("/"),
+        path=_path(route.parameters, request),
+        query=_query(route.query, request),
+        headers=_headers(route.headers, request),
+        body=None
+        if route.body is None
+        else await _body(route.body, request, service.settings.max_body_bytes),
+    )
+
+
+def _path(model: type[BaseModel], request: Request) -> BaseModel:
+    if b"%2f" in (request.scope.get("raw_path") or b"").lower():
+        raise NoSuchPath("a slash in a thread id is not percent-encoded: address the thread by its href")
+    try:
+        return model.model_validate(request.path_params)
+    except ValidationError as error:
+        raise NoSuchPath(str(Invalid("path", error))) from error
+
+
+def _query(model: type[BaseModel], request: Request) -> BaseModel:
+    given: dict[str, Json] = {}
+    for name, value in request.query_params.multi_items():
+        deep = _DEEP.fullmatch(name)
+        target, key = (given.setdefault(deep[1], {}), deep[2]) if deep else (given, name)
+        if not isinstance(target, dict) or key in target:
+            raise Malformed(f"the query names {name[:200]!r} twice: name each parameter once")
+        target[key] = value
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise Invalid("query", error) from error
+
+
+def _headers(model: type[BaseModel], request: Request) -> BaseModel:
+    names = [field.alias for field in model.model_fields.values() if field.alias is not None]
+    given = {name: ", ".join(values) for name in names if (values := request.headers.getlist(name))}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise Malformed(f"{Invalid('headers', error)}; given was {given!r}"[:1000]) from error
+
+
+async def _body(body: Body[B], request: Request, most: int) -> B:
+    text = await _read(request, most)
+    if not text and body.optional:
+        return body.adapter.validate_python({})
+    media, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.lower().partition("charset=")[2].strip(' "')
+    if media.strip().lower() not in body.media or charset not in {"", "utf-8", "utf8"}:
+        raise WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
+    try:
+        return body.adapter.validate_python(parse(text, around=_ENVELOPE_LEVELS))
+    except InvalidMessage as error:
+        raise Malformed(str(error)) from error
+    except ValidationError as error:
+        raise Invalid("body", error) from error
+
+
+async def _read(request: Request, most: int) -> bytes:
+    """The body, given up as soon as it is longer than `most`."""
+    too_large = TooLarge(f"a body takes at most {most:,} bytes: send it in parts")
+    announced = request.headers.get("content-length", "0")
+    if announced.isascii() and announced.isdigit() and int(announced) > most:
+        raise too_large
+    text = bytearray()
+    async for chunk in request.stream():
+        text += chunk
+        if len(text) > most:
+            raise too_large
+    return bytes(text)

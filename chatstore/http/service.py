@@ -1,0 +1,33 @@
+"""What the handlers share: the settings and the store, which is opened when it is first needed."""
+
+from __future__ import annotations
+
+from chatstore.opening import aconnect
+from chatstore.settings import Settings
+from chatstore.store import AsyncChatStore
+
+__all__ = ["Service"]
+
+
+class Service:
+    """A store, given or named by `settings`; `documents` keeps what is made once, by media type."""
+
+    def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
+        self.settings = Settings.from_environment() if settings is None else settings
+        self.documents: dict[str, bytes] = {}
+        self._given = store
+        self._opened: AsyncChatStore | None = None
+
+    @property
+    def store(self) -> AsyncChatStore:
+        """The store; raises ConfigurationError where the settings name none that can be opened."""
+        if self._given is not None:
+            return self._given
+        if self._opened is None:
+            self._opened = aconnect(self.settings.url, tenant=self.settings.tenant)
+        return self._opened
+
+    async def close(self) -> None:
+        """Close the store if it was opened here."""
+        if self._opened is not None:
+            await self._opened.close()

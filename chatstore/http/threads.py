@@ -1,0 +1,154 @@
+"""Operations on threads. Each docstring is the operation's text in the reference."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from starlette.responses import Response
+
+from chatstore import models
+from chatstore.contract import UNSET
+from chatstore.http import replies, schemas
+from chatstore.http.parameters import (
+    IfNoneMatch,
+    Mutation,
+    NoHeaders,
+    NoPath,
+    NoQuery,
+    ThreadPath,
+    ThreadsQuery,
+)
+from chatstore.http.problems import quoted
+from chatstore.http.replies import reply
+from chatstore.http.routing import Call
+
+__all__ = ["create", "delete", "fork", "get", "list_threads", "unchanged", "update"]
+
+Listing: TypeAlias = Call[NoPath, ThreadsQuery, NoHeaders, None]
+
+
+async def create(call: Call[NoPath, NoQuery, Mutation, schemas.NewThread]) -> Response:
+    """Create a thread
+
+    It is empty; a message sent to a thread that does not exist creates it, too.
+    """
+    new = call.body
+    created = await call.store.create_thread(
+        new.id,
+        topic=new.topic,
+        owner=new.owner,
+        metadata=new.metadata,
+        participants=[one.model_dump() for one in new.participants],
+        ttl=new.ttl,
+        request_id=call.headers.request_id,
+        if_match=call.headers.etag,
+    )
+    return _created(call.base, created)
+
+
+async def list_threads(call: Listing) -> Response:
+    """List threads
+
+    Newest activity first. A page may hold fewer than `limit`, even none, and still have a `next`. A thread
+    that becomes active while pages are read may be missed by them.
+    """
+    query = call.query
+    page = await call.store.list_threads(
+        owner=query.owner,
+        active_since=query.active_since,
+        metadata=query.metadata,
+        limit=query.limit,
+        cursor=query.cursor,
+    )
+    return reply(
+        {"items": [replies.thread(call.base, one) for one in page], "next": page.next},
+        cost=page.cost,
+        headers=_next(call, page.next),
+    )
+
+
+async def get(call: Call[ThreadPath, NoQuery, IfNoneMatch, None]) -> Response:
+    """Get a thread
+
+    Its `etag` names the properties that can be changed, which does not include `active_at`.
+    """
+    found = await call.store.get_thread(call.path.id)
+    return unchanged(call.headers, found.etag) or _answer(call.base, found)
+
+
+async def update(call: Call[ThreadPath, NoQuery, Mutation, schemas.ThreadPatch]) -> Response:
+    """Change a thread
+
+    What is not named stays, null removes. Metadata is merged, key by key; participants are replaced as a
+    whole; a `ttl` counts from now.
+    """
+    patch = call.body
+    named = patch.model_fields_set
+    people = None if patch.participants is None else [one.model_dump() for one in patch.participants]
+    changed = await call.store.update_thread(
+        call.path.id,
+        topic=patch.topic if "topic" in named else UNSET,
+        metadata=patch.metadata if "metadata" in named else UNSET,
+        participants=people if "participants" in named else UNSET,
+        ttl=patch.ttl if "ttl" in named else UNSET,
+        request_id=call.headers.request_id,
+        if_match=call.headers.etag,
+    )
+    return _answer(call.base, changed)
+
+
+async def delete(call: Call[ThreadPath, NoQuery, Mutation, None]) -> Response:
+    """Delete a thread
+
+    With all its messages. One that is not there is no error.
+    """
+    result = await call.store.delete_thread(
+        call.path.id, request_id=call.headers.request_id, if_match=call.headers.etag
+    )
+    return replies.deleted(result)
+
+
+async def fork(call: Call[ThreadPath, NoQuery, Mutation, schemas.Fork]) -> Response:
+    """Fork a thread
+
+    A new thread with this one's properties and its messages, up to and including one or all of them. If-Match
+    is of this thread's log.
+    """
+    forked = await call.store.fork(
+        call.path.id,
+        call.body.id,
+        through=call.body.through,
+        request_id=call.headers.request_id,
+        if_match=call.headers.etag,
+    )
+    return _created(call.base, forked)
+
+
+def unchanged(headers: IfNoneMatch, etag: str | None) -> Response | None:
+    """304 if the caller already holds what `etag` names."""
+    if headers.if_none_match is None or etag is None:
+        return None
+    held = {one.strip().removeprefix("W/") for one in headers.if_none_match.split(",")}
+    return Response(status_code=304, headers={"ETag": quoted(etag)}) if held & {"*", quoted(etag)} else None
+
+
+def _answer(base: str, found: models.Thread) -> Response:
+    return reply(replies.thread(base, found), etag=found.etag, cost=found.cost)
+
+
+def _created(base: str, found: models.Thread) -> Response:
+    headers = {"Location": replies.thread_href(base, found.id)}
+    return reply(replies.thread(base, found), 201, etag=found.etag, cost=found.cost, headers=headers)
+
+
+def _next(call: Listing, cursor: str | None) -> dict[str, str]:
+    if cursor is None:
+        return {}
+    query = call.query
+    parameters: dict[str, object] = {"limit": query.limit, "cursor": cursor}
+    if query.owner is not None:
+        parameters["owner"] = query.owner
+    if query.active_since is not None:
+        parameters["active_since"] = models.rfc3339(query.active_since)
+    parameters |= {f"metadata[{key}]": value for key, value in query.metadata.items()}
+    return replies.link(f"{call.base}/v1/threads", parameters)

@@ -1,0 +1,65 @@
+"""Real servers on loopback, for tests that speak HTTP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+def listening() -> socket.socket:
+    """A socket that already accepts, so that a client waits for the server instead of asking again."""
+    # Asyncio sends small answers at once only where the socket was made for TCP by name.
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    server.bind(("127.0.0.1", 0))
+    server.listen(128)
+    server.set_inheritable(True)
+    return server
+
+
+def address(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """`app` behind uvicorn in a thread of this process; gives its address."""
+    with listening() as server:
+        runner = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+        thread = threading.Thread(target=runner.run, kwargs={"sockets": [server]})
+        thread.start()
+        try:
+            yield address(server)
+        finally:
+            runner.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def serving_process(url: str, **settings: str) -> Iterator[str]:
+    """The service over the store at `url` in a process of its own; gives its address."""
+    environ = {**os.environ, "CHATSTORE_URL": url, **settings}
+    with listening() as server:
+        fd = server.fileno()
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--factory",
+            "chatstore.http.app:create_app",
+            "--fd",
+            str(fd),
+        ]
+        with subprocess.Popen([*command, "--log-level", "error"], env=environ, pass_fds=[fd]) as process:
+            try:
+                yield address(server)
+            finally:
+                process.terminate()
+                process.wait(20)

@@ -1,0 +1,111 @@
+"""The route table is the only source: of what is served, of what is checked, and of the document."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from starlette.routing import Route
+
+import chatstore
+from chatstore.http import openapi
+from chatstore.http.app import create_app
+from chatstore.http.problems import PROBLEMS
+from chatstore.http.routes import ROUTES
+from chatstore.http.routing import AnyRoute
+from chatstore.settings import Settings
+
+DOCUMENT: dict[str, Any] = openapi.document(ROUTES, Settings())
+
+
+def name(route: AnyRoute) -> str:
+    return f"{route.method} {route.path}"
+
+
+def test_the_app_serves_the_table_and_nothing_else() -> None:
+    app = create_app(chatstore.aconnect("memory://"))
+    served = set()
+    for route in app.routes:
+        assert isinstance(route, Route), f"{route} is not made from the table"
+        served |= {f"{method} {route.path}" for method in route.methods or ()}
+    heads = {f"HEAD {route.path}" for route in ROUTES if route.method == "GET"}
+    assert served == {name(route) for route in ROUTES} | heads
+
+
+def test_the_document_has_the_table_and_nothing_else() -> None:
+    documented = {
+        f"{method.upper()} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods
+    }
+    assert documented == {name(route) for route in ROUTES}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_a_route_has_models_for_all_that_comes_and_goes(route: AnyRoute) -> None:
+    for model in (route.parameters, route.query, route.headers):
+        assert issubclass(model, BaseModel)
+        assert model.model_config["extra"] == "forbid"
+        assert model.model_config["strict"] is True
+    assert (route.body is not None) == (route.method in {"POST", "PUT", "PATCH"})
+    assert route.answers
+    for status, answer in route.answers.items():
+        assert 200 <= status < 400
+        assert answer.model is not None or status == 304
+        assert answer.meaning
+    assert {f"{{{one}}}" for one in route.parameters.model_fields} == {
+        part for part in route.path.split("/") if part.startswith("{")
+    }
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_a_route_is_described(route: AnyRoute) -> None:
+    operation = DOCUMENT["paths"][route.path][route.method.lower()]
+    assert operation["summary"]
+    assert len(operation["parameters"]) == sum(
+        len(model.model_fields) for model in (route.parameters, route.query, route.headers)
+    )
+    for parameter in operation["parameters"]:
+        assert parameter["description"]
+        assert set(parameter["schema"]) > {"type"} or parameter["schema"] == {"type": "string"}
+    for answer in operation["responses"].values():
+        assert answer["description"]
+        for content in answer.get("content", {}).values():
+            assert content["schema"]
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [
+        operation["operationId"] for methods in DOCUMENT["paths"].values() for operation in methods.values()
+    ]
+    assert len(set(ids)) == len(ROUTES)
+
+
+def test_every_problem_is_documented_somewhere() -> None:
+    documented = {
+        int(status)
+        for methods in DOCUMENT["paths"].values()
+        for operation in methods.values()
+        for status in operation["responses"]
+    }
+    assert {problem.status for problem in PROBLEMS.values()} <= documented
+
+
+def test_every_reference_in_the_document_leads_somewhere() -> None:
+    def references(value: object) -> set[str]:
+        if isinstance(value, dict):
+            own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+            return own.union(*map(references, value.values()))
+        return set().union(*map(references, value)) if isinstance(value, list) else set()
+
+    assert references(DOCUMENT) <= {
+        f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]
+    }
+
+
+def test_the_app_is_light_to_import() -> None:
+    heavy = "fastapi httpx requests uvicorn mangum azure boto3 sqlite3 pydantic_settings"
+    program = f"import sys, chatstore.http.app; print(*set({heavy!r}.split()) & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
