@@ -21,7 +21,7 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 	@$(BIN)/chatstore serve
 
 test: .venv/.dev  ## Run the tests; with CI set, an absent service is a failure
-	@$(BIN)/pytest -n 2 $(if $(CI),--require-services)
+	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
 	$(BIN)/ruff check
@@ -35,7 +35,7 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 	$(BIN)/pytest -q tests/docs tests/packaging
 
 soak: .venv/.dev  ## Run the tests with many more examples
-	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --timeout 1800 $(if $(CI),--require-services)
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench

@@ -104,7 +104,8 @@ class Request(NamedTuple):
     digest: str
 
 
-class InsertAt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class InsertAt:
     """Where to insert; exactly one is given. `index` means what it means to ``list.insert``."""
 
     index: int | None = None

@@ -50,7 +50,7 @@ def to_micros(time: datetime) -> int:
 
 def rfc3339(time: datetime) -> str:
     """`time` as RFC 3339 text in UTC, always with six decimals, so that texts sort as times do."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,10 @@ class Place(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Place:
         """Read a cursor or a position; raises InvalidCursor for any other text."""
-        found = _PLACE.fullmatch(text) if isinstance(text, str) else None
+        try:
+            found = _PLACE.fullmatch(text)
+        except TypeError:
+            found = None
         if found is None:
             raise InvalidCursor("not a cursor or a position: pass one back exactly as the store gave it")
         return cls(found[1], found[2])

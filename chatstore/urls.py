@@ -76,7 +76,7 @@ class Url:
         value = self.options.get(name, choices[0]).upper()
         if value not in choices:
             raise ConfigurationError(f"{name}={value} is not one of {', '.join(choices)}")
-        return cast("Choice", value)
+        return value
 
     def seconds(self, name: str, default: float) -> float:
         """The option `name` as a positive number of seconds."""

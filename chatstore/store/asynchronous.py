@@ -275,7 +275,8 @@ class AsyncChatStore:
         span = arguments.span_of(
             after, before, arguments.page_limit(limit if last is None else last), newest=last is not None
         )
-        return await self.backend.read(self._key(thread_id), span._replace(max_bytes=arguments.page_bytes(max_bytes)))
+        span = span._replace(max_bytes=arguments.page_bytes(max_bytes))
+        return await self.backend.read(self._key(thread_id), span)
 
     async def window(
         self,
@@ -384,7 +385,7 @@ class AsyncChatStore:
             None if after is None else arguments.message_id_of(after),
         )
         [draft] = arguments.drafts_of([message], arguments.duration("expires_in", expires_in))
-        request = self._request(request_id, "insert", draft, at)
+        request = self._request(request_id, "insert", draft, at.index, at.before, at.after)
         return await self.backend.insert(self._key(thread_id), draft, at, if_match=if_match, request=request)
 
     async def replace_message(

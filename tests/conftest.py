@@ -1,0 +1,121 @@
+"""Options, markers and fixtures of all tests, and the rule that nothing is skipped in silence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hypothesis
+import pytest
+
+pytest_plugins = ["chatstore.testing.summary"]
+
+TASKMASTER = Path(__file__).parents[2] / "shared" / "data" / "taskmaster4.jsonl"
+SOAK = os.environ.get("CHATSTORE_SOAK", "0") not in ("", "0")
+
+ABSENT = "absent service: "
+"""How the reason of the only permitted skip begins; --require-services makes a failure of it."""
+
+_deselected = pytest.StashKey[dict[str, int]]()
+
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("soak", deadline=None, print_blob=True, max_examples=5000)
+hypothesis.settings.load_profile("soak" if SOAK else "ci")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-services", action="store_true", help="fail where a service that a test needs is absent"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"real_data: needs {TASKMASTER.name}, real conversations")
+    config.addinivalue_line("markers", "soak: takes long; runs only with CHATSTORE_SOAK=1")
+    config.stash[_deselected] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = {}
+    if not TASKMASTER.exists():
+        reasons["real_data"] = f"there is no {TASKMASTER}"
+    if not SOAK:
+        reasons["soak"] = "only `make soak` takes that long"
+    kept, left = [], []
+    for item in items:
+        marker = next((name for name in reasons if item.get_closest_marker(name) is not None), None)
+        if marker is None:
+            kept.append(item)
+        else:
+            left.append(item)
+            deselected = config.stash[_deselected]
+            deselected[reasons[marker]] = deselected.get(reasons[marker], 0) + 1
+    items[:] = kept
+    if left:
+        config.hook.pytest_deselected(items=left)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+_skips: dict[str, str] = {}
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        _skips[report.nodeid] = reason.removeprefix("Skipped: ")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    sent: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if sent is not None:
+        sent["deselected"] = session.config.stash[_deselected]
+    elif any(not reason.startswith(ABSENT) for reason in _skips.values()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # Every worker collects, and so deselects, the same.
+    node.config.stash[_deselected].update(getattr(node, "workeroutput", {}).get("deselected", {}))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    deselected = config.stash[_deselected]
+    if deselected:
+        terminalreporter.section("deselected")
+        for reason, count in sorted(deselected.items()):
+            terminalreporter.write_line(f"{count} tests: {reason}")
+    if _skips:
+        terminalreporter.section("skipped")
+        for nodeid, reason in sorted(_skips.items()):
+            verdict = "" if reason.startswith(ABSENT) else "FAILS THE RUN, nothing may be skipped: "
+            terminalreporter.write_line(f"{verdict}{nodeid}: {reason}", red=bool(verdict))
+
+
+@pytest.fixture(scope="session")
+def absent(request: pytest.FixtureRequest) -> Callable[[str, str], NoReturn]:
+    """To be called where a service is not there: ``absent("PostgreSQL", "pip install pgserver")``."""
+
+    def absent(service: str, how_to_get_it: str) -> NoReturn:
+        if request.config.getoption("--require-services"):
+            pytest.fail(f"{service} is required and not there: {how_to_get_it}")
+        pytest.skip(f"{ABSENT}{service}; {how_to_get_it}")
+
+    return absent
+
+
+@pytest.fixture(scope="session")
+def taskmaster() -> Path:
+    """The real conversations; mark the test with `real_data`."""
+    assert TASKMASTER.exists(), "a test that uses these is marked with real_data"
+    return TASKMASTER

@@ -1,0 +1,14 @@
+"""The SQLite backend keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chatstore.contract import Backend, Clock
+from chatstore.testing import BackendContract, MachineContract
+from chatstore.urls import open_backend
+
+
+class TestSqlite(BackendContract, MachineContract):
+    def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
+        return open_backend(f"sqlite:///{tmp_path}/chat.db", blocking=blocking, clock=clock)

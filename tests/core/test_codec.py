@@ -1,0 +1,147 @@
+"""JSON is kept exactly, or refused with a reason."""
+
+from __future__ import annotations
+
+import enum
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatstore.codec import MAX_DEPTH, Json, decode, encode, parse
+from chatstore.errors import InvalidMessage
+from tests.core.json_values import TEXT, VALUES
+
+
+def nested(levels: int, *, objects: bool) -> Json:
+    value: Json = {} if objects else []
+    for _ in range(levels - 1):
+        value = {"a": value} if objects else [value]
+    return value
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+@given(VALUES)
+def test_what_is_encoded_decodes_to_the_same_json_text(value: Json) -> None:
+    assert json.dumps(decode(encode(value))) == json.dumps(value)
+
+
+@given(VALUES)
+def test_what_is_written_by_others_parses_to_the_same(value: Json) -> None:
+    for text in (
+        json.dumps(value),
+        json.dumps(value, ensure_ascii=False).encode(),
+        json.dumps(value, indent=1),
+    ):
+        assert json.dumps(parse(text)) == json.dumps(value)
+
+
+@given(VALUES)
+def test_encoded_text_is_compact_and_stays_the_same(value: Json) -> None:
+    text = encode(value)
+    assert encode(decode(text)) == encode(parse(text)) == text
+    assert len(text) <= len(json.dumps(value, ensure_ascii=False))
+
+
+def test_one_and_one_point_zero_and_true_are_three_things() -> None:
+    assert [encode(value) for value in (1, 1.0, True, -0.0)] == ["1", "1.0", "true", "-0.0"]
+
+
+def test_subclasses_are_written_as_what_they_hold() -> None:
+    assert encode([Colour.RED, Level.LOW, (1, 2)]) == '["red",1,[1,2]]'
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_depth_is_limited_on_both_ways_in(objects: bool) -> None:
+    deepest, too_deep = nested(MAX_DEPTH, objects=objects), nested(MAX_DEPTH + 1, objects=objects)
+    assert decode(encode(deepest)) == parse(json.dumps(deepest)) == deepest
+    for refused in (
+        lambda: encode(too_deep),
+        lambda: parse(json.dumps(too_deep)),
+        lambda: parse("[" * 10**5),
+    ):
+        with pytest.raises(InvalidMessage, match="nested deeper than 64 levels"):
+            refused()
+
+
+def test_a_value_inside_itself_is_too_deep() -> None:
+    value: list[Json] = []
+    value.append(value)
+    with pytest.raises(InvalidMessage, match="nested deeper"):
+        encode(value)
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (float("nan"), "nan"),
+    (float("inf"), "inf"),
+    ({"a": [0, float("-inf")]}, r"at 'a'\[1\] holds -inf"),
+    (b"x", "binary.*base64"),
+    (bytearray(b"x"), "binary.*base64"),
+    ({1: "a"}, "the key 1"),
+    ({"a": {None: 1}}, "at 'a' has the key None"),
+    ("a\ud800", "lone surrogate at character 1"),
+    ({"\udfff": 1}, "lone surrogate"),
+    ({"a": [{"b": {1, 2}}]}, r"at 'a'\[0\].'b' is of type set"),
+    (object(), "of type object"),
+    (1 + 2j, "of type complex"),
+    (10**5000, "cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("value", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
+def test_what_json_cannot_carry_is_refused_by_its_place(value: Any, reason: str) -> None:
+    with pytest.raises(InvalidMessage, match=reason) as refused:
+        encode(value, "the thing")
+    assert str(refused.value).startswith("the thing ")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("[1] 2", "is not JSON"),
+        ("{'a': 1}", "is not JSON"),
+        ('{"a": 1, "a": 1}', "says the key 'a' twice"),
+        ('[{"b": {"a": 1, "c": 2, "a": 3}}]', "says the key 'a' twice"),
+        ("NaN", "holds NaN"),
+        ("[-Infinity]", "holds -Infinity"),
+        ("1e999", "too large"),
+        ("-1e999", "too large"),
+        ("9" * 5000, "is not JSON"),
+        ('"\\ud800"', "lone surrogate"),
+        ('{"\\udc00": 1}', "lone surrogate"),
+        (b'"\xff"', "not UTF-8: .* at byte 1"),
+        (b"\xff\xfe1\x00", "not UTF-8"),
+        ("\ufeff1", "is not JSON"),
+    ],
+)
+def test_text_that_would_come_back_changed_is_refused(text: str | bytes, reason: str) -> None:
+    with pytest.raises(InvalidMessage, match=reason) as refused:
+        parse(text, "the line")
+    assert str(refused.value).startswith("the line ")
+
+
+@given(st.text() | st.binary())
+def test_any_text_is_taken_exactly_or_refused(text: str | bytes) -> None:
+    try:
+        value = parse(text)
+    except InvalidMessage:
+        return
+    assert json.dumps(value) == json.dumps(json.loads(text))
+
+
+@given(TEXT, VALUES, VALUES)
+def test_a_key_said_twice_is_always_refused(key: str, first: Json, second: Json) -> None:
+    name = json.dumps(key)
+    with pytest.raises(InvalidMessage, match="twice"):
+        parse(f"{{{name}: {json.dumps(first)}, {name}: {json.dumps(second)}}}")

@@ -1,0 +1,105 @@
+"""Settings come from CHATSTORE_* alone, and URLs from what is written in them."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import chatstore
+from chatstore.contract import system_clock
+from chatstore.errors import ConfigurationError
+from chatstore.settings import Settings, cloud_platform
+from chatstore.urls import Url, open_backend
+
+NUMBERS = [field.name for field in fields(Settings) if isinstance(field.default, int)]
+NAMES = st.text(string.ascii_uppercase + "_", min_size=1, max_size=20)
+# What an environment can hold: any text without NUL.
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+
+
+@given(st.dictionaries(NAMES, TEXT))
+def test_other_variables_change_nothing(environ: dict[str, str]) -> None:
+    assert Settings.from_environment(environ) == Settings()
+
+
+@given(TEXT, TEXT, st.integers(1, 10**9))
+def test_each_field_has_its_variable(url: str, tenant: str, number: int) -> None:
+    environ = {"CHATSTORE_URL": url, "CHATSTORE_TENANT": tenant}
+    environ |= {f"CHATSTORE_{name.upper()}": str(number) for name in NUMBERS}
+    settings = Settings.from_environment(environ)
+    assert (settings.url, settings.tenant) == (url, tenant)
+    assert {getattr(settings, name) for name in NUMBERS} == {number}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    "text", ["", " ", "x", "0", "-1", "1.5", "1e3", "0x10", "+1", "1_000", "\u0663", " 8", "9" * 5000]
+)
+def test_what_is_no_number_is_refused_by_its_name(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"CHATSTORE_{name.upper()}"):
+        Settings.from_environment({f"CHATSTORE_{name.upper()}": text})
+
+
+def test_the_environment_of_the_process_is_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHATSTORE_URL", "memory://")
+    monkeypatch.setenv("CHATSTORE_TENANT", "acme")
+    with chatstore.connect() as store:
+        assert (store.backend.name, store.tenant) == ("memory", "acme")
+    with chatstore.connect(tenant="other") as store:
+        assert store.tenant == "other"
+    monkeypatch.setenv("CHATSTORE_URL", "nonsense")
+    with pytest.raises(ConfigurationError, match="nonsense"):
+        chatstore.connect()
+
+
+def test_cloud_platforms_are_known_by_what_they_set() -> None:
+    assert cloud_platform({}) is None
+    assert cloud_platform({"AWS_LAMBDA_FUNCTION_NAME": "f"}) == "AWS Lambda"
+    assert cloud_platform({"FUNCTIONS_WORKER_RUNTIME": "python"}) == "Azure Functions"
+
+
+def test_a_url_is_taken_apart() -> None:
+    url = Url.parse("SQLite:///a%20b/%C3%A9.db?synchronous=normal&timeout=2.5&empty=")
+    assert (url.scheme, url.host, url.path) == ("sqlite", "", "/a b/\u00e9.db")
+    assert url.options == {"synchronous": "normal", "timeout": "2.5", "empty": ""}
+    assert url.choice("synchronous", ("FULL", "NORMAL")) == "NORMAL"
+    assert url.choice("other", ("FULL", "NORMAL")) == "FULL"
+    assert (url.seconds("timeout", 30), url.seconds("other", 30)) == (2.5, 30)
+    assert Url.parse("https://example.org:8080/v1").host == "example.org:8080"
+
+
+@given(TEXT | st.from_regex(r"[a-z]+://\S*", fullmatch=True))
+def test_any_url_is_taken_apart_or_refused_with_one_of_our_errors(text: str) -> None:
+    try:
+        url = Url.parse(text)
+    except ConfigurationError:
+        return
+    assert text.lower().startswith(f"{url.scheme}://")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "not a storage URL"),
+        ("chat.db", "not a storage URL"),
+        ("memory:", "not a storage URL"),
+        ("nosuch://x", "no backend for nosuch://; there are: .*memory.*sqlite"),
+        ("memory://host", "takes no host"),
+        ("memory:///path", "takes no host"),
+        ("memory://?x=1", "takes no host"),
+        ("sqlite:///x.db?sync=full", "no option 'sync'; it has: "),
+        ("sqlite:///x.db?synchronous=sometimes", "is not one of FULL, NORMAL"),
+        ("sqlite:///x.db?timeout=soon", "not a positive number"),
+        ("sqlite:///x.db?timeout=-1", "not a positive number"),
+        ("sqlite:///x.db?timeout=nan", "not a positive number"),
+        ("sqlite:///x.db?timeout=inf", "not a positive number"),
+        ("sqlite://[x/chat.db", "not a storage URL"),
+    ],
+)
+def test_a_url_that_cannot_be_opened_says_why(url: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        open_backend(url, blocking=True, clock=system_clock)
