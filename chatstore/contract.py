@@ -27,7 +27,17 @@ from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from chatstore.codec import Json
 from chatstore.errors import Unsupported
-from chatstore.models import Appended, Deleted, Message, Page, Participant, Swept, Thread, ThreadCursor
+from chatstore.models import (
+    Appended,
+    Deleted,
+    Erased,
+    Message,
+    Page,
+    Participant,
+    Swept,
+    Thread,
+    ThreadCursor,
+)
 
 __all__ = [
     "UNSET",
@@ -69,6 +79,7 @@ class Capability(enum.Enum):
     EXPIRY = "keeps a time to live for threads and messages"
     REQUESTS = "recognises a repeated request id"
     SWEEP = "removes what has expired when asked to"
+    ERASE = "removes every trace of an owner"
     DURABLE = "keeps an acknowledged write when its process is killed"
     SHARED = "serves several processes at once"
     COST = "reports what each operation cost"
@@ -84,10 +95,15 @@ UNSET: Final = Unset.UNSET
 
 
 class ThreadKey(NamedTuple):
-    """Which thread is meant: ids of different tenants never meet."""
+    """Which thread is meant: ids of different tenants never meet.
+
+    With an `owner`, a thread of anybody else is not there, in any operation; its id is taken all
+    the same, so that creating one raises ThreadExists. Requests are remembered for each owner apart.
+    """
 
     tenant: str
     id: str
+    owner: str | None = None
 
 
 class Draft(NamedTuple):
@@ -310,6 +326,14 @@ class Backend(ABC):
     async def sweep(self, limit: int) -> Swept:
         """Remove at most about `limit` rows of what has expired, for all tenants. Capability SWEEP."""
         raise self._unsupported(Capability.SWEEP)
+
+    async def erase(self, tenant: str, owner: str) -> Erased:
+        """Remove an owner's threads, messages and results of requests, and their traces. Capability ERASE.
+
+        When it returns, the storage holds nothing of them, the space that they took included. Called
+        again after a failure, it goes on.
+        """
+        raise self._unsupported(Capability.ERASE)
 
     def _unsupported(self, capability: Capability) -> Unsupported:
         return Unsupported(f"the {self.name} backend does not have {capability.name} ({capability.value})")

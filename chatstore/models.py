@@ -20,6 +20,7 @@ __all__ = [
     "Cost",
     "Cursor",
     "Deleted",
+    "Erased",
     "Message",
     "Page",
     "Participant",
@@ -284,6 +285,16 @@ class Deleted:
 
     def __bool__(self) -> bool:
         return self.existed
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure removed: threads, messages, and remembered results of requests."""
+
+    threads: int
+    messages: int
+    requests: int
+    cost: Cost | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from chatstore import position
 from chatstore.backends.conditions import has_metadata, log_etag, merge, message_etag, require, require_log
@@ -43,6 +43,7 @@ from chatstore.models import (
     Appended,
     Cursor,
     Deleted,
+    Erased,
     Message,
     Page,
     Swept,
@@ -79,6 +80,15 @@ class _Stored:
         return log_etag(self.epoch, self.tail, self.edits)
 
 
+class _Result(NamedTuple):
+    """The first result of a request, and whose thread it was about."""
+
+    digest: str
+    result: object
+    until: int
+    owner: str | None
+
+
 class MemoryBackend(Backend):
     """Threads in a dictionary; one instance is one store."""
 
@@ -88,15 +98,13 @@ class MemoryBackend(Backend):
     def __init__(self, *, clock: Clock = system_clock) -> None:
         self.clock = clock
         self._lock = threading.Lock()
-        self._threads: dict[ThreadKey, _Stored] = {}
-        self._results: dict[tuple[ThreadKey, str], tuple[str, object, int]] = {}
+        self._threads: dict[tuple[str, str], _Stored] = {}
+        self._results: dict[tuple[ThreadKey, str], _Result] = {}
 
     # Threads
 
     async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
         def create() -> Thread:
-            if self._find(key) is not None:
-                raise ThreadExists(key.id)
             return self._snapshot(self._create(key, new).thread)
 
         return self._once(key, request, create)
@@ -131,14 +139,15 @@ class MemoryBackend(Backend):
         def delete() -> Deleted:
             stored = self._find(key)
             require(if_match, None if stored is None else stored.thread.etag)
-            self._threads.pop(key, None)
+            if stored is not None:
+                del self._threads[key.tenant, key.id]
             return Deleted(stored is not None)
 
         return self._once(key, request, delete)
 
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
         with self._lock:
-            keys = [key for key in self._threads if key.tenant == tenant]
+            keys = [ThreadKey(*name) for name in self._threads if name[0] == tenant]
             threads = [stored.thread for key in keys if (stored := self._find(key)) is not None]
         found = sorted(
             (thread for thread in threads if _listed(thread, listing)), key=_activity, reverse=True
@@ -289,8 +298,6 @@ class MemoryBackend(Backend):
             living = self._living(origin)
             if through is not None:
                 living = living[: living.index(origin.messages[self._place(source, origin, through)]) + 1]
-            if self._find(key) is not None:
-                raise ThreadExists(key.id)
             stored = self._create(key, NewThread())
             stored.thread = replace(
                 copy.deepcopy(origin.thread), id=key.id, etag=token(),
@@ -309,18 +316,37 @@ class MemoryBackend(Backend):
     async def sweep(self, limit: int) -> Swept:  # noqa: ARG002 - one step is cheap enough for all
         with self._lock:
             now = self.clock()
-            threads = [key for key in self._threads if self._find(key) is None]
-            for key in threads:
-                del self._threads[key]
+            threads = [name for name in self._threads if self._find(ThreadKey(*name)) is None]
+            for thread in threads:
+                del self._threads[thread]
             dead = 0
             for stored in self._threads.values():
                 living = self._living(stored)
                 dead += len(stored.messages) - len(living)
                 stored.messages = living
-            requests = [name for name, (_, _, until) in self._results.items() if until <= now]
+            requests = [name for name, result in self._results.items() if result.until <= now]
             for name in requests:
                 del self._results[name]
             return Swept(len(threads), dead, len(requests), more=False)
+
+    async def erase(self, tenant: str, owner: str) -> Erased:
+        with self._lock:
+            owned = {
+                name: stored
+                for name, stored in self._threads.items()
+                if name[0] == tenant and stored.thread.owner == owner
+            }
+            for name in owned:
+                del self._threads[name]
+            requests = [
+                name
+                for name, result in self._results.items()
+                if name[0].tenant == tenant and result.owner == owner
+            ]
+            for request in requests:
+                del self._results[request]
+            messages = sum(len(stored.messages) for stored in owned.values())
+            return Erased(len(owned), messages, len(requests))
 
     # What an operation is made of; the lock is held
 
@@ -329,19 +355,24 @@ class MemoryBackend(Backend):
         with self._lock:
             if request is None:
                 return operation()
-            digest, result, until = self._results.get((key, request.id), ("", None, 0))
-            if until > self.clock():
-                if digest != request.digest:
+            known = self._results.get((key, request.id))
+            if known is not None and known.until > self.clock():
+                if known.digest != request.digest:
                     raise RequestMismatch(request.id)
-                return cast("R", copy.deepcopy(result))
+                return cast("R", copy.deepcopy(known.result))
+            before = self._find(key)
             first = operation()
+            concerned = before or self._find(key)
+            owner = key.owner if concerned is None else concerned.thread.owner
             until = self.clock() + self.request_window // timedelta(microseconds=1)
-            self._results[key, request.id] = request.digest, copy.deepcopy(first), until
+            self._results[key, request.id] = _Result(request.digest, copy.deepcopy(first), until, owner)
             return first
 
     def _find(self, key: ThreadKey) -> _Stored | None:
-        stored = self._threads.get(key)
-        return None if stored is None or self._expired(stored.thread.expires_at) else stored
+        stored = self._threads.get((key.tenant, key.id))
+        if stored is None or self._expired(stored.thread.expires_at):
+            return None
+        return stored if key.owner in (None, stored.thread.owner) else None
 
     def _get(self, key: ThreadKey) -> _Stored:
         stored = self._find(key)
@@ -361,6 +392,8 @@ class MemoryBackend(Backend):
         return self._create(key, create)
 
     def _create(self, key: ThreadKey, new: NewThread) -> _Stored:
+        if self._find(key._replace(owner=None)) is not None:
+            raise ThreadExists(key.id)
         now = from_micros(self.clock())
         thread = Thread(
             id=key.id,
@@ -373,8 +406,8 @@ class MemoryBackend(Backend):
             expires_at=self._expiry(new.ttl),
             etag=token(),
         )
-        self._threads[key] = _Stored(thread)
-        return self._threads[key]
+        self._threads[key.tenant, key.id] = stored = _Stored(thread)
+        return stored
 
     def _append(self, stored: _Stored, drafts: Sequence[Draft], kept: int = 0) -> Appended:
         now = self.clock()

@@ -78,13 +78,16 @@ _MIGRATIONS = (
     CREATE TABLE requests (
         tenant TEXT NOT NULL,
         thread TEXT NOT NULL,
+        scope TEXT NOT NULL,
         id TEXT NOT NULL,
         digest TEXT NOT NULL,
         result TEXT NOT NULL,
+        owner TEXT,
         expires_at INTEGER NOT NULL,
-        PRIMARY KEY (tenant, thread, id)
+        PRIMARY KEY (tenant, thread, scope, id)
     ) WITHOUT ROWID;
     CREATE INDEX requests_by_expiry ON requests (expires_at);
+    CREATE INDEX requests_by_owner ON requests (tenant, owner) WHERE owner IS NOT NULL;
     """,
 )
 """Each brings the schema from its index to the next version, in one transaction."""
@@ -171,6 +174,27 @@ class _File:
                 return _finish(connection, work)
             finally:
                 self._readers.append(connection)
+
+    def scrub(self) -> None:
+        """Write the file anew without its free space, and empty the log beside it.
+
+        Waits for readers, up to the time-out; raises Unavailable if one keeps an old state in use.
+        """
+        self._check_process()
+        with self._translated(), self._lock:
+            if self._writer is None:
+                self._writer = self._connect()
+            self._writer.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+            try:
+                self._writer.execute("VACUUM")
+                [busy, _, _] = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._writer.execute("PRAGMA busy_timeout = 0")
+            if busy:
+                raise Unavailable(
+                    f"what was erased from {self._path} may still be read from its free space, because "
+                    "somebody keeps reading an old state: erase again"
+                )
 
     def close(self) -> None:
         """Close every connection that is not in use."""
@@ -318,6 +342,9 @@ class _BlockingDriver:
     async def read(self, work: Work[T]) -> T:
         return self._file.read(work)
 
+    async def scrub(self) -> None:
+        self._file.scrub()
+
     async def close(self) -> None:
         self._file.close()
 
@@ -334,6 +361,9 @@ class _ThreadDriver:
 
     async def read(self, work: Work[T]) -> T:
         return await self._hop(self._pools()[1], self._file.read, work)
+
+    async def scrub(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.scrub)
 
     async def close(self) -> None:
         if self._process == os.getpid():

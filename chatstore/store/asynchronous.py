@@ -27,6 +27,7 @@ from chatstore.ids import uuid7
 from chatstore.models import (
     Appended,
     Deleted,
+    Erased,
     Message,
     Page,
     Participant,
@@ -63,14 +64,30 @@ class AsyncChatStore:
     cannot be used raise InvalidArgument before anything is done, storage that fails StorageError.
     """
 
-    def __init__(self, backend: Backend, *, tenant: str = "default", owns_backend: bool = True) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        tenant: str = "default",
+        owner: str | None = None,
+        owns_backend: bool = True,
+    ) -> None:
         self.backend = backend
         self.tenant = arguments.text("tenant", tenant, arguments.MAX_TENANT_BYTES, empty=False)
+        self.owner = arguments.owner_or_none(owner)
         self._owns_backend = owns_backend
 
     def for_tenant(self, tenant: str) -> AsyncChatStore:
-        """The same store, scoped to another tenant. Closing it leaves the backend open."""
+        """The same store, scoped to another tenant and to no owner. Closing it leaves the backend open."""
         return AsyncChatStore(self.backend, tenant=tenant, owns_backend=False)
+
+    def for_owner(self, owner: str) -> AsyncChatStore:
+        """The same store, scoped to one owner's threads; new ones are the owner's.
+
+        A thread of anybody else is not there, but that its id is taken: creating it raises ThreadExists.
+        Request ids are remembered for each owner apart. Closing it leaves the backend open.
+        """
+        return AsyncChatStore(self.backend, tenant=self.tenant, owner=owner, owns_backend=False)
 
     async def close(self) -> None:
         """Give back what the backend holds; the next use opens it again."""
@@ -109,7 +126,7 @@ class AsyncChatStore:
         nothing that is still to be created: it is always a Conflict, with what is there.
         """
         new = NewThread(
-            arguments.owner_or_none(owner),
+            self._owner(owner),
             arguments.topic_or_none(topic),
             arguments.metadata_of(metadata),
             arguments.participants_of(participants),
@@ -180,7 +197,7 @@ class AsyncChatStore:
         """
         listing = Listing(
             limit=arguments.page_limit(limit),
-            owner=arguments.owner_or_none(owner),
+            owner=self._owner(owner),
             active_since=arguments.aware("active_since", active_since),
             metadata=arguments.metadata_of(metadata),
             before=None if cursor is None else ThreadCursor.parse(cursor),
@@ -244,7 +261,7 @@ class AsyncChatStore:
         A thread that is not there is created, with `owner` and `ttl`, unless `create` is False;
         both are ignored where it is. `expires_in` is these messages' own time to live.
         """
-        new = NewThread(owner=arguments.owner_or_none(owner), ttl=arguments.duration("ttl", ttl))
+        new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
         drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
         if not drafts:
             raise InvalidArgument("append needs at least one message")
@@ -468,7 +485,7 @@ class AsyncChatStore:
         A history that only grew is an append: what is there stays, ids and all. With `create` a
         thread that is not there is created, with `owner` and `ttl`. `if_match` is of the log.
         """
-        new = NewThread(owner=arguments.owner_or_none(owner), ttl=arguments.duration("ttl", ttl))
+        new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
         drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
         request = self._request(request_id, "replace_all", create, owner, new.ttl, drafts)
         return await self.backend.replace_all(
@@ -484,15 +501,32 @@ class AsyncChatStore:
             raise InvalidArgument(f"limit is a positive number of rows, not {limit!r}")
         return await self.backend.sweep(limit)
 
+    async def erase(self, owner: str) -> Erased:
+        """Remove every trace of an owner: threads, messages, results of requests, and the space they took.
+
+        Not one atomic step: after a failure, call it again. Other owners' threads stay, whatever they say.
+        """
+        if self.owner not in (None, owner):
+            raise InvalidArgument("a store that is scoped to an owner erases only that owner")
+        named = arguments.text("owner", owner, arguments.MAX_OWNER_BYTES, empty=False)
+        return await self.backend.erase(self.tenant, named)
+
     # Arguments
 
     def _key(self, thread_id: str) -> ThreadKey:
-        return ThreadKey(self.tenant, arguments.text("a thread id", thread_id, arguments.MAX_THREAD_ID_BYTES))
+        named = arguments.text("a thread id", thread_id, arguments.MAX_THREAD_ID_BYTES)
+        return ThreadKey(self.tenant, named, self.owner)
+
+    def _owner(self, owner: str | None) -> str | None:
+        if self.owner is not None and owner not in (None, self.owner):
+            raise InvalidArgument("a store that is scoped to an owner serves no other owner")
+        return self.owner or arguments.owner_or_none(owner)
 
     def _new_id(self, request_id: str | None) -> str:
         if request_id is None:
             return uuid7()
-        return hashlib.sha256(f"{self.tenant}\0{request_id}".encode()).hexdigest()[:32]
+        scope = "\0".join((self.tenant, self.owner or "", request_id))
+        return hashlib.sha256(scope.encode()).hexdigest()[:32]
 
     async def _etag(self, key: ThreadKey) -> str | None:
         try:

@@ -48,8 +48,15 @@ class ChatStore:
     Safe to use from any thread, inside a running event loop (which it blocks), and after a fork.
     """
 
-    def __init__(self, backend: Backend, *, tenant: str = "default", owns_backend: bool = True) -> None:
-        self._source = AsyncChatStore(backend, tenant=tenant, owns_backend=owns_backend)
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        tenant: str = "default",
+        owner: str | None = None,
+        owns_backend: bool = True,
+    ) -> None:
+        self._source = AsyncChatStore(backend, tenant=tenant, owner=owner, owns_backend=owns_backend)
 
     @property
     def backend(self) -> Backend:
@@ -61,9 +68,18 @@ class ChatStore:
         """Whose threads these are."""
         return self._source.tenant
 
+    @property
+    def owner(self) -> str | None:
+        """Whose threads alone these are; None for everybody's."""
+        return self._source.owner
+
     def for_tenant(self, tenant: str) -> ChatStore:
-        """The same store, scoped to another tenant. Closing it leaves the backend open."""
+        """The same store, scoped to another tenant and to no owner. Closing it leaves the backend open."""
         return ChatStore(self.backend, tenant=tenant, owns_backend=False)
+
+    def for_owner(self, owner: str) -> ChatStore:
+        """The same store, scoped to one owner's threads, as `AsyncChatStore.for_owner` says."""
+        return ChatStore(self.backend, tenant=self.tenant, owner=owner, owns_backend=False)
 
     def __enter__(self) -> ChatStore:
         return self
@@ -94,3 +110,4 @@ class ChatStore:
     clear = _blocking(AsyncChatStore.clear)
     replace_all = _blocking(AsyncChatStore.replace_all)
     sweep = _blocking(AsyncChatStore.sweep)
+    erase = _blocking(AsyncChatStore.erase)

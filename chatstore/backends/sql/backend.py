@@ -23,8 +23,8 @@ from chatstore.contract import (
     ThreadKey,
     ThreadPatch,
 )
-from chatstore.errors import CursorExpired, MessageNotFound, ThreadExists
-from chatstore.models import Appended, Deleted, Message, Page, Swept, Thread
+from chatstore.errors import CursorExpired, MessageNotFound
+from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Thread
 
 __all__ = ["SqlBackend"]
 
@@ -63,8 +63,6 @@ class SqlBackend(Backend):
 
     async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
         async def create(tables: _Tables) -> Thread:
-            if await tables.threads.log(key) is not None:
-                raise ThreadExists(key.id)
             await tables.threads.create(key, new)
             return await tables.threads.get(key)
 
@@ -94,7 +92,8 @@ class SqlBackend(Backend):
             existed = await tables.threads.log(key) is not None
             if if_match is not None:
                 require(if_match, (await tables.threads.get(key)).etag if existed else None)
-            await tables.threads.purge(key)
+            if existed:
+                await tables.threads.purge(key)
             return Deleted(existed)
 
         return await self._write(key, request, delete)
@@ -236,8 +235,6 @@ class SqlBackend(Backend):
             origin = await tables.threads.existing(source)
             require_log(if_match, origin.etag)
             last = None if through is None else await tables.messages.named(source, origin, through)
-            if await tables.threads.log(key) is not None:
-                raise ThreadExists(key.id)
             log = await tables.threads.create(key, NewThread())
             await tables.threads.copy_properties(origin, log)
             copied = await tables.messages.copy(origin, log, None if last is None else last.position)
@@ -262,6 +259,19 @@ class SqlBackend(Backend):
             return Swept(threads, messages, requests, more=left == requests)
 
         return await self._change(sweep)
+
+    async def erase(self, tenant: str, owner: str) -> Erased:
+        async def erase(tables: _Tables) -> Erased:
+            threads = await tables.threads.owned(tenant, owner)
+            messages = 0
+            for key in threads:
+                messages += await tables.messages.remove_thread(key)
+                await tables.threads.remove(key)
+            return Erased(len(threads), messages, await tables.requests.remove_owned(tenant, owner))
+
+        erased = await self._change(erase)
+        await self.driver.scrub()
+        return erased
 
     # Transactions
 
@@ -289,8 +299,10 @@ class SqlBackend(Backend):
             found = await tables.requests.find(key, asked)
             if found is not None:
                 return cast("R", records.load(found, drafts))
+            owner = await tables.threads.owner(key)
             result = await operation(tables)
-            await tables.requests.add(key, asked, records.dump(result, drafts), self.request_window)
+            owner = owner or await tables.threads.owner(key) or key.owner
+            await tables.requests.add(key, asked, records.dump(result, drafts), owner, self.request_window)
             return result
 
         return await self._change(once)
@@ -304,7 +316,7 @@ async def _replace(tables: _Tables, key: ThreadKey, log: Log, drafts: Sequence[D
     kept = await tables.messages.kept(log, drafts)
     if kept is None:
         kept = 0
-        await tables.messages.remove_all(log)
+        await tables.messages.remove_thread(log.key)
         log = await tables.threads.begin_epoch(log)
     if kept == len(drafts):
         return Appended((), log.etag, kept)

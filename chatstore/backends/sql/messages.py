@@ -196,9 +196,9 @@ class Messages:
             "DELETE FROM messages WHERE thread = ? AND position = ?", log.key, message.position
         )
 
-    async def remove_all(self, log: Log) -> None:
-        """Remove every message of a thread, expired ones too."""
-        await self._tx.run("DELETE FROM messages WHERE thread = ?", log.key)
+    async def remove_thread(self, thread: int) -> int:
+        """Remove every message of a thread by its key, expired ones too; how many."""
+        return await self._tx.run("DELETE FROM messages WHERE thread = ?", thread)
 
     async def remove_some(self, thread: int, limit: int) -> int:
         """Remove at most `limit` messages of a thread; how many."""

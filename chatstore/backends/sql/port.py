@@ -39,5 +39,8 @@ class Driver(Protocol):
     async def read(self, work: Work[T]) -> T:
         """A transaction that sees one state of the database throughout."""
 
+    async def scrub(self) -> None:
+        """Leave nothing readable of what has been deleted, where the database keeps it in free space."""
+
     async def close(self) -> None:
         """Give back connections and threads."""

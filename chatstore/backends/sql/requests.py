@@ -23,8 +23,8 @@ class Requests:
         """The first result of `request`, None if it is new. Raises RequestMismatch."""
         row = await self._tx.one(
             "SELECT digest, result FROM requests "
-            "WHERE tenant = ? AND thread = ? AND id = ? AND expires_at > ?",
-            *key,
+            "WHERE tenant = ? AND thread = ? AND scope = ? AND id = ? AND expires_at > ?",
+            *_scope(key),
             request.id,
             self._clock(),
         )
@@ -35,23 +35,35 @@ class Requests:
             raise RequestMismatch(request.id)
         return str(result)
 
-    async def add(self, key: ThreadKey, request: Request, result: str, window: timedelta) -> None:
-        """Remember the result of `request`, in place of one that is past its window."""
+    async def add(
+        self, key: ThreadKey, request: Request, result: str, owner: str | None, window: timedelta
+    ) -> None:
+        """Remember the result of `request` about a thread of `owner`, in place of one past its window."""
         await self._tx.run(
-            "INSERT OR REPLACE INTO requests (tenant, thread, id, digest, result, expires_at) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            *key,
+            "INSERT OR REPLACE INTO requests (tenant, thread, scope, id, digest, result, owner, expires_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *_scope(key),
             request.id,
             request.digest,
             result,
+            owner,
             expiry(self._clock(), window),
         )
 
     async def remove_expired(self, limit: int) -> int:
         """Remove at most `limit` requests past their window; how many."""
         return await self._tx.run(
-            "DELETE FROM requests WHERE (tenant, thread, id) IN "
-            "(SELECT tenant, thread, id FROM requests WHERE expires_at <= ? LIMIT ?)",
+            "DELETE FROM requests WHERE (tenant, thread, scope, id) IN "
+            "(SELECT tenant, thread, scope, id FROM requests WHERE expires_at <= ? LIMIT ?)",
             self._clock(),
             limit,
         )
+
+    async def remove_owned(self, tenant: str, owner: str) -> int:
+        """Remove the results of requests about an owner's threads; how many."""
+        return await self._tx.run("DELETE FROM requests WHERE tenant = ? AND owner = ?", tenant, owner)
+
+
+def _scope(key: ThreadKey) -> tuple[str, str, str]:
+    """What a request id is unique within; each owner's are apart, and those of nobody in particular."""
+    return key.tenant, key.id, "" if key.owner is None else key.owner

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 from chatstore.backends.conditions import has_metadata, log_etag, merge, require
 from chatstore.backends.sql.port import Row, Transaction
 from chatstore.contract import UNSET, Clock, Listing, NewThread, ThreadKey, ThreadPatch
-from chatstore.errors import ThreadNotFound
+from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Page, Participant, Thread, ThreadCursor, from_micros, to_micros
 
@@ -19,6 +19,7 @@ __all__ = ["LIVING", "Log", "Threads", "expiry"]
 LIVING = "(expires_at IS NULL OR expires_at > ?)"
 """The condition on rows that have not expired; its parameter is the present."""
 
+_NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (? IS NULL OR owner = ?)"
 _PROPERTIES = "id, owner, topic, metadata, participants, created_at, active_at, expires_at, revision"
 _EXAMINED = 1000
 _MICROSECOND = timedelta(microseconds=1)
@@ -47,9 +48,7 @@ class Threads:
     async def log(self, key: ThreadKey) -> Log | None:
         """The thread's log, None where there is no thread."""
         row = await self._tx.one(
-            f"SELECT key, epoch, tail, edits FROM threads WHERE tenant = ? AND id = ? AND {LIVING}",
-            *key,
-            self._clock(),
+            f"SELECT key, epoch, tail, edits FROM threads WHERE {_NAMED}", *_named(key, self._clock())
         )
         return None if row is None else Log(*row)
 
@@ -63,23 +62,24 @@ class Threads:
     async def get(self, key: ThreadKey) -> Thread:
         """The thread's properties. Raises ThreadNotFound."""
         row = await self._tx.one(
-            f"SELECT {_PROPERTIES} FROM threads WHERE tenant = ? AND id = ? AND {LIVING}",
-            *key,
-            self._clock(),
+            f"SELECT {_PROPERTIES} FROM threads WHERE {_NAMED}", *_named(key, self._clock())
         )
         if row is None:
             raise ThreadNotFound(key.id)
         return _thread(row)
 
     async def create(self, key: ThreadKey, new: NewThread) -> Log:
-        """A new row, in place of what an expired thread left."""
+        """A new row, in place of what an expired thread left. Raises ThreadExists."""
+        if await self.log(key._replace(owner=None)) is not None:
+            raise ThreadExists(key.id)
         await self.purge(key)
         now, epoch = self._clock(), token()
         row = await self._tx.one(
             "INSERT INTO threads (tenant, id, owner, topic, metadata, participants, created_at, active_at, "
             "expires_at, revision, epoch, tail, edits) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING key",
-            *key,
+            key.tenant,
+            key.id,
             new.owner,
             new.topic,
             _json(new.metadata),
@@ -124,12 +124,17 @@ class Threads:
             changes["expires_at"] = expiry(self._clock(), patch.ttl)
         columns = ", ".join(f"{column} = ?" for column in changes)
         await self._tx.run(
-            f"UPDATE threads SET {columns} WHERE tenant = ? AND id = ?", *changes.values(), *key
+            f"UPDATE threads SET {columns} WHERE tenant = ? AND id = ?",
+            *changes.values(),
+            key.tenant,
+            key.id,
         )
 
     async def purge(self, key: ThreadKey) -> None:
         """Remove a thread's rows, or what is left of one that expired."""
-        row = await self._tx.one("DELETE FROM threads WHERE tenant = ? AND id = ? RETURNING key", *key)
+        row = await self._tx.one(
+            "DELETE FROM threads WHERE tenant = ? AND id = ? RETURNING key", key.tenant, key.id
+        )
         if row is not None:
             await self._tx.run("DELETE FROM messages WHERE thread = ?", row[0])
 
@@ -137,12 +142,11 @@ class Threads:
         """Take the next `count` places at a thread's tail; None where there is no thread."""
         now = self._clock()
         row = await self._tx.one(
-            f"UPDATE threads SET tail = tail + ?, active_at = ? WHERE tenant = ? AND id = ? AND {LIVING} "
+            f"UPDATE threads SET tail = tail + ?, active_at = ? WHERE {_NAMED} "
             "RETURNING key, epoch, tail, edits",
             count,
             now,
-            *key,
-            now,
+            *_named(key, now),
         )
         return None if row is None else Log(*row)
 
@@ -194,6 +198,16 @@ class Threads:
                 return Page(tuple(found), next=ThreadCursor(thread.active_at, thread.id).text())
         return Page(tuple(found))
 
+    async def owner(self, key: ThreadKey) -> str | None:
+        """Who owns the thread; None for nobody or no thread."""
+        row = await self._tx.one(f"SELECT owner FROM threads WHERE {_NAMED}", *_named(key, self._clock()))
+        return None if row is None else row[0]
+
+    async def owned(self, tenant: str, owner: str) -> list[int]:
+        """Keys of all threads of an owner, expired ones too."""
+        rows = await self._tx.all("SELECT key FROM threads WHERE tenant = ? AND owner = ?", tenant, owner)
+        return [key for (key,) in rows]
+
     async def expired(self, limit: int) -> list[int]:
         """Keys of at most `limit` threads that are only waiting to be removed."""
         rows = await self._tx.all(
@@ -204,6 +218,11 @@ class Threads:
     async def remove(self, key: int) -> None:
         """Remove a row whose messages are gone."""
         await self._tx.run("DELETE FROM threads WHERE key = ?", key)
+
+
+def _named(key: ThreadKey, now: int) -> tuple[object, ...]:
+    """The parameters of the condition that finds a thread."""
+    return key.tenant, key.id, now, key.owner, key.owner
 
 
 def expiry(now: int, ttl: timedelta | None) -> int | None:
