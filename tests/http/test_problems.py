@@ -20,7 +20,7 @@ from chatstore.models import Message, Page
 from chatstore.settings import Settings
 from tests.http.serving import serving
 
-SECRET = "password=hunter2"
+SECRET = "password=hunter2"  # pragma: allowlist secret
 FAILURES: dict[str, Exception] = {
     "invalid-argument": errors.InvalidArgument("no"),
     "invalid-message": errors.InvalidMessage("no"),
