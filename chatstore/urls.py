@@ -56,6 +56,8 @@ class Url:
             parts = urlsplit(text)
         except ValueError as error:
             raise ConfigurationError(f"{text!r} is not a storage URL: {error}") from error
+        if parts.fragment:
+            raise ConfigurationError(f"{text!r} has a # in it, which begins a fragment: write %23")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         return cls(text, scheme.lower(), parts.netloc, unquote(parts.path), options)
 

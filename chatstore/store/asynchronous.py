@@ -136,7 +136,7 @@ class AsyncChatStore:
             request_id, "create_thread", thread_id, topic, owner, new.metadata, new.participants, new.ttl
         )
         key = self._key(self._new_id(request_id) if thread_id is None else thread_id)
-        if if_match is not None:
+        if arguments.etag_or_none(if_match) is not None:
             raise Conflict(await self._etag(key))
         return await self.backend.create_thread(key, new, request=request)
 
@@ -170,7 +170,7 @@ class AsyncChatStore:
             request_id, "update_thread", patch.topic, patch.metadata, patch.participants, patch.ttl
         )
         return await self.backend.update_thread(
-            self._key(thread_id), patch, if_match=if_match, request=request
+            self._key(thread_id), patch, if_match=arguments.etag_or_none(if_match), request=request
         )
 
     async def delete_thread(
@@ -178,7 +178,9 @@ class AsyncChatStore:
     ) -> Deleted:
         """Remove a thread with all its messages; says whether it was there."""
         request = self._request(request_id, "delete_thread")
-        return await self.backend.delete_thread(self._key(thread_id), if_match=if_match, request=request)
+        return await self.backend.delete_thread(
+            self._key(thread_id), if_match=arguments.etag_or_none(if_match), request=request
+        )
 
     async def list_threads(
         self,
@@ -241,7 +243,9 @@ class AsyncChatStore:
             arguments.message_id_of(through)
         request = self._request(request_id, "fork", thread_id, new_id, through)
         key = self._key(self._new_id(request_id) if new_id is None else new_id)
-        return await self.backend.fork(self._key(thread_id), key, through, if_match=if_match, request=request)
+        return await self.backend.fork(
+            self._key(thread_id), key, through, if_match=arguments.etag_or_none(if_match), request=request
+        )
 
     # Messages
 
@@ -267,7 +271,11 @@ class AsyncChatStore:
             raise InvalidArgument("append needs at least one message")
         request = self._request(request_id, "append", create, owner, new.ttl, drafts)
         return await self.backend.append(
-            self._key(thread_id), drafts, create=new if create else None, if_match=if_match, request=request
+            self._key(thread_id),
+            drafts,
+            create=new if create else None,
+            if_match=arguments.etag_or_none(if_match),
+            request=request,
         )
 
     async def read(
@@ -403,7 +411,9 @@ class AsyncChatStore:
         )
         [draft] = arguments.drafts_of([message], arguments.duration("expires_in", expires_in))
         request = self._request(request_id, "insert", draft, at.index, at.before, at.after)
-        return await self.backend.insert(self._key(thread_id), draft, at, if_match=if_match, request=request)
+        return await self.backend.insert(
+            self._key(thread_id), draft, at, if_match=arguments.etag_or_none(if_match), request=request
+        )
 
     async def replace_message(
         self,
@@ -424,7 +434,7 @@ class AsyncChatStore:
             self._key(thread_id),
             arguments.message_id_of(message_id),
             draft,
-            if_match=if_match,
+            if_match=arguments.etag_or_none(if_match),
             request=request,
         )
 
@@ -449,7 +459,9 @@ class AsyncChatStore:
         assert target is not None  # noqa: S101 - the check above leaves one of the two
         request = self._request(request_id, "delete_message", message_id, index)
         key = self._key(thread_id)
-        deleted = await self.backend.delete_message(key, target, if_match=if_match, request=request)
+        deleted = await self.backend.delete_message(
+            key, target, if_match=arguments.etag_or_none(if_match), request=request
+        )
         if deleted is None:
             raise MessageNotFound(thread_id, target)
         return deleted
@@ -459,14 +471,18 @@ class AsyncChatStore:
     ) -> Message | None:
         """Take out the newest message and return it; None where there is none. `if_match` is of the log."""
         request = self._request(request_id, "pop")
-        return await self.backend.delete_message(self._key(thread_id), -1, if_match=if_match, request=request)
+        return await self.backend.delete_message(
+            self._key(thread_id), -1, if_match=arguments.etag_or_none(if_match), request=request
+        )
 
     async def clear(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
     ) -> Deleted:
         """Remove all messages and keep the thread; says whether it was there. `if_match` is of the log."""
         request = self._request(request_id, "clear")
-        return await self.backend.clear(self._key(thread_id), if_match=if_match, request=request)
+        return await self.backend.clear(
+            self._key(thread_id), if_match=arguments.etag_or_none(if_match), request=request
+        )
 
     async def replace_all(
         self,
@@ -489,7 +505,11 @@ class AsyncChatStore:
         drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
         request = self._request(request_id, "replace_all", create, owner, new.ttl, drafts)
         return await self.backend.replace_all(
-            self._key(thread_id), drafts, create=new if create else None, if_match=if_match, request=request
+            self._key(thread_id),
+            drafts,
+            create=new if create else None,
+            if_match=arguments.etag_or_none(if_match),
+            request=request,
         )
 
     async def sweep(self, *, limit: int = 1000) -> Swept:

@@ -98,6 +98,7 @@ def test_any_url_is_taken_apart_or_refused_with_one_of_our_errors(text: str) -> 
         ("sqlite:///x.db?timeout=nan", "not a positive number"),
         ("sqlite:///x.db?timeout=inf", "not a positive number"),
         ("sqlite://[x/chat.db", "not a storage URL"),
+        ("sqlite:///a#b.db", "write %23"),
     ],
 )
 def test_a_url_that_cannot_be_opened_says_why(url: str, reason: str) -> None:

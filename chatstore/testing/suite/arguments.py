@@ -12,6 +12,7 @@ from chatstore.errors import InvalidArgument
 from chatstore.models import Message, Participant
 from chatstore.store import ChatStore
 from chatstore.testing.samples import nested, say, state
+from chatstore.testing.suite.mutations import MUTATIONS, prepare
 
 __all__ = ["Arguments"]
 
@@ -122,6 +123,14 @@ class Arguments:
             refused(store.fork, "t", "new", through=id)
         assert state(store, "t") == before
         assert state(store, "new") == (None, None, ())
+
+    def test_conditions_that_cannot_be(self, store: ChatStore) -> None:
+        ids = prepare(store)
+        before = state(store, "t")
+        for mutation in MUTATIONS:
+            for etag in (7, b"x", "\ud800", "x" * 1025, ("*",)):
+                refused(mutation.call, store, ids, if_match=etag)
+        assert state(store, "t") == before
 
     def test_thread_ids_that_cannot_be(self, store: ChatStore) -> None:
         for id in ("x" * 1025, "\u00e9" * 513, "\ud800", "a\udc80b", 7, b"x", ("t",)):
