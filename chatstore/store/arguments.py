@@ -28,7 +28,6 @@ MAX_OWNER_BYTES = 256
 MAX_THREAD_ID_BYTES = 1024
 MAX_TOPIC_BYTES = 4096
 MAX_REQUEST_ID_BYTES = 256
-MAX_ETAG_BYTES = 1024
 MAX_METADATA_BYTES = 64 * 1024
 MAX_PARTICIPANTS = 1000
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -136,7 +135,9 @@ def message_id_of(message_id: str) -> str:
 
 def etag_or_none(if_match: str | None) -> str | None:
     """A condition, if it can be one; whether it holds is the backend's to say."""
-    return None if if_match is None else text("if_match", if_match, MAX_ETAG_BYTES)
+    if if_match is not None and not isinstance(if_match, str):
+        raise InvalidArgument(f"if_match is an etag, which is a string, not {type(if_match).__name__}")
+    return if_match
 
 
 def index_or_none(index: int | None) -> int | None:

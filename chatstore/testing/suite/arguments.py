@@ -128,7 +128,7 @@ class Arguments:
         ids = prepare(store)
         before = state(store, "t")
         for mutation in MUTATIONS:
-            for etag in (7, b"x", "\ud800", "x" * 1025, ("*",)):
+            for etag in (7, b"x", ("*",)):
                 refused(mutation.call, store, ids, if_match=etag)
         assert state(store, "t") == before
 
