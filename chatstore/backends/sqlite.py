@@ -21,6 +21,7 @@ import random
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -149,14 +150,15 @@ class _File:
         self._path = path
         self._synchronous = synchronous
         self._timeout = timeout
-        self._process = os.getpid()
         self._lock = threading.Lock()
+        self._gate = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
+        self._reading: list[None] = []
+        _files.add(self)
 
     def write(self, work: Work[T]) -> T:
         """`work` in a write transaction."""
-        self._check_process()
         with self._translated(), self._lock:
             if self._writer is None:
                 self._writer = self._connect()
@@ -166,21 +168,24 @@ class _File:
 
     def read(self, work: Work[T]) -> T:
         """`work` in a read transaction."""
-        self._check_process()
-        with self._translated():
-            connection = self._readers.pop() if self._readers else self._connect()
-            try:
+        with self._gate:
+            self._reading.append(None)
+            connection = self._readers.pop() if self._readers else None
+        try:
+            with self._translated():
+                connection = connection or self._connect()
                 connection.execute("BEGIN")
                 return _finish(connection, work)
-            finally:
+        finally:
+            if connection is not None:
                 self._readers.append(connection)
+            self._reading.pop()
 
     def scrub(self) -> None:
         """Write the file anew without its free space, and empty the log beside it.
 
         Waits for readers, up to the time-out; raises Unavailable if one keeps an old state in use.
         """
-        self._check_process()
         with self._translated(), self._lock:
             if self._writer is None:
                 self._writer = self._connect()
@@ -198,7 +203,6 @@ class _File:
 
     def close(self) -> None:
         """Close every connection that is not in use."""
-        self._check_process()
         with self._lock:
             writer, self._writer = self._writer, None
             if writer is not None:
@@ -206,12 +210,21 @@ class _File:
         while self._readers:
             self._readers.pop().close()
 
-    def _check_process(self) -> None:
-        if self._process != os.getpid():
-            # Closing a parent's connection here would release its locks: keep them, unused.
+    def before_fork(self) -> None:
+        """Wait until no thread is inside SQLite, whose locks a child would inherit taken for ever."""
+        self._lock.acquire()
+        self._gate.acquire()
+        while self._reading:
+            time.sleep(0.0005)
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let everybody go on; a child begins without connections."""
+        if child:
+            # Closing a parent's connections would release its locks: they are kept, unused.
             _inherited.append((self._writer, self._readers))
-            # The lock may have been held by a thread that the child does not have.
-            self._process, self._lock, self._writer, self._readers = os.getpid(), threading.Lock(), None, []
+            self._writer, self._readers = None, []
+        self._gate.release()
+        self._lock.release()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -238,6 +251,26 @@ class _File:
 
 
 _inherited: list[object] = []
+_files: weakref.WeakSet[_File] = weakref.WeakSet()
+_forking: list[_File] = []
+
+
+def _before_fork() -> None:
+    for file in list(_files):
+        file.before_fork()
+        _forking.append(file)
+
+
+def _after_fork(*, child: bool) -> None:
+    while _forking:
+        _forking.pop().after_fork(child=child)
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=lambda: _after_fork(child=False),
+    after_in_child=lambda: _after_fork(child=True),
+)
 
 
 def _begin_write(connection: sqlite3.Connection, timeout: float) -> None:
