@@ -35,7 +35,7 @@ SETTINGS = Settings(max_messages=100_000, max_body_bytes=1 << 30, max_answer_byt
 
 
 class Switchboard:
-    """A service for each store, tenant and owner, under a path of its own, over memory that a test's clock rules."""
+    """A service for each store, tenant and owner, under its own path, over memory and by a test's clock."""
 
     def __init__(self) -> None:
         self._stores: dict[str, AsyncChatStore] = {}
@@ -177,10 +177,10 @@ def test_another_owner_than_the_services_is_refused_before_anything_is_sent() ->
     for url in ("http://127.0.0.1:1", "http://127.0.0.1:1?owner=ada"):
         with chatstore.connect(url) as store, pytest.raises(ConfigurationError, match="bob"):
             store.for_owner("bob").read("t")
-    with serving(create_app(chatstore.aconnect("memory://").for_owner("ada"))) as address:
-        with chatstore.connect(f"{address}?owner=ada") as store:
-            store.for_owner("ada").append("t", HELLO)
-            assert store.get_thread("t").owner == "ada"
+    app = create_app(chatstore.aconnect("memory://").for_owner("ada"))
+    with serving(app) as address, chatstore.connect(f"{address}?owner=ada") as store:
+        store.for_owner("ada").append("t", HELLO)
+        assert store.get_thread("t").owner == "ada"
 
 
 @pytest.mark.parametrize("url", ["http://x?pool=1", "http://x:port", "http://x?timeout=0"])
