@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
 
 from chatstore.errors import ConfigurationError
 
@@ -43,18 +46,80 @@ class Settings:
     max_answer_bytes: int = 4 * 1024 * 1024
     """How much message text an answer holds before it becomes a shorter page with a cursor."""
 
+    default_ttl: timedelta | None = None
+    """How long a thread lives that the service creates, where the request does not say; None: for ever."""
+
+    tenant_ttls: Mapping[str, timedelta | None] = field(default_factory=dict)
+    """The same for single tenants."""
+
+    sweep_every: float = 3600.0
+    """Seconds between two sweeps of a running service; 0 for none."""
+
+    def ttl_of(self, tenant: str) -> timedelta | None:
+        """How long a thread of `tenant` lives where nobody says."""
+        return self.tenant_ttls.get(tenant, self.default_ttl)
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Settings from `environ`, the process's own by default. Raises ConfigurationError."""
         environ = os.environ if environ is None else environ
-        given: dict[str, str | int] = {}
-        for field in fields(cls):
-            name = f"CHATSTORE_{field.name.upper()}"
+        given: dict[str, object] = {}
+        for one in fields(cls):
+            name = f"CHATSTORE_{one.name.upper()}"
             text = environ.get(name)
             if text is None:
                 continue
-            given[field.name] = _positive(name, text) if isinstance(field.default, int) else text
+            read = _READERS.get(one.name, _positive if isinstance(one.default, int) else _as_it_is)
+            given[one.name] = read(name, text)
         return cls(**given)  # type: ignore[arg-type]  # each value was made to its field's type above
+
+
+def _as_it_is(_name: str, text: str) -> str:
+    return text
+
+
+def _ttl(name: str, text: str) -> timedelta:
+    found = _DURATION.fullmatch(text)
+    length = timedelta(seconds=int(found[1]) * _UNITS[found[2]]) if found else timedelta(0)
+    if not timedelta(0) < length <= _LONGEST:
+        raise ConfigurationError(
+            f"{name} is a time to live in seconds, or with a unit such as 90d, 12h or 30m, of at most "
+            f"{_LONGEST.days:,} days, not {text[:100]!r}"
+        )
+    return length
+
+
+def _ttls(name: str, text: str) -> dict[str, timedelta | None]:
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise ConfigurationError(f'{name} is a JSON object of tenants, such as {{"acme": "90d"}}')
+    return {
+        tenant: None if ttl is None else _ttl(f"{name} of {tenant!r}", str(ttl))
+        for tenant, ttl in given.items()
+    }
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= _LONGEST.total_seconds():
+        raise ConfigurationError(f"{name} is a number of seconds, 0 for never, not {text[:100]!r}")
+    return value
+
+
+_DURATION = re.compile(r"([0-9]{1,12})([smhdw]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST = timedelta(days=36525)
+_READERS: Mapping[str, Callable[[str, str], object]] = {
+    "default_ttl": _ttl,
+    "tenant_ttls": _ttls,
+    "sweep_every": _seconds,
+}
 
 
 def _positive(name: str, text: str) -> int:

@@ -49,9 +49,7 @@ class ToyBackend(Backend):
     async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
         self._refuse(request, new.ttl)
         with self._lock:
-            if self._load(key) is not None:
-                raise ThreadExists(key.id)
-            stored = self._new(new)
+            stored = self._create(key, new)
             self._save(key, stored)
             return _thread(key, stored)
 
@@ -84,7 +82,8 @@ class ToyBackend(Backend):
         with self._lock:
             stored = self._load(key)
             _require(if_match, None if stored is None else stored["revision"])
-            self._path(key).unlink(missing_ok=True)
+            if stored is not None:
+                self._path(key).unlink()
             return Deleted(stored is not None)
 
     # Messages
@@ -209,14 +208,16 @@ class ToyBackend(Backend):
 
     def _path(self, key: ThreadKey) -> Path:
         # Any text may be an id, and few texts may be a file's name.
-        return self._folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.json"
+        named = json.dumps([key.tenant, key.id]).encode()
+        return self._folder / f"{hashlib.sha256(named).hexdigest()}.json"
 
     def _load(self, key: ThreadKey) -> Stored | None:
         try:
             stored: Stored = json.loads(self._path(key).read_bytes())
         except FileNotFoundError:
             return None
-        return stored
+        # Somebody else's thread is not there, but for its id, which is taken.
+        return stored if key.owner in (None, stored["owner"]) else None
 
     def _save(self, key: ThreadKey, stored: Stored) -> None:
         path = self._path(key)
@@ -237,11 +238,11 @@ class ToyBackend(Backend):
         _require(if_match, None)
         if create is None:
             raise ThreadNotFound(key.id)
-        return self._new(create)
+        return self._create(key, create)
 
-    # What is in a file
-
-    def _new(self, new: NewThread) -> Stored:
+    def _create(self, key: ThreadKey, new: NewThread) -> Stored:
+        if self._path(key).exists():
+            raise ThreadExists(key.id)
         now = self.clock()
         return {
             "owner": new.owner,
@@ -256,6 +257,8 @@ class ToyBackend(Backend):
             "edits": 0,
             "messages": [],
         }
+
+    # What is in a file
 
     def _extend(self, stored: Stored, drafts: Sequence[Draft]) -> tuple[Message, ...]:
         now = self.clock()

@@ -1,4 +1,7 @@
-"""AWS Lambda: hands every HTTP event to the service, which is built when the first one comes."""
+"""AWS Lambda: hands every HTTP event to the service, which is built when the first one comes.
+
+A scheduled event of EventBridge removes what has expired.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mangum import Mangum
 
+SWEEP_SECONDS = 60
+_SECONDS_TO_SPARE = 5
+
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answers an event of an HTTP API, a REST API or a function URL."""
+    """Answers an event of an HTTP API, a REST API or a function URL, or a scheduled one."""
+    if event.get("detail-type") == "Scheduled Event":
+        return _sweep(context)
     return _adapter()(event, context)
+
+
+def _sweep(context: Any) -> dict[str, Any]:
+    from chatstore.sweeping import sweep_stored
+
+    left = context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_SPARE
+    swept = sweep_stored(min(SWEEP_SECONDS, left))
+    return {
+        "threads": swept.threads, "messages": swept.messages, "requests": swept.requests, "more": swept.more,
+    }  # fmt: skip
 
 
 @functools.cache

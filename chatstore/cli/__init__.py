@@ -1,4 +1,4 @@
-"""The command line: ``chatstore serve | import | export | threads | show | tail``."""
+"""The command line: ``chatstore serve | import | export | threads | show | tail | sweep | erase``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from chatstore import __version__
-from chatstore.cli import reading, serving, transfer
+from chatstore.cli import reading, retention, serving, transfer
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
 
@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         reading.add_threads,
         reading.add_show,
         reading.add_tail,
+        retention.add_sweep,
+        retention.add_erase,
     ):
         add(commands)
     return parser

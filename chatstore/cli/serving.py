@@ -41,6 +41,12 @@ def add_serve(commands: Commands) -> None:
         "--port", type=int, help="the port, 0 for any that is free (default: CHATSTORE_PORT, or 8080)"
     )
     parser.add_argument("--url", help="where threads are kept (default: CHATSTORE_URL, or sqlite:///chat.db)")
+    parser.add_argument(
+        "--sweep-every",
+        type=float,
+        metavar="SECONDS",
+        help="how often to remove what has expired, 0 for never (default: CHATSTORE_SWEEP_EVERY, or 3600)",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -50,7 +56,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from chatstore.http.app import create_app
     from chatstore.http.exposure import require_loopback
 
-    given = {name: getattr(arguments, name) for name in ("host", "port", "url")}
+    given = {name: getattr(arguments, name) for name in ("host", "port", "url", "sweep_every")}
     settings = replace(
         Settings.from_environment(), **{name: value for name, value in given.items() if value is not None}
     )

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatstore.http import exposure
 from chatstore.http.problems import Refusal, problem_response
+from chatstore.http.retention import sweeping
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute, endpoint
 from chatstore.http.service import Service
@@ -38,8 +39,8 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         # Opened here where there is a start-up to fail; without one, at the first request.
-        _ = service.store
-        yield
+        async with sweeping(service.store, service.settings.sweep_every):
+            yield
         await service.close()
 
     paths: dict[str, dict[str, AnyRoute]] = {}

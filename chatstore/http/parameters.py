@@ -24,6 +24,7 @@ __all__ = [
     "NoHeaders",
     "NoPath",
     "NoQuery",
+    "OwnerPath",
     "ThreadPath",
     "ThreadsQuery",
 ]
@@ -63,6 +64,16 @@ class ThreadPath(Form):
         "and for an empty one, '.', '..' and those that begin with b64:, `b64:` and the base64url of its "
         "UTF-8 without padding. Every answer has it ready in `href`."
     )
+
+
+class OwnerPath(Form):
+    """Names an owner."""
+
+    owner: Annotated[
+        str,
+        PlainValidator(ids.thread_id),
+        WithJsonSchema({"type": "string", "pattern": ids.THREAD_PATTERN}),
+    ] = Field(description="The owner, written in a path as a thread's id is.")
 
 
 class MessagePath(ThreadPath):

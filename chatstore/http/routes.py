@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from chatstore.errors import Unavailable
-from chatstore.http import messages, openapi, reference, schemas, threads
+from chatstore.http import messages, openapi, owners, reference, schemas, threads
 from chatstore.http.parameters import (
     IfNoneMatch,
     MessagePath,
@@ -16,6 +16,7 @@ from chatstore.http.parameters import (
     NoHeaders,
     NoPath,
     NoQuery,
+    OwnerPath,
     ThreadPath,
     ThreadsQuery,
 )
@@ -147,6 +148,11 @@ ROUTES: tuple[AnyRoute, ...] = (
         method="DELETE", path="/v1/threads/{id}/messages/{message_id}", handler=messages.delete,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=None,
         answers={200: _AN_OLD_ENTRY}, problems=(412,),
+    ),
+    Route(
+        method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase,
+        parameters=OwnerPath, query=NoQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("What was removed.", schemas.Erased, (_COST,))},
     ),
     Route(
         method="GET", path="/healthz", tag="Service", handler=healthz,

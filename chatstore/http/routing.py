@@ -25,8 +25,10 @@ from chatstore.http.problems import (
     WrongMediaType,
     problem_response,
 )
+from chatstore.http.schemas import NewThread, Turn
 from chatstore.http.service import Service
 from chatstore.store import AsyncChatStore
+from chatstore.store.arguments import Ttl
 
 __all__ = ["Answer", "AnyRoute", "Body", "Call", "Route", "endpoint"]
 
@@ -56,6 +58,10 @@ class Call(Generic[P, Q, H, B]):
     def store(self) -> AsyncChatStore:
         """The store that the request is for."""
         return self.service.store
+
+    def lifetime(self, new: NewThread | Turn) -> Ttl:
+        """How long a thread to be created lives: what the request says, null included, or the default."""
+        return new.ttl if "ttl" in new.model_fields_set else self.service.settings.ttl_of(self.store.tenant)
 
 
 @dataclass(frozen=True, slots=True)

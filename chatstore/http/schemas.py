@@ -34,6 +34,7 @@ __all__ = [
     "Appended",
     "Deleted",
     "Entry",
+    "Erased",
     "Fork",
     "Health",
     "History",
@@ -47,6 +48,9 @@ __all__ = [
     "ThreadPatch",
     "Turn",
 ]
+
+
+_TTL = "Seconds from now; null means for ever; absent, the service's default for the tenant."
 
 
 class Participant(Form):
@@ -72,7 +76,7 @@ class NewThread(Form):
     owner: Owner | None = None
     metadata: Metadata = Field({})
     participants: Participants = Field([])
-    ttl: Seconds | None = None
+    ttl: Seconds | None = Field(None, description=_TTL)
 
 
 class ThreadPatch(Form):
@@ -99,7 +103,7 @@ class Turn(Form):
     messages: Messages
     create: bool = Field(True, description="Whether to create the thread where there is none.")
     owner: Owner | None = Field(None, description="Of the thread, if it is created.")
-    ttl: Seconds | None = Field(None, description="Of the thread, if it is created, in seconds.")
+    ttl: Seconds | None = Field(None, description=f"Of the thread, if it is created. {_TTL}")
     expires_in: Seconds | None = Field(None, description="How many seconds these messages live.")
 
 
@@ -225,6 +229,14 @@ class Deleted(BaseModel):
 
     existed: bool
     etag: str | None
+
+
+class Erased(BaseModel):
+    """What was removed: threads, messages, and remembered results of requests."""
+
+    threads: int
+    messages: int
+    requests: int
 
 
 class Health(BaseModel):

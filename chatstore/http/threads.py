@@ -39,7 +39,7 @@ async def create(call: Call[NoPath, NoQuery, Mutation, schemas.NewThread]) -> Re
         owner=new.owner,
         metadata=new.metadata,
         participants=[one.model_dump() for one in new.participants],
-        ttl=new.ttl,
+        ttl=call.lifetime(new),
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )

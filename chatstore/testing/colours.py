@@ -53,6 +53,9 @@ class _Driven:
     def for_tenant(self, tenant: str) -> _Driven:
         return _Driven(self._source.for_tenant(tenant), self._runner)
 
+    def for_owner(self, owner: str) -> _Driven:
+        return _Driven(self._source.for_owner(owner), self._runner)
+
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._source, name)
         if inspect.iscoroutinefunction(member):

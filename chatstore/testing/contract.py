@@ -14,6 +14,7 @@ from chatstore.testing.suite.conditions import Conditions
 from chatstore.testing.suite.create_thread import CreateThread
 from chatstore.testing.suite.delete_message import DeleteMessage
 from chatstore.testing.suite.delete_thread import DeleteThread
+from chatstore.testing.suite.erase import Erase
 from chatstore.testing.suite.exactness import Exactness
 from chatstore.testing.suite.expiry import Expiry
 from chatstore.testing.suite.fork import Fork
@@ -24,6 +25,7 @@ from chatstore.testing.suite.isolation import Isolation
 from chatstore.testing.suite.iterate import Iterate
 from chatstore.testing.suite.lifecycle import Lifecycle
 from chatstore.testing.suite.list_threads import ListThreads
+from chatstore.testing.suite.owners import Owners
 from chatstore.testing.suite.pop import Pop
 from chatstore.testing.suite.read import Read
 from chatstore.testing.suite.replace_all import ReplaceAll
@@ -59,7 +61,9 @@ class BackendContract(
     Conditions,
     Expiry,
     Sweep,
+    Erase,
     Isolation,
+    Owners,
     Arguments,
     Lifecycle,
     BackendTests,

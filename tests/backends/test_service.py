@@ -30,21 +30,24 @@ from chatstore.testing import BackendContract, opted_out
 from tests.http.serving import address, listening, serving
 
 HELLO = {"role": "user", "content": "hello"}
+EVERYBODY = "everybody"
 SETTINGS = Settings(max_messages=100_000, max_body_bytes=1 << 30, max_answer_bytes=1 << 30)
 
 
 class Switchboard:
-    """A service for each store and tenant, under a path of its own, over memory that a test's clock rules."""
+    """A service for each store, tenant and owner, under its own path, over memory and by a test's clock."""
 
     def __init__(self) -> None:
         self._stores: dict[str, AsyncChatStore] = {}
         self._apps: dict[str, ASGIApp] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _, store, tenant, _ = scope["path"].split("/", 3)
-        prefix = f"/{store}/{tenant}"
+        _, store, tenant, owner, _ = scope["path"].split("/", 4)
+        prefix = f"/{store}/{tenant}/{owner}"
         if prefix not in self._apps:
             scoped = self._stores[store].for_tenant(bytes.fromhex(tenant).decode())
+            if owner != EVERYBODY:
+                scoped = scoped.for_owner(bytes.fromhex(owner).decode())
             self._apps[prefix] = create_app(scoped, SETTINGS)
         await self._apps[prefix]({**scope, "root_path": prefix}, receive, send)
 
@@ -56,13 +59,13 @@ class Switchboard:
 
 
 class ServicePerTenant(ServiceBackend):
-    """Asks for each tenant's threads at a service of its own."""
+    """Asks for each tenant's and each owner's threads at a service of its own."""
 
-    def _threads_path(self, tenant: str) -> str:
-        return f"/{tenant.encode().hex()}/v1/threads"
+    def _base(self, tenant: str, owner: str | None) -> str:
+        return f"/{tenant.encode().hex()}/{EVERYBODY if owner is None else owner.encode().hex()}/v1"
 
     async def ping(self) -> None:
-        await self._connection.call(bool, "GET", f"/{b'default'.hex()}/readyz")
+        await self._connection.call(bool, "GET", f"/{b'default'.hex()}/{EVERYBODY}/readyz")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,7 +91,7 @@ class OverService:
 
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> ServiceBackend:
         address = self.address + self.switchboard.path(tmp_path, clock)
-        return ServicePerTenant(Connection(address, blocking=blocking, seconds=30), "", clock)
+        return ServicePerTenant(Connection(address, blocking=blocking, seconds=30), "", clock=clock)
 
 
 class TestService(OverService, BackendContract):
@@ -168,6 +171,16 @@ def test_another_tenant_than_the_services_is_refused_before_anything_is_sent() -
         for call in (lambda: store.read("t"), lambda: store.create_thread("t"), store.list_threads):
             with pytest.raises(ConfigurationError, match="acme"):
                 call()
+
+
+def test_another_owner_than_the_services_is_refused_before_anything_is_sent() -> None:
+    for url in ("http://127.0.0.1:1", "http://127.0.0.1:1?owner=ada"):
+        with chatstore.connect(url) as store, pytest.raises(ConfigurationError, match="bob"):
+            store.for_owner("bob").read("t")
+    app = create_app(chatstore.aconnect("memory://").for_owner("ada"))
+    with serving(app) as address, chatstore.connect(f"{address}?owner=ada") as store:
+        store.for_owner("ada").append("t", HELLO)
+        assert store.get_thread("t").owner == "ada"
 
 
 @pytest.mark.parametrize("url", ["http://x?pool=1", "http://x:port", "http://x?timeout=0"])

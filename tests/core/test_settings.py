@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import string
 from dataclasses import fields
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -104,3 +106,39 @@ def test_any_url_is_taken_apart_or_refused_with_one_of_our_errors(text: str) -> 
 def test_a_url_that_cannot_be_opened_says_why(url: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         open_backend(url, blocking=True, clock=system_clock)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("60", 60), ("60s", 60), ("30m", 1800), ("12h", 43_200), ("90d", 7_776_000), ("2w", 1_209_600)],
+)
+def test_a_time_to_live_is_read(text: str, seconds: int) -> None:
+    settings = Settings.from_environment({"CHATSTORE_DEFAULT_TTL": text})
+    assert settings.default_ttl == timedelta(seconds=seconds)
+    given = {"CHATSTORE_TENANT_TTLS": json.dumps({"acme": text, "numbered": seconds, "archive": None})}
+    tenants = Settings.from_environment({**given, "CHATSTORE_DEFAULT_TTL": "1d"})
+    assert tenants.ttl_of("acme") == tenants.ttl_of("numbered") == timedelta(seconds=seconds)
+    assert tenants.ttl_of("archive") is None
+    assert tenants.ttl_of("another") == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1d", "1.5d", "d", "90 d", "90D", "1y", "36526d", "9" * 5000, "\u0663d"]
+)
+def test_what_is_no_time_to_live_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="CHATSTORE_DEFAULT_TTL"):
+        Settings.from_environment({"CHATSTORE_DEFAULT_TTL": text})
+    with pytest.raises(ConfigurationError, match="CHATSTORE_TENANT_TTLS of 'acme'"):
+        Settings.from_environment({"CHATSTORE_TENANT_TTLS": json.dumps({"acme": text})})
+
+
+@pytest.mark.parametrize("text", ["", "90d", "[]", "{", '{"acme": true}', '{"acme": {}}', "[" * 100_000])
+def test_what_is_no_table_of_tenants_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="CHATSTORE_TENANT_TTLS"):
+        Settings.from_environment({"CHATSTORE_TENANT_TTLS": text})
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "nan", "inf"])
+def test_what_is_no_time_between_sweeps_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="CHATSTORE_SWEEP_EVERY"):
+        Settings.from_environment({"CHATSTORE_SWEEP_EVERY": text})

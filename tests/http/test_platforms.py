@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,11 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from azure.functions.meta import Datum
+from azure.functions.timer import TimerRequestConverter
+
+import chatstore
+import chatstore.settings
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1:3000"
@@ -119,7 +125,7 @@ def through_lambda(event: Callable[[str, str, str], dict[str, Any]]) -> Iterator
 def through_azure() -> Iterator[Send]:
     loop = asyncio.get_event_loop()
     app = load("function_app.py").app
-    [function] = app.get_functions()
+    function = functions(app)["http_app_func"]
     assert function.get_trigger().route == "/{*route}"
     assert function.get_trigger().auth_level == func.AuthLevel.ANONYMOUS
 
@@ -138,6 +144,10 @@ def through_azure() -> Iterator[Send]:
     yield send
     loop.run_until_complete(app.middleware.notify_shutdown())
     app.startup_task_done = False  # or it would shut down once more, on another loop, when it is collected
+
+
+def functions(app: Any) -> dict[str, Any]:
+    return {function.get_function_name(): function for function in app.get_functions()}
 
 
 class Context:
@@ -206,6 +216,50 @@ def test_a_platform_is_not_served_without_identity(
     assert result.returncode == 1
     assert "ConfigurationError" in result.stderr
     assert "without identity" in result.stderr
+
+
+def fill() -> None:
+    with chatstore.connect() as store:
+        for number in range(30):
+            store.append(f"t{number}", {"role": "user"}, {"role": "user"}, ttl=1e-6)
+        store.append("kept", {"role": "user", "content": "hello"}, ttl=3600)
+
+
+def rows() -> tuple[int, int]:
+    with sqlite3.connect(chatstore.settings.Settings.from_environment().url.partition("///")[2]) as file:
+        threads = file.execute("SELECT count(*) FROM threads").fetchone()[0]
+        return threads, file.execute("SELECT count(*) FROM messages").fetchone()[0]
+
+
+def test_the_timer_of_the_functions_host_sweeps() -> None:
+    fill()
+    app = load("function_app.py").app
+    timed = functions(app)["sweep"]
+    trigger = timed.get_trigger()
+    assert (trigger.get_binding_name(), trigger.name, trigger.schedule) == (
+        "timerTrigger", "timer", "0 17 * * * *",
+    )  # fmt: skip
+    sent = Datum(json.dumps({"IsPastDue": False, "Schedule": {"AdjustForDST": True}}), "json")
+    timed.get_user_function()(TimerRequestConverter.decode(sent, trigger_metadata={}))
+    assert rows() == (1, 1)
+
+
+@pytest.mark.parametrize("source", ["aws.events", "aws.scheduler"])
+def test_a_scheduled_event_sweeps_and_is_no_request(source: str) -> None:
+    class LambdaContext:
+        def get_remaining_time_in_millis(self) -> int:
+            return 30_000
+
+    event = {
+        "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
+        "source": source, "account": "123456789012", "time": "2026-10-08T16:53:06Z", "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/sweep"], "detail": {},
+    }  # fmt: skip
+    fill()
+    handler = load("lambda/handler.py").handler
+    assert handler(event, LambdaContext()) == {"threads": 30, "messages": 60, "requests": 0, "more": False}
+    assert rows() == (1, 1)
+    assert handler(http_api("GET", "/v1/threads/kept", ""), None)["statusCode"] == 200
 
 
 def test_the_lambda_handler_is_light_to_import() -> None:

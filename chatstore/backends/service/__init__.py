@@ -1,8 +1,9 @@
 """A running chatstore service as a backend: the same store at a distance, over its native API.
 
 ``http://127.0.0.1:8080`` or ``https://host/prefix``, with the options ``timeout`` (seconds for an answer,
-30 by default) and ``tenant``. Which tenant a service serves is the service's to say, so a call for
-any other than that option names (``default`` by default) is refused, not sent.
+30 by default), ``tenant`` and ``owner``. Which tenant a service serves, and whether one owner's threads
+alone, is the service's to say, so a call for another tenant than that option names (``default`` by
+default), or for another owner's threads, is refused, not sent.
 
 Every mutation carries a request id, the caller's or one of its own, and can therefore be repeated:
 connections that fail and answers of 503 are tried again a few times, with growing, jittered pauses.
@@ -33,7 +34,7 @@ from chatstore.contract import (
     system_clock,
 )
 from chatstore.errors import ConfigurationError, MessageNotFound
-from chatstore.models import Appended, Deleted, Message, Page, Thread, ThreadCursor, rfc3339
+from chatstore.models import Appended, Deleted, Erased, Message, Page, Thread, ThreadCursor, rfc3339
 from chatstore.urls import Url
 
 __all__ = ["ServiceBackend", "open_service"]
@@ -42,11 +43,12 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9._~@:-]{1,1024}")
 
 
 def open_service(url: Url, *, blocking: bool, clock: Clock) -> ServiceBackend:
-    """``http://host:port/prefix?timeout=30&tenant=default``; nothing is sent before the first use."""
-    url.allow("timeout", "tenant")
+    """``http://host:port/prefix?timeout=30&tenant=default&owner=``; nothing is sent before the first use."""
+    url.allow("timeout", "tenant", "owner")
     address = f"{url.scheme}://{url.host}{url.path.rstrip('/')}"
     connection = Connection(address, blocking=blocking, seconds=url.seconds("timeout", 30))
-    return ServiceBackend(connection, url.options.get("tenant", "default"), clock)
+    tenant, owner = url.options.get("tenant", "default"), url.options.get("owner")
+    return ServiceBackend(connection, tenant, owner, clock)
 
 
 class ServiceBackend(Backend):
@@ -60,15 +62,19 @@ class ServiceBackend(Backend):
             Capability.FORK,
             Capability.EXPIRY,
             Capability.REQUESTS,
+            Capability.ERASE,
             Capability.DURABLE,
             Capability.SHARED,
         }
     )
 
-    def __init__(self, connection: Connection, tenant: str, clock: Clock = system_clock) -> None:
+    def __init__(
+        self, connection: Connection, tenant: str, owner: str | None = None, clock: Clock = system_clock
+    ) -> None:
         self.clock = clock
         self._connection = connection
         self._tenant = tenant
+        self._owner = owner
 
     async def close(self) -> None:
         await self._connection.close()
@@ -85,11 +91,16 @@ class ServiceBackend(Backend):
             "owner": new.owner,
             "metadata": new.metadata,
             "participants": forms.participants(new.participants),
-            "ttl": forms.seconds(new.ttl),
-        }
+        } | forms.ttl(new.ttl)
         meant = Meant(key.id, new_thread=key.id)
         return await self._connection.write(
-            forms.thread, "POST", self._threads_path(key.tenant), forms.as_json(body), None, request, meant
+            forms.thread,
+            "POST",
+            self._threads_path(key.tenant, key.owner),
+            forms.as_json(body),
+            None,
+            request,
+            meant,
         )
 
     async def get_thread(self, key: ThreadKey) -> Thread:
@@ -131,7 +142,8 @@ class ServiceBackend(Backend):
         for name, value in listing.metadata.items():
             if isinstance(value, str) and name and not set("[]") & set(name):
                 query.append((f"metadata[{name}]", value))
-        page = await self._connection.call(forms.threads, "GET", self._threads_path(tenant), query=query)
+        path = self._threads_path(tenant, self._owner)
+        page = await self._connection.call(forms.threads, "GET", path, query=query)
         found = tuple(thread for thread in page if has_metadata(thread.metadata, listing.metadata))
         return Page(found, next=page.next)
 
@@ -211,20 +223,30 @@ class ServiceBackend(Backend):
             forms.message, "DELETE", path, None, if_match, request, Meant(key.id, message)
         )
 
+    async def erase(self, tenant: str, owner: str) -> Erased:
+        path = f"{self._base(tenant, self._owner)}/owners/{_segment(owner)}"
+        return await self._connection.call(forms.erased, "DELETE", path)
+
     # Paths
 
-    def _threads_path(self, tenant: str) -> str:
+    def _base(self, tenant: str, owner: str | None) -> str:
         if tenant != self._tenant:
             raise ConfigurationError(
                 f"{self._connection.address} is opened for the tenant {self._tenant!r}, not {tenant!r}: "
                 "which one a service serves is its own setting; if this is it, add ?tenant= to the URL"
             )
-        return "/v1/threads"
+        if owner not in (None, self._owner):
+            raise ConfigurationError(
+                f"{self._connection.address} is not opened for the owner {owner!r}: whose threads a caller "
+                "sees is the service's to say; if they are this owner's alone, add ?owner= to the URL"
+            )
+        return "/v1"
+
+    def _threads_path(self, tenant: str, owner: str | None) -> str:
+        return f"{self._base(tenant, owner)}/threads"
 
     def _thread_path(self, key: ThreadKey) -> str:
-        plain = _PLAIN_ID.fullmatch(key.id) and key.id not in {".", ".."} and not key.id.startswith("b64:")
-        encoded = base64.urlsafe_b64encode(key.id.encode()).decode().rstrip("=")
-        return f"{self._threads_path(key.tenant)}/{key.id if plain else 'b64:' + encoded}"
+        return f"{self._threads_path(key.tenant, key.owner)}/{_segment(key.id)}"
 
     def _messages_path(self, key: ThreadKey) -> str:
         return f"{self._thread_path(key)}/messages"
@@ -234,3 +256,10 @@ class ServiceBackend(Backend):
             await self.get_thread(key)  # which may be the one that is missing
             raise MessageNotFound(key.id, message_id)
         return f"{self._messages_path(key)}/{message_id}"
+
+
+def _segment(id: str) -> str:
+    """The path segment that names a thread or an owner."""
+    if _PLAIN_ID.fullmatch(id) and id not in {".", ".."} and not id.startswith("b64:"):
+        return id
+    return "b64:" + base64.urlsafe_b64encode(id.encode()).decode().rstrip("=")

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from chatstore import position
 from chatstore.codec import Json, encode
 from chatstore.contract import Draft, NewThread, Span
-from chatstore.models import Appended, Cursor, Deleted, Message, Page, Participant, Place, Thread
+from chatstore.models import Appended, Cursor, Deleted, Erased, Message, Page, Participant, Place, Thread
 
 __all__ = [
     "appended",
     "as_json",
     "deleted",
+    "erased",
     "message",
     "messages",
     "participants",
@@ -23,6 +24,7 @@ __all__ = [
     "shortened",
     "thread",
     "threads",
+    "ttl",
     "turn",
 ]
 
@@ -38,7 +40,7 @@ def turn(drafts: Sequence[Draft], create: NewThread | None) -> bytes:
     """An envelope with the messages' texts exactly as they are."""
     rest: dict[str, Json] = {"create": create is not None}
     if create is not None:
-        rest |= {"owner": create.owner, "ttl": seconds(create.ttl)}
+        rest |= {"owner": create.owner} | ttl(create.ttl)
     if drafts:  # which share one, as the store makes them
         rest["expires_in"] = seconds(drafts[0].ttl)
     return b'{"messages":[%b],%b' % (",".join(draft.text for draft in drafts).encode(), as_json(rest)[1:])
@@ -82,6 +84,11 @@ def seconds(ttl: timedelta | None) -> float | None:
     return None if ttl is None else ttl.total_seconds()
 
 
+def ttl(length: timedelta | None) -> dict[str, Json]:
+    """The time to live of a new thread; without one the service's default is wanted, so nothing is said."""
+    return {} if length is None else {"ttl": length.total_seconds()}
+
+
 def participants(participants: Sequence[Participant]) -> list[Json]:
     """Participants as the service takes them."""
     return [
@@ -123,6 +130,11 @@ def appended(form: dict[str, Json]) -> Appended:
 def deleted(form: dict[str, Json]) -> Deleted:
     """Whether there was something to delete, from an answer."""
     return Deleted(form["existed"], form["etag"])
+
+
+def erased(form: dict[str, Json]) -> Erased:
+    """What an erasure removed, from an answer."""
+    return Erased(form["threads"], form["messages"], form["requests"])
 
 
 def threads(form: dict[str, Json]) -> Page[Thread]:

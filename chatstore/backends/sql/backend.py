@@ -308,7 +308,13 @@ class SqlBackend(Backend):
         return await self._change(once)
 
     def _tables(self, tx: Transaction) -> _Tables:
-        return _Tables(Threads(tx, self.clock), Messages(tx, self.clock), Requests(tx, self.clock))
+        # The present stands still within a transaction, so that nothing expires in the middle of it.
+        now = self.clock()
+
+        def clock() -> int:
+            return now
+
+        return _Tables(Threads(tx, clock), Messages(tx, clock), Requests(tx, clock))
 
 
 async def _replace(tables: _Tables, key: ThreadKey, log: Log, drafts: Sequence[Draft]) -> Appended:

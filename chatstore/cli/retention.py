@@ -1,0 +1,87 @@
+"""``chatstore sweep`` and ``chatstore erase``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from chatstore.cli.output import Commands, add_json, add_source, positive, readable, write_json, write_line
+from chatstore.errors import InvalidArgument
+from chatstore.models import Swept
+from chatstore.opening import connect
+from chatstore.sweeping import ROWS, sweep_steps
+
+__all__ = ["add_erase", "add_sweep"]
+
+_SWEEP = """\
+Removes what has expired, of every tenant, until nothing is left, the time is over, or Ctrl-C. Each step is
+whole by itself: killed, it is simply run again."""
+_ERASE = """\
+Removes every thread of an owner with its messages and what is remembered of requests about them, and
+reports how much that was. There is no way back but a backup."""
+
+
+def add_sweep(commands: Commands) -> None:
+    """Add the command ``sweep``."""
+    parser = commands.add_parser("sweep", description=_SWEEP, help="remove what has expired")
+    parser.add_argument("--from", dest="store", metavar="URL", help="a store (default: CHATSTORE_URL)")
+    parser.add_argument(
+        "--limit", type=positive, default=ROWS, metavar="N", help=f"rows in a step (default: {ROWS})"
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="stop after so many seconds")
+    add_json(parser)
+    parser.set_defaults(run=_sweep)
+
+
+def add_erase(commands: Commands) -> None:
+    """Add the command ``erase``."""
+    parser = commands.add_parser("erase", description=_ERASE, help="remove every trace of an owner")
+    parser.add_argument("--owner", required=True, help="whose threads")
+    add_source(parser)
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_json(parser)
+    parser.set_defaults(run=_erase)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    total = Swept(0, 0, 0, more=True)
+    try:
+        with connect(arguments.store) as store:
+            for total in sweep_steps(store, limit=arguments.limit, seconds=arguments.seconds):
+                if arguments.json:
+                    write_json(_counts(total.threads, total.messages, total.requests) | {"more": total.more})
+    finally:
+        if not arguments.json:
+            left = "; there is more" if total.more else ""
+            write_line(f"removed {_text(total.threads, total.messages, total.requests)}{left}")
+    return 0
+
+
+def _erase(arguments: argparse.Namespace) -> int:
+    with connect(arguments.store, tenant=arguments.tenant) as store:
+        if not arguments.yes and not _confirmed(arguments.owner, store.tenant):
+            write_line("nothing was removed")
+            return 1
+        erased = store.erase(arguments.owner)
+    if arguments.json:
+        write_json(_counts(erased.threads, erased.messages, erased.requests))
+    else:
+        write_line(f"removed {_text(erased.threads, erased.messages, erased.requests)}")
+    return 0
+
+
+def _confirmed(owner: str, tenant: str) -> bool:
+    if not sys.stdin.isatty():
+        raise InvalidArgument("there is nobody to ask whether to erase: say --yes")
+    named = f"every thread of the owner {owner!r} in the tenant {tenant!r}"
+    sys.stderr.write(readable(f"Remove {named}, for ever? Type yes: ", lines=False) + " ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _counts(threads: int, messages: int, requests: int) -> dict[str, int | bool]:
+    return {"threads": threads, "messages": messages, "requests": requests}
+
+
+def _text(threads: int, messages: int, requests: int) -> str:
+    return f"{threads:,} threads, {messages:,} messages, {requests:,} results of requests"

@@ -1,0 +1,55 @@
+"""A running service sweeps from time to time, beside its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from chatstore.contract import Capability
+from chatstore.errors import ChatStoreError
+from chatstore.store import AsyncChatStore
+
+__all__ = ["sweeping"]
+
+_STEP_ROWS = 200
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def sweeping(store: AsyncChatStore, every: float) -> AsyncIterator[None]:
+    """Sweeps about every so many seconds while the context lasts; never with 0, or where nothing sweeps."""
+    if not every or Capability.SWEEP not in store.backend.capabilities:
+        yield
+        return
+    task = asyncio.create_task(_sweep(store, every))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _sweep(store: AsyncChatStore, every: float) -> None:
+    # A service that is often started anew sweeps, too; several over one store do not do so all at once.
+    pause = every * random.uniform(0, 0.1)  # noqa: S311 - spreads work, guards nothing
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            await _sweep_all(store)
+        except ChatStoreError as error:
+            _log.warning("The sweep failed, and will be tried again: %s", type(error).__name__)
+        pause = every * random.uniform(0.9, 1.1)  # noqa: S311 - as above
+
+
+async def _sweep_all(store: AsyncChatStore) -> None:
+    """Step by step, each followed by a rest as long as itself, so that requests get their turn."""
+    more = True
+    while more:
+        began = time.monotonic()
+        more = (await store.sweep(limit=_STEP_ROWS)).more
+        await asyncio.sleep(time.monotonic() - began)
