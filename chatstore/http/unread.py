@@ -12,6 +12,8 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatstore.http.problems import Malformed, problem_response
+
 __all__ = ["Unread"]
 
 _A_MOMENT_SECONDS = 0.01
@@ -26,8 +28,17 @@ class Unread:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not _has_body(Headers(scope=scope)):
+        headers = Headers(scope=scope)
+        if scope["type"] != "http" or not _has_body(headers):
             await self.app(scope, receive, send)
+            return
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A gateway that goes by the other one would take what follows for somebody else's request.
+            refusal = problem_response(
+                Malformed("a body has one length: send Content-Length or chunks, not both")
+            )
+            refusal.headers["Connection"] = "close"
+            await refusal(scope, receive, send)
             return
         ended = closing = False
 
