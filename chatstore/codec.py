@@ -127,7 +127,7 @@ def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise InvalidMessage(f"says the key {key!r} twice in one object")
+                raise InvalidMessage(f"says the key {key[:40]!r} twice in one object")
             seen.add(key)
     return found
 

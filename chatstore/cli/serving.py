@@ -65,7 +65,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         store.ping()
     app = create_app(settings=settings)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+        app, http="h11", log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
     )
     with _listening(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]

@@ -21,6 +21,7 @@ from chatstore.http.retention import sweeping
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute, endpoint
 from chatstore.http.service import Service
+from chatstore.http.unread import Unread
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 
@@ -50,7 +51,7 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
         routes=[
             Route(path, endpoint(routes, service), methods=list(routes)) for path, routes in paths.items()
         ],
-        middleware=[Middleware(_Edge)],
+        middleware=[Middleware(Unread), Middleware(_Edge)],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,
     )

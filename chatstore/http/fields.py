@@ -6,7 +6,15 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 from typing_extensions import TypeAliasType
 
 from chatstore import store
@@ -28,6 +36,7 @@ __all__ = [
     "Topic",
 ]
 
+_MOST_FIELDS = 100
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _PLACE = r"^([0-9A-Za-z]{1,64}~)?[0-9A-Za-z.]{1,512}$"
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))")
@@ -37,6 +46,14 @@ class Form(BaseModel):
     """Takes what it names, as it is, and nothing else."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, given: object) -> object:
+        # Each unknown field is a fault of its own, and hundreds of thousands of them fill the memory.
+        if isinstance(given, dict) and len(given) > _MOST_FIELDS:
+            raise ValueError(f"this has {len(given):,} fields, and takes {len(cls.model_fields)}")
+        return given
 
 
 def _message(value: object) -> dict[str, Json]:
@@ -101,7 +118,10 @@ Metadata: TypeAlias = Annotated[
         {"type": "object", "additionalProperties": True, "description": "Any JSON object, up to 64 KiB."}
     ),
 ]
-AnyMessages: TypeAlias = Annotated[list[Message], Field(json_schema_extra={"x-limit": "max_messages"})]
+# Fail fast: the faults of a million messages fill the memory, and the first one says enough.
+AnyMessages: TypeAlias = Annotated[
+    list[Message], Field(fail_fast=True, json_schema_extra={"x-limit": "max_messages"})
+]
 Messages: TypeAlias = Annotated[AnyMessages, Field(min_length=1)]
 ThreadId: TypeAlias = Annotated[
     str, Field(max_length=store.MAX_THREAD_ID_BYTES, description="Any text, up to 1,024 bytes of UTF-8.")

@@ -36,6 +36,8 @@ __all__ = [
 
 RETRY_AFTER_SECONDS = 1
 _ERRORS_SHOWN = 10
+_PLACE_SHOWN = 100
+_REASON_SHOWN = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -74,8 +76,8 @@ class Invalid(Refusal):
     def __init__(self, where: str, error: ValidationError) -> None:
         self.faults = [
             (
-                ".".join(str(part) for part in (where, *fault["loc"])),
-                fault["msg"].removeprefix("Value error, "),
+                ".".join(str(part)[:_PLACE_SHOWN] for part in (where, *fault["loc"])),
+                fault["msg"].removeprefix("Value error, ")[:_REASON_SHOWN],
             )
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         ]

@@ -6,8 +6,10 @@ is made from them, so the three never tell different stories.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -41,6 +43,10 @@ JSON = "application/json"
 _DEEP = re.compile(r"(\w+)\[([^\[\]]+)\]")
 _ENVELOPE_LEVELS = 3
 """How many levels of a body may stand around a message or metadata: an object, a list, an item."""
+
+_SHORT_BYTES = 64 * 1024
+_readers = ThreadPoolExecutor(2, "chatstore-body")
+"""Read longer bodies, a few at a time: 4 MB of JSON can take a second and 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,8 @@ def _headers(model: type[BaseModel], request: Request) -> BaseModel:
 
 
 async def _body(body: Body[B], request: Request, most: int) -> B:
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
     text = await _read(request, most)
     if not text and body.optional:
         return body.adapter.validate_python({})
@@ -168,6 +176,12 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
     charset = parameters.lower().partition("charset=")[2].strip(' "')
     if media.strip().lower() not in body.media or charset not in {"", "utf-8", "utf8"}:
         raise WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
+    if len(text) <= _SHORT_BYTES:
+        return _checked(body, text)
+    return await asyncio.get_running_loop().run_in_executor(_readers, _checked, body, text)
+
+
+def _checked(body: Body[B], text: bytes) -> B:
     try:
         return body.adapter.validate_python(parse(text, around=_ENVELOPE_LEVELS))
     except InvalidMessage as error:

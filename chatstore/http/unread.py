@@ -1,0 +1,74 @@
+"""What becomes of a body that nobody reads, because the answer was there before its end.
+
+A connection whose request has not ended cannot carry another one. It is closed, but not at once: what
+still arrives at a closed connection resets it, and takes the answer away before it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatstore.http.problems import Malformed, problem_response
+
+__all__ = ["Unread"]
+
+_A_MOMENT_SECONDS = 0.01
+_LINGER_SECONDS = 2.0
+
+
+class Unread:
+    """Takes and drops the rest of an unread body for a short time, then has the connection closed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        headers = Headers(scope=scope)
+        if scope["type"] != "http" or not _has_body(headers):
+            await self.app(scope, receive, send)
+            return
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # A gateway that goes by the other one would take what follows for somebody else's request.
+            refusal = problem_response(
+                Malformed("a body has one length: send Content-Length or chunks, not both")
+            )
+            refusal.headers["Connection"] = "close"
+            await refusal(scope, receive, send)
+            return
+        ended = closing = False
+
+        async def taken() -> Message:
+            nonlocal ended
+            message = await receive()
+            ended = ended or not message.get("more_body", False)
+            return message
+
+        async def rest(seconds: float) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while not ended:
+                        await taken()
+
+        async def answered(message: Message) -> None:
+            nonlocal closing
+            if message["type"] == "http.response.start" and not ended:
+                await rest(_A_MOMENT_SECONDS)
+                closing = not ended
+                if closing and scope["http_version"].startswith("1"):
+                    MutableHeaders(scope=message)["Connection"] = "close"
+            if closing and message["type"] == "http.response.body" and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                await rest(_LINGER_SECONDS)
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self.app(scope, taken, answered)
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
