@@ -25,11 +25,11 @@ X, Y = "x", "x:y"
 
 IDS = (
     "", " ", ".", "..", "/", "//", "a", "ab", "a/b", "a%2Fb", "a%2fb", "%", "%00", "_", "*", "a%", "a_",
-    "a\0", "a\0b", "\0", "a\n", 'a"b', "a'b", "a';--", "a\\b", "a|b", "a b", "a+b", "a~b", "a:b", "a#b", "a?b",
-    "A", "aa", "a/", "/a", "..%2F", "../a", ACME, OTHER, X, Y, "acme\0a", "acme:x\0a", "x\0a",
-    "chatstore:keys", "null", "None", "0", "[]", "{}", "b64:YQ", "b64:", "\u00e9", "e\u0301", "\u0430b", "\uff41",
-    "\ufb01", "\u202eba", "\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631", "\U0001f469\u200d\U0001f469", "x" * 1024,
-    "x" * 1023, "\u00e9" * 512, "a" * 255, "a" * 256,
+    "a\0", "a\0b", "\0", "a\n", 'a"b', "a'b", "a';--", "a\\b", "a|b", "a b", "a+b", "a~b", "a:b", "a#b",
+    "A", "aa", "a/", "/a", "..%2F", "../a", "a?b", ACME, OTHER, X, Y, "acme\0a", "acme:x\0a", "x\0a",
+    "chatstore:keys", "null", "None", "0", "[]", "{}", "b64:YQ", "b64:", "\u00e9", "e\u0301", "\u0430b",
+    "\uff41", "\ufb01", "\u202eba", "\u05e9\u05dc\u05d5\u05dd", "\u0645\u0631", "\U0001f469\u200d\U0001f469",
+    "x" * 1024, "x" * 1023, "\u00e9" * 512, "a" * 255, "a" * 256,
 )  # fmt: skip
 """Thread ids chosen to be taken for one another."""
 
@@ -59,9 +59,10 @@ class Seeded(NamedTuple):
 
 def _callers() -> tuple[tuple[Caller, ...], Settings]:
     callers = [Caller("nobody"), Caller("basic", headers={"Authorization": "Basic YTpi"})]
-    kept = []
+    kept: list[dict[str, object]] = []
     sets = {
-        "read": [Scope.READ], "write": [Scope.WRITE], "both": [Scope.READ, Scope.WRITE], "admin": [Scope.ADMIN],
+        "read": [Scope.READ], "write": [Scope.WRITE], "both": [Scope.READ, Scope.WRITE],
+        "admin": [Scope.ADMIN],
     }  # fmt: skip
     for tenant, owner in ((ACME, None), (OTHER, None), (ACME, X), (ACME, Y)):
         for name, scopes in sets.items():
@@ -72,7 +73,7 @@ def _callers() -> tuple[tuple[Caller, ...], Settings]:
             named = f"{tenant} {owner} {name}"
             callers.append(Caller(named, tenant, owner, frozenset(scopes), {"X-API-Key": text}))
     id, text = new_key()
-    expired = {"id": id, "sha256": digest(text), "tenant": ACME, "scopes": ["admin"]}
+    expired: dict[str, object] = {"id": id, "sha256": digest(text), "tenant": ACME, "scopes": ["admin"]}
     kept.append({**expired, "expires_at": "2020-01-01T00:00:00Z"})
     callers.append(Caller("expired", headers={"Authorization": f"Bearer {text}"}))
     broken = callers[2].headers["X-API-Key"]

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import logging
 import time
+from http.client import HTTPException
 from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -73,7 +74,7 @@ class KeySet:
         self._asked_at = time.monotonic()
         try:
             self._keys = await asyncio.to_thread(self._fetch)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
             self._failed = True
             _log.warning("the issuer's keys cannot be fetched", exc_info=error)
         else:
