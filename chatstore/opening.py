@@ -5,6 +5,7 @@ from __future__ import annotations
 from chatstore.contract import Clock, system_clock
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore, ChatStore
+from chatstore.store.arguments import callers_tenant
 from chatstore.urls import open_backend
 
 __all__ = ["aconnect", "connect"]
@@ -14,11 +15,12 @@ def connect(url: str | None = None, *, tenant: str | None = None, clock: Clock =
     """The store at `url`, for callers that block; ``CHATSTORE_URL`` without one.
 
     Connects on first use. `tenant` is ``CHATSTORE_TENANT`` or ``"default"`` unless given; `clock` is
-    the time by which things are stamped and expire. Raises ConfigurationError.
+    the time by which things are stamped and expire. Raises ConfigurationError, and InvalidArgument for
+    a tenant whose name begins with ``chatstore:``.
     """
     settings = Settings.from_environment()
     backend = open_backend(settings.url if url is None else url, blocking=True, clock=clock)
-    return ChatStore(backend, tenant=settings.tenant if tenant is None else tenant)
+    return ChatStore(backend, tenant=callers_tenant(settings.tenant if tenant is None else tenant))
 
 
 def aconnect(
@@ -30,4 +32,4 @@ def aconnect(
     """
     settings = Settings.from_environment()
     backend = open_backend(settings.url if url is None else url, blocking=False, clock=clock)
-    return AsyncChatStore(backend, tenant=settings.tenant if tenant is None else tenant)
+    return AsyncChatStore(backend, tenant=callers_tenant(settings.tenant if tenant is None else tenant))

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from chatstore.errors import ConfigurationError
 
-__all__ = ["Settings", "cloud_platform"]
+__all__ = ["Settings", "cloud_platform", "easy_auth"]
 
 _PLATFORMS = {
     "AWS_LAMBDA_FUNCTION_NAME": "AWS Lambda",
@@ -54,6 +54,39 @@ class Settings:
 
     sweep_every: float = 3600.0
     """Seconds between two sweeps of a running service; 0 for none."""
+
+    auth: str = "none"
+    """How callers show who they are: ``none``, or some of ``api-key``, ``jwt``, ``platform``, with commas."""
+
+    api_keys: str = ""
+    """API keys beside the store's: a JSON list of {id, sha256, tenant, owner?, scopes, expires_at?}."""
+
+    jwt_issuer: str = ""
+    """Who issues the tokens: exactly their ``iss``."""
+
+    jwt_audience: str = ""
+    """Whom the tokens are for: one of their ``aud``."""
+
+    jwt_jwks_url: str = ""
+    """Where the issuer's keys are; found by OIDC discovery if empty."""
+
+    jwt_algorithms: str = "RS256,ES256,EdDSA,PS256"
+    """Which signatures count, with commas; asymmetric ones only."""
+
+    jwt_tenant_claim: str = ""
+    """Which claim names the tenant; if empty, every token is of `tenant`."""
+
+    jwt_owner_claim: str = "sub"
+    """Which claim names the owner; if empty, tokens see all threads of their tenant."""
+
+    jwt_scope_claim: str = "scope"
+    """Which claim holds the scopes."""
+
+    jwt_leeway: int = 30
+    """How many seconds the issuer's clock may be off, 60 at most."""
+
+    cors_origins: str = ""
+    """The origins whose web pages may use the service, with commas."""
 
     def ttl_of(self, tenant: str) -> timedelta | None:
         """How long a thread of `tenant` lives where nobody says."""
@@ -132,3 +165,9 @@ def cloud_platform(environ: Mapping[str, str] | None = None) -> str | None:
     """The name of the cloud platform that this process runs on; None on an ordinary machine."""
     environ = os.environ if environ is None else environ
     return next((name for variable, name in _PLATFORMS.items() if variable in environ), None)
+
+
+def easy_auth(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether Azure's Easy Auth stands in front of this process and vouches for its headers."""
+    environ = os.environ if environ is None else environ
+    return environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"

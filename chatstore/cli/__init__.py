@@ -1,4 +1,4 @@
-"""The command line: ``chatstore serve | import | export | threads | show | tail | sweep | erase``."""
+"""The command line: ``chatstore serve``, ``import``, ``export``, ``keys`` and others, one module a kind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from chatstore import __version__
-from chatstore.cli import reading, retention, serving, transfer
+from chatstore.cli import keys, reading, retention, serving, transfer
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
 
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         reading.add_threads,
         reading.add_show,
         reading.add_tail,
+        keys.add_keys,
         retention.add_sweep,
         retention.add_erase,
     ):

@@ -34,7 +34,7 @@ The API is described at {address}/docs"""
 
 def add_serve(commands: Commands) -> None:
     """Add the command ``serve``."""
-    text = "Serves a store over HTTP on this machine, until it is interrupted."
+    text = "Serves a store over HTTP until it is interrupted; beyond this machine only with CHATSTORE_AUTH."
     parser = commands.add_parser("serve", description=text, help="serve a store over HTTP")
     parser.add_argument("--host", help="the address to listen on (default: CHATSTORE_HOST, or 127.0.0.1)")
     parser.add_argument(
@@ -55,12 +55,14 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     from chatstore.http.app import create_app
     from chatstore.http.exposure import require_loopback
+    from chatstore.http.identity import asks_nobody
 
     given = {name: getattr(arguments, name) for name in ("host", "port", "url", "sweep_every")}
     settings = replace(
         Settings.from_environment(), **{name: value for name, value in given.items() if value is not None}
     )
-    require_loopback(settings.host)
+    if asks_nobody(settings):
+        require_loopback(settings.host)
     with connect(settings.url) as store:
         store.ping()
     app = create_app(settings=settings)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatstore.http import exposure
+from chatstore.http.identity import Authenticating, asks_nobody, authenticators
 from chatstore.http.problems import Refusal, problem_response
 from chatstore.http.retention import sweeping
 from chatstore.http.routes import ROUTES
@@ -32,10 +34,15 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     """The service over `store`, or over the one that `settings` name, the environment's by default.
 
     A store that is given stays open; one that the settings name is opened when it is first needed and
-    closed at shutdown. Raises ConfigurationError where the service would be open to anybody.
+    closed at shutdown. Raises ConfigurationError where the service would be open to anybody, and for
+    settings that do not say safely who may use it.
     """
-    exposure.require_own_machine()
     service = Service(store, settings)
+    asked = authenticators(service)
+    anybody = asks_nobody(service.settings)
+    if anybody:
+        exposure.require_own_machine()
+    origins = exposure.origins_of(service.settings.cors_origins)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -51,7 +58,12 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
         routes=[
             Route(path, endpoint(routes, service), methods=list(routes)) for path, routes in paths.items()
         ],
-        middleware=[Middleware(Unread), Middleware(_Edge)],
+        middleware=[
+            Middleware(Unread),
+            Middleware(_Edge, origins=origins if anybody else None),
+            Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS),
+            Middleware(Authenticating, asked=asked, public={one.path for one in ROUTES if one.scope is None}),
+        ],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,
     )
@@ -64,10 +76,14 @@ async def _no_route(_request: Request, error: Exception) -> Response:
 
 
 class _Edge:
-    """Turns away whom exposure forbids, and gives every answer its time and its caution."""
+    """Gives every answer its time and its caution.
 
-    def __init__(self, app: ASGIApp) -> None:
+    With `origins`, nobody is asked who they are: whom exposure forbids is turned away.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Collection[str] | None) -> None:
         self.app = app
+        self.origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,7 +100,8 @@ class _Edge:
             await send(message)
 
         try:
-            exposure.check_caller(Headers(scope=scope))
+            if self.origins is not None:
+                exposure.check_caller(Headers(scope=scope), self.origins)
         except Refusal as refusal:
             await problem_response(refusal)(scope, receive, stamped)
         else:

@@ -33,14 +33,15 @@ async def append(call: Call[ThreadPath, NoQuery, Mutation, schemas.Turn]) -> Res
     """Add messages
 
     One, a list, or an envelope around a list: in each case one turn, whose messages become visible together,
-    adjacent and in this order, or not at all. Creates the thread unless told not to. If-Match is of the
-    log, as pages and this answer carry it.
+    adjacent and in this order, or not at all. Creates the thread unless told not to, or the
+    credential is of one owner. If-Match is of the log, as pages and this answer carry it.
     """
     turn = call.body
+    call.identity.require_names(owner=turn.owner)
     result = await call.store.append(
         call.path.id,
         *_counted(call.service.settings.max_messages, turn.messages),
-        create=turn.create,
+        create=turn.create and not call.identity.restricted,
         owner=turn.owner,
         ttl=call.lifetime(turn),
         expires_in=turn.expires_in,
@@ -99,10 +100,11 @@ async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, schemas.History]
     there stays, ids and all, and the answer has the rest. If-Match is of the log.
     """
     history = call.body
+    call.identity.require_names(owner=history.owner)
     result = await call.store.replace_all(
         call.path.id,
         _counted(call.service.settings.max_messages, history.messages),
-        create=history.create,
+        create=history.create and not call.identity.restricted,
         owner=history.owner,
         ttl=call.lifetime(history),
         expires_in=history.expires_in,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 import chatstore
 from chatstore.codec import Json
 from chatstore.http import schemas
+from chatstore.http.identity import asks_nobody
 from chatstore.http.problems import PROBLEMS, RETRY_AFTER_SECONDS
 from chatstore.http.routing import Answer, AnyRoute
 from chatstore.settings import Settings
@@ -38,11 +39,18 @@ _HEADERS: Mapping[str, Mapping[str, Json]] = {
         "description": "`total;dur=` and the milliseconds that the answer took.",
         "schema": _TEXT,
     },
+    "WWW-Authenticate": {"description": "What is asked for: `Bearer`.", "schema": _TEXT},
     "Retry-After": {
         "description": "Seconds.",
         "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
     },
     "Allow": {"description": "The methods that this path takes.", "schema": _TEXT},
+}
+_PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    412: ("ETag",),
+    503: ("Retry-After",),
 }
 
 
@@ -50,9 +58,10 @@ def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
     """The document for these routes, with the limits that are set."""
     routes = tuple(routes)
     described, definitions = _describe(routes)
+    schemes = _schemes(settings)
     paths: dict[str, dict[str, Json]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, described)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, described, schemes)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -65,7 +74,10 @@ def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": _limited(paths, settings),
-        "components": {"schemas": _limited(definitions, settings)},
+        "components": {
+            "schemas": _limited(definitions, settings),
+            **({"securitySchemes": schemes} if schemes else {}),
+        },
     }
 
 
@@ -89,13 +101,27 @@ def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[int, Json], dict[str, 
     return {key: schema for (key, _), schema in found.items()}, extra.get("$defs", {})
 
 
-def _operation(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json]:
+def _schemes(settings: Settings) -> dict[str, Json]:
+    """How callers can show who they are."""
+    if asks_nobody(settings):
+        return {}
+    text = "An API key (`cs_…`) or a token of the issuer, whichever the service is set up for."
+    schemes: dict[str, Json] = {"bearer": {"type": "http", "scheme": "bearer", "description": text}}
+    if "api-key" in settings.auth:
+        schemes["apiKey"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    return schemes
+
+
+def _operation(
+    route: AnyRoute, described: Mapping[int, Json], schemes: Mapping[str, Json]
+) -> dict[str, Json]:
     summary, _, text = (getdoc(route.handler) or "").partition("\n")
     operation: dict[str, Json] = {
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
         "tags": [route.tag],
         "summary": summary,
-        "description": " ".join(text.split()),
+        "description": " ".join([*text.split(), *_needed(route)]),
+        "security": [] if route.scope is None else [{name: [route.scope]} for name in schemes],
         "parameters": [
             *_parameters("path", route.parameters),
             *_parameters("query", route.query),
@@ -110,6 +136,10 @@ def _operation(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json
             "content": {media: {"schema": schema} for media in route.body.media},
         }
     return operation
+
+
+def _needed(route: AnyRoute) -> tuple[str, ...]:
+    return () if route.scope is None else (f"Needs the scope `{route.scope}`.",)
 
 
 def _parameters(where: str, model: type[BaseModel]) -> list[Json]:
@@ -142,7 +172,8 @@ def _parameter(where: str, name: str, schema: dict[str, Json], required: bool) -
 
 def _responses(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json]:
     answers = {str(status): _answer(answer, described) for status, answer in route.answers.items()}
-    for status in sorted({*_ANY_REQUEST, *(_WITH_BODY if route.body else ()), *route.problems}):
+    asked = () if route.scope is None else (401,)
+    for status in sorted({*_ANY_REQUEST, *(_WITH_BODY if route.body else ()), *asked, *route.problems}):
         answers[str(status)] = _problem(status, described)
     return answers
 
@@ -157,7 +188,7 @@ def _problem(status: int, described: Mapping[int, Json]) -> dict[str, Json]:
     meanings = [
         f"`{problem.code}`: {problem.title}." for problem in PROBLEMS.values() if problem.status == status
     ]
-    headers = {405: ("Allow",), 412: ("ETag",), 503: ("Retry-After",)}.get(status, ())
+    headers = _PROBLEM_HEADERS.get(status, ())
     return {
         "description": " ".join(meanings) or "`method-not-allowed`: the path does not take this method.",
         "headers": {name: _HEADERS[name] for name in headers},

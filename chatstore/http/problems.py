@@ -21,7 +21,9 @@ from chatstore.codec import Json, encode
 __all__ = [
     "PROBLEMS",
     "UNROUTED",
+    "Forbidden",
     "ForeignOrigin",
+    "IdentityUnavailable",
     "Invalid",
     "Malformed",
     "Misdirected",
@@ -29,6 +31,7 @@ __all__ = [
     "Problem",
     "Refusal",
     "TooLarge",
+    "Unauthenticated",
     "WrongMediaType",
     "problem_response",
     "quoted",
@@ -56,6 +59,22 @@ class TooLarge(Refusal):
 
 class WrongMediaType(Refusal):
     """A body of another media type than the operation takes."""
+
+
+class Unauthenticated(Refusal):
+    """A request without a credential that holds; `challenge` says what is asked for."""
+
+    def __init__(self, reason: str, *, invalid: bool = False) -> None:
+        super().__init__(reason)
+        self.challenge = 'Bearer realm="chatstore"' + (', error="invalid_token"' if invalid else "")
+
+
+class Forbidden(Refusal):
+    """A credential that holds and does not allow this."""
+
+
+class IdentityUnavailable(Refusal):
+    """Credentials that cannot be checked for now."""
 
 
 class NoSuchPath(Refusal):
@@ -97,6 +116,8 @@ class Problem(NamedTuple):
 
 PROBLEMS: Mapping[type[BaseException], Problem] = {
     Malformed: Problem(400, "malformed", "The request cannot be read"),
+    Unauthenticated: Problem(401, "unauthenticated", "A valid credential is needed"),
+    Forbidden: Problem(403, "forbidden", "The credential does not allow this"),
     ForeignOrigin: Problem(403, "foreign-origin", "Web pages of other origins are not served"),
     NoSuchPath: Problem(404, "not-found", "Nothing is at this path"),
     errors.ThreadNotFound: Problem(404, "thread-not-found", "There is no such thread"),
@@ -122,6 +143,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
         "whether a write took effect is unknown: repeat it with its Idempotency-Key",
     ),
     errors.StorageError: Problem(500, "storage-error", "The storage failed", "see the service's log"),
+    IdentityUnavailable: Problem(503, "identity-unavailable", "Credentials cannot be checked for now"),
     Exception: Problem(500, "internal-error", "The service failed", "see the service's log"),
 }
 """Which problem each error is; a class that is not here is what its nearest ancestor is."""
@@ -145,6 +167,8 @@ def problem_response(error: Exception) -> Response:
     if isinstance(error, errors.Conflict):
         more["current"] = error.current
         headers |= {} if error.current is None else {"ETag": quoted(error.current)}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = error.challenge
     if problem.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if problem.status >= 500 and not isinstance(error, (errors.Unsupported, ClientDisconnect)):

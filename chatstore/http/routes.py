@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from chatstore.errors import Unavailable
 from chatstore.http import messages, openapi, owners, reference, schemas, threads
+from chatstore.http.identity import Scope
 from chatstore.http.parameters import (
     IfNoneMatch,
     MessagePath,
@@ -43,7 +44,7 @@ async def readyz(call: Plain) -> Response:
     Within a second; else 503.
     """
     try:
-        await asyncio.wait_for(call.store.ping(), PING_SECONDS)
+        await asyncio.wait_for(call.service.store.ping(), PING_SECONDS)
     except TimeoutError as error:
         raise Unavailable(f"no answer to a ping within {PING_SECONDS:g} s") from error
     return reply({"status": "ok"})
@@ -70,6 +71,7 @@ def _document(call: Plain, media: str) -> Response:
     return Response(made[media], media_type=media)
 
 
+READ, WRITE = Scope.READ, Scope.WRITE
 _COST = "Chatstore-Cost"
 _A_THREAD = Answer("The thread.", schemas.Thread, ("ETag", _COST))
 _A_NEW_THREAD = Answer("The new thread.", schemas.Thread, ("Location", "ETag", _COST))
@@ -84,91 +86,91 @@ _OK = Answer("Yes.", schemas.Health)
 
 ROUTES: tuple[AnyRoute, ...] = (
     Route(
-        method="POST", path="/v1/threads", tag="Threads", handler=threads.create,
+        method="POST", path="/v1/threads", scope=WRITE, tag="Threads", handler=threads.create,
         parameters=NoPath, query=NoQuery, headers=Mutation, body=Body(schemas.THREAD, optional=True),
         answers={201: _A_NEW_THREAD}, problems=(409, 412),
     ),
     Route(
-        method="GET", path="/v1/threads", tag="Threads", handler=threads.list_threads,
+        method="GET", path="/v1/threads", scope=READ, tag="Threads", handler=threads.list_threads,
         parameters=NoPath, query=ThreadsQuery, headers=NoHeaders, body=None,
         answers={200: Answer("A page of threads.", schemas.ThreadPage, ("Link", _COST))},
     ),
     Route(
-        method="GET", path="/v1/threads/{id}", tag="Threads", handler=threads.get,
+        method="GET", path="/v1/threads/{id}", scope=READ, tag="Threads", handler=threads.get,
         parameters=ThreadPath, query=NoQuery, headers=IfNoneMatch, body=None,
         answers={200: _A_THREAD, 304: _SAME},
     ),
     Route(
-        method="PATCH", path="/v1/threads/{id}", tag="Threads", handler=threads.update,
+        method="PATCH", path="/v1/threads/{id}", scope=WRITE, tag="Threads", handler=threads.update,
         parameters=ThreadPath, query=NoQuery, headers=Mutation,
         body=Body(schemas.PATCH, (_MERGE_PATCH, "application/json")),
         answers={200: _A_THREAD}, problems=(412,),
     ),
     Route(
-        method="DELETE", path="/v1/threads/{id}", tag="Threads", handler=threads.delete,
+        method="DELETE", path="/v1/threads/{id}", scope=WRITE, tag="Threads", handler=threads.delete,
         parameters=ThreadPath, query=NoQuery, headers=Mutation, body=None,
         answers={200: _GONE}, problems=(412,),
     ),
     Route(
-        method="POST", path="/v1/threads/{id}/fork", tag="Threads", handler=threads.fork,
+        method="POST", path="/v1/threads/{id}/fork", scope=WRITE, tag="Threads", handler=threads.fork,
         parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.FORK, optional=True),
         answers={201: _A_NEW_THREAD}, problems=(409, 412),
     ),
     Route(
-        method="POST", path="/v1/threads/{id}/messages", handler=messages.append,
+        method="POST", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.append,
         tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.TURN),
         answers={201: _STORED}, problems=(412,),
     ),
     Route(
-        method="GET", path="/v1/threads/{id}/messages", handler=messages.read,
+        method="GET", path="/v1/threads/{id}/messages", scope=READ, handler=messages.read,
         tag="Messages", parameters=ThreadPath, query=MessagesQuery, headers=NoHeaders, body=None,
         answers={200: _A_PAGE}, problems=(410,),
     ),
     Route(
-        method="PUT", path="/v1/threads/{id}/messages", handler=messages.replace_all,
+        method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,
         tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.HISTORY),
         answers={200: _STORED}, problems=(412,),
     ),
     Route(
-        method="DELETE", path="/v1/threads/{id}/messages", handler=messages.clear,
+        method="DELETE", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.clear,
         tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=None,
         answers={200: _CLEARED}, problems=(412,),
     ),
     Route(
-        method="GET", path="/v1/threads/{id}/messages/{message_id}", handler=messages.get,
+        method="GET", path="/v1/threads/{id}/messages/{message_id}", scope=READ, handler=messages.get,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=IfNoneMatch, body=None,
         answers={200: _AN_ENTRY, 304: _SAME},
     ),
     Route(
-        method="PUT", path="/v1/threads/{id}/messages/{message_id}", handler=messages.replace,
+        method="PUT", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.replace,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=Body(schemas.MESSAGE),
         answers={200: _AN_ENTRY}, problems=(412,),
     ),
     Route(
-        method="DELETE", path="/v1/threads/{id}/messages/{message_id}", handler=messages.delete,
+        method="DELETE", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.delete,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=None,
         answers={200: _AN_OLD_ENTRY}, problems=(412,),
     ),
     Route(
-        method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase,
+        method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase, scope=Scope.ADMIN,
         parameters=OwnerPath, query=NoQuery, headers=NoHeaders, body=None,
         answers={200: Answer("What was removed.", schemas.Erased, (_COST,))},
     ),
     Route(
-        method="GET", path="/healthz", tag="Service", handler=healthz,
+        method="GET", path="/healthz", scope=None, tag="Service", handler=healthz,
         parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None, answers={200: _OK},
     ),
     Route(
-        method="GET", path="/readyz", tag="Service", handler=readyz,
+        method="GET", path="/readyz", scope=None, tag="Service", handler=readyz,
         parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None, answers={200: _OK},
     ),
     Route(
-        method="GET", path="/openapi.json", tag="Service", handler=openapi_json,
+        method="GET", path="/openapi.json", scope=None, tag="Service", handler=openapi_json,
         parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None,
         answers={200: Answer("The document.", schemas.OpenApi)},
     ),
     Route(
-        method="GET", path="/docs", tag="Service", handler=docs,
+        method="GET", path="/docs", scope=None, tag="Service", handler=docs,
         parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None,
         answers={200: Answer("The reference.", schemas.Html, media=_HTML)},
     ),

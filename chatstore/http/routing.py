@@ -19,11 +19,14 @@ from starlette.responses import Response
 
 from chatstore.codec import Json, parse
 from chatstore.errors import InvalidMessage
+from chatstore.http.identity import Identity, Scope
+from chatstore.http.identity.authentication import IDENTITY
 from chatstore.http.problems import (
     Invalid,
     Malformed,
     NoSuchPath,
     TooLarge,
+    Unauthenticated,
     WrongMediaType,
     problem_response,
 )
@@ -54,6 +57,7 @@ class Call(Generic[P, Q, H, B]):
     """A request that has been checked; `base` is the path that the service is mounted under."""
 
     service: Service
+    caller: Identity | None
     base: str
     path: P
     query: Q
@@ -62,8 +66,15 @@ class Call(Generic[P, Q, H, B]):
 
     @property
     def store(self) -> AsyncChatStore:
-        """The store that the request is for."""
-        return self.service.store
+        """The store as the caller may see it."""
+        return self.identity.scoped(self.service.store)
+
+    @property
+    def identity(self) -> Identity:
+        """Who calls. Raises Unauthenticated where nobody was asked."""
+        if self.caller is None:
+            raise Unauthenticated("this operation needs a credential")
+        return self.caller
 
     def lifetime(self, new: NewThread | Turn) -> Ttl:
         """How long a thread to be created lives: what the request says, null included, or the default."""
@@ -91,11 +102,15 @@ class Body(Generic[B]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route(Generic[P, Q, H, B]):
-    """One operation. `problems` are the statuses beside those that any request may meet."""
+    """One operation. `problems` are the statuses beside those that any request may meet.
+
+    Without a `scope` it is for everybody, credential or not.
+    """
 
     method: str
     path: str
     tag: str
+    scope: Scope | None
     handler: Callable[[Call[P, Q, H, B]], Awaitable[Response]]
     parameters: type[P]
     query: type[Q]
@@ -122,8 +137,14 @@ def endpoint(routes: Mapping[str, AnyRoute], service: Service) -> Callable[[Requ
 
 
 async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any, Any, Any, Any]:
+    caller: Identity | None = request.scope.get(IDENTITY)
+    if route.scope is not None:
+        if caller is None:
+            raise Unauthenticated("this operation needs a credential")
+        caller.require(route.scope)
     return Call(
         service=service,
+        caller=caller,
         base=request.scope.get("root_path", "").rstrip("/"),
         path=_path(route.parameters, request),
         query=_query(route.query, request),

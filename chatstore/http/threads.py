@@ -30,9 +30,11 @@ Listing: TypeAlias = Call[NoPath, ThreadsQuery, NoHeaders, None]
 async def create(call: Call[NoPath, NoQuery, Mutation, schemas.NewThread]) -> Response:
     """Create a thread
 
-    It is empty; a message sent to a thread that does not exist creates it, too.
+    It is empty; a message sent to a thread that does not exist creates it, too. A credential of one owner
+    leaves the id out: it is made here.
     """
     new = call.body
+    call.identity.require_names(thread_id=new.id, owner=new.owner)
     created = await call.store.create_thread(
         new.id,
         topic=new.topic,
@@ -53,6 +55,7 @@ async def list_threads(call: Listing) -> Response:
     that becomes active while pages are read may be missed by them.
     """
     query = call.query
+    call.identity.require_names(owner=query.owner)
     page = await call.store.list_threads(
         owner=query.owner,
         active_since=query.active_since,
@@ -114,6 +117,7 @@ async def fork(call: Call[ThreadPath, NoQuery, Mutation, schemas.Fork]) -> Respo
     A new thread with this one's properties and its messages, up to and including one or all of them. If-Match
     is of this thread's log.
     """
+    call.identity.require_names(thread_id=call.body.id)
     forked = await call.store.fork(
         call.path.id,
         call.body.id,

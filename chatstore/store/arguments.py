@@ -25,6 +25,8 @@ from chatstore.models import Message, Participant, Place
 
 MAX_TENANT_BYTES = 128
 MAX_OWNER_BYTES = 256
+RESERVED_TENANTS = "chatstore:"
+"""How the names of tenants begin that hold what a service itself keeps."""
 MAX_THREAD_ID_BYTES = 1024
 MAX_TOPIC_BYTES = 4096
 MAX_REQUEST_ID_BYTES = 256
@@ -116,6 +118,13 @@ def text(name: str, value: str, most: int, *, empty: bool = True) -> str:
     if not size and not empty:
         raise InvalidArgument(f"{name} cannot be empty")
     return value
+
+
+def callers_tenant(tenant: str) -> str:
+    """A tenant that callers may name: any but those that are reserved."""
+    if text("tenant", tenant, MAX_TENANT_BYTES, empty=False).startswith(RESERVED_TENANTS):
+        raise InvalidArgument(f"tenants whose names begin with {RESERVED_TENANTS!r} are reserved")
+    return tenant
 
 
 def owner_or_none(owner: str | None) -> str | None:

@@ -1,7 +1,11 @@
-"""The running service against its own document, by schemathesis: every check, valid and invalid requests."""
+"""The running service against its own document, by schemathesis: every check, valid and invalid requests.
+
+They carry an API key; that without it no operation answers but the public ones is one of the checks.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from chatstore.keys import digest, new_key
 from tests.http.serving import serving_process
 
 HERE = Path(__file__).parent
@@ -30,11 +35,15 @@ def test_the_service_is_what_its_document_says(run: str, tmp_path: Path) -> None
         "SCHEMATHESIS_HOOKS": "tests.http.schemathesis_hooks",
         "PYTHONPATH": str(HERE.parents[1]),
     }
+    id, key = new_key()
+    kept = {"id": id, "sha256": digest(key), "tenant": "acme", "scopes": ["read", "write"]}
+    settings = {"CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": json.dumps([kept])}
     examples = SCENARIOS if run == "sequences" else EXAMPLES
-    with serving_process("memory://") as base:
+    with serving_process("memory://", **settings) as base:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
             *("run", f"{base}/openapi.json", "--checks", "all", "--seed", "1", "--no-color"),
+            *("--header", f"Authorization: Bearer {key}"),
             *("--max-examples", str(examples), *RUNS[run]),
         ]
         result = subprocess.run(

@@ -1,0 +1,120 @@
+"""API keys, those of the settings and those of the store."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections import OrderedDict
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+
+from starlette.requests import HTTPConnection
+
+from chatstore.codec import Json
+from chatstore.errors import ConfigurationError, InvalidArgument
+from chatstore.http.identity.headers import bearer
+from chatstore.http.identity.model import Identity
+from chatstore.http.problems import Unauthenticated
+from chatstore.http.service import Service
+from chatstore.keys import Key, Keys, digest
+from chatstore.models import from_micros
+
+__all__ = ["ApiKeys", "configured"]
+
+PREFIX = "cs_"
+KNOWN_SECONDS = 10
+"""How long a key is believed without asking the store: so long may a revoked one still work."""
+UNKNOWN_SECONDS = 2
+_REMEMBERED = 1024
+
+
+class ApiKeys:
+    """Keys as ``Authorization: Bearer`` or ``X-API-Key``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._configured = configured(service.settings.api_keys)
+        # Apart, so that no flood of wrong keys makes a right one forgotten.
+        self._known = _Recent(KNOWN_SECONDS)
+        self._unknown = _Recent(UNKNOWN_SECONDS)
+
+    async def identify(self, request: HTTPConnection) -> Identity | None:
+        """Raises Unauthenticated for a key that is unknown, wrong, expired or revoked, all alike."""
+        text = request.headers.get("x-api-key")
+        if text is None:
+            text = bearer(request.headers)
+            if text is None or not text.startswith(PREFIX):
+                return None
+        key = await self._find(text)
+        if key is None:
+            raise Unauthenticated("the API key is unknown, expired or revoked", invalid=True)
+        return Identity(key.tenant, key.owner, key.scopes, f"key:{key.id}")
+
+    async def _find(self, text: str) -> Key | None:
+        store = self._service.store
+        now = store.backend.clock()
+        # By the digest of all that was sent: a wrong secret is no better known than a wrong id.
+        sent = digest(text)
+        entry = self._known.get(sent, now) or self._unknown.get(sent, now)
+        if entry is None:
+            key = next((one for one in self._configured if hmac.compare_digest(one.sha256, sent)), None)
+            key = key or await Keys(store).find(text)
+            (self._unknown if key is None else self._known).put(sent, key, now)
+        else:
+            key = entry.key
+        expired = key is not None and key.expires_at is not None and key.expires_at <= from_micros(now)
+        return None if expired else key
+
+
+class _Entry(NamedTuple):
+    key: Key | None
+    since: int
+
+
+class _Recent:
+    """What was found lately, for some seconds and at most so many; the oldest goes first."""
+
+    def __init__(self, seconds: int) -> None:
+        self._micros = seconds * 1_000_000
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    def get(self, sent: str, now: int) -> _Entry | None:
+        """What was found for `sent`; a clock that was set back makes it forgotten."""
+        entry = self._entries.get(sent)
+        return entry if entry is not None and 0 <= now - entry.since < self._micros else None
+
+    def put(self, sent: str, key: Key | None, now: int) -> None:
+        """Remember what was found for `sent`, or that nothing was."""
+        self._entries[sent] = _Entry(key, now)
+        self._entries.move_to_end(sent)
+        if len(self._entries) > _REMEMBERED:
+            self._entries.popitem(last=False)
+
+
+def configured(text: str) -> tuple[Key, ...]:
+    """The keys of a setting. Raises ConfigurationError, which repeats nothing of it."""
+    try:
+        forms = json.loads(text or "[]")
+        if not isinstance(forms, list) or not all(isinstance(form, dict) for form in forms):
+            raise InvalidArgument("it is a JSON list of objects")
+        return tuple(_configured(form) for form in forms)
+    except (InvalidArgument, json.JSONDecodeError) as error:
+        reason = error if isinstance(error, InvalidArgument) else "it is not JSON"
+        raise ConfigurationError(f"CHATSTORE_API_KEYS cannot be used: {reason}") from None
+
+
+def _configured(form: dict[str, Json]) -> Key:
+    unknown = form.keys() - {"id", "sha256", "tenant", "owner", "scopes", "expires_at"}
+    if unknown:
+        raise InvalidArgument("a key has id, sha256, tenant, scopes, and may have owner and expires_at")
+    key = Key.from_dict(form.get("id", ""), form)
+    if form.get("expires_at") is None:
+        return key
+    try:
+        expires_at: datetime | None = datetime.fromisoformat(form["expires_at"])
+    except (TypeError, ValueError):
+        expires_at = None
+    if expires_at is None or expires_at.tzinfo is None:
+        raise InvalidArgument(f"expires_at of key {key.id} is an RFC 3339 time with its zone")
+    return replace(key, expires_at=expires_at)

@@ -1,0 +1,21 @@
+"""Credentials as they come: in headers alone, and one at a time."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+
+from chatstore.http.problems import Unauthenticated
+
+__all__ = ["bearer", "require_one"]
+
+
+def require_one(headers: Headers) -> None:
+    """Raise Unauthenticated for two credentials, of which a proxy and the service might read another each."""
+    if len(headers.getlist("authorization")) + len(headers.getlist("x-api-key")) > 1:
+        raise Unauthenticated("send one credential: either Authorization or X-API-Key, once", invalid=True)
+
+
+def bearer(headers: Headers) -> str | None:
+    """What follows ``Bearer`` in Authorization; None where there is none."""
+    kind, _, text = headers.get("authorization", "").partition(" ")
+    return text.strip(" ") if kind.lower() == "bearer" else None

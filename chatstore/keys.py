@@ -1,0 +1,143 @@
+"""API keys: who may use a service, kept in the store itself, of each key no more than its SHA-256.
+
+A key is ``cs_ID_SECRET`` with a secret of 256 random bits, so a plain hash of it tells nothing. Keys
+are threads of a tenant of their own, which no credential, setting or option can name.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chatstore.codec import Json
+from chatstore.errors import InvalidArgument, ThreadNotFound
+from chatstore.models import Thread
+from chatstore.store import AsyncChatStore
+from chatstore.store.arguments import RESERVED_TENANTS, callers_tenant, owner_or_none
+
+__all__ = ["Key", "Keys", "Scope", "digest", "new_key", "scopes_of"]
+
+_TENANT = f"{RESERVED_TENANTS}keys"
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_TEXT = re.compile(rf"cs_({_ID.pattern})_[A-Za-z0-9_-]{{43}}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NO_DIGEST = "0" * 64
+
+
+class Scope(enum.StrEnum):
+    """What a credential allows; ADMIN allows the others too, on every owner's threads of its tenant."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is kept of an API key; without an `owner` it is good for all threads of its tenant."""
+
+    id: str
+    sha256: str
+    tenant: str
+    owner: str | None
+    scopes: frozenset[Scope]
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    note: str | None = None
+
+    @classmethod
+    def from_dict(cls, id: Json, form: Mapping[str, Json]) -> Key:
+        """A key from JSON with ``sha256``, ``tenant``, ``owner`` and ``scopes``. Raises InvalidArgument."""
+        sha256, scopes = form.get("sha256"), form.get("scopes")
+        if not isinstance(id, str) or not _ID.fullmatch(id):
+            raise InvalidArgument("a key's id is 1 to 64 letters, digits and -")
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            raise InvalidArgument(f"key {id} needs a sha256 of the whole key, in 64 hexadecimal digits")
+        if not isinstance(scopes, list):
+            raise InvalidArgument(f"key {id} needs a list of scopes")
+        tenant = callers_tenant(form.get("tenant", ""))
+        return cls(id, sha256, tenant, owner_or_none(form.get("owner")), scopes_of(scopes))
+
+
+def scopes_of(names: Iterable[str]) -> frozenset[Scope]:
+    """The scopes of these names, one at least. Raises InvalidArgument."""
+    try:
+        scopes = frozenset(Scope(name) for name in names)
+    except ValueError as error:
+        raise InvalidArgument(f"{error}; there are: {', '.join(Scope)}") from error
+    if not scopes:
+        raise InvalidArgument(f"a key needs a scope: {', '.join(Scope)}")
+    return scopes
+
+
+def digest(text: str) -> str:
+    """What is kept of a key: the SHA-256 of all of its text, in hexadecimal."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def new_key() -> tuple[str, str]:
+    """The id and the text of a new key."""
+    id = secrets.token_hex(8)
+    return id, f"cs_{id}_{secrets.token_urlsafe(32)}"
+
+
+class Keys:
+    """The keys of a store, of all its tenants. Needs a backend with EXPIRY, and LIST to list them."""
+
+    def __init__(self, store: AsyncChatStore) -> None:
+        self._store = store.for_tenant(_TENANT)
+
+    async def create(
+        self,
+        tenant: str,
+        scopes: Iterable[str],
+        *,
+        owner: str | None = None,
+        ttl: timedelta | None = None,
+        note: str | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key; its text is given here and nowhere again. Raises InvalidArgument."""
+        id, text = new_key()
+        form: dict[str, Json] = {
+            "sha256": digest(text), "tenant": tenant, "owner": owner, "scopes": sorted(set(scopes)),
+        }  # fmt: skip
+        Key.from_dict(id, form)
+        return _key(await self._store.create_thread(id, topic=note, metadata=form, ttl=ttl)), text
+
+    async def find(self, text: str) -> Key | None:
+        """The key of this text, if it is there and has not expired.
+
+        An unknown id and a wrong secret cost the same: one read and one comparison.
+        """
+        parts = _TEXT.fullmatch(text)
+        if parts is None:
+            return None
+        try:
+            key = _key(await self._store.get_thread(parts[1]))
+        except ThreadNotFound:
+            key = None
+        right = hmac.compare_digest(digest(text), _NO_DIGEST if key is None else key.sha256)
+        return key if right else None
+
+    async def list(self) -> AsyncIterator[Key]:
+        """All keys that have not expired, the newest first."""
+        async for thread in self._store.iter_threads():
+            yield _key(thread)
+
+    async def revoke(self, id: str) -> bool:
+        """Remove a key; says whether it was there. A service may honour it for ten seconds more."""
+        return bool(await self._store.delete_thread(id))
+
+
+def _key(thread: Thread) -> Key:
+    kept = Key.from_dict(thread.id, thread.metadata)
+    return Key(
+        kept.id, kept.sha256, kept.tenant, kept.owner, kept.scopes,
+        created_at=thread.created_at, expires_at=thread.expires_at, note=thread.topic,
+    )  # fmt: skip
