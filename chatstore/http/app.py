@@ -15,8 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatstore.errors import ConfigurationError
 from chatstore.http import exposure
+from chatstore.http.access import Access
+from chatstore.http.bounds import Bounds
 from chatstore.http.problems import Refusal, problem_response
+from chatstore.http.rates import RateHeaders
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute, endpoint
 from chatstore.http.service import Service
@@ -49,12 +53,31 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
         routes=[
             Route(path, endpoint(routes, service), methods=list(routes)) for path, routes in paths.items()
         ],
-        middleware=[Middleware(_Edge)],
+        middleware=[
+            Middleware(Access),
+            *_telemetry(service),
+            Middleware(_Edge),
+            Middleware(RateHeaders),
+            Middleware(Bounds, settings=service.settings),
+        ],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _telemetry(service: Service) -> list[Middleware]:
+    if service.settings.telemetry != "on":
+        return []
+    try:
+        from chatstore.http.telemetry import Telemetry
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: pip install 'chatstore[telemetry]', or turn "
+            "CHATSTORE_TELEMETRY off"
+        ) from error
+    return [Middleware(Telemetry)]
 
 
 async def _no_route(_request: Request, error: Exception) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import chatstore
 from chatstore.cli import main
 from tests.cli.running import COMMAND, Cli, service
 
+QUIET = {**os.environ, "CHATSTORE_LOG": "off"}
 WEATHER = {
     "role": "assistant",
     "content": None,
@@ -67,7 +69,9 @@ def test_tail_follows_what_is_added_and_what_replaces_it(tmp_path: Path) -> None
     with chatstore.connect(url) as store:
         store.append("t", {"role": "user", "content": "first"})
         command = [*COMMAND, "tail", "t", "--from", url, "--follow", "--interval", "0.01", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=QUIET
+        ) as process:
             assert process.stdout is not None
             assert process.stderr is not None
 

@@ -5,7 +5,8 @@
 any other than that option names (``default`` by default) is refused, not sent.
 
 Every mutation carries a request id, the caller's or one of its own, and can therefore be repeated:
-connections that fail and answers of 503 are tried again a few times, with growing, jittered pauses.
+connections that fail and answers of 429 and 503 are tried again a few times, with growing, jittered pauses
+and within a budget.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class ServiceBackend(Backend):
         await self._connection.close()
 
     async def ping(self) -> None:
-        await self._connection.call(bool, "GET", "/readyz")
+        await self._connection.call(bool, "GET", "/readyz", tries=1)
 
     # Threads
 
