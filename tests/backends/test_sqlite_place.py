@@ -83,7 +83,7 @@ def test_a_file_put_beside_anothers_log_is_refused_until_the_log_is_gone(tmp_pat
         shutil.copy(tmp_path / "other" / "chat.db", tmp_path / "restored.db")
         (tmp_path / "restored.db").rename(folder / "chat.db")
         for call in (lambda: store.append("theirs", HELLO), lambda: store.read("theirs"), store.ping):
-            with pytest.raises(Unavailable, match="chat.db-wal"):
+            with pytest.raises(Unavailable, match=r"chat\.db-wal"):
                 call()
         for name in ("chat.db-wal", "chat.db-shm"):
             (folder / name).unlink()

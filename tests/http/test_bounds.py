@@ -22,6 +22,12 @@ from tests.http.serving import serving
 PATH = "/v1/threads/t/messages"
 
 
+class Hanging(MemoryBackend):
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
 class Stuck(MemoryBackend):
     """Reads once it is let go."""
 
@@ -32,14 +38,16 @@ class Stuck(MemoryBackend):
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         self.reached.release()
-        while not self.go.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(self.go.wait, 20)
         return await super().read(key, span)
 
 
 def test_a_request_that_takes_too_long_is_given_up() -> None:
     settings = Settings(request_seconds=0.1)
-    with serving(create_app(AsyncChatStore(Stuck()), settings)) as base, httpx.Client(base_url=base) as http:
+    with (
+        serving(create_app(AsyncChatStore(Hanging()), settings)) as base,
+        httpx.Client(base_url=base) as http,
+    ):
         late = http.get(PATH)
         assert (late.status_code, late.json()["code"]) == (503, "timed-out")
         assert late.headers["retry-after"] == "1"
