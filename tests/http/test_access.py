@@ -108,7 +108,7 @@ def test_an_unexpected_error_has_its_traceback_under_the_requests_id(lines: Line
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, '"quoted"', "né"])
 def test_a_request_id_that_is_none_is_replaced(client: httpx.Client, given: str) -> None:
-    answer = client.get("/healthz", headers={"X-Request-ID": given.encode()})
+    answer = client.get("/healthz", headers={b"X-Request-ID": given.encode()})
     assert answer.headers["x-request-id"] != given
     assert len(answer.headers["x-request-id"]) == 36
 

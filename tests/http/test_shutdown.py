@@ -63,10 +63,10 @@ def test_what_was_accepted_is_finished(tmp_path: Path) -> None:
 
 
 def test_what_does_not_end_is_given_up_within_the_grace(tmp_path: Path) -> None:
-    with served(f"sqlite:///{tmp_path}/chat.db", CHATSTORE_GRACE_SECONDS="1") as (base, process):
-        with asked(base):
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+    url = f"sqlite:///{tmp_path}/chat.db"
+    with served(url, CHATSTORE_GRACE_SECONDS="1") as (base, process), asked(base):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
 
 
 def test_a_writer_is_finished_even_while_another_process_holds_the_file(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def told() -> tuple[dict[str, ReadableSpan], dict[str, Any]]:
     data = reader.get_metrics_data()
     assert data is not None
     return (
-        {f"{span.name} {span.attributes['http.response.status_code']}": span
+        {f"{span.name} {span.attributes['http.response.status_code']!r}": span
          for span in spans.get_finished_spans() if span.attributes},
         {metric.name: metric.data.data_points
          for one in data.resource_metrics for scope in one.scope_metrics for metric in scope.metrics},
