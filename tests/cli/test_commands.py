@@ -69,9 +69,7 @@ def test_tail_follows_what_is_added_and_what_replaces_it(tmp_path: Path) -> None
     with chatstore.connect(url) as store:
         store.append("t", {"role": "user", "content": "first"})
         command = [*COMMAND, "tail", "t", "--from", url, "--follow", "--interval", "0.01", "--json"]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=QUIET
-        ) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stderr is not None
 
@@ -155,7 +153,9 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
 
 def test_the_service_says_where_it_is_and_ends_when_asked_to(tmp_path: Path) -> None:
     command = [*COMMAND, "serve", "--port", "0", "--url", f"sqlite:///{tmp_path}/chat.db"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=QUIET
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         said = [process.stdout.readline() for _ in range(9)]

@@ -25,7 +25,7 @@ from chatstore.http.app import create_app
 from chatstore.models import Message, Page
 from tests.http.serving import serving
 
-SECRET = "hunter2"
+SECRET = "hunter2"  # pragma: allowlist secret
 PATH = "/v1/threads/secret-thread/messages"
 
 
