@@ -12,7 +12,7 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak bench lock format clean
+.PHONY: help run test check soak bench audit lock format clean
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,11 @@ soak: .venv/.dev  ## Run the tests with many more examples
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench
 
+# Not a part of check: it asks a vulnerability service on the network, and what holds changes with the day.
+audit: .venv-audit/.installed  ## Ask the vulnerability service about every locked package; needs the network
+	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt lambda/requirements.txt)
+
 lock: $(UV)  ## Write the lock files after a change in pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) checks/locks.py --write $(if $(UPGRADE),--upgrade)
 
@@ -65,7 +70,7 @@ $(UV): requirements/bootstrap.txt
 	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv-bench-%/.installed: requirements/bench-%.txt $(UV)
+.venv-%/.installed: requirements/%.txt $(UV)
 	@echo "Installing $< into $(@D)"
 	@test -d $(@D) || $(UV) venv -q --python "$$(command -v $(PYTHON))" $(@D)
 	@$(UV) pip sync -q --python $(@D) --require-hashes $<

@@ -12,16 +12,16 @@ import hmac
 import re
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chatstore.codec import Json
 from chatstore.errors import InvalidArgument, ThreadNotFound
-from chatstore.models import Thread
+from chatstore.models import Erased, Thread
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import RESERVED_TENANTS, callers_tenant, owner_or_none
 
-__all__ = ["Key", "Keys", "Scope", "digest", "new_key", "scopes_of"]
+__all__ = ["Key", "Keys", "Scope", "digest", "erase", "new_key", "scopes_of"]
 
 _TENANT = f"{RESERVED_TENANTS}keys"
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -130,9 +130,25 @@ class Keys:
         async for thread in self._store.iter_threads():
             yield _key(thread)
 
+    async def revoke_owned(self, tenant: str, owner: str) -> int:
+        """Remove all keys of an owner; how many."""
+        owned = [key.id async for key in self.list() if (key.tenant, key.owner) == (tenant, owner)]
+        for id in owned:
+            await self.revoke(id)
+        return len(owned)
+
     async def revoke(self, id: str) -> bool:
         """Remove a key; says whether it was there. A service may honour it for ten seconds more."""
         return bool(await self._store.delete_thread(id))
+
+
+async def erase(store: AsyncChatStore, owner: str) -> Erased:
+    """Erase an owner of the store's tenant, the owner's API keys included.
+
+    The keys go first, so that their space is freed with the rest. Raises as `AsyncChatStore.erase`.
+    """
+    revoked = await Keys(store).revoke_owned(store.tenant, owner)
+    return replace(await store.erase(owner), keys=revoked)
 
 
 def _key(thread: Thread) -> Key:

@@ -289,11 +289,12 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure removed: threads, messages, and remembered results of requests."""
+    """What an erasure removed: threads, messages, remembered results of requests, and API keys."""
 
     threads: int
     messages: int
     requests: int
+    keys: int = 0
     cost: Cost | None = field(default=None, compare=False, repr=False)
 
 

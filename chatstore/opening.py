@@ -6,9 +6,9 @@ from chatstore.contract import Clock, system_clock
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore, ChatStore
 from chatstore.store.arguments import callers_tenant
-from chatstore.urls import open_backend
+from chatstore.urls import Url, open_backend
 
-__all__ = ["aconnect", "connect"]
+__all__ = ["aconnect", "connect", "is_service"]
 
 
 def connect(url: str | None = None, *, tenant: str | None = None, clock: Clock = system_clock) -> ChatStore:
@@ -33,3 +33,9 @@ def aconnect(
     settings = Settings.from_environment()
     backend = open_backend(settings.url if url is None else url, blocking=False, clock=clock)
     return AsyncChatStore(backend, tenant=callers_tenant(settings.tenant if tenant is None else tenant))
+
+
+def is_service(url: str | None = None) -> bool:
+    """Whether `url`, or ``CHATSTORE_URL`` without one, is of a running service and not of a storage."""
+    named = Settings.from_environment().url if url is None else url
+    return Url.parse(named).scheme in {"http", "https"}

@@ -21,6 +21,9 @@ _PLATFORMS = {
 }
 
 
+_CHOICES = {"CHATSTORE_LOG": ("json", "text", "off"), "CHATSTORE_TELEMETRY": ("on", "off")}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What can be set from outside; each field is the variable ``CHATSTORE_`` + its name in capitals."""
@@ -88,6 +91,33 @@ class Settings:
     cors_origins: str = ""
     """The origins whose web pages may use the service, with commas."""
 
+    max_threads_per_owner: int = 0
+    """How many threads an owner may have, about; 0 for any number."""
+
+    max_concurrency: int = 256
+    """How many requests the service works on at once; more are answered 503."""
+
+    requests_per_minute: int | None = None
+    """What one credential or address may ask of one instance; 0 for any number, None for the default."""
+
+    request_seconds: float = 30
+    """How long a request may take before it is answered 503."""
+
+    body_seconds: float = 20
+    """How long a client may take to send a request's head, and its body."""
+
+    keep_alive_seconds: int = 5
+    """How long ``chatstore serve`` keeps a connection without requests."""
+
+    grace_seconds: int = 30
+    """How long ``chatstore serve`` goes on with what it has accepted when it is told to stop."""
+
+    log: str = "json"
+    """What ``chatstore serve`` writes to stderr: ``json`` or ``text``, or ``off`` for errors alone."""
+
+    telemetry: str = "off"
+    """Whether spans and metrics go to OpenTelemetry: ``on`` or ``off``."""
+
     def ttl_of(self, tenant: str) -> timedelta | None:
         """How long a thread of `tenant` lives where nobody says."""
         return self.tenant_ttls.get(tenant, self.default_ttl)
@@ -102,13 +132,16 @@ class Settings:
             text = environ.get(name)
             if text is None:
                 continue
-            read = _READERS.get(one.name, _positive if isinstance(one.default, int) else _as_it_is)
-            given[one.name] = read(name, text)
+            read = _READERS.get(one.name)
+            if read is not None:
+                given[one.name] = read(name, text)
+            elif isinstance(one.default, int):
+                given[one.name] = _whole(name, text, 0 if one.default == 0 else 1)
+            elif one.default is None:
+                given[one.name] = _whole(name, text, 0)
+            else:
+                given[one.name] = _one_of(name, text) if name in _CHOICES else text
         return cls(**given)  # type: ignore[arg-type]  # each value was made to its field's type above
-
-
-def _as_it_is(_name: str, text: str) -> str:
-    return text
 
 
 def _ttl(name: str, text: str) -> timedelta:
@@ -155,10 +188,16 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
 }
 
 
-def _positive(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < 1:
-        raise ConfigurationError(f"{name} is a positive whole number, not {text!r}")
+def _whole(name: str, text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < least:
+        raise ConfigurationError(f"{name} is a whole number from {least} on, not {text!r}")
     return int(text)
+
+
+def _one_of(name: str, text: str) -> str:
+    if text not in _CHOICES[name]:
+        raise ConfigurationError(f"{name} is one of {', '.join(_CHOICES[name])}, not {text!r}")
+    return text
 
 
 def cloud_platform(environ: Mapping[str, str] | None = None) -> str | None:

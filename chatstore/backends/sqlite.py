@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from chatstore.backends.sql import Row, SqlBackend, Work
+from chatstore.backends.sqlite_place import Opened, file_at, open_at
 from chatstore.blocking import run
 from chatstore.contract import Capability, Clock
 from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
@@ -143,7 +144,8 @@ class _File:
 
     Writers take turns at a single connection under a lock of this process, which is fair and
     cheap; SQLite's own lock, which waits by polling, only has to hold other processes off.
-    A connection must not cross a fork, so a child begins with none.
+    A connection must not cross a fork, so a child begins with none. One whose file is no longer
+    the one at the path is not used, and what was written to such a file is not acknowledged.
     """
 
     def __init__(self, path: str, synchronous: str, timeout: float) -> None:
@@ -152,34 +154,39 @@ class _File:
         self._timeout = timeout
         self._lock = threading.Lock()
         self._gate = threading.Lock()
-        self._writer: sqlite3.Connection | None = None
-        self._readers: list[sqlite3.Connection] = []
-        self._reading: list[None] = []
+        self._writer: Opened | None = None
+        self._readers: list[Opened] = []
+        self._active: list[None] = []
+        self._last: Opened | None = None
         _files.add(self)
 
     def write(self, work: Work[T]) -> T:
         """`work` in a write transaction."""
         with self._translated(), self._lock:
-            if self._writer is None:
-                self._writer = self._connect()
-                self._writer.execute("PRAGMA busy_timeout = 0")
-            _begin_write(self._writer, self._timeout)
-            return _finish(self._writer, work)
+            writer = self._writing()
+            _begin_write(writer.connection, self._timeout)
+            result = _finish(writer.connection, work)
+            # Only now: it may have been moved away until the commit.
+            if file_at(self._path) != writer.file or file_at(f"{self._path}-wal") != writer.log:
+                raise Unavailable(
+                    f"{self._path} or its log {self._path}-wal was moved, deleted or replaced while in use"
+                )
+            return result
 
     def read(self, work: Work[T]) -> T:
         """`work` in a read transaction."""
         with self._gate:
-            self._reading.append(None)
-            connection = self._readers.pop() if self._readers else None
+            self._active.append(None)
         try:
             with self._translated():
-                connection = connection or self._connect()
-                connection.execute("BEGIN")
-                return _finish(connection, work)
+                reader = self._reading()
+                try:
+                    reader.connection.execute("BEGIN")
+                    return _finish(reader.connection, work)
+                finally:
+                    self._readers.append(reader)
         finally:
-            if connection is not None:
-                self._readers.append(connection)
-            self._reading.pop()
+            self._active.pop()
 
     def scrub(self) -> None:
         """Write the file anew without its free space, and empty the log beside it.
@@ -187,14 +194,13 @@ class _File:
         Waits for readers, up to the time-out; raises Unavailable if one keeps an old state in use.
         """
         with self._translated(), self._lock:
-            if self._writer is None:
-                self._writer = self._connect()
-            self._writer.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+            writer = self._writing()
+            writer.connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
             try:
-                self._writer.execute("VACUUM")
-                [busy, _, _] = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                writer.connection.execute("VACUUM")
+                [busy, _, _] = writer.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
-                self._writer.execute("PRAGMA busy_timeout = 0")
+                writer.connection.execute("PRAGMA busy_timeout = 0")
             if busy:
                 raise Unavailable(
                     f"what was erased from {self._path} may still be read from its free space, because "
@@ -206,15 +212,16 @@ class _File:
         with self._lock:
             writer, self._writer = self._writer, None
             if writer is not None:
-                writer.close()
+                writer.connection.close()
         while self._readers:
-            self._readers.pop().close()
+            self._readers.pop().connection.close()
+        self._last = None
 
     def before_fork(self) -> None:
         """Wait until no thread is inside SQLite, whose locks a child would inherit taken for ever."""
         self._lock.acquire()
         self._gate.acquire()
-        while self._reading:
+        while self._active:
             time.sleep(0.0005)
 
     def after_fork(self, *, child: bool) -> None:
@@ -226,28 +233,52 @@ class _File:
         self._gate.release()
         self._lock.release()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path,
-            timeout=self._timeout,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
+    def _writing(self) -> Opened:
+        if self._writer is not None and self._writer.file != file_at(self._path):
+            self._writer.connection.close()
+            self._writer = None
+        if self._writer is None:
+            writer = self._connect()
+            writer.connection.execute("PRAGMA busy_timeout = 0")
+            self._writer = writer
+        return self._writer
+
+    def _reading(self) -> Opened:
+        present = file_at(self._path)
+        while self._readers:
+            try:
+                reader = self._readers.pop()
+            except IndexError:  # another thread took the last one
+                break
+            if reader.file == present:
+                return reader
+            reader.connection.close()
+        return self._connect()
+
+    def _connect(self) -> Opened:
+        before = file_at(self._path)
+        connection = open_at(self._path, self._last, self._timeout)
         try:
             _prepare(connection, self._path, self._timeout)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            opened = Opened(connection, file_at(self._path), file_at(f"{self._path}-wal"))
+            if opened.file is None or before not in (None, opened.file):
+                raise Unavailable(f"{self._path} was moved or replaced while it was opened")
         except BaseException:
             connection.close()
             raise
-        return connection
+        self._last = opened
+        return opened
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise _ours(error, self._path) from error
+            ours = _ours(error, self._path)
+            if isinstance(ours, ConfigurationError) and self._last is not None:
+                ours = Unavailable(f"{self._path} was open and cannot be opened again: {error}")
+            raise ours from error
 
 
 _inherited: list[object] = []

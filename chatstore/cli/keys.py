@@ -14,9 +14,8 @@ from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, InvalidArgument
 from chatstore.keys import Key, Keys
 from chatstore.models import rfc3339
-from chatstore.opening import aconnect
+from chatstore.opening import aconnect, is_service
 from chatstore.settings import Settings
-from chatstore.urls import Url
 
 __all__ = ["add_keys"]
 
@@ -66,7 +65,7 @@ async def _with_keys(arguments: argparse.Namespace, run: Run) -> int:
 
 @asynccontextmanager
 async def _opened(url: str | None) -> AsyncIterator[Keys]:
-    if Url.parse(Settings.from_environment().url if url is None else url).scheme in {"http", "https"}:
+    if is_service(url):
         raise ConfigurationError("keys are kept in a store: name the one behind the service, not the service")
     async with aconnect(url) as store:
         yield Keys(store)

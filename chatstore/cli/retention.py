@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+from chatstore import keys
+from chatstore.blocking import run
 from chatstore.cli.output import Commands, add_json, add_source, positive, readable, write_json, write_line
 from chatstore.errors import InvalidArgument
 from chatstore.models import Swept
-from chatstore.opening import connect
+from chatstore.opening import connect, is_service
+from chatstore.store import AsyncChatStore
 from chatstore.sweeping import ROWS, sweep_steps
 
 __all__ = ["add_erase", "add_sweep"]
@@ -17,8 +20,8 @@ _SWEEP = """\
 Removes what has expired, of every tenant, until nothing is left, the time is over, or Ctrl-C. Each step is
 whole by itself: killed, it is simply run again."""
 _ERASE = """\
-Removes every thread of an owner with its messages and what is remembered of requests about them, and
-reports how much that was. There is no way back but a backup."""
+Removes every thread of an owner with its messages, what is remembered of requests about them, and the
+owner's API keys, and reports how much that was. There is no way back but a backup."""
 
 
 def add_sweep(commands: Commands) -> None:
@@ -62,11 +65,17 @@ def _erase(arguments: argparse.Namespace) -> int:
         if not arguments.yes and not _confirmed(arguments.owner, store.tenant):
             write_line("nothing was removed")
             return 1
-        erased = store.erase(arguments.owner)
+        if is_service(arguments.store):
+            erased = store.erase(arguments.owner)  # and the service revokes the keys
+        else:
+            whole = AsyncChatStore(store.backend, tenant=store.tenant, owns_backend=False)
+            erased = run(keys.erase(whole, arguments.owner))
     if arguments.json:
-        write_json(_counts(erased.threads, erased.messages, erased.requests))
+        counts = _counts(erased.threads, erased.messages, erased.requests)
+        write_json(counts | {"keys": erased.keys})
     else:
-        write_line(f"removed {_text(erased.threads, erased.messages, erased.requests)}")
+        text = _text(erased.threads, erased.messages, erased.requests)
+        write_line(f"removed {text}, {erased.keys:,} API keys")
     return 0
 
 

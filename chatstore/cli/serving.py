@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlsplit
 
 from chatstore.cli.output import Commands, write_line
@@ -17,8 +20,8 @@ from chatstore.urls import Url
 
 __all__ = ["add_serve"]
 
-_GRACE_SECONDS = 10
 _BACKLOG = 2048
+_HEAD_BYTES = 64 * 1024
 _HIGHEST_PORT = 65535
 _WELCOME = """\
 chatstore listens on {address}
@@ -53,6 +56,8 @@ def add_serve(commands: Commands) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     import uvicorn
 
+    from chatstore.cli.connections import hurried
+    from chatstore.http import logs
     from chatstore.http.app import create_app
     from chatstore.http.exposure import require_loopback
     from chatstore.http.identity import asks_nobody
@@ -67,14 +72,32 @@ def _serve(arguments: argparse.Namespace) -> int:
         store.ping()
     app = create_app(settings=settings)
     config = uvicorn.Config(
-        app, http="h11", log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+        app,
+        http=hurried(settings.body_seconds),
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.grace_seconds,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
     )
     with _listening(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         write_line(_WELCOME.format(address=f"http://{host}:{port}", place=_place(settings.url)))
+        logs.configure(settings.log)
+        if settings.telemetry == "on":
+            from chatstore.http.telemetry import export
+
+            export()
+        # uvicorn raises the signal again when it has stopped, which is what was asked for, and no failure.
+        signal.signal(signal.SIGTERM, _stop)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _listening(host: str, port: int) -> socket.socket:

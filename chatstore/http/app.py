@@ -16,9 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatstore.errors import ConfigurationError
 from chatstore.http import exposure
+from chatstore.http.access import Access
+from chatstore.http.bounds import Bounds
 from chatstore.http.identity import Authenticating, asks_nobody, authenticators
 from chatstore.http.problems import Refusal, problem_response
+from chatstore.http.rates import RateHeaders
 from chatstore.http.retention import sweeping
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute, endpoint
@@ -42,6 +46,7 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     anybody = asks_nobody(service.settings)
     if anybody:
         exposure.require_own_machine()
+    public = {route.path for route in ROUTES if route.scope is None}
     origins = exposure.origins_of(service.settings.cors_origins)
 
     @asynccontextmanager
@@ -60,15 +65,32 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
         ],
         middleware=[
             Middleware(Unread),
+            Middleware(Access),
+            *_telemetry(service),
             Middleware(_Edge, origins=origins if anybody else None),
+            Middleware(RateHeaders),
+            Middleware(Bounds, settings=service.settings),
             Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS),
-            Middleware(Authenticating, asked=asked, public={one.path for one in ROUTES if one.scope is None}),
+            Middleware(Authenticating, asked=asked, public=public, rates=service.rates),
         ],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _telemetry(service: Service) -> list[Middleware]:
+    if service.settings.telemetry != "on":
+        return []
+    try:
+        from chatstore.http.telemetry import Telemetry
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: pip install 'chatstore[telemetry]', or turn "
+            "CHATSTORE_TELEMETRY off"
+        ) from error
+    return [Middleware(Telemetry)]
 
 
 async def _no_route(_request: Request, error: Exception) -> Response:

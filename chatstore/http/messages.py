@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from chatstore.http.parameters import (
     ThreadPath,
 )
 from chatstore.http.problems import TooLarge
+from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
 from chatstore.http.threads import unchanged
@@ -38,6 +39,7 @@ async def append(call: Call[ThreadPath, NoQuery, Mutation, schemas.Turn]) -> Res
     """
     turn = call.body
     call.identity.require_names(owner=turn.owner)
+    await _check_quota(call)
     result = await call.store.append(
         call.path.id,
         *_counted(call.service.settings.max_messages, turn.messages),
@@ -101,6 +103,7 @@ async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, schemas.History]
     """
     history = call.body
     call.identity.require_names(owner=history.owner)
+    await _check_quota(call)
     result = await call.store.replace_all(
         call.path.id,
         _counted(call.service.settings.max_messages, history.messages),
@@ -154,6 +157,12 @@ async def delete(call: Call[MessagePath, NoQuery, Mutation, None]) -> Response:
         call.path.id, call.path.message_id, request_id=call.headers.request_id, if_match=call.headers.etag
     )
     return reply(removed.to_entry(), cost=removed.cost)
+
+
+async def _check_quota(call: Call[ThreadPath, NoQuery, Mutation, Any]) -> None:
+    if call.body.create:
+        most = call.service.settings.max_threads_per_owner
+        await check_quota(call.store, most, call.body.owner, call.path.id)
 
 
 def _counted(most: int, messages: list[dict[str, Json]]) -> list[dict[str, Json]]:

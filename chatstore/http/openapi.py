@@ -10,18 +10,21 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 import chatstore
-from chatstore.codec import Json
+from chatstore import store
+from chatstore.codec import MAX_DEPTH, Json
 from chatstore.http import schemas
 from chatstore.http.identity import asks_nobody
 from chatstore.http.problems import PROBLEMS, RETRY_AFTER_SECONDS
+from chatstore.http.rates import per_minute
 from chatstore.http.routing import Answer, AnyRoute
 from chatstore.settings import Settings
 
 __all__ = ["document", "encoded"]
 
 _REF = "#/components/schemas/{model}"
-_ANY_REQUEST = (400, 403, 404, 405, 421, 422, 500, 501, 503)
-_WITH_BODY = (413, 415)
+_ANY_REQUEST = (400, 403, 404, 405, 421, 422, 429, 500, 501, 503)
+_WITH_BODY = (408, 413, 415)
+_EVERY_ANSWER = ("Server-Timing", "X-Request-ID", "RateLimit", "RateLimit-Policy")
 _TEXT: Mapping[str, Json] = {"type": "string"}
 _HEADERS: Mapping[str, Mapping[str, Json]] = {
     "ETag": {"description": "For If-Match.", "schema": {"type": "string", "pattern": '^"[!#-~]*"$'}},
@@ -40,6 +43,20 @@ _HEADERS: Mapping[str, Mapping[str, Json]] = {
         "schema": _TEXT,
     },
     "WWW-Authenticate": {"description": "What is asked for: `Bearer`.", "schema": _TEXT},
+    "X-Request-ID": {
+        "description": "The request's own, if it is 1 to 128 letters, digits and `._~:+/=-`, else a new one: "
+        "the service's log has it, too.",
+        "schema": _TEXT,
+    },
+    "RateLimit": {
+        "description": "What the caller may still ask and in how many seconds it is all there again, such as "
+        '`"default";r=59;t=1`; absent where there is no limit.',
+        "schema": _TEXT,
+    },
+    "RateLimit-Policy": {
+        "description": 'How many requests a caller may send in a minute, such as `"default";q=60;w=60`.',
+        "schema": _TEXT,
+    },
     "Retry-After": {
         "description": "Seconds.",
         "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
@@ -50,6 +67,7 @@ _PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
     412: ("ETag",),
+    429: ("Retry-After",),
     503: ("Retry-After",),
 }
 
@@ -70,9 +88,11 @@ def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
             "description": "Chat histories: threads of ordered messages, the same on every storage. "
             f"A request's body holds at most {settings.max_body_bytes:,} bytes and "
             f"{settings.max_messages:,} messages; an answer with more than "
-            f"{settings.max_answer_bytes:,} bytes of messages becomes a shorter page.",
+            f"{settings.max_answer_bytes:,} bytes of messages becomes a shorter page. "
+            "All limits are under `x-limits`; 0 there means none.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "x-limits": _limits(settings),
         "paths": _limited(paths, settings),
         "components": {
             "schemas": _limited(definitions, settings),
@@ -84,6 +104,27 @@ def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
 def encoded(document: Json) -> bytes:
     """The document as JSON."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _limits(settings: Settings) -> dict[str, Json]:
+    return {
+        "body_bytes": settings.max_body_bytes,
+        "messages": settings.max_messages,
+        "message_bytes": store.MAX_MESSAGE_BYTES,
+        "nesting": MAX_DEPTH,
+        "answer_bytes": settings.max_answer_bytes,
+        "page": store.MAX_LIMIT,
+        "thread_id_bytes": store.MAX_THREAD_ID_BYTES,
+        "owner_bytes": store.MAX_OWNER_BYTES,
+        "topic_bytes": store.MAX_TOPIC_BYTES,
+        "metadata_bytes": store.MAX_METADATA_BYTES,
+        "participants": store.MAX_PARTICIPANTS,
+        "threads_per_owner": settings.max_threads_per_owner,
+        "requests_per_minute": per_minute(settings),
+        "concurrency": settings.max_concurrency,
+        "request_seconds": settings.request_seconds,
+        "body_seconds": settings.body_seconds,
+    }
 
 
 def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[int, Json], dict[str, Json]]:
@@ -180,7 +221,7 @@ def _responses(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json
 
 def _answer(answer: Answer, described: Mapping[int, Json]) -> dict[str, Json]:
     content = {} if answer.model is None else {answer.media: {"schema": described[id(answer.model)]}}
-    headers = {name: _HEADERS[name] for name in (*answer.headers, "Server-Timing")}
+    headers = {name: _HEADERS[name] for name in (*answer.headers, *_EVERY_ANSWER)}
     return {"description": answer.meaning, "headers": headers, **({"content": content} if content else {})}
 
 
@@ -191,7 +232,7 @@ def _problem(status: int, described: Mapping[int, Json]) -> dict[str, Json]:
     headers = _PROBLEM_HEADERS.get(status, ())
     return {
         "description": " ".join(meanings) or "`method-not-allowed`: the path does not take this method.",
-        "headers": {name: _HEADERS[name] for name in headers},
+        "headers": {name: _HEADERS[name] for name in (*headers, *_EVERY_ANSWER)},
         "content": {"application/problem+json": {"schema": described[id(schemas.Problem)]}},
     }
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from chatstore.http.parameters import NoHeaders, NoQuery, OwnerPath
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
+from chatstore.keys import erase as erase_owner
 
 __all__ = ["erase"]
 
@@ -14,10 +15,15 @@ __all__ = ["erase"]
 async def erase(call: Call[OwnerPath, NoQuery, NoHeaders, None]) -> Response:
     """Erase an owner
 
-    Removes every thread of the owner with its messages, and the remembered results of requests about
-    them, from the storage's free space too. Not one atomic step: after a failure, repeat it. The counts are
-    of what this request removed.
+    Removes every thread of the owner with its messages, the remembered results of requests about them, and
+    the owner's API keys, from the storage's free space too. Not one atomic step: after a failure, repeat it.
+    The counts are of what this request removed.
     """
-    erased = await call.store.erase(call.path.owner)
-    body = {"threads": erased.threads, "messages": erased.messages, "requests": erased.requests}
+    erased = await erase_owner(call.store, call.path.owner)
+    body = {
+        "threads": erased.threads,
+        "messages": erased.messages,
+        "requests": erased.requests,
+        "keys": erased.keys,
+    }
     return reply(body, cost=erased.cost)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from chatstore import errors
 from chatstore.codec import Json, encode
@@ -28,9 +29,14 @@ __all__ = [
     "Malformed",
     "Misdirected",
     "NoSuchPath",
+    "OverQuota",
+    "Overloaded",
     "Problem",
     "Refusal",
+    "SlowBody",
+    "TimedOut",
     "TooLarge",
+    "TooManyRequests",
     "Unauthenticated",
     "WrongMediaType",
     "problem_response",
@@ -89,6 +95,30 @@ class ForeignOrigin(Refusal):
     """A web page of another origin."""
 
 
+class OverQuota(Refusal):
+    """An owner who has as many threads as one may have."""
+
+
+class SlowBody(Refusal):
+    """A body that does not arrive in time."""
+
+
+class TooManyRequests(Refusal):
+    """A caller who asks more often than one may; `retry_after` is in seconds."""
+
+    def __init__(self, per_minute: int, retry_after: int) -> None:
+        super().__init__(f"one caller may send {per_minute:,} requests a minute: wait {retry_after} s")
+        self.retry_after = retry_after
+
+
+class Overloaded(Refusal):
+    """More requests at once than the service works on; nothing was done."""
+
+
+class TimedOut(Refusal):
+    """A request that took too long and was given up."""
+
+
 class Invalid(Refusal):
     """A query or a body that its schema refuses; `faults` are (place, reason)."""
 
@@ -119,9 +149,11 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     Unauthenticated: Problem(401, "unauthenticated", "A valid credential is needed"),
     Forbidden: Problem(403, "forbidden", "The credential does not allow this"),
     ForeignOrigin: Problem(403, "foreign-origin", "Web pages of other origins are not served"),
+    OverQuota: Problem(403, "too-many-threads", "The owner has too many threads"),
     NoSuchPath: Problem(404, "not-found", "Nothing is at this path"),
     errors.ThreadNotFound: Problem(404, "thread-not-found", "There is no such thread"),
     errors.MessageNotFound: Problem(404, "message-not-found", "There is no such message"),
+    SlowBody: Problem(408, "slow-body", "The body did not arrive in time"),
     errors.ThreadExists: Problem(409, "thread-exists", "The thread already exists"),
     errors.CursorExpired: Problem(410, "cursor-expired", "The cursor's history was replaced"),
     errors.Conflict: Problem(412, "conflict", "If-Match no longer holds"),
@@ -135,11 +167,21 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     errors.InvalidCursor: Problem(422, "invalid-cursor", "The cursor is none"),
     errors.RequestExpired: Problem(422, "request-expired", "The request id is outside its window"),
     errors.RequestMismatch: Problem(422, "request-mismatch", "The request id was used for something else"),
+    TooManyRequests: Problem(429, "too-many-requests", "The caller asks too often"),
     errors.Unsupported: Problem(501, "unsupported", "The storage does not do this"),
     errors.Unavailable: Problem(
         503,
         "unavailable",
         "The storage does not answer",
+        "whether a write took effect is unknown: repeat it with its Idempotency-Key",
+    ),
+    Overloaded: Problem(
+        503, "overloaded", "The service has too much to do", "nothing was done: send it again a little later"
+    ),
+    TimedOut: Problem(
+        503,
+        "timed-out",
+        "The request took too long",
         "whether a write took effect is unknown: repeat it with its Idempotency-Key",
     ),
     errors.StorageError: Problem(500, "storage-error", "The storage failed", "see the service's log"),
@@ -169,9 +211,11 @@ def problem_response(error: Exception) -> Response:
         headers |= {} if error.current is None else {"ETag": quoted(error.current)}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge
-    if problem.status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if problem.status >= 500 and not isinstance(error, (errors.Unsupported, ClientDisconnect)):
+    if problem.status in {429, 503}:
+        headers["Retry-After"] = str(getattr(error, "retry_after", RETRY_AFTER_SECONDS))
+    if problem.status == 408:
+        headers["Connection"] = "close"  # what is still to come of the body is not the next request
+    if problem.status >= 500 and not isinstance(error, (Refusal, errors.Unsupported, ClientDisconnect)):
         _log.error("%s", problem.title, exc_info=error)
     return _response(problem, problem.detail or str(error), more, headers)
 
@@ -201,4 +245,16 @@ def _response(
         "code": problem.code,
         **more,
     }
-    return Response(encode(body), problem.status, headers, "application/problem+json")
+    return _ProblemResponse(problem.code, encode(body), problem.status, headers)
+
+
+class _ProblemResponse(Response):
+    """A problem, whose code is told to what stands around the application."""
+
+    def __init__(self, code: str, body: str, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(body, status, headers, "application/problem+json")
+        self._code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["chatstore.error"] = self._code
+        await super().__call__(scope, receive, send)

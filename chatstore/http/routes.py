@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.responses import Response
 
-from chatstore.errors import Unavailable
+from chatstore.errors import ChatStoreError, Unavailable
 from chatstore.http import messages, openapi, owners, reference, schemas, threads
 from chatstore.http.identity import Scope
 from chatstore.http.parameters import (
@@ -26,7 +26,7 @@ from chatstore.http.routing import Answer, AnyRoute, Body, Call, Route
 
 __all__ = ["ROUTES"]
 
-PING_SECONDS = 1.0
+PING_SECONDS = 0.9
 _MERGE_PATCH = "application/merge-patch+json"
 _HTML = "text/html"
 
@@ -47,6 +47,8 @@ async def readyz(call: Plain) -> Response:
         await asyncio.wait_for(call.service.store.ping(), PING_SECONDS)
     except TimeoutError as error:
         raise Unavailable(f"no answer to a ping within {PING_SECONDS:g} s") from error
+    except ChatStoreError as error:
+        raise Unavailable(f"the storage does not answer: {error}") from error
     return reply({"status": "ok"})
 
 

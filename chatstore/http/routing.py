@@ -129,6 +129,7 @@ def endpoint(routes: Mapping[str, AnyRoute], service: Service) -> Callable[[Requ
     async def serve(request: Request) -> Response:
         route = routes["GET" if request.method == "HEAD" else request.method]
         try:
+            service.rates.admit(request.scope)
             return await route.handler(await _call(route, request, service))
         except Exception as error:  # noqa: BLE001 - the last resort, which hides what is inside
             return problem_response(error)

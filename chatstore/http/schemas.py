@@ -232,11 +232,12 @@ class Deleted(BaseModel):
 
 
 class Erased(BaseModel):
-    """What was removed: threads, messages, and remembered results of requests."""
+    """What was removed: threads, messages, remembered results of requests, and API keys."""
 
     threads: int
     messages: int
     requests: int
+    keys: int
 
 
 class Health(BaseModel):

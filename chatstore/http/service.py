@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatstore.http.rates import Rates, per_minute
 from chatstore.opening import aconnect
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
@@ -10,10 +11,14 @@ __all__ = ["Service"]
 
 
 class Service:
-    """A store, given or named by `settings`; `documents` keeps what is made once, by media type."""
+    """A store, given or named by `settings`; `documents` keeps what is made once, by media type.
+
+    `rates` says how often a caller may ask.
+    """
 
     def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
+        self.rates = Rates(per_minute(self.settings))
         self.documents: dict[str, bytes] = {}
         self._given = store
         self._opened: AsyncChatStore | None = None

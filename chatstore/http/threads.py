@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from starlette.responses import Response
 
@@ -19,6 +19,7 @@ from chatstore.http.parameters import (
     ThreadsQuery,
 )
 from chatstore.http.problems import quoted
+from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
 
@@ -35,6 +36,7 @@ async def create(call: Call[NoPath, NoQuery, Mutation, schemas.NewThread]) -> Re
     """
     new = call.body
     call.identity.require_names(thread_id=new.id, owner=new.owner)
+    await check_quota(call.store, call.service.settings.max_threads_per_owner, new.owner, _new_id(call))
     created = await call.store.create_thread(
         new.id,
         topic=new.topic,
@@ -118,6 +120,10 @@ async def fork(call: Call[ThreadPath, NoQuery, Mutation, schemas.Fork]) -> Respo
     is of this thread's log.
     """
     call.identity.require_names(thread_id=call.body.id)
+    most = call.service.settings.max_threads_per_owner
+    if most:
+        source = await call.store.get_thread(call.path.id)
+        await check_quota(call.store, most, source.owner, _new_id(call))
     forked = await call.store.fork(
         call.path.id,
         call.body.id,
@@ -126,6 +132,13 @@ async def fork(call: Call[ThreadPath, NoQuery, Mutation, schemas.Fork]) -> Respo
         if_match=call.headers.etag,
     )
     return _created(call.base, forked)
+
+
+def _new_id(call: Call[Any, NoQuery, Mutation, Any]) -> str | None:
+    """The id that a new thread will have, where it can be known beforehand."""
+    if call.body.id is not None or call.headers.request_id is None:
+        return cast("str | None", call.body.id)
+    return call.store.new_id(call.headers.request_id)
 
 
 def unchanged(headers: IfNoneMatch, etag: str | None) -> Response | None:

@@ -135,7 +135,7 @@ class AsyncChatStore:
         request = self._request(
             request_id, "create_thread", thread_id, topic, owner, new.metadata, new.participants, new.ttl
         )
-        key = self._key(self._new_id(request_id) if thread_id is None else thread_id)
+        key = self._key(self.new_id(request_id) if thread_id is None else thread_id)
         if arguments.etag_or_none(if_match) is not None:
             raise Conflict(await self._etag(key))
         return await self.backend.create_thread(key, new, request=request)
@@ -242,7 +242,7 @@ class AsyncChatStore:
         if through is not None:
             arguments.message_id_of(through)
         request = self._request(request_id, "fork", thread_id, new_id, through)
-        key = self._key(self._new_id(request_id) if new_id is None else new_id)
+        key = self._key(self.new_id(request_id) if new_id is None else new_id)
         return await self.backend.fork(
             self._key(thread_id), key, through, if_match=arguments.etag_or_none(if_match), request=request
         )
@@ -542,7 +542,8 @@ class AsyncChatStore:
             raise InvalidArgument("a store that is scoped to an owner serves no other owner")
         return self.owner or arguments.owner_or_none(owner)
 
-    def _new_id(self, request_id: str | None) -> str:
+    def new_id(self, request_id: str | None = None) -> str:
+        """An id for a new thread: the one that `create_thread` and `fork` give it under this `request_id`."""
         if request_id is None:
             return uuid7()
         scope = "\0".join((self.tenant, self.owner or "", request_id))

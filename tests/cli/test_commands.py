@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import chatstore
 from chatstore.cli import main
 from tests.cli.running import COMMAND, Cli, service
 
+QUIET = {**os.environ, "CHATSTORE_LOG": "off"}
 WEATHER = {
     "role": "assistant",
     "content": None,
@@ -151,7 +153,9 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
 
 def test_the_service_says_where_it_is_and_ends_when_asked_to(tmp_path: Path) -> None:
     command = [*COMMAND, "serve", "--port", "0", "--url", f"sqlite:///{tmp_path}/chat.db"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=QUIET
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         said = [process.stdout.readline() for _ in range(9)]

@@ -99,12 +99,12 @@ def test_erase(cli: Cli, url: str, far: bool) -> None:
             erased = cli("erase", "--owner", "ada", "--from", address, "--yes", "--json")
     else:
         erased = cli("erase", "--owner", "ada", "--from", url, "--yes", "--json")
-    assert erased.rows == [{"threads": 1, "messages": 2, "requests": 1}]
+    assert erased.rows == [{"threads": 1, "messages": 2, "requests": 1, "keys": 0}]
     with chatstore.connect(url) as store:
         assert [thread.id for thread in store.iter_threads()] == ["u"]
         assert len(store.for_tenant("acme").read("t")) == 1
     acme = cli("erase", "--owner", "ada", "--tenant", "acme", "--from", url, "--yes")
-    assert acme.out == "removed 1 threads, 1 messages, 0 results of requests\n"
+    assert acme.out == "removed 1 threads, 1 messages, 0 results of requests, 0 API keys\n"
 
 
 def test_erase_asks_nobody_only_when_told_so(url: str) -> None:
@@ -136,3 +136,13 @@ def test_erase_asks_on_a_terminal(url: str, answer: str, left: int) -> None:
     assert (b"nothing" in out) == bool(left)
     with chatstore.connect(url) as store:
         assert len(store.read("t")) == left
+
+
+def test_erasing_an_owner_revokes_the_owners_keys(cli: Cli, url: str, tmp_path: Path) -> None:
+    for owner in ("ada-the-erased", "bob"):
+        cli("keys", "create", "--owner", owner, "--scopes", "read", "--from", url)
+    cli("keys", "create", "--tenant", "acme", "--owner", "ada-the-erased", "--scopes", "read", "--from", url)
+    erased = cli("erase", "--owner", "ada-the-erased", "--from", url, "--yes", "--json")
+    assert erased.rows == [{"threads": 0, "messages": 0, "requests": 0, "keys": 1}]
+    left = [(key["tenant"], key["owner"]) for key in cli("keys", "list", "--from", url, "--json").rows]
+    assert sorted(left) == [("acme", "ada-the-erased"), ("default", "bob")]

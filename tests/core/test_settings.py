@@ -18,7 +18,9 @@ from chatstore.settings import Settings, cloud_platform
 from chatstore.urls import Url, open_backend
 
 NUMBERS = [field.name for field in fields(Settings) if isinstance(field.default, int)]
-NAMES = st.text(string.ascii_uppercase + "_", min_size=1, max_size=20)
+NAMES = st.text(string.ascii_uppercase + "_", min_size=1, max_size=20).filter(
+    lambda name: name.removeprefix("CHATSTORE_").lower() not in {field.name for field in fields(Settings)}
+)
 # What an environment can hold: any text without NUL.
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 
@@ -37,9 +39,27 @@ def test_each_field_has_its_variable(url: str, tenant: str, number: int) -> None
     assert {getattr(settings, name) for name in NUMBERS} == {number}
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings) if field.default == 0])
+def test_a_limit_that_is_off_by_default_can_be_set_so(name: str) -> None:
+    assert getattr(Settings.from_environment({f"CHATSTORE_{name.upper()}": "0"}), name) == 0
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if getattr(Settings(), name)])
+def test_no_other_number_is_0(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"CHATSTORE_{name.upper()}"):
+        Settings.from_environment({f"CHATSTORE_{name.upper()}": "0"})
+
+
+@pytest.mark.parametrize(("name", "good"), [("LOG", "text"), ("TELEMETRY", "on")])
+def test_what_has_few_values_takes_no_other(name: str, good: str) -> None:
+    assert getattr(Settings.from_environment({f"CHATSTORE_{name}": good}), name.lower()) == good
+    with pytest.raises(ConfigurationError, match=f"CHATSTORE_{name} is one of .*{good}"):
+        Settings.from_environment({f"CHATSTORE_{name}": "yes"})
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "requests_per_minute"])
 @pytest.mark.parametrize(
-    "text", ["", " ", "x", "0", "-1", "1.5", "1e3", "0x10", "+1", "1_000", "\u0663", " 8", "9" * 5000]
+    "text", ["", " ", "x", "-1", "1.5", "1e3", "0x10", "+1", "1_000", "\u0663", " 8", "9" * 5000]
 )
 def test_what_is_no_number_is_refused_by_its_name(name: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"CHATSTORE_{name.upper()}"):

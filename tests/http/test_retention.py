@@ -97,10 +97,14 @@ def test_erasing_an_owner(http: httpx.Client) -> None:
         http.post(f"/v1/threads/{id}/messages", json=turn, headers={"Idempotency-Key": "k"})
     http.post("/v1/threads/neighbour/messages", json={"messages": [MESSAGE], "owner": "a"})
     erased = http.delete("/v1/owners/b64:YS9iIMOp")
-    assert (erased.status_code, erased.json()) == (200, {"threads": 2, "messages": 4, "requests": 2})
+    assert (erased.status_code, erased.json()) == (
+        200,
+        {"threads": 2, "messages": 4, "requests": 2, "keys": 0},
+    )
     assert http.get("/v1/threads/one").status_code == 404
     assert http.get("/v1/threads/neighbour").status_code == 200
-    assert http.delete("/v1/owners/b64:YS9iIMOp").json() == {"threads": 0, "messages": 0, "requests": 0}
+    nothing = {"threads": 0, "messages": 0, "requests": 0, "keys": 0}
+    assert http.delete("/v1/owners/b64:YS9iIMOp").json() == nothing
     assert http.delete("/v1/owners/b64:").status_code == 422
     assert http.get("/v1/owners/a").status_code == 405
 

@@ -6,7 +6,8 @@ alone, is the service's to say, so a call for another tenant than that option na
 default), or for another owner's threads, is refused, not sent.
 
 Every mutation carries a request id, the caller's or one of its own, and can therefore be repeated:
-connections that fail and answers of 503 are tried again a few times, with growing, jittered pauses.
+connections that fail and answers of 429 and 503 are tried again a few times, with growing, jittered pauses
+and within a budget.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class ServiceBackend(Backend):
         await self._connection.close()
 
     async def ping(self) -> None:
-        await self._connection.call(bool, "GET", "/readyz")
+        await self._connection.call(bool, "GET", "/readyz", tries=1)
 
     # Threads
 

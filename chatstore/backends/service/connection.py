@@ -43,9 +43,12 @@ __all__ = ["Connection", "Meant"]
 T = TypeVar("T")
 
 _TRIES = 5
+_MOST_RETRIES_AT_ONCE = 100
+_RETRIES_PER_REQUEST = 0.1
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
+_LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 _HEADER_TEXT = re.compile(r"[!#-~]{1,256}")
 # No proxy is asked for what runs on this machine.
 _DIRECT = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
@@ -156,6 +159,11 @@ _FAULTS: Mapping[str, _Fault] = {
     "invalid-cursor": _told(InvalidCursor),
     "message-too-large": _told(MessageTooLarge),
     "too-large": _told(InvalidArgument),
+    "too-many-threads": _told(InvalidArgument),
+    "too-many-requests": _told(Unavailable),
+    "slow-body": _told(Unavailable),
+    "overloaded": _told(Unavailable),
+    "timed-out": _told(Unavailable),
     "unsupported": _told(Unsupported),
     "unavailable": _told(Unavailable),
 }
@@ -165,7 +173,9 @@ _FAULTS: Mapping[str, _Fault] = {
 class Connection:
     """Sends requests to the service at `address`, in the colour of its callers.
 
-    Connections that fail and answers of 503 are tried again. Raises ConfigurationError for an
+    Connections that fail and answers of 429 and 503 are tried again, a few times each, within `seconds`
+    in all, and within a budget for all: a hundred at once, and beyond that one for every ten requests, so
+    that a service in trouble is not asked several times as much. Raises ConfigurationError for an
     `address` that is none.
     """
 
@@ -177,6 +187,8 @@ class Connection:
         # Callers beyond the size of the pool wait for a connection as long as they must.
         timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
         self.address = address
+        self._seconds = seconds
+        self._budget: float = _MOST_RETRIES_AT_ONCE
         self._driver: _Driver = _BlockingDriver(timeout) if blocking else _AsyncDriver(timeout)
 
     async def close(self) -> None:
@@ -212,12 +224,14 @@ class Connection:
         body: bytes | None = None,
         query: Sequence[tuple[str, str]] = (),
         meant: Meant = _NOTHING,
+        tries: int = _TRIES,
     ) -> T:
         """What `into` makes of the JSON that the service answers; raises what its problem says."""
         response = await self._answer(
             httpx.Request(
                 method, self.address + path, params=list(query) or None, headers=headers, content=body
-            )
+            ),
+            tries,
         )
         try:
             form = json.loads(response.content)
@@ -230,20 +244,23 @@ class Connection:
             ) from strange
         raise error
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        pause = _FIRST_PAUSE_SECONDS
-        for left in reversed(range(_TRIES)):
+    async def _answer(self, request: httpx.Request, tries: int) -> httpx.Response:
+        pause, until = _FIRST_PAUSE_SECONDS, time.monotonic() + self._seconds
+        self._budget = min(self._budget + _RETRIES_PER_REQUEST, _MOST_RETRIES_AT_ONCE)
+        for left in reversed(range(tries)):
             wanted = 0.0
+            final = not left or self._budget < 1 or time.monotonic() > until
             try:
                 response = await self._driver.send(request)
-                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or not left:
+                if response.status_code not in _LATER or final:
                     return response
                 wanted = _retry_after(response)
             except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout) as error:
-                if not left:
+                if final:
                     raise self._unreachable(error) from error
             except httpx.HTTPError as error:
                 raise self._unreachable(error) from error
+            self._budget -= 1
             await self._driver.pause(max(wanted, pause * random.uniform(0.5, 1)))  # noqa: S311 - spreads retries
             pause *= 2
         raise AssertionError("the last try returns or raises")

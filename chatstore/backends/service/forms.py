@@ -134,7 +134,7 @@ def deleted(form: dict[str, Json]) -> Deleted:
 
 def erased(form: dict[str, Json]) -> Erased:
     """What an erasure removed, from an answer."""
-    return Erased(form["threads"], form["messages"], form["requests"])
+    return Erased(form["threads"], form["messages"], form["requests"], form["keys"])
 
 
 def threads(form: dict[str, Json]) -> Page[Thread]:

@@ -57,7 +57,8 @@ class SqlBackend(Backend):
         async def ask(tx: Transaction) -> None:
             await tx.one("SELECT 1 FROM threads LIMIT 1")
 
-        await self.driver.read(ask)
+        # As a write, which a database that only reads would not begin.
+        await self.driver.write(ask)
 
     # Threads
 

@@ -1,0 +1,58 @@
+"""Which file is at a path: SQLite itself goes on using one that has been moved, deleted or replaced."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+from urllib.parse import quote
+
+from chatstore.errors import Unavailable
+
+__all__ = ["Opened", "file_at", "open_at"]
+
+_File: TypeAlias = tuple[int, int]
+
+
+class Opened(NamedTuple):
+    """A connection, and which file and which write-ahead log it has open."""
+
+    connection: sqlite3.Connection
+    file: _File | None
+    log: _File | None
+
+
+def file_at(path: str) -> _File | None:
+    """Device and inode of the file at `path`, None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - asked in every transaction, where a Path costs as much again
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connection:
+    """Connect to the file at `path`, which is made only where `last` says that there was none before.
+
+    Raises Unavailable where the file that was there is gone, and where another has taken its place beside a
+    log that belongs to the first: SQLite would write the log's pages into it.
+    """
+    options = "?mode=rwc" if last is None else "?mode=rw"
+    if last is not None:
+        present = file_at(path)
+        if present is None:
+            raise Unavailable(f"{path} is gone: what is written would be lost")
+        if present != last.file and last.log is not None and file_at(f"{path}-wal") == last.log:
+            raise Unavailable(
+                f"{path} was replaced beside {path}-wal, which belongs to the file that was there: stop "
+                f"every process that uses it, and move {path}-wal and {path}-shm to where that file is now"
+            )
+    return sqlite3.connect(
+        f"file://{quote(str(Path(path).absolute()))}{options}",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )

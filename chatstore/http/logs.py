@@ -1,0 +1,79 @@
+"""How log records are written: one line of JSON each, or text for people, and never what was said.
+
+The text of an error may hold what a caller sent, so a traceback names its places and classes, and the texts
+of the errors about storage and configuration alone, which are our own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+from chatstore.codec import Json
+from chatstore.errors import ConfigurationError, StorageError
+from chatstore.models import rfc3339
+
+__all__ = ["ACCESS", "JsonFormatter", "TextFormatter", "configure", "request_id"]
+
+ACCESS = "chatstore.access"
+"""The logger of the line that every request has; its records carry their `fields`."""
+
+request_id: ContextVar[str | None] = ContextVar("chatstore_request_id", default=None)
+"""The id of the request that is being answered."""
+
+
+def configure(form: str) -> None:
+    """Write the process's log to stderr as `form` says: "json", "text", or "off" for errors alone."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger(ACCESS).setLevel(logging.WARNING if form == "off" else logging.INFO)
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line: what every record has, then its fields or its message, then its traceback."""
+        line: dict[str, Json] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "request_id": request_id.get(),
+        }
+        fields = getattr(record, "fields", None)
+        line |= {"message": record.getMessage().strip()} if fields is None else fields
+        if record.exc_info is not None and record.exc_info[1] is not None:
+            line["traceback"] = "".join(_traceback(record.exc_info[1]))
+        return json.dumps(line, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """A record as text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and a traceback below it."""
+        fields: dict[str, Json] = getattr(record, "fields", {"message": record.getMessage().strip()})
+        said = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in fields.items())
+        line = f"{_time(record)} {record.levelname} {record.name} {request_id.get() or '-'} {said}"
+        if record.exc_info is None or record.exc_info[1] is None:
+            return line
+        return f"{line}\n{''.join(_traceback(record.exc_info[1]))}".rstrip()
+
+
+def _time(record: logging.LogRecord) -> str:
+    return rfc3339(datetime.fromtimestamp(record.created, UTC))
+
+
+def _traceback(error: BaseException) -> Iterator[str]:
+    """Where `error` and what caused it were raised, innermost last."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _traceback(cause)
+    yield from traceback.format_tb(error.__traceback__)
+    told = f": {error}" if isinstance(error, (StorageError, ConfigurationError, OSError)) else ""
+    yield f"{type(error).__module__}.{type(error).__qualname__}{told}\n"

@@ -1,0 +1,40 @@
+"""How many threads an owner may have, counted when one is to be made.
+
+The count and the creation are two steps: owners who create at several places at once may end up with as many
+threads too many as they had requests under way.
+"""
+
+from __future__ import annotations
+
+from chatstore.errors import ThreadNotFound
+from chatstore.http.problems import OverQuota
+from chatstore.store import MAX_LIMIT, AsyncChatStore
+
+__all__ = ["check_quota"]
+
+
+async def check_quota(store: AsyncChatStore, most: int, owner: str | None, thread_id: str | None) -> None:
+    """Raise OverQuota if a new thread `thread_id` would be one too many of `owner`'s; 0 for no limit.
+
+    A thread that is there already passes, so that a repeated request gets its first answer. Lists up to
+    `most` threads.
+    """
+    owner = store.owner or owner
+    if not most or owner is None:
+        return
+    if thread_id is not None:
+        try:
+            await store.get_thread(thread_id)
+        except ThreadNotFound:
+            pass
+        else:
+            return
+    left, cursor = most, None
+    while left > 0:
+        page = await store.list_threads(owner=owner, limit=min(left, MAX_LIMIT), cursor=cursor)
+        left, cursor = left - len(page), page.next
+        if cursor is None and left > 0:
+            return
+        if cursor is None:
+            break
+    raise OverQuota(f"an owner has at most {most:,} threads: delete one first")

@@ -1,0 +1,108 @@
+"""How often one caller may ask: a token bucket each, in this process's memory.
+
+The buckets are of one instance. Where a platform runs several, each has its own, so the limit for all is the
+platform's own throttle.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatstore.http.bounds import is_probe
+from chatstore.http.problems import TooManyRequests
+from chatstore.settings import Settings, cloud_platform
+
+__all__ = ["PUBLIC_REQUESTS_PER_MINUTE", "RateHeaders", "Rates", "per_minute"]
+
+PUBLIC_REQUESTS_PER_MINUTE = 600
+"""What holds where nothing is set and the service can be reached from elsewhere."""
+
+MOST_BUCKETS = 10_000
+_MINUTE = 60.0
+_KEY = "chatstore.rate"
+
+
+def per_minute(settings: Settings) -> int:
+    """The limit that holds, 0 for none, which is the default on loopback."""
+    if settings.requests_per_minute is not None:
+        return settings.requests_per_minute
+    return 0 if cloud_platform() is None and _is_loopback(settings.host) else PUBLIC_REQUESTS_PER_MINUTE
+
+
+class Rates:
+    """A bucket for each credential, or address where there is no identity: full at first, full in a minute.
+
+    At most `most` buckets are kept; the one that was used longest ago goes, and begins full again.
+    """
+
+    def __init__(
+        self, per_minute: int, clock: Callable[[], float] = time.monotonic, most: int = MOST_BUCKETS
+    ) -> None:
+        self.per_minute = per_minute
+        self._clock = clock
+        self._most = most
+        self._buckets: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
+
+    def admit(self, scope: Scope) -> None:
+        """Take a token of the caller's bucket. Raises TooManyRequests where there is none."""
+        if not self.per_minute or is_probe(scope):
+            return
+        caller, now, speed = _caller(scope), self._clock(), self.per_minute / _MINUTE
+        tokens, at = self._buckets.pop(caller, (float(self.per_minute), now))
+        tokens = min(self.per_minute, tokens + (now - at) * speed)
+        admitted = tokens >= 1
+        tokens -= admitted
+        self._buckets[caller] = tokens, now
+        while len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        scope[_KEY] = int(tokens), math.ceil((self.per_minute - tokens) / speed), self.per_minute
+        if not admitted:
+            raise TooManyRequests(self.per_minute, math.ceil((1 - tokens) / speed))
+
+
+class RateHeaders:
+    """Tells callers their bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, and tell what is left of its bucket."""
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start" and _KEY in scope:
+                left, full_in, quota = scope[_KEY]
+                headers = MutableHeaders(scope=message)
+                headers["RateLimit-Policy"] = f'"default";q={quota};w={_MINUTE:g}'
+                headers["RateLimit"] = f'"default";r={left};t={full_in}'
+            await send(message)
+
+        await self.app(scope, receive, told)
+
+
+def _caller(scope: Scope) -> tuple[str, ...]:
+    identity = scope.get("chatstore.identity")
+    credential = getattr(identity, "credential", None)
+    if credential is not None:
+        return "credential", str(getattr(identity, "tenant", "")), credential
+    address = (scope.get("client") or ("", 0))[0]
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "address", address
+    # One customer has a whole /64 of IPv6, and could use an address of it for each request.
+    return "address", str(ipaddress.ip_network((parsed, 64 if parsed.version == 6 else 32), strict=False))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

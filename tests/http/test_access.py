@@ -1,0 +1,145 @@
+"""What is logged of a request: all that an operator needs, nothing of what was said or where."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chatstore import AsyncChatStore, Cost
+from chatstore.backends.memory import MemoryBackend
+from chatstore.contract import Span, ThreadKey
+from chatstore.http import logs
+from chatstore.http.access import Access
+from chatstore.http.app import create_app
+from chatstore.models import Message, Page
+from tests.http.serving import serving
+
+SECRET = "hunter2"  # pragma: allowlist secret
+PATH = "/v1/threads/secret-thread/messages"
+
+
+class Billed(MemoryBackend):
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        if key.id == "broken":
+            try:
+                raise ValueError(SECRET)
+            except ValueError as error:
+                raise RuntimeError(SECRET) from error
+        page = await super().read(key, span)
+        return Page(page.items, page.next, page.end, page.etag, Cost("toy", {"wru": 1, "rru": 0.5}, 1))
+
+
+class Lines(logging.Handler):
+    """Keeps what the service would write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.json: list[dict[str, Any]] = []
+        self.text: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.json.append(json.loads(logs.JsonFormatter().format(record)))
+        self.text.append(logs.TextFormatter().format(record))
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler, logger = Lines(), logging.getLogger("chatstore")
+    logger.addHandler(handler)
+    logging.getLogger(logs.ACCESS).setLevel(logging.INFO)
+    yield handler
+    logging.getLogger(logs.ACCESS).setLevel(logging.NOTSET)
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def client(lines: Lines) -> Iterator[httpx.Client]:
+    with serving(create_app(AsyncChatStore(Billed()))) as base, httpx.Client(base_url=base) as client:
+        yield client
+    # The server has ended, so every line is there.
+
+
+def test_a_request_is_one_line(lines: Lines) -> None:
+    with serving(create_app(AsyncChatStore(Billed()))) as base:
+        body = {"role": "user", "content": SECRET}
+        httpx.post(base + PATH, json=body, headers={"Idempotency-Key": SECRET, "X-Request-ID": "abc-1"})
+        read = httpx.get(f"{base}{PATH}?last=7")
+        httpx.get(f"{base}/{SECRET}?q={SECRET}")
+        httpx.request("HUNTER", base + PATH)
+    made, got, lost, odd = lines.json
+    assert made["request_id"] == "abc-1"
+    assert (made["method"], made["route"], made["status"]) == ("POST", "/v1/threads/{id}/messages", 201)
+    assert (made["level"], made["logger"], made["error"]) == ("info", "chatstore.access", None)
+    assert made["time"].endswith("Z")
+    assert 0 < made["duration_ms"] < 60_000
+    assert got["units"] == {"wru": 1, "rru": 0.5}
+    assert got["bytes"] == len(read.content)
+    assert got["request_id"] == read.headers["x-request-id"] != "abc-1"
+    assert (lost["route"], lost["status"], lost["error"]) == (None, 404, "not-found")
+    assert (odd["method"], odd["status"]) == ("OTHER", 405)
+    written = json.dumps(lines.json) + "".join(lines.text)
+    for word in (SECRET, "secret-thread", "last", "HUNTER"):
+        assert word not in written
+
+
+def test_an_unexpected_error_has_its_traceback_under_the_requests_id(lines: Lines) -> None:
+    with serving(create_app(AsyncChatStore(Billed()))) as base:
+        answer = httpx.get(f"{base}/v1/threads/broken/messages")
+    error, line = lines.json
+    assert answer.status_code == 500
+    assert error["request_id"] == line["request_id"] == answer.headers["x-request-id"]
+    assert (error["level"], line["error"]) == ("error", "internal-error")
+    assert "test_access.py" in error["traceback"]
+    assert error["traceback"].index("ValueError") < error["traceback"].index("RuntimeError")
+    assert "RuntimeError" in lines.text[0]
+    assert SECRET not in json.dumps(lines.json).replace("raise ValueError(SECRET)", "") + "".join(lines.text)
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, '"quoted"', "né"])
+def test_a_request_id_that_is_none_is_replaced(client: httpx.Client, given: str) -> None:
+    answer = client.get("/healthz", headers={b"X-Request-ID": given.encode()})
+    assert answer.headers["x-request-id"] != given
+    assert len(answer.headers["x-request-id"]) == 36
+
+
+def test_who_asked_is_logged_by_name(lines: Lines) -> None:
+    async def known(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["chatstore.identity"] = SimpleNamespace(tenant="acme", credential="key 1\n")
+            await Response("hello")(scope, receive, send)
+
+    with serving(Access(known)) as base:
+        httpx.get(base)
+    [line] = lines.json
+    assert (line["tenant"], line["credential"], line["bytes"]) == ("acme", "key 1\n", 5)
+    assert "\n" not in lines.text[0]
+
+
+SERVED = """
+import logging, sys
+from chatstore.http import logs
+logs.configure(sys.argv[1])
+logging.getLogger(logs.ACCESS).info("hidden", extra={"fields": {"status": 200}})
+logging.getLogger("chatstore.http.problems").error("wrong")
+logging.getLogger("httpx").info("http://127.0.0.1/v1/threads/id")
+"""
+
+
+@pytest.mark.parametrize(("form", "count"), [("json", 2), ("text", 2), ("off", 1)])
+def test_the_form_of_the_log_is_a_setting(form: str, count: int, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SERVED, form], capture_output=True, text=True, check=True)
+    written = done.stderr.splitlines()
+    assert len(written) == count
+    assert "wrong" in written[-1]
+    assert (written[0][0] == "{") == (form == "json")
