@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 
-from chatstore.backends.sqlite import SCHEMA
+from chatstore.backends.sqlite.schema import SCHEMA
 
 
 class ByHand:

@@ -123,12 +123,12 @@ def test_a_newer_schema_is_refused(url: str, tmp_path: Path) -> None:
 def test_an_older_schema_is_brought_up_to_date(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chatstore.backends import sqlite
+    from chatstore.backends.sqlite import schema
 
     with chatstore.connect(url) as store:
         store.append("t", HELLO)
-    later = (*sqlite._MIGRATIONS, "CREATE TABLE later (a); CREATE INDEX later_by_a ON later (a);")
-    monkeypatch.setattr(sqlite, "_MIGRATIONS", later)
+    later = (*schema.MIGRATIONS, "CREATE TABLE later (a); CREATE INDEX later_by_a ON later (a);")
+    monkeypatch.setattr(schema, "MIGRATIONS", later)
     with chatstore.connect(url) as store:
         assert contents(store) == ["hello"]
         store.append("t", HELLO)
@@ -141,14 +141,12 @@ def test_an_older_schema_is_brought_up_to_date(
 def test_a_failed_migration_leaves_the_file_as_it_was(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chatstore.backends import sqlite
+    from chatstore.backends.sqlite import schema
 
     with chatstore.connect(url) as store:
         store.append("t", HELLO)
     with monkeypatch.context() as broken:
-        broken.setattr(
-            sqlite, "_MIGRATIONS", (*sqlite._MIGRATIONS, "CREATE TABLE later (a); CREATE nonsense;")
-        )
+        broken.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE later (a); CREATE nonsense;"))
         with chatstore.connect(url) as store, pytest.raises(chatstore.StorageError):
             store.append("t", HELLO)
     with chatstore.connect(url) as store:
@@ -210,9 +208,9 @@ def test_append_and_last_messages_use_indexes_alone(url: str, tmp_path: Path) ->
     with chatstore.connect(url) as store:
         store.append("t", HELLO, owner="someone")
         original = sqlite3.connect(tmp_path / "chat.db")
-        from chatstore.backends.sqlite import _Statements
+        from chatstore.backends.sqlite.file import Statements
 
-        execute = _Statements.one, _Statements.all, _Statements.run
+        execute = Statements.one, Statements.all, Statements.run
         try:
             for name, method in zip(("one", "all", "run"), execute, strict=True):
 
@@ -220,7 +218,7 @@ def test_append_and_last_messages_use_indexes_alone(url: str, tmp_path: Path) ->
                     seen.append(sql)
                     return _call(self, sql, *parameters)  # type: ignore[operator]
 
-                setattr(_Statements, name, traced)
+                setattr(Statements, name, traced)
             store.append("t", HELLO)
             page = store.read("t", last=1)
             store.read("t", before=page.next)
@@ -228,7 +226,7 @@ def test_append_and_last_messages_use_indexes_alone(url: str, tmp_path: Path) ->
             store.list_threads()
             store.list_threads(owner="someone", cursor=store.list_threads(limit=1).next)
         finally:
-            _Statements.one, _Statements.all, _Statements.run = execute  # type: ignore[method-assign]
+            Statements.one, Statements.all, Statements.run = execute  # type: ignore[method-assign]
         assert len(seen) >= 8
         for sql in seen:
             plan = original.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?")).fetchall()

@@ -1,123 +1,29 @@
-"""SQLite, the embedded default: one file, many threads, many processes.
-
-``sqlite:///chat.db`` is a path relative to the working directory, ``sqlite:////var/lib/chat.db`` an
-absolute one. Options:
-
-``synchronous``
-    ``FULL`` (the default): an acknowledged write survives the loss of power. ``NORMAL``: it
-    survives the end of the process, however sudden; a loss of power may take the last writes, whole
-    ones and never a part, and leaves the file sound.
-``timeout``
-    Seconds to wait for other processes' writes before raising Unavailable; 30 by default.
-
-The file is in WAL mode: readers never wait for writers, and a write is one transaction.
-"""
+"""The connections of a process to one SQLite file, and the transactions on them."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from chatstore.backends.sql import Row, SqlBackend, Work
-from chatstore.backends.sqlite_place import Opened, file_at, open_at
+from chatstore.backends.sql import Row, Work
+from chatstore.backends.sqlite.place import Opened, file_at, open_at
+from chatstore.backends.sqlite.schema import prepare
 from chatstore.blocking import run
-from chatstore.contract import Capability, Clock
 from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
-from chatstore.urls import Url
 
-__all__ = ["SCHEMA", "SqliteBackend", "open_sqlite"]
+__all__ = ["File", "Statements"]
 
 T = TypeVar("T")
 
-_APPLICATION = 0x63686174
-"""Marks the file as chatstore's own ("chat")."""
 
-_MIGRATIONS = (
-    """
-    CREATE TABLE threads (
-        key INTEGER PRIMARY KEY,
-        tenant TEXT NOT NULL,
-        id TEXT NOT NULL,
-        owner TEXT,
-        topic TEXT,
-        metadata TEXT NOT NULL,
-        participants TEXT NOT NULL,
-        created_at INTEGER NOT NULL,
-        active_at INTEGER NOT NULL,
-        expires_at INTEGER,
-        revision TEXT NOT NULL,
-        epoch TEXT NOT NULL,
-        tail INTEGER NOT NULL,
-        edits INTEGER NOT NULL
-    );
-    CREATE UNIQUE INDEX threads_by_id ON threads (tenant, id);
-    CREATE INDEX threads_by_activity ON threads (tenant, active_at, id);
-    CREATE INDEX threads_by_owner ON threads (tenant, owner, active_at, id) WHERE owner IS NOT NULL;
-    CREATE INDEX threads_by_expiry ON threads (expires_at) WHERE expires_at IS NOT NULL;
-
-    CREATE TABLE messages (
-        thread INTEGER NOT NULL,
-        position TEXT NOT NULL,
-        id TEXT NOT NULL,
-        text TEXT NOT NULL,
-        created_at INTEGER NOT NULL,
-        expires_at INTEGER,
-        revision INTEGER NOT NULL,
-        PRIMARY KEY (thread, position)
-    ) WITHOUT ROWID;
-    CREATE UNIQUE INDEX messages_by_id ON messages (thread, id);
-    CREATE INDEX messages_by_expiry ON messages (expires_at) WHERE expires_at IS NOT NULL;
-
-    CREATE TABLE requests (
-        tenant TEXT NOT NULL,
-        thread TEXT NOT NULL,
-        scope TEXT NOT NULL,
-        id TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        result TEXT NOT NULL,
-        owner TEXT,
-        expires_at INTEGER NOT NULL,
-        PRIMARY KEY (tenant, thread, scope, id)
-    ) WITHOUT ROWID;
-    CREATE INDEX requests_by_expiry ON requests (expires_at);
-    CREATE INDEX requests_by_owner ON requests (tenant, owner) WHERE owner IS NOT NULL;
-    """,
-)
-"""Each brings the schema from its index to the next version, in one transaction."""
-
-SCHEMA = "".join(_MIGRATIONS)
-"""What a new file holds."""
-
-
-def open_sqlite(url: Url, *, blocking: bool, clock: Clock) -> SqliteBackend:
-    """The database file that `url` names; it is made on first use, its folder is not."""
-    url.allow("synchronous", "timeout")
-    if url.host or len(url.path) < 2 or url.path == "/:memory:":
-        raise ConfigurationError(
-            f"{url.text!r} names no file: write sqlite:///relative.db or sqlite:////absolute/path.db; "
-            "for a store in memory, memory://"
-        )
-    file = _File(url.path[1:], url.choice("synchronous", ("FULL", "NORMAL")), url.seconds("timeout", 30))
-    return SqliteBackend(_BlockingDriver(file) if blocking else _ThreadDriver(file), clock)
-
-
-class SqliteBackend(SqlBackend):
-    """Threads in an SQLite file."""
-
-    name = "sqlite"
-    capabilities = frozenset(Capability) - {Capability.COST}
-
-
-class _Statements:
+class Statements:
     """A transaction on a connection; its coroutines never suspend."""
 
     __slots__ = ("_connection",)
@@ -139,7 +45,7 @@ class _Statements:
         self._connection.executemany(sql, rows)
 
 
-class _File:
+class File:
     """The connections of one process to one file.
 
     Writers take turns at a single connection under a lock of this process, which is fair and
@@ -259,7 +165,7 @@ class _File:
         before = file_at(self._path)
         connection = open_at(self._path, self._last, self._timeout)
         try:
-            _prepare(connection, self._path, self._timeout)
+            prepare(connection, self._path, self._timeout)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             opened = Opened(connection, file_at(self._path), file_at(f"{self._path}-wal"))
             if opened.file is None or before not in (None, opened.file):
@@ -282,8 +188,8 @@ class _File:
 
 
 _inherited: list[object] = []
-_files: weakref.WeakSet[_File] = weakref.WeakSet()
-_forking: list[_File] = []
+_files: weakref.WeakSet[File] = weakref.WeakSet()
+_forking: list[File] = []
 
 
 def _before_fork() -> None:
@@ -324,59 +230,13 @@ def _begin_write(connection: sqlite3.Connection, timeout: float) -> None:
 def _finish(connection: sqlite3.Connection, work: Work[T]) -> T:
     """Do `work` in the transaction that has begun, and commit it, or roll it back if it raises."""
     try:
-        result = run(work(_Statements(connection)))
+        result = run(work(Statements(connection)))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
     return result
-
-
-def _prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
-    """Bring the file into WAL mode and to the present schema."""
-    if sqlite3.sqlite_version_info < (3, 35):
-        raise ConfigurationError(f"SQLite {sqlite3.sqlite_version} is too old: chatstore needs 3.35 or newer")
-    [version] = connection.execute("PRAGMA user_version").fetchone()
-    [application] = connection.execute("PRAGMA application_id").fetchone()
-    if version == len(_MIGRATIONS) and application == _APPLICATION:
-        return
-    if version > len(_MIGRATIONS):
-        raise ConfigurationError(
-            f"{path} was written by a newer chatstore: its schema is {version}, "
-            f"and this one knows {len(_MIGRATIONS)}; upgrade chatstore"
-        )
-    _enter_wal(connection, timeout)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have been here first, so the version is read again under the lock.
-        [version] = connection.execute("PRAGMA user_version").fetchone()
-        [application] = connection.execute("PRAGMA application_id").fetchone()
-        [tables] = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables and application != _APPLICATION:
-            raise ConfigurationError(f"{path} is a database, but not one of chatstore's: choose another file")
-        for script in _MIGRATIONS[version:]:
-            for statement in script.split(";"):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:
-    """Set WAL mode. SQLite does not wait for others there, whatever its time-out, so this does."""
-    until = time.monotonic() + timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.01)
 
 
 def _ours(error: sqlite3.Error, path: str) -> StorageError | ConfigurationError:
@@ -392,57 +252,3 @@ def _ours(error: sqlite3.Error, path: str) -> StorageError | ConfigurationError:
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
         return Unavailable(f"{path} cannot be written: {error}")
     return StorageError(f"{path}: {error}")
-
-
-class _BlockingDriver:
-    """For blocking callers: the work is done where it is asked for."""
-
-    def __init__(self, file: _File) -> None:
-        self._file = file
-
-    async def write(self, work: Work[T]) -> T:
-        return self._file.write(work)
-
-    async def read(self, work: Work[T]) -> T:
-        return self._file.read(work)
-
-    async def scrub(self) -> None:
-        self._file.scrub()
-
-    async def close(self) -> None:
-        self._file.close()
-
-
-class _ThreadDriver:
-    """For event loops: writes queue at one thread, reads share a few. None is bound to a loop."""
-
-    def __init__(self, file: _File) -> None:
-        self._file = file
-        self._process = -1
-
-    async def write(self, work: Work[T]) -> T:
-        return await self._hop(self._pools()[0], self._file.write, work)
-
-    async def read(self, work: Work[T]) -> T:
-        return await self._hop(self._pools()[1], self._file.read, work)
-
-    async def scrub(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.scrub)
-
-    async def close(self) -> None:
-        if self._process == os.getpid():
-            writer, readers = self._threads
-            self._process = -1
-            await asyncio.get_running_loop().run_in_executor(writer, self._file.close)
-            writer.shutdown(wait=False)
-            readers.shutdown(wait=False)
-
-    def _pools(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
-        if self._process != os.getpid():
-            self._threads = ThreadPoolExecutor(1, "chatstore-write"), ThreadPoolExecutor(4, "chatstore-read")
-            self._process = os.getpid()
-        return self._threads
-
-    @staticmethod
-    async def _hop(pool: ThreadPoolExecutor, call: Callable[[Work[T]], T], work: Work[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, call, work)

@@ -1,0 +1,44 @@
+"""SQLite, the embedded default: one file, many threads, many processes.
+
+``sqlite:///chat.db`` is a path relative to the working directory, ``sqlite:////var/lib/chat.db`` an
+absolute one. Options:
+
+``synchronous``
+    ``FULL`` (the default): an acknowledged write survives the loss of power. ``NORMAL``: it
+    survives the end of the process, however sudden; a loss of power may take the last writes, whole
+    ones and never a part, and leaves the file sound.
+``timeout``
+    Seconds to wait for other processes' writes before raising Unavailable; 30 by default.
+
+The file is in WAL mode: readers never wait for writers, and a write is one transaction.
+"""
+
+from __future__ import annotations
+
+from chatstore.backends.sql import SqlBackend
+from chatstore.backends.sqlite.drivers import BlockingDriver, ThreadDriver
+from chatstore.backends.sqlite.file import File
+from chatstore.contract import Capability, Clock
+from chatstore.errors import ConfigurationError
+from chatstore.urls import Url
+
+__all__ = ["SqliteBackend", "open_sqlite"]
+
+
+def open_sqlite(url: Url, *, blocking: bool, clock: Clock) -> SqliteBackend:
+    """The database file that `url` names; it is made on first use, its folder is not."""
+    url.allow("synchronous", "timeout")
+    if url.host or len(url.path) < 2 or url.path == "/:memory:":
+        raise ConfigurationError(
+            f"{url.text!r} names no file: write sqlite:///relative.db or sqlite:////absolute/path.db; "
+            "for a store in memory, memory://"
+        )
+    file = File(url.path[1:], url.choice("synchronous", ("FULL", "NORMAL")), url.seconds("timeout", 30))
+    return SqliteBackend(BlockingDriver(file) if blocking else ThreadDriver(file), clock)
+
+
+class SqliteBackend(SqlBackend):
+    """Threads in an SQLite file."""
+
+    name = "sqlite"
+    capabilities = frozenset(Capability) - {Capability.COST}

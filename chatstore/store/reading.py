@@ -1,0 +1,130 @@
+"""The store's operations that read messages."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import AsyncIterator, Iterable
+
+from chatstore.contract import Span, ThreadKey
+from chatstore.errors import CursorExpired, InvalidArgument
+from chatstore.models import Message, Page, Place, Window
+from chatstore.store import arguments
+from chatstore.store.scoped import Scoped
+from chatstore.window import PINNED_AT_MOST, Counter, WindowBuilder
+
+__all__ = ["Reading"]
+
+_PAGE_BYTES = 4 * 1024 * 1024
+_RESTARTS = 5
+
+
+class Reading(Scoped):
+    """Reads messages: pages, windows, all of them, or one."""
+
+    async def read(
+        self,
+        thread_id: str,
+        *,
+        last: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Page[Message]:
+        """A page of messages, oldest first, at most 1,000 of them.
+
+        `last` gives the newest; `after` those that follow a cursor or position, up to `limit` (100
+        by default); `before` alone those just before one; both, those between, from `after` on. With
+        `max_bytes` the page ends early once it holds that much text, never without a message.
+        Raises CursorExpired if the history that a cursor came from was replaced.
+        """
+        if last is not None and (after is not None or before is not None or limit is not None):
+            raise InvalidArgument("last stands alone: pass either last, or after, before and limit")
+        span = arguments.span_of(
+            after, before, arguments.page_limit(limit if last is None else last), newest=last is not None
+        )
+        span = span._replace(max_bytes=arguments.page_bytes(max_bytes))
+        return await self.backend.read(self._key(thread_id), span)
+
+    async def window(
+        self,
+        thread_id: str,
+        *,
+        max_tokens: int,
+        counter: Counter | None = None,
+        keep: Iterable[str] = ("system", "developer"),
+        max_bytes: int | None = None,
+    ) -> Window[Message]:
+        """The newest messages that fit into `max_tokens`, oldest first.
+
+        The thread's leading messages of the roles in `keep`, at most 20, come first and count
+        too; reading them is one extra read. A tool's result whose call did not fit is left out. A
+        message's own ``tokens`` or ``usage`` counts, else a token for every four bytes of its
+        JSON; `counter` replaces both. Reads back only as far as it needs. With `max_bytes` it holds no
+        more text than that either, but for a single message.
+        """
+        if type(max_tokens) is not int or max_tokens < 0:
+            raise InvalidArgument(f"max_tokens is a number of tokens, 0 or more, not {max_tokens!r}")
+        key, roles = self._key(thread_id), tuple(keep)
+        for left in reversed(range(_RESTARTS)):
+            try:
+                builder = WindowBuilder(max_tokens, counter, roles, max_bytes)
+                return await self._window(key, builder, pinning=bool(roles))
+            except CursorExpired:
+                # The history was replaced between two reads: begin again with the new one.
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _window(self, key: ThreadKey, builder: WindowBuilder, *, pinning: bool) -> Window[Message]:
+        newest = page = await self.backend.read(key, Span(PINNED_AT_MOST, newest=True, max_bytes=_PAGE_BYTES))
+        costs = [page.cost]
+        if pinning:
+            first = page
+            if page.next is not None:
+                epoch = Place.parse(page.next).epoch
+                first = await self.backend.read(key, Span(PINNED_AT_MOST, epoch=epoch, max_bytes=_PAGE_BYTES))
+                costs.append(first.cost)
+            builder.pin(first.items)
+        builder.extend(page.items)
+        limit = PINNED_AT_MOST
+        while page.next is not None and not builder.full:
+            limit = min(limit * 2, arguments.MAX_LIMIT)
+            span = arguments.span_of(None, page.next, limit, newest=True)
+            page = await self.backend.read(key, span._replace(max_bytes=_PAGE_BYTES))
+            costs.append(page.cost)
+            builder.extend(page.items)
+        reported = [cost for cost in costs if cost is not None]
+        return Window(
+            builder.finish(),
+            end=newest.end,
+            etag=newest.etag,
+            cost=functools.reduce(operator.add, reported) if reported else None,
+            tokens=builder.tokens,
+            counter=builder.counter,
+        )
+
+    async def iter_messages(
+        self, thread_id: str, *, after: str | None = None, before: str | None = None
+    ) -> AsyncIterator[Message]:
+        """All messages, oldest first, page after page, in constant memory.
+
+        Messages added meanwhile are reached too; a history replaced meanwhile raises CursorExpired.
+        """
+        key = self._key(thread_id)
+        span = arguments.span_of(after, before, arguments.DEFAULT_LIMIT)._replace(
+            newest=False, max_bytes=_PAGE_BYTES
+        )
+        while True:
+            page = await self.backend.read(key, span)
+            for message in page:
+                yield message
+            if page.next is None:
+                return
+            epoch, position = Place.parse(page.next)
+            span = span._replace(epoch=epoch, after=position)
+
+    async def get_message(self, thread_id: str, message_id: str) -> Message:
+        """One message. Raises MessageNotFound."""
+        return await self.backend.get_message(self._key(thread_id), arguments.message_id_of(message_id))

@@ -1,0 +1,87 @@
+"""What every part of the store rests on: a backend, and whose threads are meant."""
+
+from __future__ import annotations
+
+import hashlib
+from types import TracebackType
+from typing import Self
+
+from chatstore.contract import Backend, Request, ThreadKey
+from chatstore.errors import InvalidArgument, ThreadNotFound
+from chatstore.ids import uuid7
+from chatstore.models import from_micros
+from chatstore.store import arguments
+
+__all__ = ["Scoped"]
+
+
+class Scoped:
+    """A backend scoped to a tenant, and perhaps to an owner."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        tenant: str = "default",
+        owner: str | None = None,
+        owns_backend: bool = True,
+    ) -> None:
+        self.backend = backend
+        self.tenant = arguments.text("tenant", tenant, arguments.MAX_TENANT_BYTES, empty=False)
+        self.owner = arguments.owner_or_none(owner)
+        self._owns_backend = owns_backend
+
+    def for_tenant(self, tenant: str) -> Self:
+        """The same store, scoped to another tenant and to no owner. Closing it leaves the backend open."""
+        return type(self)(self.backend, tenant=tenant, owns_backend=False)
+
+    def for_owner(self, owner: str) -> Self:
+        """The same store, scoped to one owner's threads; new ones are the owner's.
+
+        A thread of anybody else is not there, but that its id is taken: creating it raises ThreadExists.
+        Request ids are remembered for each owner apart. Closing it leaves the backend open.
+        """
+        return type(self)(self.backend, tenant=self.tenant, owner=owner, owns_backend=False)
+
+    async def close(self) -> None:
+        """Give back what the backend holds; the next use opens it again."""
+        if self._owns_backend:
+            await self.backend.close()
+
+    async def ping(self) -> None:
+        """Return if the storage answers; raise StorageError if it does not. Costs a trip."""
+        await self.backend.ping()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _key(self, thread_id: str) -> ThreadKey:
+        named = arguments.text("a thread id", thread_id, arguments.MAX_THREAD_ID_BYTES)
+        return ThreadKey(self.tenant, named, self.owner)
+
+    def _owner(self, owner: str | None) -> str | None:
+        if self.owner is not None and owner not in (None, self.owner):
+            raise InvalidArgument("a store that is scoped to an owner serves no other owner")
+        return self.owner or arguments.owner_or_none(owner)
+
+    def new_id(self, request_id: str | None = None) -> str:
+        """An id for a new thread: the one that `create_thread` and `fork` give it under this `request_id`."""
+        if request_id is None:
+            return uuid7()
+        scope = "\0".join((self.tenant, self.owner or "", request_id))
+        return hashlib.sha256(scope.encode()).hexdigest()[:32]
+
+    async def _etag(self, key: ThreadKey) -> str | None:
+        try:
+            return (await self.backend.get_thread(key)).etag
+        except ThreadNotFound:
+            return None
+
+    def _request(self, request_id: str | None, *what: object) -> Request | None:
+        now = from_micros(self.backend.clock())
+        return arguments.request_of(request_id, now, self.backend.request_window, what)
