@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from chatstore import position, records
 from chatstore.backends.conditions import log_etag, require, require_log
 from chatstore.backends.sql.messages import Messages
-from chatstore.backends.sql.port import Driver, Transaction
+from chatstore.backends.sql.port import Driver, Transaction, Work
 from chatstore.backends.sql.requests import Requests
 from chatstore.backends.sql.threads import Log, Threads
 from chatstore.contract import (
@@ -277,16 +277,16 @@ class SqlBackend(Backend):
     # Transactions
 
     async def _read(self, operation: _Operation[T]) -> T:
-        async def work(tx: Transaction) -> T:
-            return await operation(self._tables(tx))
-
-        return await self.driver.read(work)
+        return await self.driver.read(self._over_tables(operation))
 
     async def _change(self, operation: _Operation[T]) -> T:
+        return await self.driver.write(self._over_tables(operation))
+
+    def _over_tables(self, operation: _Operation[T]) -> Work[T]:
         async def work(tx: Transaction) -> T:
             return await operation(self._tables(tx))
 
-        return await self.driver.write(work)
+        return work
 
     async def _write(
         self, key: ThreadKey, request: Request | None, operation: _Operation[R], drafts: Sequence[Draft] = ()
