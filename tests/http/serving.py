@@ -16,8 +16,9 @@ from starlette.types import ASGIApp
 
 def listening() -> socket.socket:
     """A socket that already accepts, so that a client waits for the server instead of asking again."""
-    # Asyncio sends small answers at once only where the socket was made for TCP by name.
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Asyncio would ask for it, but not on a socket whose number is all that it was given.
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server.bind(("127.0.0.1", 0))
     server.listen(128)
     server.set_inheritable(True)
