@@ -114,10 +114,14 @@ class Draft(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request id and a digest of what was requested, without its `if_match`."""
+    """A request id and a digest of what was requested, without its `if_match`.
+
+    `sent_at` is when it was first sent, for an id whose text carries no time and whose caller said so.
+    """
 
     id: str
     digest: str
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

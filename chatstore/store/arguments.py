@@ -84,7 +84,7 @@ def request_of(
             )
     # Not `encode`: what is checked on its own may be as deep as can be, and is deeper in here.
     digest = hashlib.sha256(json.dumps(_plain(what), default=repr).encode()).hexdigest()[:32]
-    return Request(str(request_id), digest)
+    return Request(str(request_id), digest, sent_at)
 
 
 def _plain(value: object) -> Json:

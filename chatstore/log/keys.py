@@ -1,0 +1,135 @@
+"""How rows are named. Within a thread's partition they sort as they are read: the header on top.
+
+::
+
+    T#tenant#thread   ~            the header
+                      E…#…         slots: an epoch, a position in it
+                      B#…#…        pieces of a text that is too large for its slot
+    L#tenant#owner    #thread      when an owner's thread was last active
+    A#tenant          hour         hours in which threads of the tenant were active
+    A#tenant#hour     …            those threads
+    X                 hour         hours at which threads are to be visited
+    X#hour            …            those threads, to be cleared of what is dead by then
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+
+from chatstore.contract import ThreadKey
+
+__all__ = [
+    "HEADER",
+    "HOUR",
+    "VISITS",
+    "ZERO",
+    "active_bucket",
+    "active_hours",
+    "below",
+    "blob_rows",
+    "digest",
+    "epoch_after",
+    "epoch_of",
+    "epoch_time",
+    "in_epoch",
+    "owner_partition",
+    "owner_row",
+    "slot_row",
+    "tenant_of",
+    "thread_partition",
+    "visit_bucket",
+]
+
+HEADER = "~"
+VISITS = "X"
+ZERO = "0" * 16
+"""The epoch of a thread that nobody has written to."""
+
+HOUR = 3_600_000_000
+"""An hour in microseconds."""
+
+_SLOT = re.compile(r"E([0-9a-f]{16})#(.+)", re.DOTALL)
+_MOST_BYTES = 1000
+
+
+def thread_partition(key: ThreadKey) -> str:
+    """Where a thread is kept, whoever owns it."""
+    return f"T#{_part(key.tenant)}#{key.id}"
+
+
+def owner_partition(tenant: str, owner: str | None) -> str:
+    """Where the threads of an owner are listed; those of nobody for None."""
+    return f"L#{_part(tenant)}#{owner or ''}"
+
+
+def owner_row(thread_id: str) -> str:
+    """The row of a thread in its owner's list."""
+    named = f"#{thread_id}"
+    return named if len(named.encode()) <= _MOST_BYTES else f"~{digest(thread_id)}"
+
+
+def active_hours(tenant: str) -> str:
+    """Where the hours are listed in which a tenant's threads were active."""
+    return f"A#{_part(tenant)}"
+
+
+def active_bucket(tenant: str, hour: str) -> str:
+    """Where the threads are listed that were active in an hour."""
+    return f"A#{_part(tenant)}#{hour}"
+
+
+def visit_bucket(hour: str) -> str:
+    """Where the threads are listed that are to be visited at an hour."""
+    return f"{VISITS}#{hour}"
+
+
+def slot_row(epoch: str, position: str) -> str:
+    """The row of a slot."""
+    return f"E{epoch}#{position}"
+
+
+def in_epoch(epoch: str) -> tuple[str, str]:
+    """The lowest and the highest row of an epoch's slots."""
+    return f"E{epoch}#", f"E{epoch}#~"
+
+
+def below(epoch: str) -> str:
+    """The highest row under all slots of an epoch."""
+    return f"E{epoch}"
+
+
+def epoch_of(sk: str) -> tuple[str, str] | None:
+    """The epoch and the position of a slot's row; None for any other row."""
+    found = _SLOT.fullmatch(sk)
+    return None if found is None else (found[1], found[2])
+
+
+def epoch_after(epoch: str, now: int) -> str:
+    """An epoch above another that no other attempt uses: the time in milliseconds, random bits behind it."""
+    return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{secrets.token_hex(2)}"
+
+
+def epoch_time(epoch: str) -> int:
+    """When an epoch was made, in microseconds."""
+    return int(epoch[:12], 16) * 1000
+
+
+def blob_rows(ref: str) -> tuple[str, str]:
+    """The lowest and the highest row of a large text's pieces."""
+    return f"B#{ref}#", f"B#{ref}#~"
+
+
+def digest(text: str) -> str:
+    """A name of fixed length for a text of any."""
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def tenant_of(pk: str) -> str:
+    """The tenant whose thread's partition `pk` is."""
+    return pk.split("#", 2)[1].replace("%23", "#").replace("%25", "%")
+
+
+def _part(text: str) -> str:
+    return text.replace("%", "%25").replace("#", "%23")

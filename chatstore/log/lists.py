@@ -1,0 +1,255 @@
+"""Which threads there are: by owner, by the hour in which they were active, by the hour to visit them.
+
+These rows only point to threads; the thread's own rows say what is so. They are written before
+what they point to, so that a writer that is killed leaves a pointer too many and never one too few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from chatstore.backends.conditions import has_metadata
+from chatstore.contract import Clock, Listing, ThreadKey
+from chatstore.log import keys
+from chatstore.log.head import look
+from chatstore.log.port import Key, Row, Table
+from chatstore.log.records import Header
+from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
+
+__all__ = ["Lists", "Pointer"]
+
+_REMEMBERED = 10_000
+_LAST = "\U0010ffff"
+_EXAMINED, _TOGETHER = 1000, 100
+
+
+class Pointer(NamedTuple):
+    """A thread in a list, and when it was active."""
+
+    active_at: int
+    thread_id: str
+    owner: str | None
+
+    @property
+    def place(self) -> ThreadCursor:
+        """Where a listing that ends here goes on."""
+        return ThreadCursor(from_micros(self.active_at), self.thread_id)
+
+
+class Lists:
+    """The rows outside of the threads' own partitions."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._hours: dict[Key, None] = {}
+        self._visits: dict[str, int] = {}
+
+    # Writing
+
+    async def point(
+        self, key: ThreadKey, owner: str | None, active_at: int, *, visit: int | None = None
+    ) -> None:
+        """Before a thread is made: list it, and note when it is to be visited; one trip."""
+        rows = self._activity(key, owner, active_at, None)
+        if visit is not None:
+            rows += self._visit(keys.thread_partition(key), visit)
+        await self._put(rows)
+
+    async def touch(self, key: ThreadKey, owner: str | None, active_at: int, before: int) -> None:
+        """After messages were added in another minute: note it; one trip."""
+        rows = self._activity(key, owner, active_at, before)
+        gone = []
+        if _hour(before) != _hour(active_at):
+            gone.append(Key(keys.active_bucket(key.tenant, _hour(before)), _named(key.id, owner)))
+        await self._put(rows, gone)
+
+    async def visit(self, pk: str, at: int) -> None:
+        """Note that a thread is to be visited once `at` has passed."""
+        await self._put(self._visit(pk, at))
+
+    async def forget(self, tenant: str, pointer: Pointer) -> None:
+        """Remove a thread from the lists."""
+        hour = _hour(pointer.active_at)
+        await self._table.write(
+            [],
+            [
+                Key(keys.owner_partition(tenant, pointer.owner), keys.owner_row(pointer.thread_id)),
+                Key(keys.active_bucket(tenant, hour), _named(pointer.thread_id, pointer.owner)),
+            ],
+        )
+
+    def _activity(self, key: ThreadKey, owner: str | None, active_at: int, before: int | None) -> list[Row]:
+        row: Row = {
+            "pk": keys.owner_partition(key.tenant, owner),
+            "sk": keys.owner_row(key.id),
+            "v": active_at,
+        }
+        if not str(row["sk"]).startswith("#"):
+            row["id"] = key.id
+        hour = _hour(active_at)
+        if before is not None and _hour(before) == hour:
+            return [row]
+        bucket: Row = {
+            "pk": keys.active_bucket(key.tenant, hour),
+            "sk": _named(key.id, owner),
+            "v": active_at,
+            "id": key.id,
+        }
+        if owner is not None:
+            bucket["o"] = owner
+        return [row, bucket, *self._once(keys.active_hours(key.tenant), hour)]
+
+    def _visit(self, pk: str, at: int) -> list[Row]:
+        planned = self._visits.get(pk, 0)
+        if self._clock() < planned <= at:
+            # Whoever makes that visit plans the next.
+            return []
+        self._visits[pk] = at
+        _shorten(self._visits)
+        hour = _hour(at)
+        return [
+            *self._once(keys.VISITS, hour),
+            {"pk": keys.visit_bucket(hour), "sk": f"{at:017d}#{keys.digest(pk)}", "of": pk},
+        ]
+
+    def _once(self, pk: str, sk: str) -> list[Row]:
+        if Key(pk, sk) in self._hours:
+            return []
+        return [{"pk": pk, "sk": sk}]
+
+    async def _put(self, rows: list[Row], gone: list[Key] | None = None) -> None:
+        if rows or gone:
+            await self._table.write(rows, gone or [])
+        for row in rows:
+            if len(row) == 2:
+                self._hours[Key(str(row["pk"]), str(row["sk"]))] = None
+        _shorten(self._hours)
+
+    # Reading
+
+    async def page(self, tenant: str, listing: Listing) -> Page[Thread]:
+        """Threads, newest activity first: an owner's pointers are read whole, a tenant's by the hour."""
+        now = self._clock()
+        found: list[Thread] = []
+        some: list[Pointer] = []
+        examined = 0
+        async for pointer in self._pointers(tenant, listing):
+            if listing.active_since is not None and pointer.active_at < to_micros(listing.active_since):
+                break
+            if listing.before is None or pointer.place < listing.before:
+                some.append(pointer)
+            if len(some) < _TOGETHER:
+                continue
+            examined += len(some)
+            found += await self._living(tenant, some, listing, now)
+            if len(found) <= listing.limit and examined >= _EXAMINED:
+                return Page(tuple(found), next=_cursor(some[-1].place))
+            some = []
+            if len(found) > listing.limit:
+                break
+        found += await self._living(tenant, some, listing, now)
+        page = tuple(found[: listing.limit])
+        return Page(page, next=_cursor(page[-1]) if len(found) > len(page) else None)
+
+    async def _living(self, tenant: str, pointers: list[Pointer], listing: Listing, now: int) -> list[Thread]:
+        """Those of the threads that are there and wanted."""
+        named = [(keys.thread_partition(ThreadKey(tenant, one.thread_id)), one) for one in pointers]
+        rows = await self._table.get([Key(pk, keys.HEADER) for pk in dict(named)]) if named else []
+        headers = {str(row["pk"]): Header.load(row) for row in rows}
+        threads = []
+        for pk, pointer in named:
+            # A header that is missing may have been decided and not be applied.
+            header = headers[pk] if pk in headers else (await look(self._table, pk)).header
+            thread = None if header is None else header.thread
+            if thread is None or thread.owner != pointer.owner or _over(thread, now):
+                continue
+            if has_metadata(thread.metadata, listing.metadata):
+                threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
+        return threads
+
+    async def _pointers(self, tenant: str, listing: Listing) -> AsyncIterator[Pointer]:
+        if listing.owner is not None:
+            for pointer in await self.owned(tenant, listing.owner):
+                yield pointer
+            return
+        latest = _LAST if listing.before is None else _hour(to_micros(listing.before.active_at))
+        async for hour_row in self._rows(keys.active_hours(tenant), " ", latest, newest=True):
+            hour = str(hour_row["sk"])
+            rows = [row async for row in self._rows(keys.active_bucket(tenant, hour), " ", _LAST)]
+            here = [Pointer(int(row["v"]), str(row["id"]), _owner(row)) for row in rows]
+            wanted = [
+                Key(keys.owner_partition(tenant, one.owner), keys.owner_row(one.thread_id)) for one in here
+            ]
+            current = {
+                Key(str(row["pk"]), str(row["sk"])): int(row["v"]) for row in await self._table.get(wanted)
+            }
+            exact = [
+                one._replace(active_at=current[row])
+                for one, row in zip(here, wanted, strict=True)
+                if row in current and _hour(current[row]) == hour
+            ]
+            for pointer in sorted(exact, key=_activity, reverse=True):
+                yield pointer
+
+    async def owned(self, tenant: str, owner: str | None) -> list[Pointer]:
+        """An owner's pointers, newest activity first."""
+        pk = keys.owner_partition(tenant, owner)
+        rows = [row async for row in self._rows(pk, " ", _LAST)]
+        pointers = [Pointer(int(row["v"]), str(row.get("id", str(row["sk"])[1:])), owner) for row in rows]
+        return sorted(pointers, key=_activity, reverse=True)
+
+    async def due(self, now: int) -> AsyncIterator[tuple[Key, str]]:
+        """Visits that are due, the oldest first: the visit's row, and the thread's partition."""
+        async for hour_row in self._rows(keys.VISITS, " ", _hour(now)):
+            hour = str(hour_row["sk"])
+            async for row in self._rows(keys.visit_bucket(hour), " ", f"{now:017d}~"):
+                yield Key(str(row["pk"]), str(row["sk"])), str(row["of"])
+            if hour < _hour(now - keys.HOUR):
+                # Over for long enough that nobody writes to it any more.
+                await self._table.write([], [Key(keys.VISITS, hour)])
+
+    async def visited(self, visit: Key) -> None:
+        """Take a visit off the list."""
+        await self._table.write([], [visit])
+
+    async def _rows(self, pk: str, low: str, high: str, *, newest: bool = False) -> AsyncIterator[Row]:
+        after = None
+        while True:
+            found = await self._table.query(pk, low, high, limit=1000, newest=newest, after=after)
+            for row in found.rows:
+                yield row
+            if not found.more or not found.rows:
+                return
+            after = str(found.rows[-1]["sk"])
+
+
+def _hour(micros: int) -> str:
+    return f"{micros // keys.HOUR:08d}"
+
+
+def _named(thread_id: str, owner: str | None) -> str:
+    return keys.digest(f"{'' if owner is None else '+' + owner}\0{thread_id}")
+
+
+def _owner(row: Row) -> str | None:
+    return str(row["o"]) if "o" in row else None
+
+
+def _over(thread: Thread, now: int) -> bool:
+    return thread.expires_at is not None and to_micros(thread.expires_at) <= now
+
+
+def _cursor(at: Thread | ThreadCursor) -> str:
+    return ThreadCursor(at.active_at, at.id).text()
+
+
+def _shorten(known: dict[Any, Any]) -> None:
+    while len(known) > _REMEMBERED:
+        known.pop(next(iter(known)), None)
+
+
+def _activity(pointer: Pointer) -> tuple[int, str]:
+    return pointer.active_at, pointer.thread_id

@@ -1,0 +1,88 @@
+"""What the log asks of a key-value store: single rows, ordered within a partition, put on a condition."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from chatstore.models import Cost
+
+__all__ = ["Key", "Row", "Rows", "Table"]
+
+Row: TypeAlias = dict[str, str | int | bytes]
+"""A row: its partition ``pk`` and its sort key ``sk``, a version ``v`` where it is ever swapped, a body ``b``."""
+
+
+class Key(NamedTuple):
+    """Names a row."""
+
+    pk: str
+    sk: str
+
+
+class Rows(NamedTuple):
+    """Rows in the order that was asked for, and whether there may be more behind them."""
+
+    rows: list[Row]
+    more: bool
+
+
+class Table(ABC):
+    """A table of a key-value store; each call is one round trip and raises StorageError when it fails.
+
+    A write that raises Unavailable may have happened, or may happen later. Reads see every write
+    that was acknowledged before, but for a query that is told that it may be `stale`.
+    """
+
+    atomic_pairs: bool = True
+    """Whether `put_new` can have a second condition, which a fork needs."""
+
+    @abstractmethod
+    async def query(
+        self,
+        pk: str,
+        low: str,
+        high: str,
+        *,
+        limit: int,
+        newest: bool = False,
+        after: str | None = None,
+        stale: bool = False,
+    ) -> Rows:
+        """Rows with `low` <= sk <= `high`, ascending or from the `newest`, behind the sk `after`."""
+
+    @abstractmethod
+    async def get(self, keys: Sequence[Key]) -> list[Row]:
+        """Those of the rows that are there, in any order; takes a trip for every hundred."""
+
+    @abstractmethod
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        """Put a row where there is none, and none at `free`, in one step.
+
+        Returns None when that was done, otherwise the row that is in the way, in either place.
+        """
+
+    @abstractmethod
+    async def swap(self, row: Row, version: int | None) -> bool:
+        """Put a row in place of the one of that version, or where there is none; whether that was done."""
+
+    @abstractmethod
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        """Put and delete rows without a condition, each on its own; takes a trip for every 25."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Ask for a sign of life."""
+
+    @abstractmethod
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Give back what is held; the next call opens it again."""
+
+    def metered(self) -> Cost | None:
+        """What this operation has cost so far; None where nothing is metered."""
+        return None

@@ -1,0 +1,380 @@
+"""What the rows of a thread hold, and how it is written: headers, slots and the messages in them.
+
+A row's body is a line of JSON and behind it the messages' texts as they are, compressed where that
+saves a billed unit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from chatstore.backends.conditions import log_etag
+from chatstore.contract import Draft
+from chatstore.errors import CorruptData
+from chatstore.log import keys
+from chatstore.log.port import Row
+from chatstore.models import Message, Participant, Thread, from_micros, to_micros
+
+__all__ = ["EMPTY", "Blob", "Effect", "Entry", "Header", "Slot", "Totals", "chained", "is_staged"]
+
+UNIT = 1024
+_MICROSECOND = timedelta(microseconds=1)
+_PLAIN, _DEFLATED = b"\0", b"\1"
+_DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Blob(NamedTuple):
+    """A text that is kept in rows of its own."""
+
+    ref: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message in its slot. `text` is empty where a `blob` keeps it."""
+
+    text: str
+    id: str
+    position: str
+    created_at: int
+    expires_at: int | None = None
+    revision: int = 0
+    blob: Blob | None = None
+
+    @property
+    def etag(self) -> str:
+        return f"{self.id}.{self.revision}"
+
+    def message(self) -> Message:
+        """The message as callers see it."""
+        expires = None if self.expires_at is None else from_micros(self.expires_at)
+        return Message(self.text, self.id, self.position, from_micros(self.created_at), self.etag, expires)
+
+    def expired(self, now: int) -> bool:
+        """Whether it is no longer there."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What has happened up to a slot: each slot carries the sum, so that the newest one tells all.
+
+    `count` messages were appended to this history and `edits` made to it; `places` of its slots
+    hold nothing to read, `gone` messages were taken out. `chain` digests the appended texts;
+    `expiring` says that some have an expiry. `seen` is no less than the time of any request
+    so far, `active_at` is when messages were added, to the minute. `version` is the header's, and
+    `life` tells apart the threads that bore one id after another.
+    """
+
+    life: str = ""
+    version: int = 0
+    count: int = 0
+    edits: int = 0
+    places: int = 0
+    gone: int = 0
+    chain: str = ""
+    expiring: bool = False
+    seen: int = 0
+    active_at: int = 0
+
+    def etag(self, epoch: str) -> str:
+        """Names the log as it was then."""
+        return log_etag(public_epoch(epoch, self.life), self.count, self.edits)
+
+
+EMPTY: Final = Totals()
+
+
+def public_epoch(epoch: str, life: str) -> str:
+    """The epoch as cursors and etags carry it."""
+    return epoch + life
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A thread's properties and where its history is; `living` is false for one that was deleted.
+
+    `base` are the totals that its epoch began with. `scattered` says that messages may be elsewhere
+    than their ids tell. `version` counts the changes of the row.
+    """
+
+    version: int
+    epoch: str
+    base: Totals
+    thread: Thread | None = None
+    scattered: bool = False
+
+    @property
+    def living(self) -> bool:
+        return self.thread is not None
+
+    def dump(self, pk: str) -> Row:
+        """The row of this header."""
+        return {"pk": pk, "sk": keys.HEADER, "v": self.version, "b": _packed(self._form(), [])}
+
+    @classmethod
+    def load(cls, row: Row) -> Header:
+        """The header that a row holds."""
+        return cls._of(_unpacked(row)[0])
+
+    def _form(self) -> dict[str, Any]:
+        form: dict[str, Any] = {"v": self.version, "e": self.epoch, "z": _totals(self.base)}
+        if self.scattered:
+            form["x"] = 1
+        if self.thread is not None:
+            form["t"] = _thread(self.thread)
+        return form
+
+    @classmethod
+    def _of(cls, form: dict[str, Any]) -> Header:
+        thread = form.get("t")
+        return cls(
+            form["v"],
+            form["e"],
+            Totals(*form["z"]),
+            None if thread is None else _thread_of(thread),
+            "x" in form,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a slot decides to be done to a row of messages: it brings that row, from one version, to another.
+
+    `place` counts into the row's messages: the entry there is replaced by the slot's own, taken
+    out (`take`), or pushed back by it (`add`). A row that is not there yet has version None.
+    """
+
+    position: str
+    version: int | None
+    verb: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A row of the log. It holds messages that were appended, or what was decided and is then applied.
+
+    `header` is what the header is to become, `effect` what is to happen to an earlier row; `seals`
+    says that nothing follows in this epoch. `request` is the id and the digest of the request that wrote
+    it, `result` what it was answered where that is not plain from the rest. `token` is random.
+    `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
+    """
+
+    epoch: str
+    position: str
+    token: str
+    at: int
+    totals: Totals
+    entries: tuple[Entry, ...] = ()
+    version: int = 0
+    request: tuple[str, str] | None = None
+    result: str | None = None
+    kept: int = 0
+    header: Header | None = None
+    effect: Effect | None = None
+    seals: bool = False
+    staged: bool = False
+
+    @property
+    def number(self) -> int:
+        """Its number in its epoch; that of the slot before it for a row put between two."""
+        return int(self.position[:10])
+
+    def dump(self, pk: str) -> Row:
+        """The row of this slot."""
+        form: dict[str, Any] = {"s": self.token, "t": self.at, "z": _totals(self.totals)}
+        form["m"] = [_entry(entry, index, self) for index, entry in enumerate(self.entries)]
+        if self.request is not None:
+            form["r"] = self.request
+        if self.result is not None:
+            form["o"] = self.result
+        if self.kept:
+            form["k"] = self.kept
+        if self.header is not None:
+            form["h"] = self.header._form()
+        if self.effect is not None:
+            f = self.effect
+            form["f"] = [f.position, f.version, f.verb, f.place]
+        if self.seals:
+            form["c"] = 1
+        if self.staged:
+            form["g"] = 1
+        overhead = len(pk.encode()) + 60
+        body = _packed(form, [entry.text for entry in self.entries], overhead)
+        return {"pk": pk, "sk": keys.slot_row(self.epoch, self.position), "v": self.version, "b": body}
+
+    @property
+    def messages(self) -> tuple[Entry, ...]:
+        """The messages that are read here; what an effect carries is read where it is applied."""
+        return self.entries if self.effect is None else ()
+
+    @classmethod
+    def load(cls, row: Row) -> Slot:
+        """The slot that a row holds."""
+        found = keys.epoch_of(str(row["sk"]))
+        if found is None:
+            raise CorruptData(f"{row['sk']!r} is not the row of a slot")
+        epoch, at_position = found
+        form, texts = _unpacked(row)
+        request, effect, header = form.get("r"), form.get("f"), form.get("h")
+        slot = cls(
+            epoch=epoch,
+            position=at_position,
+            token=form["s"],
+            at=form["t"],
+            totals=Totals(*form["z"]),
+            version=int(row["v"]),
+            request=None if request is None else (request[0], request[1]),
+            result=form.get("o"),
+            kept=form.get("k", 0),
+            header=None if header is None else Header._of(header),
+            effect=None if effect is None else Effect(*effect),
+            seals="c" in form,
+            staged="g" in form,
+        )
+        return replace(slot, entries=_entries(form["m"], texts, slot))
+
+    def arranged(self, drafts: Sequence[Draft]) -> tuple[Entry, ...]:
+        """The entries that appending `drafts` here makes."""
+        made = []
+        for index, draft in enumerate(drafts):
+            at = self.position + _fraction(index)
+            expires = None if draft.ttl is None else self.at + draft.ttl // _MICROSECOND
+            made.append(Entry(draft.text, f"{at}-{self.token}", at, self.at, expires))
+        return tuple(made)
+
+    def apply(self, effect: Effect, by: Slot) -> Slot:
+        """This row as `effect` leaves it, which the slot `by` decided."""
+        entries = list(self.entries)
+        if effect.verb == "take":
+            del entries[effect.place]
+        elif effect.verb == "add":
+            entries.insert(effect.place, by.entries[0])
+        else:
+            entries[effect.place] = by.entries[0]
+        return replace(self, entries=tuple(entries), version=self.version + 1)
+
+
+def is_staged(row: Row) -> bool:
+    """Whether a slot's row was staged."""
+    return "g" in _unpacked(row)[0]
+
+
+def chained(chain: str, texts: Sequence[str]) -> str:
+    """The digest of a history, of which `chain` is that of its beginning."""
+    for text in texts:
+        chain = hashlib.sha256(chain.encode() + hashlib.sha256(text.encode()).digest()).hexdigest()[:24]
+    return chain
+
+
+def _fraction(index: int) -> str:
+    """What orders the messages of one slot: nothing, then as many digits as the first one says."""
+    digits = ""
+    while index:
+        index, digit = divmod(index - 1, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return f"{len(digits)}{digits}" if digits else ""
+
+
+_TOTALS = tuple(Totals.__dataclass_fields__)
+
+
+def _totals(totals: Totals) -> list[Any]:
+    return [
+        int(value) if isinstance(value, bool) else value for value in (getattr(totals, n) for n in _TOTALS)
+    ]
+
+
+def _thread(thread: Thread) -> list[Any]:
+    return [
+        thread.id,
+        thread.owner,
+        thread.topic,
+        thread.metadata,
+        [[one.id, one.display_name, one.metadata] for one in thread.participants],
+        to_micros(thread.created_at),
+        None if thread.expires_at is None else to_micros(thread.expires_at),
+        thread.etag,
+    ]
+
+
+def _thread_of(form: list[Any]) -> Thread:
+    id, owner, topic, metadata, participants, created, expires, etag = form
+    return Thread(
+        id,
+        owner,
+        topic,
+        metadata,
+        tuple(Participant(*fields) for fields in participants),
+        from_micros(created),
+        from_micros(created),
+        None if expires is None else from_micros(expires),
+        etag,
+    )
+
+
+def _entry(entry: Entry, index: int, slot: Slot) -> list[Any]:
+    """An entry's fields; what the slot tells by itself is left out at the end."""
+    at = slot.position + _fraction(index)
+    fields = [
+        len(entry.text.encode()),
+        entry.expires_at,
+        entry.revision,
+        None if entry.position == at else entry.position,
+        None if entry.id == f"{entry.position}-{slot.token}" else entry.id,
+        None if entry.created_at == slot.at else entry.created_at,
+        entry.blob,
+    ]
+    while len(fields) > 1 and not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def _entries(forms: list[list[Any]], texts: bytes, slot: Slot) -> tuple[Entry, ...]:
+    entries, start = [], 0
+    for index, form in enumerate(forms):
+        size, expires, revision, at, id, created, blob = form + [None] * (7 - len(form))
+        at = at or slot.position + _fraction(index)
+        entries.append(
+            Entry(
+                texts[start : start + size].decode(),
+                id or f"{at}-{slot.token}",
+                at,
+                created or slot.at,
+                expires,
+                revision or 0,
+                None if blob is None else Blob(*blob),
+            )
+        )
+        start += size
+    return tuple(entries)
+
+
+def _packed(form: dict[str, Any], texts: Sequence[str], overhead: int = 0) -> bytes:
+    line = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+    body = "".join((line, "\n", *texts)).encode()
+    if (overhead + len(body)) > UNIT:
+        small = zlib.compress(body, 6)
+        if -(-(overhead + len(small)) // UNIT) < -(-(overhead + len(body)) // UNIT):
+            return _DEFLATED + small
+    return _PLAIN + body
+
+
+def _unpacked(row: Row) -> tuple[dict[str, Any], bytes]:
+    body = row["b"]
+    if not isinstance(body, bytes) or body[:1] not in (_PLAIN, _DEFLATED):
+        raise CorruptData(f"the row {row['sk']!r} was not written by chatstore, or by a newer one")
+    try:
+        plain = zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
+        line, _, texts = plain.partition(b"\n")
+        return json.loads(line), texts
+    except (zlib.error, ValueError) as error:
+        raise CorruptData(f"the row {row['sk']!r} cannot be read: {error}") from error

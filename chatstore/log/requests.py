@@ -1,0 +1,89 @@
+"""Finding the slot that a request wrote before, so that a repetition gets its first result.
+
+Every mutation takes a slot, and the slot bears its request's id. `seen` never falls from slot to
+slot and is no less than the time of the slot's own request. So a search goes back from the
+newest slot, over sealed epochs too, and ends at the first slot whose `seen` lies before the request's time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import NamedTuple
+
+from chatstore.contract import Request, ThreadKey
+from chatstore.errors import RequestMismatch
+from chatstore.ids import time_of
+from chatstore.log import keys
+from chatstore.log.head import Head
+from chatstore.log.known import Known
+from chatstore.log.port import Table
+from chatstore.log.records import Slot
+from chatstore.models import to_micros
+
+__all__ = ["OPAQUE_WINDOW", "Asked", "asked", "search"]
+
+OPAQUE_WINDOW = timedelta(minutes=10)
+"""How long an id that carries no time is remembered at least."""
+
+_PAGE = 20
+
+
+class Asked(NamedTuple):
+    """A request as slots bear it, and the time before which no slot can bear it."""
+
+    id: str
+    digest: str
+    time: int
+    text: str
+
+    def written_by(self, slot: Slot) -> bool:
+        """Whether this request wrote `slot`. Raises RequestMismatch if another of its id did."""
+        if slot.request is None or slot.request[0] != self.id:
+            return False
+        if slot.request[1] != self.digest:
+            raise RequestMismatch(self.text)
+        return True
+
+    def among(self, known: Known) -> tuple[Slot | None, bool]:
+        """The slot among those that are known, and whether it is certain that there is no other."""
+        found = next((slot for slot in known.slots if self.written_by(slot)), None)
+        return found, found is not None or self.time > known.since
+
+
+def asked(key: ThreadKey, request: Request | None, now: int) -> Asked | None:
+    """`request` as slots of the thread bear it: each owner's requests are apart."""
+    if request is None:
+        return None
+    sent = request.sent_at or time_of(request.id)
+    time = now - OPAQUE_WINDOW // timedelta(microseconds=1) if sent is None else to_micros(sent)
+    owner = "" if key.owner is None else hashlib.sha256(key.owner.encode()).hexdigest()[:16]
+    return Asked(f"{owner} {request.id}", request.digest, time, request.id)
+
+
+async def search(table: Table, head: Head, asked: Asked | None, now: int) -> tuple[Slot | None, Known]:
+    """The slot that the request wrote, and what is known after looking for it."""
+    own = () if head.newest is None or head.newest.staged else (head.newest,)
+    if asked is None or head.totals.seen < asked.time or any(asked.written_by(slot) for slot in own):
+        found = next((slot for slot in own if asked is not None and asked.written_by(slot)), None)
+        return found, Known(head, own, head.totals.seen, now)
+    slots: list[Slot] = []
+    after = None
+    while True:
+        page = await table.query(head.pk, "E", keys.HEADER, limit=_PAGE, newest=True, after=after)
+        for row in page.rows:
+            if row["sk"] == keys.HEADER:
+                continue
+            slot = Slot.load(row)
+            if slot.staged or len(slot.position) > 10 or slot.epoch > head.epoch:
+                continue
+            slots.insert(0, slot)
+            if slot.totals.seen < asked.time:
+                return _chosen(slots, asked), Known(head, tuple(slots), slot.totals.seen, now)
+        if not page.more:
+            return _chosen(slots, asked), Known(head, tuple(slots), -1, now)
+        after = str(page.rows[-1]["sk"]) if page.rows else after
+
+
+def _chosen(slots: list[Slot], asked: Asked) -> Slot | None:
+    return next((slot for slot in reversed(slots) if asked.written_by(slot)), None)

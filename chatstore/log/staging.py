@@ -1,0 +1,82 @@
+"""Rows that are written before the slot that brings them to light: histories, and texts too large for a row."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from chatstore import position
+from chatstore.contract import Draft
+from chatstore.log import keys
+from chatstore.log.port import Key, Row, Table
+from chatstore.log.records import Blob, Entry, Slot, Totals
+
+__all__ = ["arranged", "keep_apart", "packed", "stage"]
+
+MOST_INLINE = 200_000
+"""Bytes of text that a row takes; what is longer is kept apart, the largest first."""
+
+PIECE = 350_000
+"""Bytes of a large text that one row of it holds."""
+
+_MOST_ENTRIES, _MOST_BYTES = 16, 16_384
+
+
+def packed(drafts: Sequence[Draft]) -> list[Sequence[Draft]]:
+    """`drafts` in the groups that one row each takes: the same groups for the same drafts, always."""
+    groups: list[Sequence[Draft]] = []
+    start = size = 0
+    for index, draft in enumerate(drafts):
+        more = len(draft.text.encode())
+        if index > start and (index - start == _MOST_ENTRIES or size + more > _MOST_BYTES):
+            groups.append(drafts[start:index])
+            start, size = index, 0
+        size += more
+    if start < len(drafts):
+        groups.append(drafts[start:])
+    return groups
+
+
+def arranged(epoch: str, drafts: Sequence[Draft], token: str, at: int, totals: Totals) -> list[Slot]:
+    """The slots of a new history in an epoch of its own, to be staged."""
+    slots = []
+    for number, group in enumerate(packed(drafts), 1):
+        slot = Slot(epoch, position.nth(number), token, at, totals, staged=True)
+        slots.append(replace(slot, entries=slot.arranged(group)))
+    return slots
+
+
+async def keep_apart(table: Table, pk: str, entries: Iterable[Entry], now: int) -> tuple[Entry, ...]:
+    """The entries as a row takes them, with the texts that are too large put into rows of their own."""
+    kept = list(entries)
+    sizes = {index: len(entry.text.encode()) for index, entry in enumerate(kept)}
+    for index in sorted(sizes, key=lambda index: -sizes[index]):
+        if sum(sizes.values()) <= MOST_INLINE:
+            break
+        kept[index] = await _apart(table, pk, kept[index], now)
+        sizes[index] = 0
+    return tuple(kept)
+
+
+async def stage(table: Table, pk: str, slots: Iterable[Slot]) -> tuple[Key, ...]:
+    """Write slots that nobody sees yet, and name their rows."""
+    rows = []
+    for slot in slots:
+        kept = replace(slot, entries=await keep_apart(table, pk, slot.entries, slot.at))
+        rows.append(kept.dump(pk))
+    if rows:
+        await table.write(rows)
+    return tuple(Key(pk, str(row["sk"])) for row in rows)
+
+
+async def _apart(table: Table, pk: str, entry: Entry, now: int) -> Entry:
+    ref = f"{now // 1000:012x}{secrets.token_hex(4)}"
+    body = entry.text.encode()
+    low, _ = keys.blob_rows(ref)
+    pieces: list[Row] = [
+        {"pk": pk, "sk": f"{low}{index:04d}", "b": body[start : start + PIECE]}
+        for index, start in enumerate(range(0, len(body), PIECE))
+    ]
+    await table.write(pieces)
+    return replace(entry, text="", blob=Blob(ref, len(body)))

@@ -1,0 +1,195 @@
+"""How a thread is written to: every mutation takes the next slot, and that decides it.
+
+::
+
+    look        what the thread is, unless it is known
+    repeat      the slot of an earlier try of the same request is the answer
+    settle      apply what the newest slot decided, if its writer did not
+    plan        what the next slot is to hold; rows that it brings to light are staged before
+    decide      put the slot where there is none: the one write that counts
+    apply       bring the header or the edited row to what was decided
+
+Two writers who saw the same state aim at the same slot, and the store lets one have it; the other
+looks again. What is written before the decision is invisible, what comes after can be done by
+anybody, so a writer may be killed anywhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from chatstore import position
+from chatstore.contract import Clock, Request, ThreadKey
+from chatstore.errors import ChatStoreError, StorageError, Unavailable
+from chatstore.log import keys
+from chatstore.log.head import Head, look, settle
+from chatstore.log.known import Known, Threads
+from chatstore.log.port import Key, Table
+from chatstore.log.records import Header, Slot, Totals
+from chatstore.log.requests import Asked, asked, search
+
+__all__ = ["Answer", "Decision", "Plan", "Turn", "Writer"]
+
+R = TypeVar("R")
+
+_TRIES = 5
+_BACKOFF_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[R]):
+    """A result for which nothing needs to be written."""
+
+    result: R
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[R]):
+    """The slot to be taken, and the result once it is.
+
+    It is taken only if the row `free` is not there. `staged` rows serve this slot alone. `after` is done
+    when all is applied; what fails there has not failed the operation.
+    """
+
+    slot: Slot
+    result: R
+    free: Key | None = None
+    staged: tuple[Key, ...] = ()
+    after: Callable[[Head], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One try of a mutation: the thread as it is, the present, and the totals with the request in them."""
+
+    key: ThreadKey
+    head: Head
+    now: int
+    token: str
+    request: tuple[str, str] | None
+    totals: Totals
+
+    def slot(self, totals: Totals, **fields: Any) -> Slot:
+        """The next slot."""
+        header: Header | None = fields.get("header")
+        if header is not None:
+            totals = replace(totals, version=header.version)
+        at = position.nth(self.head.tail + 1)
+        return Slot(self.head.epoch, at, self.token, self.now, totals, request=self.request, **fields)
+
+    def note(self, result: str | None = None, **fields: Any) -> Slot:
+        """The next slot, to be read by nobody but repetitions."""
+        totals = replace(self.totals, places=self.totals.places + 1)
+        return self.slot(totals, result=result, **fields)
+
+
+Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
+"""Says what is to be written on the thread as it is, or raises why it cannot be."""
+
+
+class Writer:
+    """Takes slots in the threads of a table."""
+
+    def __init__(self, table: Table, clock: Clock, tokens: Callable[[], str]) -> None:
+        self.table = table
+        self.clock = clock
+        self.known = Threads()
+        self._tokens = tokens
+
+    async def mutate(
+        self,
+        key: ThreadKey,
+        request: Request | None,
+        plan: Plan[R],
+        repeated: Callable[[Slot], Awaitable[R]],
+    ) -> R:
+        """Do what `plan` says, once: a repetition is answered by `repeated` from the slot of the first try."""
+        pk = keys.thread_partition(key)
+        for attempt in range(1_000_000):
+            if attempt > 2:
+                longest = min(_BACKOFF_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
+                await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
+            now = self.clock()
+            asks = asked(key, request, now)
+            known = self.known.get(pk, now) if attempt == 0 else None
+            found, certain = (None, True) if known is None or asks is None else asks.among(known)
+            fresh = known is None or not certain
+            if known is None or not certain:
+                head = await look(self.table, pk)
+                found, known = await search(self.table, head, asks, now)
+            if found is not None:
+                return await repeated(found)
+            if not known.head.settled:
+                if not await settle(self.table, known.head):
+                    continue
+                header = known.head.header
+                stored = None if header is None else header.version
+                known = replace(known, head=replace(known.head, settled=True, stored=stored))
+            turn = self._turn(key, known.head, now, asks)
+            try:
+                planned = await plan(turn)
+            except ChatStoreError:
+                if fresh:
+                    raise
+                planned = None
+            if planned is None or (isinstance(planned, Answer) and not fresh):
+                # What is known may be out of date, and only a slot that was taken proves that it is not.
+                self.known.forget(pk)
+                continue
+            if isinstance(planned, Answer):
+                self.known.put(pk, known)
+                return planned.result
+            if await self._decide(pk, planned):
+                await self._apply(pk, known, planned)
+                return planned.result
+            self.known.forget(pk)
+            if planned.staged:
+                await self.table.write([], planned.staged)
+        raise Unavailable(f"thread {key.id!r} is written to by too many at once")
+
+    def _turn(self, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
+        seen = max(now, head.totals.seen, 0 if asks is None else asks.time)
+        request = None if asks is None else (asks.id, asks.digest)
+        return Turn(key, head, now, self._tokens(), request, replace(head.totals, seen=seen))
+
+    async def _decide(self, pk: str, decision: Decision[Any]) -> bool:
+        """Take the slot; whether it is ours, tried until that is known."""
+        row = decision.slot.dump(pk)
+        for attempt in range(_TRIES):
+            try:
+                there = await self.table.put_new(row, free=decision.free)
+            except Unavailable:
+                # It may have been written, or may be yet: the same row at the same place does no harm.
+                self.known.forget(pk)
+                if attempt == _TRIES - 1:
+                    raise
+                await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
+                continue
+            if there is None:
+                return True
+            mine = there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token
+            return mine
+        raise AssertionError
+
+    async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> None:
+        """Apply what was decided, and remember it; it stands even if this fails."""
+        slot, before = decision.slot, known.head
+        header = before.header if slot.header is None else slot.header
+        sealed = header is not None and header.epoch != slot.epoch
+        head = Head(pk, slot.epoch, slot.totals, header, before.stored, slot)
+        try:
+            settled = await settle(self.table, head)
+            if sealed or not settled:
+                self.known.forget(pk)
+            else:
+                stored = None if header is None else header.version
+                head = replace(head, settled=True, stored=stored)
+                self.known.put(pk, replace(known.then(head, slot), at=slot.at))
+            if decision.after is not None:
+                await decision.after(head)
+        except StorageError:
+            self.known.forget(pk)

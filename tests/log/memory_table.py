@@ -1,0 +1,79 @@
+"""A table in memory, to run the log on where no server is wanted."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+from chatstore.log import Key, Row, Rows, Table
+
+
+class MemoryTable(Table):
+    """Rows in a dictionary. A query ends after `page` rows, as a store's ends after a megabyte."""
+
+    def __init__(self, page: int = 1000) -> None:
+        self.rows: dict[str, dict[str, Row]] = {}
+        self._page = page
+
+    async def query(
+        self,
+        pk: str,
+        low: str,
+        high: str,
+        *,
+        limit: int,
+        newest: bool = False,
+        after: str | None = None,
+        stale: bool = False,
+    ) -> Rows:
+        present = self.rows.get(pk, {})
+        names = sorted(present)
+        names = names[bisect_left(names, low) : bisect_right(names, high)]
+        if newest:
+            names.reverse()
+        if after is not None:
+            names = [name for name in names if (name < after if newest else name > after)]
+        most = min(limit, self._page)
+        return Rows([dict(present[name]) for name in names[:most]], len(names) > most)
+
+    async def get(self, keys: Sequence[Key]) -> list[Row]:
+        return [row for key in keys if (row := self._row(key)) is not None]
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        there = self._row(_key(row)) or (None if free is None else self._row(free))
+        if there is None:
+            self._put(row)
+        return there
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        present = self._row(_key(row))
+        if (None if present is None else present["v"]) != version:
+            return False
+        self._put(row)
+        return True
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        for row in puts:
+            self._put(row)
+        for key in deletes:
+            self.rows.get(key.pk, {}).pop(key.sk, None)
+
+    def _row(self, key: Key) -> Row | None:
+        row = self.rows.get(key.pk, {}).get(key.sk)
+        return None if row is None else dict(row)
+
+    def _put(self, row: Row) -> None:
+        self.rows.setdefault(str(row["pk"]), {})[str(row["sk"])] = dict(row)
+
+    async def ping(self) -> None:
+        return None
+
+    async def pause(self, seconds: float) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+
+def _key(row: Row) -> Key:
+    return Key(str(row["pk"]), str(row["sk"]))
