@@ -208,6 +208,9 @@ class Backend(ABC):
     async def close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to give back
         """Give back connections and threads. Safe to call twice."""
 
+    async def prepare(self) -> None:  # noqa: B027 - most need nothing
+        """Make what the storage needs before its first use, such as a table. Safe to repeat."""
+
     async def ping(self) -> None:  # noqa: B027 - a backend in the process is always there
         """Ask the storage for a sign of life, cheaply; raise `StorageError` when there is none."""
 

@@ -25,6 +25,7 @@ class _Source(NamedTuple):
 
 
 _SCHEMES = {
+    "dynamodb": _Source("chatstore.backends.dynamodb:open_dynamodb", "dynamodb"),
     "memory": _Source("chatstore.backends.memory:open_memory"),
     "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
     "http": _Source("chatstore.backends.service:open_service", "cli"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hypothesis
 import pytest
+
+from tests.dynamodb import servers as dynamodb
 
 pytest_plugins = ["chatstore.testing.summary"]
 
@@ -123,3 +125,19 @@ def taskmaster() -> Path:
     """The real conversations; mark the test with `real_data`."""
     assert TASKMASTER.exists(), "a test that uses these is marked with real_data"
     return TASKMASTER
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The address of a DynamoDB by moto, which knows everything and is exact in nothing."""
+    with dynamodb.moto() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def dynalite(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
+    """The address of a DynamoDB by dynalite, which is strict and knows no transactions."""
+    if not dynamodb.dynalite_is_there():
+        absent("dynalite", dynamodb.HOW_TO_GET_IT)
+    with dynamodb.dynalite() as address:
+        yield address

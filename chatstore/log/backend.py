@@ -12,6 +12,7 @@ from chatstore.backends.conditions import merge, require, require_log
 from chatstore.contract import (
     UNSET,
     Backend,
+    Capability,
     Clock,
     Draft,
     InsertAt,
@@ -26,6 +27,7 @@ from chatstore.errors import MessageNotFound, ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.log import keys
 from chatstore.log.cleaning import KEPT, Cleaner
+from chatstore.log.costs import metered
 from chatstore.log.head import Head, look
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
@@ -64,7 +66,7 @@ class LogBackend(Backend):
     ) -> None:
         self.table = table
         self.clock = clock
-        self._writer = Writer(table, clock, lambda: tokens()[:10])
+        self._writer = Writer(table, clock, tokens)
         self._reader = Reader(table, clock, stale=stale)
         self._exact = Reader(table, clock)
         self._lists = Lists(table, clock)
@@ -82,7 +84,7 @@ class LogBackend(Backend):
         async def plan(turn: Turn) -> Decision[Thread]:
             if turn.head.thread(key._replace(owner=None), turn.now) is not None:
                 raise ThreadExists(key.id)
-            decision = await self._born(turn, _made(key, new, turn.now), ())
+            decision = await self._born(turn, _made(key, new, turn), ())
             made = cast("Header", decision.slot.header)
             thread = replace(cast("Thread", made.thread), active_at=from_micros(turn.now))
             slot = replace(decision.slot, result=records.dump(thread))
@@ -91,7 +93,10 @@ class LogBackend(Backend):
         return await self._write(key, request, plan)
 
     async def get_thread(self, key: ThreadKey) -> Thread:
-        return (await look(self.table, keys.thread_partition(key))).existing(key, self.clock())
+        async def get() -> Thread:
+            return (await look(self.table, keys.thread_partition(key))).existing(key, self.clock())
+
+        return await metered(get())
 
     async def update_thread(
         self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
@@ -99,7 +104,7 @@ class LogBackend(Backend):
         async def plan(turn: Turn) -> Decision[Thread]:
             thread = turn.head.existing(key, turn.now)
             require(if_match, thread.etag)
-            changed = replace(_patched(thread, patch, turn.now), etag=token())
+            changed = replace(_patched(thread, patch, turn.now), etag=turn.token)
             if changed.expires_at is not None:
                 await self._lists.visit(turn.head.pk, to_micros(changed.expires_at))
             present = cast("Header", turn.head.header)
@@ -121,7 +126,7 @@ class LogBackend(Backend):
         return await self._write(key, request, plan)
 
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        return await self._lists.page(tenant, listing)
+        return await metered(self._lists.page(tenant, listing))
 
     # Messages
 
@@ -143,13 +148,16 @@ class LogBackend(Backend):
         return await self._write(key, request, plan, drafts)
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
-        return await self._reader.page(key, span)
+        return await metered(self._reader.page(key, span))
 
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
-        head, now = await look(self.table, keys.thread_partition(key)), self.clock()
-        head.existing(key, now)
-        found = await self._exact.named(key, head, message_id, now)
-        return await self._exact.message(head, found.entry)
+        async def get() -> Message:
+            head, now = await look(self.table, keys.thread_partition(key)), self.clock()
+            head.existing(key, now)
+            found = await self._exact.named(key, head, message_id, now)
+            return await self._exact.message(head, found.entry)
+
+        return await metered(get())
 
     async def replace_all(
         self,
@@ -255,6 +263,9 @@ class LogBackend(Backend):
         if_match: str | None,
         request: Request | None,
     ) -> Thread:
+        if not self.table.atomic_pairs:
+            raise self._unsupported(Capability.FORK)
+
         async def plan(turn: Turn) -> Decision[Thread]:
             origin = await look(self.table, keys.thread_partition(source))
             present = origin.existing(source, turn.now)
@@ -271,7 +282,7 @@ class LogBackend(Backend):
             if turn.head.thread(key._replace(owner=None), turn.now) is not None:
                 raise ThreadExists(key.id)
             now = from_micros(turn.now)
-            thread = replace(present, id=key.id, etag=token(), created_at=now, active_at=now, cost=None)
+            thread = replace(present, id=key.id, etag=turn.token, created_at=now, active_at=now, cost=None)
             free = Key(origin.pk, keys.slot_row(origin.epoch, position.nth(origin.tail + 1)))
             decision = await self._copied(turn, thread, entries, free)
             return replace(decision, slot=replace(decision.slot, result=records.dump(thread)), result=thread)
@@ -279,10 +290,10 @@ class LogBackend(Backend):
         return await self._write(key, request, plan)
 
     async def sweep(self, limit: int) -> Swept:
-        return await self._cleaner.sweep(limit)
+        return await metered(self._cleaner.sweep(limit))
 
     async def erase(self, tenant: str, owner: str) -> Erased:
-        return await self._cleaner.erase(tenant, owner)
+        return await metered(self._cleaner.erase(tenant, owner))
 
     # What an operation decides
 
@@ -318,7 +329,7 @@ class LogBackend(Backend):
             raise ThreadNotFound(key.id)
         if turn.head.thread(key._replace(owner=None), turn.now) is not None:
             raise ThreadExists(key.id)
-        return await self._born(turn, _made(key, create, turn.now), drafts)
+        return await self._born(turn, _made(key, create, turn), drafts)
 
     async def _born(self, turn: Turn, thread: Thread, drafts: Sequence[Draft]) -> Decision[Any]:
         head = turn.head
@@ -329,7 +340,7 @@ class LogBackend(Backend):
             # What an expired thread left: its history ends, and another begins in an epoch of its own.
             return await self._flip(turn, thread, drafts, None, life=True)
         version = 1 if head.header is None else head.header.version + 1
-        base = Totals(life=token()[:8], version=version, seen=turn.totals.seen, active_at=turn.now)
+        base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=turn.now)
         header = Header(version, head.epoch, base, thread)
         totals = replace(_grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
@@ -376,7 +387,7 @@ class LogBackend(Backend):
         """Seal the epoch; the history goes on with `drafts` in another, or nowhere."""
         head = turn.head
         base = self._base(turn, thread, life=life, active=bool(drafts))
-        epoch = keys.epoch_after(head.epoch, turn.now)
+        epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         header = self._next_header(head, epoch, base, thread)
         totals = replace(_grown(base, drafts), version=header.version)
         slots = arranged(epoch, drafts, turn.token, turn.now, totals)
@@ -397,7 +408,7 @@ class LogBackend(Backend):
         head = turn.head
         base = self._base(turn, thread, life=True, active=True)
         base = replace(base, expiring=any(entry.expires_at is not None for entry in entries))
-        epoch = keys.epoch_after(head.epoch, turn.now)
+        epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         drafts = [Draft(entry.text) for entry in entries]
         header = self._next_header(head, epoch, base, thread)
         slots = arranged(
@@ -427,7 +438,7 @@ class LogBackend(Backend):
         base = self._base(turn, cast("Header", head.header).thread, life=False, active=True)
         expiring = turn.totals.expiring or entry.expires_at is not None
         base = replace(base, expiring=expiring, edits=1, count=len(entries))
-        epoch = keys.epoch_after(head.epoch, turn.now)
+        epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         header = replace(
             self._next_header(head, epoch, base, cast("Header", head.header).thread), scattered=True
         )
@@ -457,7 +468,7 @@ class LogBackend(Backend):
         if thread is None:
             return Totals(seen=turn.totals.seen)
         at = _active(0 if life else before.active_at, turn.now) if active or life else before.active_at
-        return Totals(life=token()[:8] if life else before.life, seen=turn.totals.seen, active_at=at)
+        return Totals(life=turn.token[:8] if life else before.life, seen=turn.totals.seen, active_at=at)
 
     @staticmethod
     def _next_header(head: Head, epoch: str, base: Totals, thread: Thread | None) -> Header:
@@ -527,7 +538,7 @@ class LogBackend(Backend):
         async def repeated(slot: Slot) -> R:
             return cast("R", await self._first_result(keys.thread_partition(key), slot, drafts))
 
-        return await self._writer.mutate(key, request, plan, repeated)
+        return await metered(self._writer.mutate(key, request, plan, repeated))
 
     async def _first_result(self, pk: str, slot: Slot, drafts: Sequence[Draft]) -> records.Result:
         """What the request that wrote `slot` was answered."""
@@ -546,11 +557,10 @@ class LogBackend(Backend):
         return Appended(tuple(entry.message() for entry in entries), etag)
 
 
-def _made(key: ThreadKey, new: NewThread, now: int) -> Thread:
-    at = from_micros(now)
-    return Thread(
-        key.id, new.owner, new.topic, new.metadata, new.participants, at, at, _expiry(at, new.ttl), token()
-    )
+def _made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
+    at = from_micros(turn.now)
+    expires = _expiry(at, new.ttl)
+    return Thread(key.id, new.owner, new.topic, new.metadata, new.participants, at, at, expires, turn.token)
 
 
 def _expiry(at: datetime, ttl: timedelta | None) -> datetime | None:

@@ -80,7 +80,7 @@ class Cleaner:
             if header is None or not header.living:
                 return Answer(None)
             slots = [slot async for slot in self._reader.rows(head) if slot.messages]
-            epoch = keys.epoch_after(head.epoch, turn.now)
+            epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
             version = header.version + 1
             totals = replace(turn.totals, places=0, version=version)
             staged = [
@@ -104,7 +104,7 @@ class Cleaner:
             if present.header is None or not present.header.living or present.totals.life != life:
                 return Answer(False)
             version = present.header.version + 1
-            epoch = keys.epoch_after(present.epoch, turn.now)
+            epoch = keys.epoch_after(present.epoch, turn.now, turn.token)
             header = Header(version, epoch, Totals(version=version, seen=turn.totals.seen))
             await self._lists.visit(present.pk, turn.now + KEPT)
             return Decision(turn.slot(turn.totals, header=header, seals=True), True)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 
 from chatstore.contract import ThreadKey
 
@@ -106,9 +105,9 @@ def epoch_of(sk: str) -> tuple[str, str] | None:
     return None if found is None else (found[1], found[2])
 
 
-def epoch_after(epoch: str, now: int) -> str:
-    """An epoch above another that no other attempt uses: the time in milliseconds, random bits behind it."""
-    return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{secrets.token_hex(2)}"
+def epoch_after(epoch: str, now: int, token: str) -> str:
+    """An epoch above another that no other attempt uses: the time in milliseconds, random digits behind it."""
+    return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{token[:4]}"
 
 
 def epoch_time(epoch: str) -> int:

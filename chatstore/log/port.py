@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from chatstore.models import Cost
-
 __all__ = ["Key", "Row", "Rows", "Table"]
 
 Row: TypeAlias = dict[str, str | int | bytes]
@@ -82,7 +80,3 @@ class Table(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Give back what is held; the next call opens it again."""
-
-    def metered(self) -> Cost | None:
-        """What this operation has cost so far; None where nothing is metered."""
-        return None

@@ -1,0 +1,57 @@
+"""DynamoDB: the log over a table with a partition key ``pk`` and a sort key ``sk``, both text.
+
+An append to a thread that this process knows is one conditional put of one row; see
+`chatstore.log.writing` for how, and docs/dynamodb.md for what each operation costs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chatstore.backends.dynamodb.client import BlockingCalls, Calls, Client, ThreadCalls
+from chatstore.backends.dynamodb.table import DynamoTable
+from chatstore.contract import Capability, Clock
+from chatstore.errors import ConfigurationError
+from chatstore.log import LogBackend
+from chatstore.urls import Url
+
+__all__ = ["DynamoBackend", "open_dynamodb"]
+
+_READS: Final = ("CONSISTENT", "EVENTUAL")
+_TRANSACTIONS: Final = ("ON", "OFF")
+
+
+def open_dynamodb(url: Url, *, blocking: bool, clock: Clock) -> DynamoBackend:
+    """``dynamodb://TABLE?region=us-east-1&endpoint=http://127.0.0.1:8000``; credentials by the SDK's usual chain.
+
+    ``reads=eventual`` halves the price of pages and lists and lets them lag behind by moments.
+    ``transactions=off`` is for servers that know none: threads cannot be forked there. ``timeout`` is
+    in seconds, for one round trip.
+    """
+    if not url.host or url.path.strip("/"):
+        raise ConfigurationError("name the table: dynamodb://TABLE")
+    url.allow("region", "endpoint", "reads", "transactions", "timeout")
+    client = Client(
+        url.host, url.options.get("region"), url.options.get("endpoint"), url.seconds("timeout", 5.0)
+    )
+    calls: Calls = BlockingCalls(client) if blocking else ThreadCalls(client)
+    table = DynamoTable(calls, client)
+    table.atomic_pairs = url.choice("transactions", _TRANSACTIONS) == "ON"
+    return DynamoBackend(table, clock, stale=url.choice("reads", _READS) == "EVENTUAL")
+
+
+class DynamoBackend(LogBackend):
+    """The contract over one table."""
+
+    name = "dynamodb"
+
+    def __init__(self, table: DynamoTable, clock: Clock, *, stale: bool = False) -> None:
+        super().__init__(table, clock, stale=stale)
+        self.capabilities = frozenset(Capability)
+        if not table.atomic_pairs:
+            self.capabilities -= {Capability.FORK}
+        self._dynamo = table
+
+    async def prepare(self) -> None:
+        """Make the table, if it is not there, and wait until it can be used."""
+        await self._dynamo.create()

@@ -1,0 +1,148 @@
+"""Calls to DynamoDB through botocore's low-level client: directly, or on threads for event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from chatstore.errors import ConfigurationError
+
+__all__ = ["BlockingCalls", "Calls", "Client", "ThreadCalls"]
+
+Parameters: TypeAlias = Mapping[str, Any]
+
+_CONNECTIONS = 32
+_CONNECT_SECONDS = 2
+
+
+_making = threading.Lock()
+"""A session is not to be asked for two clients at once."""
+
+
+@functools.cache
+def _session() -> Any:
+    # One for all clients: it reads the description of the service only once.
+    from botocore.session import get_session
+
+    return get_session()
+
+
+class Client:
+    """A botocore client that is made when it is first used, and anew in a forked process."""
+
+    def __init__(self, table: str, region: str | None, endpoint: str | None, timeout: float) -> None:
+        self.table = table
+        self.endpoint = endpoint
+        self._region = region
+        self._timeout = timeout
+        self._process = -1
+        self._client: Any = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the endpoint is on this machine: an emulator."""
+        host = urlsplit(self.endpoint or "").hostname
+        return host in ("127.0.0.1", "::1", "localhost")
+
+    def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
+        """One call, tried once."""
+        answer: dict[str, Any] = self.client._make_api_call(operation, parameters)
+        return answer
+
+    @property
+    def client(self) -> Any:
+        """The botocore client."""
+        if self._process != os.getpid():
+            self._client = self._made()
+            self._process = os.getpid()
+        return self._client
+
+    def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None and self._process == os.getpid():
+            client.close()
+        self._process = -1
+
+    def _made(self) -> Any:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        config = Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=self._timeout,
+            max_pool_connections=_CONNECTIONS,
+            # Repeated here would be unseen: the log repeats what it knows how to.
+            retries={"total_max_attempts": 1},
+            parameter_validation=False,
+            tcp_keepalive=True,
+        )
+        try:
+            with _making:
+                return _session().create_client(
+                    "dynamodb", region_name=self._region, endpoint_url=self.endpoint, config=config
+                )
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"no client for DynamoDB: {error}") from error
+
+
+class Calls(ABC):
+    """How a caller waits: for a call, and for a while."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @abstractmethod
+    async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
+        """One call, tried once."""
+
+    @abstractmethod
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+
+    async def close(self) -> None:
+        """Give back what is held."""
+        self._client.close()
+
+
+class BlockingCalls(Calls):
+    """For blocking callers: never suspends."""
+
+    async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
+        return self._client.call(operation, parameters)
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what these callers asked for
+
+
+class ThreadCalls(Calls):
+    """For event loops: as many threads as there are connections. None is bound to a loop."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._process = -1
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
+        if self._threads is None or self._process != os.getpid():
+            self._threads = ThreadPoolExecutor(_CONNECTIONS, "chatstore-dynamodb")
+            self._process = os.getpid()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._client.call, operation, parameters)
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None and self._process == os.getpid():
+            threads.shutdown(wait=False)
+        await super().close()

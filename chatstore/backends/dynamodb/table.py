@@ -1,0 +1,310 @@
+"""The log's table as a table of DynamoDB."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    NoRegionError,
+)
+from botocore.parsers import ResponseParserError
+
+from chatstore.backends.dynamodb.client import Calls, Client
+from chatstore.backends.dynamodb.meter import billed
+from chatstore.errors import ConfigurationError, StorageError, Unavailable
+from chatstore.log import Key, Row, Rows, Table
+from chatstore.log.costs import spent
+
+__all__ = ["DynamoTable"]
+
+_PRICES = "dynamodb"
+_TRIES = 4
+_BACKOFF_SECONDS = 0.05
+_GET_TOGETHER, _WRITE_TOGETHER = 100, 25
+_WRITE_TOGETHER_BYTES = 8_000_000
+_READY_TRIES = 120
+
+_TRANSIENT = frozenset(
+    {
+        "InternalServerError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+_REFUSED = "ConditionalCheckFailedException"
+_CANCELED = "TransactionCanceledException"
+_ABSENT = "ResourceNotFoundException"
+
+
+class DynamoTable(Table):
+    """Rows as items: text, numbers and binary."""
+
+    def __init__(self, calls: Calls, client: Client) -> None:
+        self._calls = calls
+        self._client = client
+        self._name = client.table
+
+    async def query(
+        self,
+        pk: str,
+        low: str,
+        high: str,
+        *,
+        limit: int,
+        newest: bool = False,
+        after: str | None = None,
+        stale: bool = False,
+    ) -> Rows:
+        sent: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": "pk = :p AND sk BETWEEN :l AND :h",
+            "ExpressionAttributeValues": {":p": {"S": pk}, ":l": {"S": low}, ":h": {"S": high}},
+            "ScanIndexForward": not newest,
+            "ConsistentRead": not stale,
+            "Limit": limit,
+        }
+        if after is not None:
+            sent["ExclusiveStartKey"] = _key(Key(pk, after))
+        answer = await self._patiently(lambda: self._call("Query", sent))
+        return Rows([_row(item) for item in answer["Items"]], "LastEvaluatedKey" in answer)
+
+    async def get(self, keys: Sequence[Key]) -> list[Row]:
+        found: list[Row] = []
+        for start in range(0, len(keys), _GET_TOGETHER):
+            wanted = [_key(key) for key in keys[start : start + _GET_TOGETHER]]
+            asked: dict[str, Any] = {self._name: {"Keys": wanted, "ConsistentRead": True}}
+            while asked:
+                answer = await self._once_more("BatchGetItem", asked)
+                found += [_row(item) for item in answer["Responses"].get(self._name, ())]
+                asked = answer.get("UnprocessedKeys") or {}
+                if asked:
+                    await self.pause(random.uniform(0, _BACKOFF_SECONDS))  # noqa: S311 - spreads callers
+        return found
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        put = {
+            "TableName": self._name,
+            "Item": _item(row),
+            "ConditionExpression": "attribute_not_exists(pk)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if free is not None:
+            return await self._put_pair(put, row, free)
+        try:
+            await self._call("PutItem", put)
+        except ClientError as error:
+            if _code(error) != _REFUSED:
+                _raise(error, self._client)
+            return await self._in_the_way([Key(str(row["pk"]), str(row["sk"]))], [error.response])
+        return None
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        sent: dict[str, Any] = {
+            "TableName": self._name,
+            "Item": _item(row),
+            "ConditionExpression": "attribute_not_exists(pk)" if version is None else "v = :v",
+            "ReturnValues": "ALL_OLD",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if version is not None:
+            sent["ExpressionAttributeValues"] = {":v": {"N": str(version)}}
+
+        async def swap() -> dict[str, Any]:
+            return await self._call("PutItem", sent)
+
+        try:
+            await self._patiently(swap)
+        except ClientError as error:
+            if _code(error) != _REFUSED:
+                _raise(error, self._client)
+            return False
+        return True
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        requests: list[tuple[int, dict[str, Any]]] = [
+            (sum(len(value) for value in row.values() if isinstance(value, (bytes, str))),
+             {"PutRequest": {"Item": _item(row)}})
+            for row in puts
+        ]  # fmt: skip
+        requests += [(0, {"DeleteRequest": {"Key": _key(key)}}) for key in deletes]
+        for together in _batches(requests):
+            asked: dict[str, Any] = {self._name: together}
+            while asked:
+                answer = await self._once_more("BatchWriteItem", asked)
+                asked = answer.get("UnprocessedItems") or {}
+                if asked:
+                    await self.pause(random.uniform(0, _BACKOFF_SECONDS))  # noqa: S311 - spreads callers
+
+    async def ping(self) -> None:
+        await self.query("P", " ", "~", limit=1)
+
+    async def pause(self, seconds: float) -> None:
+        await self._calls.pause(seconds)
+
+    async def close(self) -> None:
+        await self._calls.close()
+
+    async def create(self) -> None:
+        """Make the table, if it is not there, and wait until it can be used."""
+        try:
+            await self._calls.call(
+                "CreateTable",
+                {
+                    "TableName": self._name,
+                    "BillingMode": "PAY_PER_REQUEST",
+                    "AttributeDefinitions": [
+                        {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")
+                    ],
+                    "KeySchema": [
+                        {"AttributeName": "pk", "KeyType": "HASH"},
+                        {"AttributeName": "sk", "KeyType": "RANGE"},
+                    ],
+                },
+            )
+        except ClientError as error:
+            if _code(error) != "ResourceInUseException":
+                _raise(error, self._client)
+        except BotoCoreError as error:
+            _raise(error, self._client)
+        for _ in range(_READY_TRIES):
+            answer = await self._calls.call("DescribeTable", {"TableName": self._name})
+            if answer["Table"]["TableStatus"] == "ACTIVE":
+                return
+            await self.pause(0.5)
+        raise Unavailable(f"the table {self._name!r} is not ready yet")
+
+    # Calls
+
+    async def _call(self, operation: str, sent: dict[str, Any]) -> dict[str, Any]:
+        """One round trip, counted; raises botocore's error where the answer is one that callers read."""
+        try:
+            try:
+                answer = await self._calls.call(operation, sent)
+            except ClientError as error:
+                if _code(error) != _ABSENT or not self._client.is_local:
+                    raise
+                # An emulator's table is made when it is missed.
+                await self.create()
+                answer = await self._calls.call(operation, sent)
+        except ClientError as error:
+            spent(_PRICES, billed(operation, sent, error.response))
+            if _code(error) in (_REFUSED, _CANCELED):
+                raise
+            _raise(error, self._client)
+        except BotoCoreError as error:
+            _raise(error, self._client)
+        spent(_PRICES, billed(operation, sent, answer))
+        return answer
+
+    async def _once_more(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+        return await self._patiently(lambda: self._call(operation, {"RequestItems": asked}))
+
+    async def _patiently(self, call: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """What does no harm twice, tried again while the table cannot answer."""
+        for attempt in range(_TRIES - 1):
+            try:
+                return await call()
+            except Unavailable:
+                await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
+        return await call()
+
+    async def _put_pair(self, put: dict[str, Any], row: Row, free: Key) -> Row | None:
+        check = {
+            "TableName": self._name,
+            "Key": _key(free),
+            "ConditionExpression": "attribute_not_exists(pk)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            await self._call(
+                "TransactWriteItems", {"TransactItems": [{"Put": put}, {"ConditionCheck": check}]}
+            )
+        except ClientError as error:
+            if _code(error) != _CANCELED:
+                _raise(error, self._client)
+            reasons = error.response.get("CancellationReasons", [])
+            if not any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                raise Unavailable(f"DynamoDB canceled a transaction: {error}") from error
+            return await self._in_the_way([Key(str(row["pk"]), str(row["sk"])), free], reasons)
+        return None
+
+    async def _in_the_way(self, keys: list[Key], answers: Iterable[Any]) -> Row:
+        for answer in answers:
+            if answer.get("Item"):
+                return _row(answer["Item"])
+        found = await self.get(keys)
+        if not found:
+            raise Unavailable("a row was in the way and is gone")
+        return found[0]
+
+
+def _item(row: Row) -> dict[str, Any]:
+    return {name: _attribute(value) for name, value in row.items()}
+
+
+def _attribute(value: str | int | bytes) -> dict[str, Any]:
+    if isinstance(value, int):
+        return {"N": str(value)}
+    return {"B": value} if isinstance(value, bytes) else {"S": value}
+
+
+def _row(item: dict[str, dict[str, Any]]) -> Row:
+    row: Row = {}
+    for name, value in item.items():
+        kind, content = next(iter(value.items()))
+        row[name] = int(content) if kind == "N" else content
+    return row
+
+
+def _key(key: Key) -> dict[str, Any]:
+    return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
+
+
+def _batches(requests: Sequence[tuple[int, dict[str, Any]]]) -> Iterable[list[dict[str, Any]]]:
+    together: list[dict[str, Any]] = []
+    size = 0
+    for more, request in requests:
+        if together and (len(together) == _WRITE_TOGETHER or size + more > _WRITE_TOGETHER_BYTES):
+            yield together
+            together, size = [], 0
+        together.append(request)
+        size += more
+    if together:
+        yield together
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _raise(error: Exception, client: Client) -> NoReturn:
+    """The error of ours that an error of botocore means."""
+    if isinstance(error, ClientError):
+        code = _code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _TRANSIENT or status >= 500 or status == 429:
+            raise Unavailable(f"DynamoDB cannot answer for now: {code}") from error
+        if code == _ABSENT:
+            raise ConfigurationError(
+                f"there is no table {client.table!r}: make it with chatstore init dynamodb://{client.table}"
+            ) from error
+        raise StorageError(f"DynamoDB refused: {error}") from error
+    if isinstance(error, (NoCredentialsError, NoRegionError)):
+        raise ConfigurationError(f"DynamoDB cannot be reached: {error}") from error
+    if isinstance(error, (HTTPClientError, ConnectionError, IncompleteReadError, ResponseParserError)):
+        raise Unavailable(f"DynamoDB did not answer: {error}") from error
+    raise StorageError(f"DynamoDB cannot be used: {error}") from error
