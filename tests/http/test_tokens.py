@@ -117,7 +117,7 @@ def test_a_token_opens_its_owners_threads(service: httpx.Client, issuer: Issuer,
 
 
 BAD: dict[str, dict[str, Any]] = {
-    "expired": {"exp": int(time.time()) - 120}, "not yet": {"nbf": int(time.time()) + 600},
+    "expired": {"exp": int(time.time()) - 120}, "not yet": {"nbf": 2**33},
     "no end": {"exp": None}, "no issuer": {"iss": None}, "no audience": {"aud": None},
     "another issuer": {"iss": "https://example.org"}, "another audience": {"aud": "elsewhere"},
     "no owner": {"sub": None}, "no tenant": {"https://example.org/tenant": None},
