@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from chatstore import __version__
-from chatstore.cli import keys, reading, retention, serving, transfer
+from chatstore.cli import keys, preparing, reading, retention, serving, transfer
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
 
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         serving.add_serve,
+        preparing.add_init,
         transfer.add_import,
         transfer.add_export,
         reading.add_threads,

@@ -33,7 +33,7 @@ from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Found, Reader
 from chatstore.log.records import EMPTY, Effect, Entry, Header, Slot, Totals, chained
-from chatstore.log.staging import arranged, keep_apart, stage
+from chatstore.log.staging import MOST_INLINE, arranged, keep_apart, stage
 from chatstore.log.writing import Answer, Decision, Turn, Writer
 from chatstore.models import (
     Appended,
@@ -206,12 +206,12 @@ class LogBackend(Backend):
             if position.crowded(between):
                 return await self._number_anew(turn, entry, gap.following)
             totals = _edited(turn, gone=-1, expiring=expires is not None, active=True)
-            if gap.following.place:
-                row = gap.following.slot
+            row = gap.following.slot if gap.following.place else None
+            if row is not None:
                 effect = Effect(row.position, row.version, "add", gap.following.place)
             else:
                 effect = Effect(between, None, "add", 0)
-            return await self._edit(turn, key, totals, effect, entry, draft)
+            return await self._edit(turn, key, totals, effect, entry, draft, row=row)
 
         return await self._write(key, request, plan, [draft])
 
@@ -224,7 +224,9 @@ class LogBackend(Backend):
             require(if_match, found.entry.etag)
             entry = replace(found.entry, text=draft.text, revision=found.entry.revision + 1, blob=None)
             effect = Effect(found.slot.position, found.slot.version, "put", found.place)
-            return await self._edit(turn, key, _edited(turn), effect, entry, draft, was=found.entry)
+            return await self._edit(
+                turn, key, _edited(turn), effect, entry, draft, row=found.slot, was=found.entry
+            )
 
         return await self._write(key, request, plan, [draft])
 
@@ -248,7 +250,7 @@ class LogBackend(Backend):
             totals = _edited(turn, gone=1, emptied=len(found.slot.entries) == 1)
             taken = await self._exact.message(turn.head, found.entry)
             decision = await self._edit(
-                turn, key, totals, effect, found.entry, Draft(taken.text), was=found.entry
+                turn, key, totals, effect, found.entry, Draft(taken.text), row=found.slot, was=found.entry
             )
             return cast("Decision[Message | None]", replace(decision, result=taken))
 
@@ -456,7 +458,7 @@ class LogBackend(Backend):
             _answering(decision.slot, message, Draft(entry.text)), message, staged=decision.staged
         )
 
-    async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[None]:
+    async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
         await self._lists.visit(turn.head.pk, turn.now + KEPT)
         staged = await stage(self.table, turn.head.pk, slots)
         totals = replace(turn.totals, version=header.version)
@@ -484,6 +486,7 @@ class LogBackend(Backend):
         entry: Entry,
         draft: Draft,
         *,
+        row: Slot | None,
         was: Entry | None = None,
     ) -> Decision[Message]:
         """One message put, added or taken out, by an effect on its row."""
@@ -505,7 +508,7 @@ class LogBackend(Backend):
                 owner = cast("Thread", cast("Header", head.header).thread).owner
                 await self._lists.touch(ThreadKey(key.tenant, key.id), owner, totals.active_at, before)
 
-        return Decision(_answering(slot, message, draft), message, after=after)
+        return Decision(_answering(slot, message, draft), message, edits=row, after=after)
 
     async def _noted(self, turn: Turn, result: T) -> Answer[T] | Decision[T]:
         """A result that changes nothing: remembered where a request asks for it."""
@@ -517,7 +520,7 @@ class LogBackend(Backend):
 
     async def _inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
-        if sum(len(entry.text) for entry in entries) * 4 > 200_000:
+        if sum(len(entry.text.encode()) for entry in entries) > MOST_INLINE:
             await self._lists.visit(pk, now + KEPT)
         return await keep_apart(self.table, pk, entries, now)
 

@@ -1,10 +1,11 @@
-"""Removing what is dead: expired threads and messages, sealed epochs, attempts that came to nothing, owners."""
+"""Removing what is dead: expired threads and messages, sealed epochs, failed attempts, owners."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.log import keys
@@ -241,5 +242,5 @@ def _pointer(head: Head, thread: Thread) -> Pointer:
     return Pointer(head.totals.active_at, thread.id, thread.owner)
 
 
-async def _no_request(slot: Slot) -> None:
+async def _no_request(slot: Slot) -> NoReturn:
     raise AssertionError(slot)

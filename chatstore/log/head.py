@@ -25,7 +25,8 @@ class Head:
 
     `header` is as the newest slot leaves it, `stored` the version that its row has. `newest` is None
     where the epoch has no slot yet. `rows` are the newest slots' rows as they were read, newest
-    first, if they were, and `more` says that there may be others. `settled` is true where all is known to be applied.
+    first, if they were, and `more` says that there may be others. `settled` is true where all is
+    known to be applied.
     """
 
     pk: str
@@ -102,8 +103,11 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
     return Head(pk, epoch, totals, header, stored, newest, tuple(own.rows), own.more)
 
 
-async def settle(table: Table, head: Head) -> bool:
-    """Apply what the newest slot decided, if nobody has; false where the thread moved on meanwhile."""
+async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:
+    """Apply what the newest slot decided, if nobody has; false where the thread moved on meanwhile.
+
+    `row` is the row that it edits, where that was just read.
+    """
     header, slot = head.header, head.newest
     if (
         header is not None
@@ -112,12 +116,13 @@ async def settle(table: Table, head: Head) -> bool:
     ):
         return False
     if slot is not None and slot.effect is not None:
-        effect = slot.effect
-        rows = await table.get([Key(head.pk, keys.slot_row(slot.epoch, effect.position))])
-        target = target_of(slot, Slot.load(rows[0]) if rows else None)
-        if target is not None:
+        if row is None and slot.effect.version is not None:
+            at = Key(head.pk, keys.slot_row(slot.epoch, slot.effect.position))
+            row = next((Slot.load(found) for found in await table.get([at])), None)
+        edited = target_of(slot, row)
+        if edited is not None:
             # Where this finds another version, somebody else applied it.
-            await table.swap(target.dump(head.pk), effect.version)
+            await table.swap(edited.dump(head.pk), slot.effect.version)
     return True
 
 

@@ -106,7 +106,7 @@ def epoch_of(sk: str) -> tuple[str, str] | None:
 
 
 def epoch_after(epoch: str, now: int, token: str) -> str:
-    """An epoch above another that no other attempt uses: the time in milliseconds, random digits behind it."""
+    """An epoch above another, of this attempt alone: the time in milliseconds and random digits."""
     return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{token[:4]}"
 
 

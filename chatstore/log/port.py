@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 __all__ = ["Key", "Row", "Rows", "Table"]
 
 Row: TypeAlias = dict[str, str | int | bytes]
-"""A row: its partition ``pk`` and its sort key ``sk``, a version ``v`` where it is ever swapped, a body ``b``."""
+"""A row: its partition ``pk``, its sort key ``sk``, a version ``v`` where it is swapped, a body ``b``."""
 
 
 class Key(NamedTuple):

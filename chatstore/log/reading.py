@@ -29,6 +29,7 @@ class Found(NamedTuple):
 
     @property
     def entry(self) -> Entry:
+        """The message as it is kept."""
         return self.slot.entries[self.place]
 
 

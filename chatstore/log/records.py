@@ -50,6 +50,7 @@ class Entry:
 
     @property
     def etag(self) -> str:
+        """Names the message as it is: changes with each replacement of it."""
         return f"{self.id}.{self.revision}"
 
     def message(self) -> Message:
@@ -113,6 +114,7 @@ class Header:
 
     @property
     def living(self) -> bool:
+        """Whether there is a thread; it may have expired."""
         return self.thread is not None
 
     def dump(self, pk: str) -> Row:

@@ -1,4 +1,4 @@
-"""Rows that are written before the slot that brings them to light: histories, and texts too large for a row."""
+"""Rows that are written before the slot that brings them to light: histories, and large texts."""
 
 from __future__ import annotations
 

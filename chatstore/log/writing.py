@@ -36,6 +36,7 @@ __all__ = ["Answer", "Decision", "Plan", "Turn", "Writer"]
 R = TypeVar("R")
 
 _TRIES = 5
+_MOST_TRIES = 10_000
 _BACKOFF_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 1.0
 
@@ -51,13 +52,15 @@ class Answer(Generic[R]):
 class Decision(Generic[R]):
     """The slot to be taken, and the result once it is.
 
-    It is taken only if the row `free` is not there. `staged` rows serve this slot alone. `after` is done
+    It is taken only if the row `free` is not there. `edits` is the row that its effect is on, as
+    it was read. `staged` rows serve this slot alone. `after` is done
     when all is applied; what fails there has not failed the operation.
     """
 
     slot: Slot
     result: R
     free: Key | None = None
+    edits: Slot | None = None
     staged: tuple[Key, ...] = ()
     after: Callable[[Head], Awaitable[None]] | None = None
 
@@ -107,9 +110,9 @@ class Writer:
         plan: Plan[R],
         repeated: Callable[[Slot], Awaitable[R]],
     ) -> R:
-        """Do what `plan` says, once: a repetition is answered by `repeated` from the slot of the first try."""
+        """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try."""
         pk = keys.thread_partition(key)
-        for attempt in range(1_000_000):
+        for attempt in range(_MOST_TRIES):
             if attempt > 2:
                 longest = min(_BACKOFF_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
                 await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
@@ -171,8 +174,7 @@ class Writer:
                 continue
             if there is None:
                 return True
-            mine = there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token
-            return mine
+            return there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token
         raise AssertionError
 
     async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> None:
@@ -182,7 +184,7 @@ class Writer:
         sealed = header is not None and header.epoch != slot.epoch
         head = Head(pk, slot.epoch, slot.totals, header, before.stored, slot)
         try:
-            settled = await settle(self.table, head)
+            settled = await settle(self.table, head, row=decision.edits)
             if sealed or not settled:
                 self.known.forget(pk)
             else:

@@ -91,6 +91,7 @@ class ChatStore:
 
     close = _blocking(AsyncChatStore.close)
     ping = _blocking(AsyncChatStore.ping)
+    prepare = _blocking(AsyncChatStore.prepare)
     create_thread = _blocking(AsyncChatStore.create_thread)
     get_thread = _blocking(AsyncChatStore.get_thread)
     update_thread = _blocking(AsyncChatStore.update_thread)

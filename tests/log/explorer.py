@@ -55,13 +55,20 @@ class Count:
 
 
 class _Stop:
-    """Hands control to the explorer; is given what is to become of the call."""
+    """A call that waits to be let go."""
 
-    def __init__(self, writes: bool) -> None:
+    def __init__(self, *, writes: bool) -> None:
         self.writes = writes
 
+
+class _Fate:
+    """Hands a stop to the explorer; awaiting it gives what is to become of the call."""
+
+    def __init__(self, stop: _Stop) -> None:
+        self._stop = stop
+
     def __await__(self) -> Generator[_Stop, str, str]:
-        return (yield self)
+        return (yield self._stop)
 
 
 class SteppedTable(Table):
@@ -111,7 +118,7 @@ class SteppedTable(Table):
         if not pk.startswith("T#"):
             # Lists only point to threads: nobody reads them here, so their order makes no difference.
             return await call()
-        fate = await _Stop(writes)
+        fate = await _Fate(_Stop(writes=writes))
         if fate == "late":
             self._run.late.append(call)
         if fate in ("drop", "late"):
@@ -136,7 +143,7 @@ class _Run:
         self.faults = faults
         self._heard = [0] * len(actors)
         self._waiting: dict[int, _Stop] = {}
-        self._tasks: dict[int, Coroutine[Any, str, None]] = {}
+        self._tasks: dict[int, Coroutine[_Stop, str | None, None]] = {}
         self._backends: list[Any] = []
         for index, actor in enumerate(actors):
             self._backends.append(actor.backend(SteppedTable(self.table, self, index)))
@@ -161,8 +168,7 @@ class _Run:
         """Let it happen."""
         what, index = choice
         if what == "deliver":
-            call = self.late.pop(index)
-            coroutine: Any = call()
+            coroutine: Any = self.late.pop(index)()
             try:
                 coroutine.send(None)
             except StopIteration:
@@ -180,10 +186,9 @@ class _Run:
             self._tasks[index] = self._acting(self._actors[index], self._backends[index])
         self._waiting.pop(index, None)
         try:
-            stop = self._tasks[index].send(None if first else what)  # type: ignore[arg-type]
+            self._waiting[index] = self._tasks[index].send(None if first else what)
         except StopIteration:
             return
-        self._waiting[index] = stop  # type: ignore[assignment]
 
     def end(self) -> None:
         """Leave everybody where they are."""

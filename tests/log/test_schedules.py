@@ -171,7 +171,7 @@ async def _nothing_known(table: Table, head: Head, asked: object, now: int) -> t
     return None, Known(head, (), 0, now)
 
 
-async def _leave(table: Table, head: Head) -> bool:
+async def _leave(table: Table, head: Head, *, row: Slot | None = None) -> bool:
     return True
 
 

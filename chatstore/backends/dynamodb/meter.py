@@ -1,9 +1,9 @@
 """What calls to DynamoDB are billed, by its published rules, from what goes over the wire.
 
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html: a write takes a unit
-for each KB of the larger of the item before and after, doubled in a transaction, whether its condition holds or
-not; a read takes half a unit for each 4 KB, a whole one when it is consistent; a query adds its
-items up before it rounds, a batch rounds each item.
+A write takes a unit for each KB of the larger of the item before and after, doubled in a
+transaction, whether its condition holds or not; a read takes half a unit for each 4 KB, a whole one
+when it is consistent; a query adds its items up before it rounds, a batch rounds each item. Source:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def size_of(item: Mapping[str, Any]) -> int:
 def _value(value: Mapping[str, Any]) -> int:
     kind, content = next(iter(value.items()))
     if kind == "S":
-        return len(content.encode())
+        return len(str(content).encode())
     if kind == "N":
         digits = content.lstrip("-").lstrip("0").replace(".", "")
-        return (len(digits) + 1) // 2 + 1 + content.startswith("-")
-    return len(content)
+        return (len(digits) + 1) // 2 + 1 + int(content.startswith("-"))
+    return len(bytes(content))
 
 
 def _before(answer: Mapping[str, Any]) -> Mapping[str, Any]:

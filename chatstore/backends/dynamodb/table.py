@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     NoRegionError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
 from chatstore.backends.dynamodb.client import Calls, Client
@@ -305,6 +305,6 @@ def _raise(error: Exception, client: Client) -> NoReturn:
         raise StorageError(f"DynamoDB refused: {error}") from error
     if isinstance(error, (NoCredentialsError, NoRegionError)):
         raise ConfigurationError(f"DynamoDB cannot be reached: {error}") from error
-    if isinstance(error, (HTTPClientError, ConnectionError, IncompleteReadError, ResponseParserError)):
+    if isinstance(error, (HTTPClientError, NoConnectionError, IncompleteReadError, ResponseParserError)):
         raise Unavailable(f"DynamoDB did not answer: {error}") from error
     raise StorageError(f"DynamoDB cannot be used: {error}") from error

@@ -1,0 +1,173 @@
+"""What every operation costs, exactly: units by the vendor's rules, and round trips."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chatstore
+from chatstore.backends.dynamodb.client import Client
+from chatstore.backends.dynamodb.meter import billed
+from chatstore.contract import Backend
+from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
+from chatstore.urls import open_backend
+from tests.dynamodb.servers import url_for
+
+SAY = {"role": "user", "content": "x" * 400}
+ANSWER = {"role": "assistant", "content": "y" * 400}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def opened(moto: str, clock: ManualClock, tmp_path: Path) -> Any:
+    def opened(**options: str) -> ChatStore:
+        backend: Backend = open_backend(url_for(moto, tmp_path, **options), blocking=True, clock=clock)
+        return ChatStore(backend)
+
+    return opened
+
+
+@pytest.fixture
+def store(opened: Any) -> ChatStore:
+    """A store whose process knows the thread ``t``: four turns of two messages, of one minute."""
+    store: ChatStore = opened()
+    for _ in range(4):
+        store.append("t", SAY, ANSWER, owner="ada")
+    return store
+
+
+def cost(result: Any) -> tuple[float, float, int]:
+    found = result.cost
+    assert found.backend == "dynamodb"
+    return found.units["wru"], found.units["rru"], found.trips
+
+
+def test_append(store: ChatStore, opened: Any) -> None:
+    assert cost(store.append("t", SAY)) == (1, 0, 1)
+    assert cost(store.append("t", SAY, ANSWER)) == (1, 0, 1)
+    assert cost(store.append("t", SAY, request_id=chatstore.uuid7())) == (1, 0, 1)
+    assert cost(opened().append("t", SAY)) == (1, 1, 2)
+    # Another process took the slot: the try that failed is billed too.
+    assert cost(store.append("t", SAY)) == (2, 1, 3)
+
+
+def test_append_of_a_new_minute_and_of_a_new_hour(store: ChatStore, clock: ManualClock) -> None:
+    clock.advance(timedelta(minutes=2))
+    assert cost(store.append("t", SAY)) == (2, 0, 2)
+    assert cost(store.append("t", SAY)) == (1, 0, 1)
+    clock.advance(timedelta(hours=2))
+    # Too long ago to be relied on, so it is read again; the thread moves to another hour's list.
+    assert cost(store.append("t", SAY)) == (5, 1, 3)
+
+
+def test_a_new_thread(store: ChatStore) -> None:
+    assert cost(store.append("new", SAY)) == (4, 1, 4)
+    assert cost(store.create_thread("made")) == (4, 1, 4)
+
+
+@pytest.mark.parametrize("length", [10, 300])
+def test_append_and_the_last_ones_at_any_length(store: ChatStore, opened: Any, length: int) -> None:
+    store.replace_all("long", [SAY] * length, create=True)
+    assert cost(opened().append("long", SAY)) == (1, 1, 2)
+    store.append("long", SAY)
+    assert cost(store.append("long", SAY)) == (1, 0, 1)
+    assert cost(store.read("long", last=1)) == (0, 1, 1)
+
+
+def test_reading(store: ChatStore, opened: Any) -> None:
+    assert cost(store.read("t", last=8)) == (0, 1, 1)
+    assert cost(store.get_thread("t")) == (0, 1, 1)
+    assert cost(store.read("t", limit=8)) == (0, 2, 2)
+    assert cost(store.read("never")) == (0, 1, 1)
+    eventual = opened(reads="eventual")
+    assert cost(eventual.read("t", last=8)) == (0, 0.5, 1)
+    message = store.read("t", last=1).items[0]
+    assert cost(store.get_message("t", message.id or "")) == (0, 2, 2)
+
+
+def test_edits(store: ChatStore) -> None:
+    [first, second, *_] = store.read("t").items
+    assert cost(store.replace_message("t", second.id or "", SAY)) == (2, 1, 3)
+    assert cost(store.insert("t", SAY, before=second.id)) == (2, 1, 3)
+    assert cost(store.delete_message("t", first.id)) == (2, 1, 3)
+    popped = store.pop("t")
+    assert popped is not None
+    assert cost(popped) == (2, 1, 3)
+    assert cost(store.update_thread("t", topic="x")) == (2, 0, 2)
+
+
+def test_replacing(store: ChatStore) -> None:
+    history = [message.to_dict() for message in store.iter_messages("t")]
+    assert cost(store.replace_all("t", [*history, SAY])) == (1, 0, 1)
+    assert cost(store.replace_all("t", [*history, SAY])) == (0, 1, 1)
+    assert cost(store.replace_all("t", [ANSWER])) == (5, 0, 4)
+    assert cost(store.clear("t")) == (2, 1, 3)
+    assert cost(store.delete_thread("t")) == (2, 1, 3)
+
+
+def test_a_fork(store: ChatStore) -> None:
+    assert cost(store.fork("t", "copy")) == (10, 3, 8)
+
+
+def test_a_page_of_an_owners_threads(store: ChatStore) -> None:
+    for number in range(20):
+        store.append(f"t{number}", SAY, owner="bob")
+    assert cost(store.list_threads(owner="bob", limit=20)) == (0, 21, 2)
+
+
+def test_a_message_that_expires(store: ChatStore) -> None:
+    assert cost(store.append("t", SAY, expires_in=3600)) == (3, 0, 2)
+    assert cost(store.append("t", SAY, expires_in=3600)) == (1, 0, 1)
+
+
+def test_a_turn_of_real_size_is_one_compressed_item(store: ChatStore) -> None:
+    prose = " ".join(f"sentence {number} of something that somebody said about it" for number in range(45))
+    turn = {"role": "user", "content": prose[:600]}, {"role": "assistant", "content": prose}
+    assert sum(len(json.dumps(message)) for message in turn) > 3000
+    assert cost(store.append("t", *turn)) == (1, 0, 1)
+
+
+def test_large_messages_are_billed_by_their_size(store: ChatStore) -> None:
+
+    letters = random.Random(1).choices(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/", k=100_000
+    )
+    appended = store.append("t", {"role": "user", "content": "".join(letters)})
+    assert cost(appended)[1:] == (0, 1)
+    # What three quarters of the bytes hold cannot be said in much less.
+    assert 73 <= cost(appended)[0] <= 78
+
+
+def test_the_meter_agrees_with_a_server_that_counts(dynalite: str, tmp_path: Path) -> None:
+    url = url_for(dynalite, tmp_path, transactions="off")
+    table = url.partition("://")[2].partition("?")[0]
+    client = Client(table, "us-east-1", dynalite, 5.0)
+    with chatstore.connect(url) as store:
+        store.append("t", SAY)
+    asked = {"TableName": table, "ReturnConsumedCapacity": "TOTAL"}
+    for size in (10, 900, 1023, 1100, 5000, 70_000):
+        item = {"pk": {"S": "T#x"}, "sk": {"S": f"{size:06d}"}, "v": {"N": "17"}, "b": {"B": b"x" * size}}
+        sent: dict[str, Any] = {**asked, "Item": item}
+        answer = client.call("PutItem", sent)
+        assert billed("PutItem", sent, answer)["wru"] == answer["ConsumedCapacity"]["CapacityUnits"]
+    for consistent in (True, False):
+        for high in ("000900", "005000", "070000"):
+            sent = {
+                **asked,
+                "KeyConditionExpression": "pk = :p AND sk <= :h",
+                "ExpressionAttributeValues": {":p": {"S": "T#x"}, ":h": {"S": high}},
+                "ConsistentRead": consistent,
+            }
+            answer = client.call("Query", sent)
+            assert billed("Query", sent, answer)["rru"] == answer["ConsumedCapacity"]["CapacityUnits"]
+    client.close()
