@@ -20,7 +20,7 @@ help:  ## Show this list
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
 
-test: .venv/.dev  ## Run the tests; with CI set, an absent service is a failure
+test: .venv/.dev .venv-aws-tools/.installed .venv-aws-runtime/.installed  ## Run the tests; with CI set, an absent service is a failure
 	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
@@ -34,7 +34,7 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
 	$(BIN)/pytest -q tests/docs tests/packaging
 
-soak: .venv/.dev  ## Run the tests with many more examples
+soak: .venv/.dev .venv-aws-tools/.installed .venv-aws-runtime/.installed  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from chatstore.codec import Json, parse
 from chatstore.errors import InvalidMessage
+from chatstore.http.carried import answer_bytes, check_carried
 from chatstore.http.identity import Identity, Scope
 from chatstore.http.identity.authentication import IDENTITY
 from chatstore.http.problems import (
@@ -54,11 +55,15 @@ _readers = ThreadPoolExecutor(2, "chatstore-body")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[P, Q, H, B]):
-    """A request that has been checked; `base` is the path that the service is mounted under."""
+    """A request that has been checked; `base` is the path that the service is mounted under.
+
+    `answer_bytes` is how much of what is stored the answer may hold before it becomes a shorter page.
+    """
 
     service: Service
     caller: Identity | None
     base: str
+    answer_bytes: int
     path: P
     query: Q
     headers: H
@@ -147,6 +152,7 @@ async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any
         service=service,
         caller=caller,
         base=request.scope.get("root_path", "").rstrip("/"),
+        answer_bytes=answer_bytes(request.scope, service.settings),
         path=_path(route.parameters, request),
         query=_query(route.query, request),
         headers=_headers(route.headers, request),
@@ -214,6 +220,7 @@ def _checked(body: Body[B], text: bytes) -> B:
 
 async def _read(request: Request, most: int) -> bytes:
     """The body, given up as soon as it is longer than `most`."""
+    check_carried(request.scope)
     too_large = TooLarge(f"a body takes at most {most:,} bytes: send it in parts")
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced) > most:

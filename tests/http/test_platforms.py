@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import logging
 import sqlite3
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def sqlite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         asyncio.set_event_loop(runner.get_loop())
         yield
         asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def logging_stays() -> Iterator[None]:
+    """The handler sets up the log of its process, which is the tests' own here."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("chatstore.access").setLevel(logging.NOTSET)
 
 
 def http_api(method: str, path: str, body: str) -> dict[str, Any]:
