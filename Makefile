@@ -12,10 +12,10 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak bench audit lock format clean
+.PHONY: help run test check soak bench audit lock format clean deploy-aws destroy-aws
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
@@ -45,6 +45,26 @@ audit: .venv-audit/.installed  ## Ask the vulnerability service about every lock
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt lambda/requirements.txt)
 
+# What `make deploy-aws` takes: STACK, AWS_REGION, ARCHITECTURE, and any parameter of the template in PARAMETERS.
+STACK ?= chatstore
+AWS_REGION ?= us-east-1
+ARCHITECTURE ?= arm64
+TABLE ?= keep
+RUNTIME = $$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+
+deploy-aws: $(UV) .venv-aws-tools/.installed  ## Build and deploy infra/aws; credentials as the AWS SDKs find them
+	@parameters="Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME) $(PARAMETERS)"; \
+	export PYTHON="$$(command -v $(PYTHON))" ARCHITECTURE=$(ARCHITECTURE) SAM_CLI_TELEMETRY=0; \
+	.venv-aws-tools/bin/sam build --region $(AWS_REGION) --template infra/aws/template.yaml \
+		--build-dir .aws-sam/build --parameter-overrides "$$parameters"; \
+	.venv-aws-tools/bin/sam deploy --region $(AWS_REGION) --stack-name $(STACK) \
+		--template-file .aws-sam/build/template.yaml --config-file "$(CURDIR)/infra/aws/samconfig.toml" \
+		--parameter-overrides "$$parameters"
+
+destroy-aws: .venv-aws-tools/.installed  ## Take it down; the threads stay unless TABLE=delete
+	@SAM_CLI_TELEMETRY=0 .venv-aws-tools/bin/python infra/aws/destroy.py $(STACK) $(AWS_REGION) \
+		$(if $(filter delete,$(TABLE)),--delete-threads)
+
 lock: $(UV)  ## Write the lock files after a change in pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) checks/locks.py --write $(if $(UPGRADE),--upgrade)
 
@@ -53,7 +73,7 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@rm -rf .tools .venv .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV): requirements/bootstrap.txt

@@ -25,9 +25,11 @@ LEFT_OUT = (
 """Parts of the package that no request reaches."""
 
 UNUSED = (
-    "*.dist-info", "bin", "cffi", "pycparser", "pydantic/mypy.py", "pydantic/v1", "**/*.pyi", "**/*.h",
+    "*.dist-info", "bin", "cffi", "idna", "pycparser", "pydantic/mypy.py", "pydantic/v1",
+    "**/*.pyi", "**/*.h",
 )  # fmt: skip
-"""Parts of the dependencies that no request reaches: `cffi` compiles what `_cffi_backend` beside it runs."""
+"""Parts of the dependencies that no request reaches: `cffi` compiles what `_cffi_backend` beside it runs, and
+`idna` is for host names that anyio would look up."""
 
 BOTOCORE_DATA = (
     "_retry.json", "dynamodb", "endpoints.json", "partitions.json", "sdk-default-configuration.json",
