@@ -12,10 +12,10 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak bench audit lock format clean deploy-aws destroy-aws
+.PHONY: help run test check soak bench bench-cold-start audit lock format clean deploy-aws destroy-aws
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
@@ -39,6 +39,9 @@ soak: .venv/.dev .venv-aws-tools/.installed .venv-aws-runtime/.installed  ## Run
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench
+
+bench-cold-start: .venv/.dev .venv-aws-runtime/.installed .venv-bench-fastapi/.installed  ## Time a new instance on AWS Lambda
+	@$(BIN)/python -m bench.cold_start
 
 # Not a part of check: it asks a vulnerability service on the network, and what holds changes with the day.
 audit: .venv-audit/.installed  ## Ask the vulnerability service about every locked package; needs the network

@@ -7,6 +7,7 @@ is made from them, so the three never tell different stories.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -88,19 +89,27 @@ class Call(Generic[P, Q, H, B]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one status means: its body's model (None: no body) and its headers, each with its meaning."""
+    """What one status means: its body, by its name in `chatstore.http.answers`, and its headers."""
 
     meaning: str
-    model: type[BaseModel] | None
+    shows: str | None
     headers: tuple[str, ...] = ()
     media: str = JSON
+
+    @property
+    def model(self) -> type[BaseModel] | None:
+        """What describes the body; nothing but the document needs it."""
+        if self.shows is None:
+            return None
+        model: type[BaseModel] = getattr(importlib.import_module("chatstore.http.answers"), self.shows)
+        return model
 
 
 @dataclass(frozen=True, slots=True)
 class Body(Generic[B]):
     """What a request's body is; one that is `optional` may be empty and is then like ``{}``."""
 
-    adapter: TypeAdapter[B]
+    adapter: Callable[[], TypeAdapter[B]]
     media: tuple[str, ...] = (JSON,)
     optional: bool = False
 
@@ -199,7 +208,7 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
         raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
     text = await _read(request, most)
     if not text and body.optional:
-        return body.adapter.validate_python({})
+        return body.adapter().validate_python({})
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.lower().partition("charset=")[2].strip(' "')
     if media.strip().lower() not in body.media or charset not in {"", "utf-8", "utf8"}:
@@ -211,7 +220,7 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
 
 def _checked(body: Body[B], text: bytes) -> B:
     try:
-        return body.adapter.validate_python(parse(text, around=_ENVELOPE_LEVELS))
+        return body.adapter().validate_python(parse(text, around=_ENVELOPE_LEVELS))
     except InvalidMessage as error:
         raise Malformed(str(error)) from error
     except ValidationError as error:

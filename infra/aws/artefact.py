@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import gzip
+import json
 import py_compile
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +39,8 @@ BOTOCORE_DATA = (
 )  # fmt: skip
 """What botocore reads to call DynamoDB, of the descriptions of some four hundred services."""
 
+DYNAMODB_API = "2012-08-10"
+
 PLATFORMS = {"arm64": "aarch64-manylinux2014", "x86_64": "x86_64-manylinux2014"}
 
 
@@ -46,9 +51,7 @@ def build(target: Path, architecture: str) -> None:
     for pattern in UNUSED:
         for path in list(target.glob(pattern)):
             _remove(path)
-    for path in (target / "botocore/data").iterdir():
-        if path.name not in BOTOCORE_DATA:
-            _remove(path)
+    _slim(target / "botocore/data")
     _copy(ROOT / "chatstore", target / "chatstore")
     shutil.copy(ROOT / "lambda/handler.py", target)
     # Lambda changes the files' times, by which bytecode is usually checked; these are never checked.
@@ -65,6 +68,41 @@ def _install(target: Path, platform: str) -> None:
     command: list[str | Path] = [ROOT / ".tools/bin/uv", "pip", "install", *options.split()]
     command += ["--target", target, "--python-platform", platform, "--python-version", version]
     subprocess.run([*command, "-r", ROOT / "lambda/requirements.txt"], check=True)
+
+
+def _slim(data: Path) -> None:
+    """Leave of botocore's descriptions what calls DynamoDB, unpacked: a new instance reads all of it."""
+    for path in data.iterdir():
+        if path.name not in BOTOCORE_DATA:
+            _remove(path)
+    endpoints = json.loads((data / "endpoints.json").read_text())
+    for partition in endpoints["partitions"]:
+        partition["services"] = {
+            name: one for name, one in partition["services"].items() if name == "dynamodb"
+        }
+    _write(data / "endpoints.json", endpoints)
+    for path in (data / "dynamodb").iterdir():
+        if path.name != DYNAMODB_API:
+            _remove(path)
+    for path in (data / "dynamodb" / DYNAMODB_API).iterdir():
+        if path.suffix == ".gz":
+            _write(path.with_suffix(""), _undocumented(json.loads(gzip.decompress(path.read_bytes()))))
+        if path.suffix == ".gz" or path.name.startswith("examples"):
+            _remove(path)
+
+
+def _undocumented(described: Any) -> Any:
+    if isinstance(described, dict):
+        return {
+            name: _undocumented(one)
+            for name, one in described.items()
+            if name != "documentation" or not isinstance(one, str)
+        }
+    return [_undocumented(one) for one in described] if isinstance(described, list) else described
+
+
+def _write(path: Path, described: Any) -> None:
+    path.write_text(json.dumps(described, separators=(",", ":")))
 
 
 def _copy(source: Path, target: Path) -> None:
