@@ -21,14 +21,14 @@ from chatstore.http.carried import CARRIED, Carried
 from chatstore.http.problems import AnswerTooLong, Malformed, problem_response
 from chatstore.settings import Settings
 
-__all__ = ["Function", "fitted"]
+__all__ = ["FUNCTION_URL", "HTTP_API", "LOAD_BALANCER", "REST_API", "Function", "fitted"]
 
 _MEBI = 1024 * 1024
 _LONGEST_ESCAPE = 12
 """The most bytes that one character takes in JSON: those beyond the sixteen-bit ones are two escapes."""
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """How one kind of event carries requests: sizes in bytes, and what its paths and answers may look like.
 
     `body` counts a body as it stands in the event, `answer` a whole answer; `page` is the text of one.
@@ -44,20 +44,20 @@ class _Kind(NamedTuple):
 
 # Base64 makes four bytes of three, and of what is stored an answer to the first two holds 4 MiB. Where it
 # is not at hand, text may grow threefold: the runtimes up to Python 3.11 write two bytes of UTF-8 as six.
-_HTTP_API = _Kind(5_800_000, 6 * _MEBI, 4 * _MEBI, decoded=True)
-_FUNCTION_URL = _Kind(5_800_000, 6 * _MEBI, 4 * _MEBI)
-_REST_API = _Kind(5_800_000, 6 * _MEBI, 3 * _MEBI // 2, base64=False)
-_LOAD_BALANCER = _Kind(700_000, 1_000_000, _MEBI // 2)
+HTTP_API = Kind(5_800_000, 6 * _MEBI, 4 * _MEBI, decoded=True)
+FUNCTION_URL = Kind(5_800_000, 6 * _MEBI, 4 * _MEBI)
+REST_API = Kind(5_800_000, 6 * _MEBI, 3 * _MEBI // 2, base64=False)
+LOAD_BALANCER = Kind(700_000, 1_000_000, _MEBI // 2)
 
 
-def _kind_of(event: Mapping[str, Any]) -> _Kind:
+def _kind_of(event: Mapping[str, Any]) -> Kind:
     context = event["requestContext"]
     if "elb" in context:
-        return _LOAD_BALANCER
+        return LOAD_BALANCER
     if "version" not in event:
         # What came in base64 shows that this gateway is set up to decode it, too.
-        return _REST_API._replace(base64=bool(event.get("isBase64Encoded")))
-    return _FUNCTION_URL if ".lambda-url." in context.get("domainName", "") else _HTTP_API
+        return REST_API._replace(base64=bool(event.get("isBase64Encoded")))
+    return FUNCTION_URL if ".lambda-url." in context.get("domainName", "") else HTTP_API
 
 
 def fitted(settings: Settings) -> Settings:
@@ -100,7 +100,7 @@ class _Front:
         scope["raw_path"] = None if kind.decoded else f"{root}{sent}".encode()
         scope["root_path"] = root
         scope[CARRIED] = Carried("AWS Lambda", _carried(event, kind), kind.body, kind.page)
-        if kind is _LOAD_BALANCER:
+        if kind is LOAD_BALANCER:
             # The balancer adds the caller's address to whatever the caller said before.
             address, _ = scope["client"]
             scope["client"] = address.rpartition(",")[2].strip(), 0
@@ -118,7 +118,7 @@ def _mounted(event: Mapping[str, Any]) -> tuple[str, str]:
     return (whole.removesuffix(path) if whole.endswith(path) else "", path)
 
 
-def _carried(event: Mapping[str, Any], kind: _Kind) -> int:
+def _carried(event: Mapping[str, Any], kind: Kind) -> int:
     """How many bytes the body takes in the event, or in the answer that repeats it."""
     body: str = event.get("body") or ""
     if event.get("isBase64Encoded") or len(body) * _LONGEST_ESCAPE <= kind.body:
@@ -128,7 +128,7 @@ def _carried(event: Mapping[str, Any], kind: _Kind) -> int:
     return len(json.dumps(body))
 
 
-def _fitting(answer: dict[str, Any], kind: _Kind) -> dict[str, Any]:
+def _fitting(answer: dict[str, Any], kind: Kind) -> dict[str, Any]:
     """`answer`, in base64 if only that is carried; a problem if nothing is."""
     body: str = answer.get("body", "")
     if len(body) * _LONGEST_ESCAPE <= kind.answer // 2 or len(json.dumps(answer)) <= kind.answer:

@@ -274,6 +274,13 @@ def test_a_scheduled_event_sweeps_and_is_no_request(source: str) -> None:
     assert handler(http_api("GET", "/v1/threads/kept", ""), None)["statusCode"] == 200
 
 
+def test_one_store_serves_all_events_of_an_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHATSTORE_URL", "memory://")
+    handler = load("lambda/handler.py").handler
+    assert handler(http_api("POST", "/v1/threads", '{"id": "t"}'), None)["statusCode"] == 201
+    assert handler(http_api("GET", "/v1/threads/t", ""), None)["statusCode"] == 200
+
+
 def test_the_lambda_handler_is_light_to_import() -> None:
     program = f"{FROM_LAMBDA}; print(*{{'chatstore', 'mangum', 'starlette', 'pydantic'}} & set(sys.modules))"
     result = subprocess.run(
