@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 60
 _SECONDS_TO_SPARE = 5
 
+# Until the first event is answered, hundreds of modules are loaded, of which nothing is garbage: looking for
+# it takes a tenth of that time.
+gc.disable()
+
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answers an event of an HTTP API, a REST API, a function URL or a load balancer, or a scheduled one."""
-    if event.get("detail-type") == "Scheduled Event":
-        return _sweep(context)
-    return _function()(event, context)
+    try:
+        if event.get("detail-type") == "Scheduled Event":
+            return _sweep(context)
+        return _function()(event, context)
+    finally:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
 
 
 def _sweep(context: Any) -> dict[str, Any]:
@@ -35,18 +44,12 @@ def _sweep(context: Any) -> dict[str, Any]:
 
 @functools.cache
 def _function() -> Function:
-    # Hundreds of modules are loaded, of which nothing is garbage: looking for it takes a tenth of that time.
-    gc.disable()
-    try:
-        from chatstore.http import logs
-        from chatstore.http.app import create_app
-        from chatstore.http.aws import Function, fitted
-        from chatstore.settings import Settings
+    from chatstore.http import logs
+    from chatstore.http.app import create_app
+    from chatstore.http.aws import Function, fitted
+    from chatstore.settings import Settings
 
-        settings = fitted(Settings.from_environment())
-        function = Function(create_app(settings=settings))
-        logs.configure(settings.log)
-    finally:
-        gc.freeze()
-        gc.enable()
+    settings = fitted(Settings.from_environment())
+    function = Function(create_app(settings=settings))
+    logs.configure(settings.log)
     return function

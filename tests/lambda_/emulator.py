@@ -97,7 +97,8 @@ def emulated(artefact: Path, log: Path, **environ: str) -> Iterator[Function]:
     variables = {
         "PATH": os.environ["PATH"], "PYTHONPATH": str(artefact), "LAMBDA_TASK_ROOT": str(artefact),
         "AWS_LAMBDA_FUNCTION_NAME": "chatstore", "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "PYTHONDONTWRITEBYTECODE": "1", **environ,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x", "PYTHONDONTWRITEBYTECODE": "1", **environ,
     }  # fmt: skip
     with (
         log.open("wb") as said,
