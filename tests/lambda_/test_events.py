@@ -129,14 +129,13 @@ def test_what_is_no_request_is_an_error_of_the_function(function: Function) -> N
 
 
 def test_the_authorizers_word_counts_only_where_the_platform_is_asked(
-    function: Function, artefact: Path, tmp_path: Path
+    function: Function, equipped: Path, storage: str, tmp_path: Path
 ) -> None:
     claims = {"sub": "ada", "scope": "chatstore.read chatstore.write"}
     nobody = {"authorization": ""}
     for make in (http_api, rest_api):
         assert function.ask(make, "GET", "/v1/threads", headers=nobody, claims=claims).status == 401
-    url = f"sqlite:///{tmp_path}/chat.db"
-    with emulated(artefact, tmp_path / "log", CHATSTORE_URL=url, CHATSTORE_AUTH="platform") as vouched:
+    with emulated(equipped, tmp_path / "log", CHATSTORE_URL=storage, CHATSTORE_AUTH="platform") as vouched:
         for make in (http_api, rest_api):
             made = vouched.ask(make, "POST", "/v1/threads", headers=nobody, claims=claims)
             assert (made.status, made.json()["owner"]) == (201, "ada")
@@ -145,18 +144,18 @@ def test_the_authorizers_word_counts_only_where_the_platform_is_asked(
             assert vouched.ask(kind, "GET", "/v1/threads").status == 401
 
 
-def test_a_function_without_identity_serves_nobody(artefact: Path, tmp_path: Path) -> None:
-    with emulated(artefact, tmp_path / "log", CHATSTORE_URL="memory://") as function:
+def test_a_function_without_identity_serves_nobody(equipped: Path, tmp_path: Path) -> None:
+    with emulated(equipped, tmp_path / "log", CHATSTORE_URL="memory://") as function:
         for _ in range(2):
             refused = function.invoke(http_api("GET", "/healthz", None, {}))
             assert refused["errorType"] == "ConfigurationError"
             assert "CHATSTORE_AUTH" in refused["errorMessage"]
 
 
-def test_a_load_balancers_word_on_the_callers_address(artefact: Path, tmp_path: Path) -> None:
-    url, nobody = f"sqlite:///{tmp_path}/chat.db", {"authorization": ""}
+def test_a_load_balancers_word_on_the_callers_address(equipped: Path, storage: str, tmp_path: Path) -> None:
+    nobody = {"authorization": ""}
     settings = {"CHATSTORE_AUTH": "api-key", "CHATSTORE_REQUESTS_PER_MINUTE": "2"}
-    with emulated(artefact, tmp_path / "log", CHATSTORE_URL=url, **settings) as function:
+    with emulated(equipped, tmp_path / "log", CHATSTORE_URL=storage, **settings) as function:
         said = [f"198.51.100.{number}, " for number in range(3)]
         refused = [
             function.ask(load_balancer, "GET", "/v1/threads", headers=nobody, said=one).status for one in said
@@ -182,7 +181,8 @@ def test_a_scheduled_event_sweeps(function: Function, storage: str) -> None:
         for number in range(30):
             store.append(f"t{number}", {"role": "user"}, {"role": "user"}, ttl=1e-6)
         store.append("kept", {"role": "user"}, ttl=3600)
-        assert function.invoke(SCHEDULED) == {"threads": 30, "messages": 60, "requests": 0, "more": False}
+        swept = function.invoke(SCHEDULED)
+        assert (swept["threads"], swept["more"]) == (30, False)
         assert function.invoke(SCHEDULED)["threads"] == 0
         assert len(store.read("kept")) == 1
     assert function.ask(http_api, "GET", "/healthz").status == 200
