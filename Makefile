@@ -12,15 +12,15 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak bench audit lock format clean
+.PHONY: help run test check soak bench bench-cold-start audit lock format clean deploy-aws destroy-aws
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
 
-test: .venv/.dev  ## Run the tests; with CI set, an absent service is a failure
+test: .venv/.dev .venv-aws-tools/.installed .venv-aws-runtime/.installed  ## Run the tests; with CI set, an absent service is a failure
 	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
@@ -34,16 +34,39 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
 	$(BIN)/pytest -q tests/docs tests/packaging
 
-soak: .venv/.dev  ## Run the tests with many more examples
+soak: .venv/.dev .venv-aws-tools/.installed .venv-aws-runtime/.installed  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench
 
+bench-cold-start: .venv/.dev .venv-aws-runtime/.installed .venv-bench-fastapi/.installed  ## Time a new instance on AWS Lambda
+	@$(BIN)/python -m bench.cold_start
+
 # Not a part of check: it asks a vulnerability service on the network, and what holds changes with the day.
 audit: .venv-audit/.installed  ## Ask the vulnerability service about every locked package; needs the network
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt lambda/requirements.txt)
+
+# What `make deploy-aws` takes: STACK, AWS_REGION, ARCHITECTURE, and any parameter of the template in PARAMETERS.
+STACK ?= chatstore
+AWS_REGION ?= us-east-1
+ARCHITECTURE ?= arm64
+TABLE ?= keep
+RUNTIME = $$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+
+deploy-aws: $(UV) .venv-aws-tools/.installed  ## Build and deploy infra/aws; credentials as the AWS SDKs find them
+	@parameters="Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME) $(PARAMETERS)"; \
+	export PYTHON="$$(command -v $(PYTHON))" ARCHITECTURE=$(ARCHITECTURE) SAM_CLI_TELEMETRY=0; \
+	.venv-aws-tools/bin/sam build --region $(AWS_REGION) --template infra/aws/template.yaml \
+		--build-dir .aws-sam/build --parameter-overrides "$$parameters"; \
+	.venv-aws-tools/bin/sam deploy --region $(AWS_REGION) --stack-name $(STACK) \
+		--template-file .aws-sam/build/template.yaml --config-file "$(CURDIR)/infra/aws/samconfig.toml" \
+		--parameter-overrides "$$parameters"
+
+destroy-aws: .venv-aws-tools/.installed  ## Take it down; the threads stay unless TABLE=delete
+	@SAM_CLI_TELEMETRY=0 .venv-aws-tools/bin/python infra/aws/destroy.py $(STACK) $(AWS_REGION) \
+		$(if $(filter delete,$(TABLE)),--delete-threads)
 
 lock: $(UV)  ## Write the lock files after a change in pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) checks/locks.py --write $(if $(UPGRADE),--upgrade)
@@ -53,7 +76,7 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@rm -rf .tools .venv .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV): requirements/bootstrap.txt
