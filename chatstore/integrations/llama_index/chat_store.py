@@ -198,6 +198,9 @@ class LlamaIndexChatStore(BaseChatStore):
         else:
             await histories.insert(store, key, message, idx, self.ttl)
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self.model_copy()
+
     def __getstate__(self) -> dict[Any, Any]:
         return {"__dict__": dict(self.__dict__)}
 

@@ -18,10 +18,7 @@ T = TypeVar("T")
 
 
 class Faces:
-    """A store as the source of blocking calls, and as that of asynchronous ones.
-
-    Copied and not duplicated with the component that holds it: a copy speaks to the same store.
-    """
+    """A store as the source of blocking calls, and as that of asynchronous ones."""
 
     def __init__(self, blocking: AsyncChatStore, asynchronous: AsyncChatStore | None) -> None:
         self._blocking = blocking
@@ -60,9 +57,6 @@ class Faces:
         if self._asynchronous is not None:
             await self._asynchronous.close()
         self.close()
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Faces:
-        return self
 
 
 def with_options(url: str, options: dict[str, object]) -> str:

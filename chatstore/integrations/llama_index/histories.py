@@ -9,7 +9,7 @@ from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadExi
 from chatstore.models import Message
 from chatstore.store import MAX_LIMIT, AsyncChatStore
 
-__all__ = ["TRIES", "History", "delete", "delete_at", "delete_last", "history", "insert", "keys"]
+__all__ = ["TRIES", "History", "create", "delete", "delete_at", "delete_last", "history", "insert", "keys"]
 
 TRIES = 100
 """How often a step is tried again that somebody else has overtaken."""
@@ -60,7 +60,7 @@ async def insert(store: AsyncChatStore, key: str, message: Message, index: int, 
                 found.messages.insert(index, message)
                 await store.replace_all(key, found.messages, if_match=found.etag)
         except ThreadNotFound:
-            await _create(store, key, ttl)
+            await create(store, key, ttl)
         except Conflict:
             continue
         else:
@@ -103,7 +103,8 @@ async def keys(store: AsyncChatStore) -> list[str]:
     return [thread.id async for thread in store.iter_threads()]
 
 
-async def _create(store: AsyncChatStore, key: str, ttl: float | None) -> None:
+async def create(store: AsyncChatStore, key: str, ttl: float | None) -> None:
+    """Make an empty thread, unless somebody was faster."""
     try:
         await store.create_thread(key, ttl=ttl)
     except ThreadExists:

@@ -17,7 +17,7 @@ from chatstore.models import Message
 __all__ = ["read", "write"]
 
 _WITH_FILES = ("image", "audio", "video")
-_OWN = ("role", "blocks", "content", "additional_kwargs")
+_OWN = ("role", "blocks", "content", "additional_kwargs", "chatstore")
 
 
 def write(message: ChatMessage) -> Message:

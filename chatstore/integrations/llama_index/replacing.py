@@ -60,9 +60,6 @@ class LastReading(threading.local):
         reading, self.reading = self.reading, None
         return reading if reading is not None and reading.key == key else None
 
-    def __deepcopy__(self, memo: dict[int, object]) -> LastReading:
-        return LastReading()
-
 
 async def replace(
     store: AsyncChatStore,
