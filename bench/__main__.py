@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import chatstore
-from bench import workload
+from bench import memories, workload
 from bench.by_hand import ByHand
 
 PEER = Path(__file__).parents[1] / ".venv-bench-llama-index" / "bin" / "python"
@@ -117,4 +117,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["memories"]:
+        memories.main(sys.argv[2:])
+    else:
+        main()
