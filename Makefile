@@ -20,7 +20,10 @@ help:  ## Show this list
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
 
-test: .venv/.dev  ## Run the tests; with CI set, an absent service is a failure
+# Beside our own: other projects' stores, and servers to test against.
+PEERS := .venv-peers-llama-index/.installed node_modules/.installed
+
+test: .venv/.dev $(PEERS)  ## Run the tests; with CI set, an absent service is a failure
 	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
@@ -34,7 +37,7 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
 	$(BIN)/pytest -q tests/docs tests/packaging
 
-soak: .venv/.dev  ## Run the tests with many more examples
+soak: .venv/.dev $(PEERS)  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
@@ -53,7 +56,7 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@rm -rf .tools .venv .venv-* node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV): requirements/bootstrap.txt
@@ -74,4 +77,9 @@ $(UV): requirements/bootstrap.txt
 	@echo "Installing $< into $(@D)"
 	@test -d $(@D) || $(UV) venv -q --python "$$(command -v $(PYTHON))" $(@D)
 	@$(UV) pip sync -q --python $(@D) --require-hashes $<
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	@echo "Installing package-lock.json into node_modules"
+	@npm ci --silent --no-audit --no-fund
 	@touch $@

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from chatstore.errors import ConfigurationError
 
-__all__ = ["Settings", "cloud_platform", "easy_auth"]
+__all__ = ["Settings", "azure_connection_string", "cloud_platform", "easy_auth"]
 
 _PLATFORMS = {
     "AWS_LAMBDA_FUNCTION_NAME": "AWS Lambda",
@@ -210,3 +210,9 @@ def easy_auth(environ: Mapping[str, str] | None = None) -> bool:
     """Whether Azure's Easy Auth stands in front of this process and vouches for its headers."""
     environ = os.environ if environ is None else environ
     return environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+
+
+def azure_connection_string(environ: Mapping[str, str] | None = None) -> str:
+    """The account that ``AZURE_STORAGE_CONNECTION_STRING`` names, as Azure's own tools do; empty for none."""
+    environ = os.environ if environ is None else environ
+    return environ.get("AZURE_STORAGE_CONNECTION_STRING", "")

@@ -219,6 +219,7 @@ def check_real_conversations(cli: Cli, taskmaster: Path, url: str, kept_in: str,
     second = cli("import", taskmaster, "--to", url, "--json").rows[-1]
     assert second["messages"] == 18_141 - sum(len(messages) for messages in kept.values())
     assert second["added"] == 1500 - len(kept)
+    second_checksum = second["checksum"]
     again = cli("import", taskmaster, "--to", url, "--json")
     assert again.code == 0
     assert again.rows[-1] == {
@@ -227,7 +228,9 @@ def check_real_conversations(cli: Cli, taskmaster: Path, url: str, kept_in: str,
         "unchanged": 1500,
         "changed": 0,
         "bad": 0,
+        "damaged": 0,
         "messages": 0,
+        "checksum": second_checksum,
     }
     assert cli("export", "--from", url, "--out", out).code == 0
     assert exported(out) == sent(taskmaster)

@@ -14,7 +14,8 @@ from chatstore.integrations.llama_index import histories
 from chatstore.integrations.llama_index.faces import with_options
 from chatstore.integrations.llama_index.histories import TRIES
 from chatstore.integrations.llama_index.messages import read, write
-from chatstore.integrations.llama_index.statuses import (
+from chatstore.integrations.statuses import (
+    ACTIVE,
     ActiveReader,
     Entry,
     archived,
@@ -143,7 +144,7 @@ class LlamaIndexAsyncDBChatStore(AsyncDBChatStore):
         new = [Entry(write(message), status) for message in messages]
 
         def replaced(entries: list[Entry]) -> list[Entry]:
-            return [*(entry for entry in entries if entry.status is not status), *new]
+            return [*(entry for entry in entries if entry.status != status), *new]
 
         await self._rewrite(key, replaced, create=True)
 
@@ -160,9 +161,7 @@ class LlamaIndexAsyncDBChatStore(AsyncDBChatStore):
         if status is None:
             await self._store.delete_thread(key)
         else:
-            await self._rewrite(
-                key, lambda entries: [entry for entry in entries if entry.status is not status]
-            )
+            await self._rewrite(key, lambda entries: [entry for entry in entries if entry.status != status])
 
     async def delete_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Take out and return the oldest `n` active messages, or all there are; rewrites the thread."""
@@ -190,7 +189,7 @@ class LlamaIndexAsyncDBChatStore(AsyncDBChatStore):
         return await histories.keys(self._store)
 
     async def _messages(self, key: str, status: MessageStatus | None) -> list[Message]:
-        if status is MessageStatus.ACTIVE:
+        if status == MessageStatus.ACTIVE:
             return (await self._active(key)).messages
         found = await histories.history(self._store, key)
         return [entry.message for entry in statuses(found.messages) if status in (None, entry.status)]
@@ -218,7 +217,7 @@ class LlamaIndexAsyncDBChatStore(AsyncDBChatStore):
         taken: list[Message] = []
 
         def remaining(entries: list[Entry]) -> list[Entry]:
-            active = [number for number, entry in enumerate(entries) if entry.status is MessageStatus.ACTIVE]
+            active = [number for number, entry in enumerate(entries) if entry.status == ACTIVE]
             chosen = active[which]
             taken[:] = [entries[number].message for number in chosen]
             return [entry for number, entry in enumerate(entries) if number not in chosen]
@@ -259,4 +258,4 @@ class LlamaIndexAsyncDBChatStore(AsyncDBChatStore):
 
 
 def _draft(message: ChatMessage, status: MessageStatus) -> Message:
-    return archived(write(message)) if status is MessageStatus.ARCHIVED else write(message)
+    return archived(write(message)) if status == MessageStatus.ARCHIVED else write(message)

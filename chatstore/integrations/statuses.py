@@ -3,7 +3,8 @@
 Archiving appends a *mark*: of the active messages in front of it, all but the newest ``active`` are
 archived. Only the newest mark counts, so the active messages are found by reading backwards, and what was
 archived long ago costs nothing. A message that was archived from the start, behind active ones, says so
-itself. Both say it in the field ``chatstore`` of the message. See docs/decisions/0010-statuses.md.
+itself. Both say it in the field ``chatstore`` of the message. Nothing here needs LlamaIndex. See
+docs/decisions/0010-statuses.md.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from llama_index.core.storage.chat_store.base_db import MessageStatus
-
 from chatstore.codec import Json
 from chatstore.models import Message
 
-__all__ = ["ActiveReader", "Entry", "archived", "mark", "statuses", "written"]
+__all__ = ["ACTIVE", "ARCHIVED", "ActiveReader", "Entry", "archived", "mark", "statuses", "written"]
 
+ACTIVE = "active"
+ARCHIVED = "archived"
 _FIELD = "chatstore"
 
 
 class Entry(NamedTuple):
-    """A message and its status."""
+    """A message and its status, `ACTIVE` or `ARCHIVED`."""
 
     message: Message
-    status: MessageStatus
+    status: str
 
 
 def mark(active: int) -> Message:
@@ -37,7 +38,7 @@ def mark(active: int) -> Message:
 
 def archived(message: Message) -> Message:
     """`message` saying of itself that it is archived."""
-    return Message.from_dict({**_said(message), _FIELD: {"status": MessageStatus.ARCHIVED.value}})
+    return Message.from_dict({**_said(message), _FIELD: {"status": ARCHIVED}})
 
 
 class ActiveReader:
@@ -78,12 +79,12 @@ def statuses(log: Iterable[Message]) -> list[Entry]:
     for message in log:
         field = _field(message)
         if "active" not in field:
-            status = MessageStatus.ARCHIVED if _is_archived(field) else MessageStatus.ACTIVE
+            status = ARCHIVED if _is_archived(field) else ACTIVE
             found.append(Entry(message, status))
             continue
-        active = [number for number, entry in enumerate(found) if entry.status is MessageStatus.ACTIVE]
+        active = [number for number, entry in enumerate(found) if entry.status == ACTIVE]
         for number in active[: max(len(active) - field["active"], 0)]:
-            found[number] = Entry(found[number].message, MessageStatus.ARCHIVED)
+            found[number] = Entry(found[number].message, ARCHIVED)
     return found
 
 
@@ -92,10 +93,10 @@ def written(entries: Iterable[Entry]) -> list[Message]:
     log: list[Message] = []
     leading = True
     for message, status in entries:
-        if leading and status is MessageStatus.ACTIVE:
+        if leading and status == ACTIVE:
             log += [mark(0)] if log else []
             leading = False
-        own = leading or status is MessageStatus.ACTIVE
+        own = leading or status == ACTIVE
         log.append(Message.from_dict(_said(message)) if own else archived(message))
     return [*log, mark(0)] if log and leading else log
 
@@ -110,4 +111,4 @@ def _field(message: Message) -> dict[str, Json]:
 
 
 def _is_archived(field: dict[str, Json]) -> bool:
-    return field.get("status") == MessageStatus.ARCHIVED.value
+    return field.get("status") == ARCHIVED
