@@ -6,6 +6,7 @@ import asyncio
 import copy
 import pickle
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
@@ -225,6 +226,47 @@ def test_two_hundred_tasks_while_others_archive_and_delete(fresh: Fresh) -> None
     assert kept == archived
     assert active[:6] == [f"first {n}" for n in range(24, 30)]
     assert sorted(active[6:]) == sorted(str(n) for n in range(200))
+
+
+def test_sixteen_threads_each_with_a_loop_of_its_own(fresh: Fresh) -> None:
+    store = Store.from_url(fresh())
+
+    def add_all(thread: int) -> None:
+        async def add() -> None:
+            for n in range(10):
+                await store.add_message("k", said(f"{thread}-{n}"))
+
+        asyncio.run(add())
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(add_all, range(16)))
+    found = texts(asyncio.run(store.get_messages("k")))
+    assert sorted(map(str, found)) == sorted(f"{thread}-{n}" for thread in range(16) for n in range(10))
+    asyncio.run(store.aclose())
+
+
+def test_a_reader_sees_every_call_whole(fresh: Fresh) -> None:
+    async def together(store: Store) -> None:
+        await store.add_messages("k", [said("old")] * 20)
+        done = asyncio.Event()
+
+        async def change() -> None:
+            for n in range(6):
+                await store.archive_oldest_messages("k", 2)
+                await store.set_messages("k", [said(f"new {n}")] * 20)
+                await store.delete_oldest_messages("k", 5)
+                await store.add_messages("k", [said("added")] * 5)
+            done.set()
+
+        async def look() -> None:
+            while not done.is_set():
+                active = texts(await store.get_messages("k"))
+                assert len(active) in (20, 18, 15), active
+                assert len(set(active) - {"added"}) == 1
+
+        await asyncio.gather(change(), look(), look())
+
+    running(fresh(), together)
 
 
 def test_a_replacement_leaves_what_is_archived_meanwhile_alone(fresh: Fresh) -> None:
