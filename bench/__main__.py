@@ -2,6 +2,7 @@
 
 Every figure is the median of seven rounds, in each of which chatstore and the code by hand take
 turns in one process; LlamaIndex runs right after, in an environment of its own.
+``python -m bench memories`` is another one, in `bench.memories`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import chatstore
-from bench import memories, workload
+from bench import workload
 from bench.by_hand import ByHand
 
 PEER = Path(__file__).parents[1] / ".venv-bench-llama-index" / "bin" / "python"
@@ -118,6 +119,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["memories"]:
+        from bench import memories  # loads LlamaIndex, which the rest does not need
+
         memories.main(sys.argv[2:])
     else:
         main()

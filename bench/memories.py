@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
+import subprocess
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -175,17 +179,30 @@ def shown(meter: Meter) -> str:
     return ", ".join(f"{count} {name}" for name, count in meter.operations.most_common())
 
 
-def main(urls: Sequence[str]) -> None:
-    """Print the table for the stores at `urls`; for memory and a new SQLite file without any."""
+@contextmanager
+def a_store_of_each_kind() -> Iterator[list[str]]:
+    """URLs of new stores: in memory, in a file, and behind a running service."""
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{TURNS} turns; token_limit={TOKEN_LIMIT}\n")
-        print(f"{'':12}{'':38}{'trips':>6}  {'billed units':18}operations")
-        for url in urls or ("memory://", f"sqlite:///{folder}/chat.db"):
+        command = [sys.executable, "-m", "chatstore", "serve", "--port", "0", "--url", "memory://"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as service:
+            assert service.stdout is not None
+            address = re.search(r"http://\S+", service.stdout.readline())
+            assert address is not None
+            yield ["memory://", f"sqlite:///{folder}/chat.db", address[0]]
+            service.terminate()
+
+
+def main(urls: Sequence[str]) -> None:
+    """Print the table for the stores at `urls`; for a new one of each kind without any."""
+    print(f"{TURNS} turns; token_limit={TOKEN_LIMIT}\n")
+    print(f"{'':10}{'':38}{'trips':>6}  {'billed units':18}operations")
+    with nullcontext(urls) if urls else a_store_of_each_kind() as stores:
+        for url in stores:
             for name, talk in CONVERSATIONS.items():
                 meter = Meter()
                 talk(url, meter)
-                units = (
-                    ", ".join(f"{total:g} {unit}" for unit, total in meter.units.items()) or "none reported"
-                )
+                units = ", ".join(f"{total:g} {unit}" for unit, total in meter.units.items())
                 backend = url.partition(":")[0]
-                print(f"{backend:12}{name:38}{meter.trips:>6}  {units:18}{shown(meter)}")
+                print(f"{backend:10}{name:38}{meter.trips:>6}  {units or 'none reported':18}{shown(meter)}")

@@ -24,6 +24,11 @@ Call = list[Any]
 """A method's name and its arguments, messages as dictionaries."""
 
 
+def has(package: str) -> bool:
+    """Whether the peers' environment has a package."""
+    return any(ENVIRONMENT.glob(f"lib/python*/site-packages/{package}"))
+
+
 class Peers:
     """A process in the peers' environment, which makes calls on their stores."""
 

@@ -66,7 +66,9 @@ def peers(absent: Absent) -> Iterator[Peers]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(peers: Peers, tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgresql(peers: Peers, tmp_path_factory: pytest.TempPathFactory, absent: Absent) -> str:
+    if not sources.has("pgserver"):
+        absent("PostgreSQL", "pgserver has wheels up to Python 3.12: set PYTHON")
     return peers.postgresql(tmp_path_factory.mktemp("postgresql"))
 
 

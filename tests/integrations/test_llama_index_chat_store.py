@@ -346,7 +346,9 @@ def test_messages_of_another_origin(tmp_path: Path) -> None:
             plain.append("odd", unknown)
             with pytest.raises(CorruptData, match="not one that LlamaIndex can hold"):
                 store.get_messages("odd")
-            plain.pop("odd")
+            with pytest.raises(CorruptData):
+                store.delete_messages("odd")
+            assert store.delete_messages("odd") is None  # it went all the same
 
 
 class TestReplacing:

@@ -131,7 +131,10 @@ class LlamaIndexChatStore(BaseChatStore):
         self._faces.call(lambda store: self._add(store, key, write(message), idx))
 
     def delete_messages(self, key: str) -> list[ChatMessage] | None:
-        """Remove `key` and return its history; None for an unknown one. Two trips."""
+        """Remove `key` and return its history; None for an unknown one. Two trips.
+
+        A history that LlamaIndex cannot hold is removed all the same, before CorruptData is raised.
+        """
         reading = self._last.take(key)
         found = self._faces.call(lambda store: histories.delete(store, key))
         if reading is not None:
@@ -141,7 +144,8 @@ class LlamaIndexChatStore(BaseChatStore):
     def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Take out and return one message; None for an unknown key and beyond the end.
 
-        Raises IndexError for a negative `idx` beyond the beginning, as SimpleChatStore does.
+        Raises IndexError for a negative `idx` beyond the beginning, as SimpleChatStore does, and CorruptData
+        for a message that LlamaIndex cannot hold, which is deleted all the same.
         """
         self._last.take()
         return _read_one(self._faces.call(lambda store: histories.delete_at(store, key, idx)))
