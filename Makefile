@@ -1,5 +1,5 @@
-# Needs python3 (3.11 or newer) with pip, and make. Everything else comes from the lock files in
-# requirements/, into .tools and .venv.
+# Needs python3 (3.11 or newer) with pip, and make; the tests need Node 20 with npm besides. Everything else
+# comes from the lock files in requirements/ and from package-lock.json, into .tools, .venv and node_modules.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -59,6 +59,11 @@ clean:  ## Remove the environments and what the tools left behind; chat.db stays
 	@rm -rf .tools .venv .venv-* node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+node_modules/.installed: package-lock.json .npmrc
+	@echo "Installing the emulators from npm into node_modules"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
 $(UV): requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatstore needs Python 3.11 or newer: set PYTHON")'
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install it (Debian: apt-get install python3-pip)" >&2; exit 1; }
@@ -77,9 +82,4 @@ $(UV): requirements/bootstrap.txt
 	@echo "Installing $< into $(@D)"
 	@test -d $(@D) || $(UV) venv -q --python "$$(command -v $(PYTHON))" $(@D)
 	@$(UV) pip sync -q --python $(@D) --require-hashes $<
-	@touch $@
-
-node_modules/.installed: package.json package-lock.json
-	@echo "Installing package-lock.json into node_modules"
-	@npm ci --silent --no-audit --no-fund
 	@touch $@

@@ -21,7 +21,7 @@ from azure.data.tables import TableServiceClient
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, StorageError
 from chatstore.importing import BadThread, Conversation
-from chatstore.settings import azure_connection_string
+from chatstore.settings import AzureAccess
 from chatstore.sources.opening import Source
 from chatstore.sources.salvage import Part, salvaged
 from chatstore.urls import Url
@@ -40,7 +40,7 @@ def open_source(url: Url) -> Iterator[Source]:
     url.allow("chat_table", "metadata_table", "metadata_partition")
     chat_table = url.options.get("chat_table", "ChatMessages")
     metadata_table = url.options.get("metadata_table", "ChatMetadata")
-    connection = azure_connection_string()
+    connection = AzureAccess.from_environment().connection_string
     if not connection:
         raise ConfigurationError("AZURE_STORAGE_CONNECTION_STRING names the account, and is not set")
     try:

@@ -16,8 +16,8 @@ PROGRAM = ROOT / "node_modules" / "azurite" / "dist" / "src" / "table" / "main.j
 ACCOUNT = "devstoreaccount1"
 # Everybody's: Azurite knows no other.
 KEY = (
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6"  # pragma: allowlist secret
-    "IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # pragma: allowlist secret
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq"  # pragma: allowlist secret
+    "/K1SZFPTOtr/KBHBeksoGMGw=="  # pragma: allowlist secret
 )
 HOW_TO_GET_IT = "install Node 20 with npm, then make node_modules/.installed"
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
-import botocore.session  # type: ignore[import-untyped]
+import botocore.session  # type: ignore[import-untyped, unused-ignore]
 import psycopg
 import pytest
 import redis
