@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -474,6 +475,28 @@ def test_a_source_that_cannot_be_reached_is_an_error_in_a_line(
     assert says in done.err
     assert "secret" not in done.err
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "extra"),
+    [
+        ("llama-index+redis://127.0.0.1/0", "redis", "redis"),
+        ("llama-index+postgresql://127.0.0.1/chat", "psycopg", "postgres"),
+        ("llama-index+dynamodb://chats", "botocore", "dynamodb"),
+        ("llama-index+azure-tables://", "azure.data.tables", "azure-tables"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, source: str, package: str, extra: str
+) -> None:
+    scheme = source.partition(":")[0]
+    module = f"chatstore.sources.llama_index_{extra.partition('-')[0]}"
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    done = cli("import", source, "--to", "memory://")
+    assert done.code == 2
+    assert f"pip install 'chatstore[{extra}]'" in done.err
+    assert scheme in done.err
 
 
 def test_a_killed_import_goes_on_where_it_was(
