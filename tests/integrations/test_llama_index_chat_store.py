@@ -178,6 +178,15 @@ def test_long_histories(fresh: Fresh, colour: str) -> None:
         assert store.get_keys() == []
 
 
+def test_what_a_service_does_not_take_in_one_request_is_refused_whole(services: str) -> None:
+    with opened(f"{services}/bounded") as store:
+        for start in range(0, 1_200, 400):
+            store.set_messages(f"{start}", [said("x")] * 400)
+        with pytest.raises(InvalidArgument, match="1,000 messages"):
+            store.set_messages("400", [said("y")] * 1_001)
+        assert store.get_messages("400") == [said("x")] * 400
+
+
 def add_all(store: Face, contents: list[str]) -> None:
     for content in contents:
         store.add_message("k", said(content))
