@@ -13,6 +13,7 @@ from chatstore.backends.memory import MemoryBackend
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
+from tests.dynamodb.servers import url_for
 from tests.http.serving import serving
 
 Fresh = Callable[[], str]
@@ -53,7 +54,12 @@ def _service(request: pytest.FixtureRequest) -> Fresh:
     return lambda: f"{address}/{id(numbers)}-{next(numbers)}"
 
 
-BACKENDS = {"memory": _memory, "sqlite": _sqlite, "service": _service}
+def _dynamodb(request: pytest.FixtureRequest) -> Fresh:
+    endpoint, numbers = request.getfixturevalue("dynalite"), itertools.count()
+    return lambda: url_for(endpoint, f"{id(numbers)}-{next(numbers)}", transactions="off")
+
+
+BACKENDS = {"memory": _memory, "sqlite": _sqlite, "service": _service, "dynamodb": _dynamodb}
 """What every test that asks for `fresh` runs on: a line each."""
 
 
