@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-import botocore.session  # type: ignore[import-untyped]
+import botocore.session
 
 _client = botocore.session.get_session().create_client("dynamodb", region_name="us-east-1")
 

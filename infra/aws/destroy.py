@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
-from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError
 
 
 def main() -> None:
