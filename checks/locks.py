@@ -21,6 +21,7 @@ LOCKS = {
     "requirements/aws-runtime.txt": "--group aws-runtime",
     "requirements/bench-fastapi.txt": "--group bench-fastapi",
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
+    "requirements/peers-llama-index.txt": "--group peers-llama-index",
     "requirements/audit.txt": "--group audit",
     "requirements/bootstrap.txt": "--group bootstrap",
 }

@@ -5,8 +5,8 @@
 
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from fastapi import FastAPI  # type: ignore[import-not-found]
+import boto3
+from fastapi import FastAPI  # type: ignore[import-not-found, unused-ignore]
 from mangum import Mangum
 from pydantic import BaseModel
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from chatstore import position, records
-from chatstore.backends.conditions import merge, require, require_log
+from chatstore.conditions import merge, require, require_log
 from chatstore.contract import (
     UNSET,
     Backend,

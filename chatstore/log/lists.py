@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from chatstore.backends.conditions import has_metadata
+from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.log import keys
 from chatstore.log.head import look

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from chatstore.backends.conditions import log_etag
+from chatstore.conditions import log_etag
 from chatstore.contract import Draft
 from chatstore.errors import CorruptData
 from chatstore.log import keys

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import boto3  # type: ignore[import-untyped]
+import boto3
 from botocore.exceptions import ClientError
 
 

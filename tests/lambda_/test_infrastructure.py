@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-import boto3  # type: ignore[import-untyped]
+import boto3
 import httpx
 import pytest
 
