@@ -117,12 +117,12 @@ def seconds(subject: Subject, sent: bytes, endpoint: str) -> float:
 def subjects(built: Path) -> dict[str, Subject]:
     stock = ROOT / ".venv-bench-fastapi/bin/python"
     environ = {
-        "CHATSTORE_URL": f"sqlite:///{built.parent}/chat.db", "CHATSTORE_AUTH": "api-key",
+        "CHATSTORE_URL": "dynamodb://t?region=us-east-1", "CHATSTORE_AUTH": "api-key",
         "CHATSTORE_API_KEYS": json.dumps(KEYS),
         "AWS_LAMBDA_FUNCTION_NAME": "f", "PYDANTIC_DISABLE_PLUGINS": "__all__", "CHATSTORE_LOG": "off",
     }  # fmt: skip
     return {
-        "chatstore": Subject(ROOT / ".venv-aws-runtime/bin/python", "ours", (built, HERE), environ),
+        "chatstore": Subject(ROOT / ".venv-aws-runtime/bin/python", "handler", (built,), environ),
         "bare": Subject(stock, "bare", (HERE,), {}),
         "FastAPI": Subject(stock, "fastapi_app", (HERE,), {}),
     }

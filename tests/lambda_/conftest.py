@@ -65,12 +65,10 @@ def artefact(built: Path) -> Path:
 def equipped(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artefact and SQLite: what stands before a function is tried with the storage that is fastest."""
     target = tmp_path_factory.mktemp("equipped") / "artefact"
-    backends = ("conditions.py", "sql", "sqlite")
+    backends = ("sql", "sqlite")
     shutil.copytree(artefact, target, copy_function=os.link, ignore=shutil.ignore_patterns(*backends))
     for name in backends:
-        source = ROOT / "chatstore/backends" / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, target / "chatstore/backends" / name)
+        shutil.copytree(ROOT / "chatstore/backends" / name, target / "chatstore/backends" / name)
     return target
 
 

@@ -20,7 +20,9 @@ import httpx
 import pytest
 
 from tests.http.running import free_port
-from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, require_tools
+from tests.lambda_.conftest import PORTER
+from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
+from tests.lambda_.events import SCHEDULED, function_url
 
 TEMPLATE = ROOT / "infra/aws/template.yaml"
 REGION = "us-east-1"
@@ -30,8 +32,8 @@ OFFLINE = {
 }  # fmt: skip
 
 ACTIONS = {
-    "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem",
-    "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
+    "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:PutItem",
+    "dynamodb:Query",
 }  # fmt: skip
 """What the service asks of its table. A transaction needs the actions that it is made of, and no other."""
 
@@ -256,6 +258,29 @@ def test_the_stack_is_made_and_taken_down(
     gone = run(TOOLS / "bin/python", "-c", program, **places)
     assert gone.returncode == 0, gone.stderr
     assert name not in client("dynamodb").list_tables()["TableNames"]
+
+
+def test_the_artefact_serves_the_table_so_made(
+    client: Callable[[str], Any], stack: dict[str, str], aws: str, artefact: Path, tmp_path: Path
+) -> None:
+    [made] = client("lambda").list_functions()["Functions"]
+    variables = {
+        **made["Environment"]["Variables"],
+        "CHATSTORE_API_KEYS": PORTER,
+        "AWS_ENDPOINT_URL_DYNAMODB": aws,
+    }
+    with emulated(artefact, tmp_path / "log", **variables) as function:
+        path = "/v1/threads/first/messages"
+        for number in range(3):
+            kept = function.ask(
+                function_url, "POST", path, [{"role": "user", "n": number}, {"role": "assistant"}]
+            )
+            assert kept.status == 201, kept.body
+            assert kept.headers["chatstore-cost"].startswith("dynamodb; ")
+        read = function.ask(function_url, "GET", f"{path}?last=20").json()
+        assert [one["message"].get("n") for one in read["items"]] == [0, None, 1, None, 2, None]
+        assert function.invoke(SCHEDULED)["more"] is False
+    assert client("dynamodb").scan(TableName=stack["TableName"])["Count"] > 0
 
 
 def test_what_is_not_there_is_not_taken_down(aws: str) -> None:
