@@ -12,13 +12,13 @@ from chatstore.conditions import merge, require
 from chatstore.contract import UNSET, Draft, NewThread, ThreadKey, ThreadPatch
 from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.log import keys
-from chatstore.log.cleaning import KEPT
 from chatstore.log.head import Head
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Found, Reader
 from chatstore.log.records import Effect, Entry, Header, Slot, Totals, chained
 from chatstore.log.staging import MOST_INLINE, arranged, keep_apart, stage
+from chatstore.log.visiting import KEPT
 from chatstore.log.writing import Answer, Decision, Turn
 from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
 
@@ -200,8 +200,11 @@ class Deciding:
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
         await self._lists.visit(turn.head.pk, turn.now + KEPT)
         staged = await stage(self._table, turn.head.pk, slots)
-        totals = replace(turn.totals, version=header.version)
-        return Decision(turn.slot(totals, header=header, seals=True), None, staged=staged)
+        before = None if turn.head.header is None else turn.head.header.thread
+        ends = before is not None and turn.head.totals.life != header.base.life
+        pointer = (turn.head.totals.active_at, turn.key.id, before.owner) if before and ends else None
+        slot = turn.slot(turn.totals, header=header, seals=True, pointer=pointer)
+        return Decision(slot, None, staged=staged)
 
     def _base(self, turn: Turn, thread: Thread | None, *, life: bool, active: bool) -> Totals:
         """The totals that another epoch begins with."""
@@ -232,8 +235,7 @@ class Deciding:
         pk = turn.head.pk
         if entry.expires_at is not None and was is None:
             await self._lists.visit(pk, entry.expires_at)
-        if was is not None and was.blob is not None:
-            await self._lists.visit(pk, turn.now + KEPT)
+        await self._lists.visit(pk, turn.now + KEPT)
         message = replace(entry, text=draft.text).message()
         kept = entry if entry.blob is not None else (await self._inline(pk, (entry,), turn.now))[0]
         slot = turn.slot(totals, entries=(kept,), effect=effect)

@@ -26,7 +26,7 @@ from chatstore.contract import Clock, Request, ThreadKey
 from chatstore.errors import ChatStoreError, StorageError, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, settle
-from chatstore.log.known import Known, Threads
+from chatstore.log.known import LONGEST, Known, Threads
 from chatstore.log.port import Key, Table
 from chatstore.log.records import Header, Slot, Totals
 from chatstore.log.requests import Asked, asked, search
@@ -146,6 +146,9 @@ class Writer:
             if isinstance(planned, Answer):
                 self.known.put(pk, known)
                 return planned.result
+            if self.clock() - now > LONGEST:
+                # What was staged could be taken for dead by now.
+                continue
             if await self._decide(pk, planned):
                 await self._apply(pk, known, planned)
                 return planned.result

@@ -97,6 +97,8 @@ def test_reading(store: ChatStore, opened: Any) -> None:
 
 def test_edits(store: ChatStore) -> None:
     [first, second, *_] = store.read("t").items
+    # The first that leaves something to tidy up in a day notes when to do so.
+    assert cost(store.replace_message("t", second.id or "", SAY)) == (4, 1, 4)
     assert cost(store.replace_message("t", second.id or "", SAY)) == (2, 1, 3)
     assert cost(store.insert("t", SAY, before=second.id)) == (2, 1, 3)
     assert cost(store.delete_message("t", first.id)) == (2, 1, 3)
