@@ -157,7 +157,7 @@ class Cleaner:
                 pieces.setdefault(sk.split("#")[1], []).append(Key(pk, sk))
             elif not others or not sk.startswith(keys.below(head.epoch)):
                 slots.append(Slot.load(row))
-        # What is older than the present thread is not its. Texts go first: nothing leads to them from a bare slot.
+        # What is older than the present thread is not its. Texts go first: no bare slot leads to them.
         thread = None if head.header is None else head.header.thread
         since = self._clock() + keys.HOUR if thread is None else to_micros(thread.created_at)
         texts = {entry.blob.ref for slot in slots for entry in slot.entries if entry.blob is not None}

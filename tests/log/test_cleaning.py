@@ -105,6 +105,7 @@ def test_right_after_an_erasure_no_word_is_left(kept: Kept) -> None:
     kept.store.delete_thread("two", request_id="two gone")
     kept.store.append("three", {"role": "user", "content": "short"}, expires_in=60)
     kept.store.delete_thread("four")
+    kept.clock.advance(timedelta(seconds=1))
     kept.store.append("four", {"role": "user", "content": "bobs"}, owner="bob")
     kept.clock.advance(timedelta(minutes=2))
     erased = kept.store.erase("ada")
