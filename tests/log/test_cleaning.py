@@ -44,13 +44,13 @@ def kept() -> Kept:
 
 
 def busy(store: ChatStore, thread: str, **made: object) -> None:
-    store.append(thread, {"role": "user", "content": "a"}, owner="ada", request_id=f"{thread} made", **made)  # type: ignore[arg-type]
+    store.append(thread, {"role": "user", "content": "a"}, owner="zoey", request_id=f"{thread} made", **made)  # type: ignore[arg-type]
     [b, c] = store.append(thread, {"role": "user", "content": BIG}, {"role": "user", "content": "c"}).messages
     store.insert(thread, {"role": "user", "content": "i"}, before=c.id)
     store.replace_message(thread, b.id or "", {"role": "user", "content": "B"})
     store.replace_all(thread, [{"role": "user", "content": f"{n} {BIG}"} for n in range(3)])
     store.pop(thread, request_id=f"{thread} pop")
-    store.update_thread(thread, topic="ada's")
+    store.update_thread(thread, topic="zoeys")
 
 
 def test_nothing_of_a_deleted_thread(kept: Kept) -> None:
@@ -85,10 +85,10 @@ def test_nothing_but_the_living_of_a_thread_that_lives(kept: Kept) -> None:
 def test_a_thread_of_the_same_name_and_owner_stays_listed(kept: Kept) -> None:
     busy(kept.store, "t")
     kept.store.delete_thread("t")
-    kept.store.append("t", {"role": "user", "content": "new"}, owner="ada")
+    kept.store.append("t", {"role": "user", "content": "new"}, owner="zoey")
     kept.clock.advance(LATER)
     kept.swept()
-    assert [thread.id for thread in kept.store.iter_threads(owner="ada")] == ["t"]
+    assert [thread.id for thread in kept.store.iter_threads(owner="zoey")] == ["t"]
     assert [thread.id for thread in kept.store.iter_threads()] == ["t"]
 
 
@@ -108,10 +108,10 @@ def test_right_after_an_erasure_no_word_is_left(kept: Kept) -> None:
     kept.clock.advance(timedelta(seconds=1))
     kept.store.append("four", {"role": "user", "content": "bobs"}, owner="bob")
     kept.clock.advance(timedelta(minutes=2))
-    erased = kept.store.erase("ada")
+    erased = kept.store.erase("zoey")
     assert erased.threads == 2
     assert "bobs" in kept.text()
-    for word in ("ada", "made", "pop", "gone", "short", "xxxx"):
+    for word in ("zoey", "made", "pop", "gone", "short", "xxxx"):
         assert word not in kept.text(), word
     kept.clock.advance(LATER)
     kept.swept()
