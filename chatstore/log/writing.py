@@ -19,11 +19,11 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from chatstore import position
 from chatstore.contract import Clock, Request, ThreadKey
-from chatstore.errors import ChatStoreError, StorageError, Unavailable
+from chatstore.errors import ChatStoreError, InvalidArgument, StorageError, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, settle
 from chatstore.log.known import LONGEST, Known, Threads
@@ -34,6 +34,9 @@ from chatstore.log.requests import Asked, asked, search
 __all__ = ["Answer", "Decision", "Plan", "Turn", "Writer"]
 
 R = TypeVar("R")
+
+MOST_PROPERTIES = 150_000
+"""Bytes of a header: it has to fit into a row beside a slot's messages."""
 
 _TRIES = 5
 _MOST_TRIES = 10_000
@@ -80,6 +83,11 @@ class Turn:
         """The next slot."""
         header: Header | None = fields.get("header")
         if header is not None:
+            if len(cast("bytes", header.dump(self.head.pk)["b"])) > MOST_PROPERTIES:
+                raise InvalidArgument(
+                    f"a thread's properties take at most {MOST_PROPERTIES:,} bytes here, compressed: "
+                    "keep fewer participants, or less metadata"
+                )
             totals = replace(totals, version=header.version)
         at = position.nth(self.head.tail + 1)
         return Slot(self.head.epoch, at, self.token, self.now, totals, request=self.request, **fields)
