@@ -12,7 +12,7 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak bench bench-cold-start audit lock format clean deploy-aws destroy-aws
+.PHONY: help run test check soak schedules bench bench-cold-start audit lock format clean deploy-aws destroy-aws
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -39,6 +39,9 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 
 soak: .venv/.dev $(SERVICES)  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
+
+schedules: .venv/.dev  ## Explore every order of what may meet on a thread, the long ones too
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 tests/log/test_schedules.py
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench

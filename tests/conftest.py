@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -65,6 +66,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     _note_skip(report)
+    if report.when == "teardown":
+        for name, value in report.user_properties:
+            if isinstance(value, int):
+                _counts[report.nodeid.partition("::")[0], name] += value
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
@@ -72,6 +77,8 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 _skips: dict[str, str] = {}
+_counts: Counter[tuple[str, str]] = Counter()
+"""What tests counted with `record_property`, by file and by what it is."""
 
 
 def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -96,6 +103,10 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if _counts:
+        terminalreporter.section("counted")
+        for (file, name), count in sorted(_counts.items()):
+            terminalreporter.write_line(f"{file}: {count:,} {name}")
     deselected = config.stash[_deselected]
     if deselected:
         terminalreporter.section("deselected")
