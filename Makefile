@@ -1,5 +1,5 @@
-# Needs python3 (3.11 or newer) with pip, and make. Everything else comes from the lock files in
-# requirements/, into .tools and .venv.
+# Needs python3 (3.11 or newer) with pip, and make; the tests need Node 20 with npm besides. Everything else
+# comes from the lock files in requirements/ and from package-lock.json, into .tools, .venv and node_modules.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,7 +20,7 @@ help:  ## Show this list
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
 
-test: .venv/.dev  ## Run the tests; with CI set, an absent service is a failure
+test: .venv/.dev node_modules/.installed  ## Run the tests; with CI set, an absent service is a failure
 	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
@@ -34,7 +34,7 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
 	$(BIN)/pytest -q tests/docs tests/packaging
 
-soak: .venv/.dev  ## Run the tests with many more examples
+soak: .venv/.dev node_modules/.installed  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
@@ -55,6 +55,11 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
 	@rm -rf .tools .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+node_modules/.installed: package-lock.json .npmrc
+	@echo "Installing the emulators from npm into node_modules"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
 
 $(UV): requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatstore needs Python 3.11 or newer: set PYTHON")'

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hypothesis
 import pytest
+
+from tests.azure import azurite as emulator
 
 pytest_plugins = ["chatstore.testing.summary"]
 
@@ -123,3 +125,13 @@ def taskmaster() -> Path:
     """The real conversations; mark the test with `real_data`."""
     assert TASKMASTER.exists(), "a test that uses these is marked with real_data"
     return TASKMASTER
+
+
+@pytest.fixture(scope="session")
+def azurite(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
+    """The endpoint of an Azurite; its key is in the environment."""
+    if not emulator.there():
+        absent("Azurite", emulator.HOW_TO_GET_IT)
+    with pytest.MonkeyPatch.context() as patch, emulator.running() as endpoint:
+        patch.setenv("AZURE_STORAGE_KEY", emulator.KEY)
+        yield endpoint
