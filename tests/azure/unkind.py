@@ -95,10 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.requests.append(f"{self.command} {urlsplit(self.path).path}")
         fault = self.server.faults.pop(0) if self.server.faults else None
+        if fault == "412" and self.command == "GET":
+            fault = None  # a query has no condition
         if fault is None and self.server.chance.random() < self.server.throttles:
             fault = "429"
         if fault == "late":
-            self.server.late.append(lambda: self._forward(body))
+            self.server.late.append(lambda: self._forward_late(body))
         if fault in {"late", "drop before"}:
             self.close_connection = True
             return
@@ -139,6 +141,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.upstream = None
                 if fresh:
                     raise
+
+    def _forward_late(self, body: bytes) -> None:
+        self._forward(body)
+        if self.upstream is not None:
+            self.upstream.close()
+            self.upstream = None
 
     def _answer(self, answer: _Answer) -> None:
         status, headers, body = answer

@@ -13,6 +13,13 @@ from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, 
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
 from chatstore.testing.colours import Colour
+from chatstore.testing.suite.erase import Erase
+from chatstore.testing.suite.fork import Fork
+from chatstore.testing.suite.iterate import Iterate
+from chatstore.testing.suite.list_threads import ListThreads
+from chatstore.testing.suite.read import Read
+from chatstore.testing.suite.replace_all import ReplaceAll
+from chatstore.testing.suite.sweep import Sweep
 from chatstore.urls import open_backend
 from tests.azure.azurite import ACCOUNT, KEY, table_for
 from tests.azure.fake import FakeDriver, FakeTable
@@ -35,7 +42,7 @@ def shuffling(azurite: str) -> Iterator[Unkind]:
         yield proxy
 
 
-class OnAServer(BackendContract, MachineContract):
+class OnAServerTests(MachineContract):
     scheme = "aztables"
 
     @pytest.fixture(autouse=True)
@@ -52,32 +59,45 @@ class OnAServer(BackendContract, MachineContract):
     endpoint: str
 
 
+class OnAServer(BackendContract, OnAServerTests):
+    """All of the contract."""
+
+
 class TestAzureTables(OnAServer):
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.BLOCKING,)
+
     @pytest.fixture(autouse=True)
     def server(self, azurite: str) -> None:
         self.endpoint = azurite
 
 
-class TestUnkindTables(OnAServer):
-    """Pages end early, and one request in fifty is throttled."""
+class TestCosmos(OnAServer):
+    """Rows come in any order, pages end early, requests are throttled, and Cosmos DB's limits hold."""
 
-    colours: ClassVar[Sequence[Colour]] = (Colour.BLOCKING,)
+    scheme = "cosmos-table"
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.ASYNC,)
+
+    @pytest.fixture(autouse=True)
+    def server(self, shuffling: Unkind, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AZURE_COSMOS_KEY", KEY)
+        self.endpoint = shuffling.endpoint
+
+
+class TestUnkindTables(Read, Iterate, ListThreads, Fork, ReplaceAll, Sweep, Erase, OnAServerTests):
+    """The operations that read pages, where pages of Table Storage end early; `make soak` runs all of them."""
+
+    colours: ClassVar[Sequence[Colour]] = (Colour.ASYNC,)
 
     @pytest.fixture(autouse=True)
     def server(self, cutting: Unkind) -> None:
         self.endpoint = cutting.endpoint
 
 
-class TestCosmos(OnAServer):
-    """The same, with rows in any order and Cosmos DB's limits."""
-
-    scheme = "cosmos-table"
-    colours: ClassVar[Sequence[Colour]] = (Colour.ASYNC,)
-
+@pytest.mark.soak
+class TestAllOnUnkindTables(OnAServer):
     @pytest.fixture(autouse=True)
-    def server(self, shuffling: Unkind, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AZURE_COSMOS_KEY", KEY)
-        self.endpoint = shuffling.endpoint
+    def server(self, cutting: Unkind) -> None:
+        self.endpoint = cutting.endpoint
 
 
 class InMemory(MachineContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import NamedTuple, cast
 
 from chatstore import position
 from chatstore.backends.azure_tables import keys
@@ -75,7 +75,7 @@ class AzureTablesBackend(Backend):
         await self.driver.close()
 
     async def ping(self) -> None:
-        await self.driver.get("ping", "ping")
+        await self._table.get("ping", "ping")
 
     # Threads
 
@@ -382,43 +382,51 @@ class AzureTablesBackend(Backend):
             left -= len(places)
         return None
 
-    async def _following(self, view: View, state: State, at: InsertAt) -> Stored | None:
-        """The message in front of which `at` is; None for the end."""
+    async def _following(self, view: View, state: State, at: InsertAt) -> _Gap | None:
+        """The gap in front of the message that `at` names; None for the end."""
+        found: tuple[Segment, int] | None
         if at.before is not None:
-            segment, place = await self._named(view, state, at.before)
-            return segment.messages[place]
-        if at.after is not None:
+            found = await self._named(view, state, at.before)
+        elif at.after is not None:
             segment, place = await self._named(view, state, at.after)
-            after = segment.messages[place].position
-            async for later in self._reader.walk(view.partition, state, newest=False, after=after):
-                for one in chosen(later.messages, after, None, view.now):
-                    return one
+            for later in range(place + 1, len(segment.messages)):
+                if segment.messages[later].lives(view.now):
+                    return _Gap(segment, later)
+            after = segment.messages[-1].position
+            async for segment in self._reader.walk(view.partition, state, newest=False, after=after):
+                for one in chosen(segment.messages, after, None, view.now):
+                    return _Gap(segment, segment.messages.index(one))
             return None
-        index = cast("int", at.index)
-        found = await self._at_index(view, state, index)
-        if found is None and index < 0:
-            found = await self._at_index(view, state, 0)
-        return None if found is None else found[0].messages[found[1]]
+        else:
+            index = cast("int", at.index)
+            found = await self._at_index(view, state, index)
+            if found is None and index < 0:
+                found = await self._at_index(view, state, 0)
+        return None if found is None else _Gap(*found)
 
-    async def _put_before(self, view: View, state: State, draft: Draft, following: Stored) -> Change[Message]:
+    async def _put_before(self, view: View, state: State, draft: Draft, gap: _Gap) -> Change[Message]:
         """Insert into the row of the message before, which may have expired."""
-        low, home = position.nth(state.base), None
-        before = following.position
-        async for segment in self._reader.walk(view.partition, state, newest=True, before=before, count=1):
-            earlier = [one for one in segment.messages if one.position < before]
-            if earlier:
-                low, home = earlier[-1].position, segment
-                break
-        place = position.between(low, before)
+        before = gap.segment.messages[gap.place].position
+        home = gap.segment if gap.place else await self._row_before(view, state, before)
+        earlier = () if home is None else [one for one in home.messages if one.position < before]
+        place = position.between(earlier[-1].position if earlier else position.nth(state.base), before)
         expires = expiry_of(view.now, draft)
         new = Stored(keys.message_id(view.now, place), place, view.now, 0, expires, draft.text)
-        moved = replace(state, edits=state.edits + 1).touched(view.now)
         if position.crowded(place):
             return await self._numbered_anew(view, state, new)
+        state = replace(state, edits=state.edits + 1).touched(view.now)
         if home is None:
-            return Change(new.message(), moved, put=[Segment.of(state.generation, [new])])
+            return Change(new.message(), state, put=[Segment.of(state.generation, [new])])
         messages = tuple(sorted((*home.messages, new), key=lambda one: one.position))
-        return Change(new.message(), moved, put=home._replace(messages=messages).halves())
+        return Change(new.message(), state, put=home._replace(messages=messages).halves())
+
+    async def _row_before(self, view: View, state: State, place: str) -> Segment | None:
+        """The row of the last message before a position, which begins a row itself."""
+        walk = self._reader.walk(view.partition, state, newest=True, before=place, count=2)
+        async for segment in walk:
+            if segment.messages[0].position < place:
+                return segment
+        return None
 
     async def _numbered_anew(self, view: View, state: State, new: Stored) -> Change[Message]:
         """Begin another generation, in which every message has a plain position again."""
@@ -462,6 +470,13 @@ class AzureTablesBackend(Backend):
                         one._replace(id=keys.message_id(one.created, place), position=place, revision=0)
                     )
         return found
+
+
+class _Gap(NamedTuple):
+    """The gap in front of a message, given by its row and its place in there."""
+
+    segment: Segment
+    place: int
 
 
 def _existing(view: View) -> State:

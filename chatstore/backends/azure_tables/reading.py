@@ -177,6 +177,8 @@ class Walk:
         self._state = state
         self._newest = newest
         self._count = max(count, 1)
+        # Before the first slot there are only messages that were inserted.
+        self._width = self._count + 1
         self._head = head
         # A row that begins below may reach above; where a position is no slot, any near it will do.
         low = state.base if after is None else keys.slots_around(after)[0] - state.widest + 1
@@ -220,7 +222,7 @@ class Walk:
 
     def _windows(self) -> Iterable[tuple[int, int]]:
         """Slots from and to, in the order of reading; they widen, for where few messages are left."""
-        low, high, width = self._low, self._high, self._count
+        low, high, width = self._low, self._high, self._width
         if self._newest and self._table.dialect.ordered:
             width = high - low + 1
         while low <= high:

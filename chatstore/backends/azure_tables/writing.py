@@ -95,6 +95,8 @@ class Writer:
         partition = keys.partition(key.tenant, key.id)
         async with self._table.driver.turn(partition):
             pause = 0.005
+            tried: list[tuple[_Attempt, R]] = []
+            lost = False
             for number in range(_TRIES):
                 if number > 1:
                     await self._table.pause(pause)
@@ -103,6 +105,10 @@ class Writer:
                 guess = known is not None
                 if known is None:
                     known = await self._reader.known(partition)
+                for attempt, result in tried:
+                    if attempt.took_place(known.state, lost=lost):
+                        return result
+                tried.clear()
                 view = View(key, partition, known, self._clock())
                 try:
                     change = await plan(view)
@@ -125,11 +131,11 @@ class Writer:
                     await self._apply(attempt, change, request, drafts)
                 except Overtaken as overtaken:
                     self._seen.drop(partition)
-                    if request is not None:
-                        if (found := await self._found(view, request)) is not None:
-                            return cast("R", records.load(found, drafts))
-                    elif overtaken.perhaps and await self._landed(attempt):
-                        return change.result
+                    if request is not None and (found := await self._found(view, request)) is not None:
+                        return cast("R", records.load(found, drafts))
+                    # Even where no answer was lost here: a network may deliver a request twice.
+                    tried.append((attempt, change.result))
+                    lost = overtaken.perhaps and request is None
                     continue
                 return change.result
         raise Unavailable(f"others kept writing to thread {key.id!r}: nothing was written")
@@ -174,15 +180,6 @@ class Writer:
         state = state.written(attempt.name)
         etag = await attempt.commit(state)
         self._seen.put(view.partition, Known(state, etag))
-
-    async def _landed(self, attempt: _Attempt) -> bool:
-        """Whether a write whose answer was lost took place. Raises Unavailable where nobody can tell."""
-        now = (await self._reader.known(attempt.view.partition)).state
-        if now is not None and attempt.name in now.writes:
-            return True
-        if now is None or not now.remembers_since(attempt.view.known.state):
-            raise Unavailable("an answer was lost, and so much was written since that its outcome is unknown")
-        return False
 
     async def _found(self, view: View, request: Request) -> str | None:
         """The first result of `request`, None if it is new. Raises RequestMismatch."""
@@ -264,6 +261,19 @@ class _Attempt:
             whole = self._whole or state.deleted is not None
             header = Op("replace" if whole else "merge", keys.HEADER, named, etag)
         return (await self.table.submit(self.view.partition, [header, *self.ops]))[0]
+
+    def took_place(self, now: State | None, *, lost: bool) -> bool:
+        """Whether this try was applied, by a header read after it was refused.
+
+        Raises Unavailable where an answer to it was `lost`, and so much was written since that nobody can tell.
+        """
+        if now is not None and self.name in now.writes:
+            return True
+        if lost and (now is None or not now.remembers_since(self.view.known.state)):
+            raise Unavailable(
+                "an answer was lost, and others wrote so much since that its outcome is unknown"
+            )
+        return False
 
     def _rows(self, inline: int) -> tuple[list[Op], list[Op]]:
         rows: list[Op] = []
