@@ -36,7 +36,13 @@ class Unkind(ThreadingHTTPServer):
     daemon_threads = False
 
     def __init__(
-        self, upstream: str, *, cosmos: bool = False, cuts: float = 0.0, throttles: float = 0.0, seed: int = 0
+        self,
+        upstream: str,
+        *,
+        cosmos: bool = False,
+        cuts: float = 0.0,
+        throttles: float = 0.0,
+        losses: float = 0.0,
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = urlsplit(upstream)
@@ -44,7 +50,8 @@ class Unkind(ThreadingHTTPServer):
         self.cosmos = cosmos
         self.cuts = cuts
         self.throttles = throttles
-        self.chance = random.Random(seed)
+        self.losses = losses
+        self.chance = random.Random(0)
         self.faults: list[str | None] = []
         """What is done to the next requests, in their order; None is nothing."""
         self.late: list[Callable[[], object]] = []
@@ -99,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault = None  # a query has no condition
         if fault is None and self.server.chance.random() < self.server.throttles:
             fault = "429"
+        if fault is None and self.server.chance.random() < self.server.losses:
+            fault = "drop after"
         if fault == "late":
             self.server.late.append(lambda: self._forward_late(body))
         if fault in {"late", "drop before"}:

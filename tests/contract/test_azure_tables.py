@@ -84,7 +84,7 @@ class TestCosmos(OnAServer):
 
 
 class TestUnkindTables(Read, Iterate, ListThreads, Fork, ReplaceAll, Sweep, Erase, OnAServerTests):
-    """The operations that read pages, where pages of Table Storage end early; `make soak` runs all of them."""
+    """What reads pages, where those of Table Storage end early; `make soak` runs all of the contract."""
 
     colours: ClassVar[Sequence[Colour]] = (Colour.ASYNC,)
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from chatstore.backends.azure_tables import keys
 from chatstore.backends.azure_tables.header import Known, State, buried
+from chatstore.backends.azure_tables.payload import pieces
 from chatstore.backends.azure_tables.port import Entity, Op, Overtaken
 from chatstore.backends.azure_tables.reading import Moved, Reader
 from chatstore.backends.azure_tables.segments import Segment
@@ -126,9 +127,7 @@ class Sweeper:
             await self._note(partition, again)
         await self._commit(partition, known, replace(state, due=again))
 
-    async def _purge(
-        self, partition: str, state: State | None, count: _Count, *, young_too: bool = False
-    ) -> list[int]:
+    async def _purge(self, partition: str, state: State | None, count: _Count) -> list[int]:
         """Remove rows that the header does not name; when those are due that it may be about to name."""
         due: list[int] = []
         young = self._now - GRACE
@@ -138,7 +137,7 @@ class Sweeper:
             rows = []
             async for row in self._table.scan(partition, span):
                 begun = keys.begun(keys.generation_of(row.row))
-                if span is later and begun > young and not young_too:
+                if span is later and begun > young:
                     due.append(begun + GRACE)
                 else:
                     rows.append(row)
@@ -147,7 +146,7 @@ class Sweeper:
                         rows = []
             await self._discard(partition, rows, count)
         named: dict[str, str | None] = {}
-        pieces: list[str] = []
+        gone: list[str] = []
         async for piece in self._table.scan(partition, keys.CHUNKS, bodies=False):
             owner, attempt = keys.chunk_owner(piece.row)
             if owner not in named:
@@ -155,11 +154,13 @@ class Sweeper:
                 named[owner] = None if found is None else str(found.properties.get("n", "")).partition("|")[0]
             if named[owner] == attempt:
                 continue
-            if keys.attempted(attempt) > young and not young_too:
+            # What was written under this header or a later one sorts in front of it.
+            dead = owner.startswith("m") and keys.generation_of(owner) > generation
+            if keys.attempted(attempt) > young and not dead:
                 due.append(keys.attempted(attempt) + GRACE)
             else:
-                pieces.append(piece.row)
-        await self._delete(partition, pieces[: count.take(len(pieces))])
+                gone.append(piece.row)
+        await self._delete(partition, gone[: count.take(len(gone))])
         return due
 
     async def _discard(self, partition: str, rows: Sequence[Entity], count: _Count) -> None:
@@ -210,9 +211,9 @@ class Sweeper:
             if not left:
                 ops.append(Op("delete", row.row, {}))
                 continue
-            written, pieces = rewritten(Segment(row.row, left), self._now)
+            written, parts = rewritten(Segment(row.row, left), self._now)
             ops.append(written)
-            early += pieces
+            early += parts
         await self._table.submit_all(partition, early)
         known = await self._commit(partition, known, known.state or State(""), ops)
         count.messages += gone
@@ -250,7 +251,7 @@ class Sweeper:
             return True
         try:
             known = await self._reader.known(partition)
-            state = known.state
+            state, named = known.state, known.properties
             owned = state is not None and state.deleted is None and state.listings[0] == listing
             if state is None or owned:
                 after = buried(state, self._now)
@@ -264,13 +265,16 @@ class Sweeper:
             count.threads += owned
             count.living = state.generation if state is not None and owned else ""
             own = [
-                one.row
+                one
                 async for one in self._table.scan(partition, keys.RECORDS, bodies=False)
                 if one.properties.get("o") == listing
             ]
-            await self._delete(partition, own)
+            parts = [piece for one in own for piece in pieces(one.row, one.properties)]
+            if owned:
+                parts += pieces(keys.HEADER, named)
+            await self._delete(partition, [*(one.row for one in own), *parts])
             count.requests += len(own)
-            await self._purge(partition, after, count, young_too=True)
+            await self._purge(partition, after, count)
             await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
         except Overtaken:
             return False

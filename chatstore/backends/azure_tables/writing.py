@@ -265,7 +265,7 @@ class _Attempt:
     def took_place(self, now: State | None, *, lost: bool) -> bool:
         """Whether this try was applied, by a header read after it was refused.
 
-        Raises Unavailable where an answer to it was `lost`, and so much was written since that nobody can tell.
+        Raises Unavailable where an answer was `lost`, and too much was written since to tell.
         """
         if now is not None and self.name in now.writes:
             return True
