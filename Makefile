@@ -20,7 +20,7 @@ help:  ## Show this list
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
 
-test: .venv/.dev node_modules/.installed  ## Run the tests; with CI set, an absent service is a failure
+test: .venv/.dev node_modules/.installed .worker/.installed  ## Run the tests; with CI set, an absent service is a failure
 	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
@@ -34,7 +34,7 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
 	$(BIN)/pytest -q tests/docs tests/packaging
 
-soak: .venv/.dev node_modules/.installed  ## Run the tests with many more examples
+soak: .venv/.dev node_modules/.installed .worker/.installed  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
@@ -53,12 +53,17 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@rm -rf .tools .venv .venv-* .worker node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 node_modules/.installed: package-lock.json .npmrc
 	@echo "Installing the emulators from npm into node_modules"
 	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.worker/.installed: requirements/azure-worker.txt $(UV)
+	@echo "Installing Azure Functions' worker library into .worker"
+	@$(UV) pip install -q --target .worker --python-version 3.13 --only-binary :all: --no-deps --require-hashes -r $<
 	@touch $@
 
 $(UV): requirements/bootstrap.txt
