@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,11 +107,15 @@ async def main(worker: str) -> None:
     [parameter] = [json.loads(raw)["name"] for raw in web.raw_bindings if "httpTrigger" in raw]
 
     async def call(method: str, path: str, body: bytes = b"", **headers: str) -> dict[str, Any]:
-        route = path.partition("?")[0]
+        route, _, query = path.partition("?")
         http = SimpleNamespace(
-            method=method, url=f"https://chat.example{path}", headers=headers, body=Data(bytes=body),
-            params={"route": route.lstrip("/")}, query=dict(p.split("=") for p in path.partition("?")[2].split("&") if p),
-        )  # fmt: skip
+            method=method,
+            url=f"https://chat.example{path}",
+            headers=headers,
+            body=Data(bytes=body),
+            params={"route": route.lstrip("/")},
+            query=dict(parse_qsl(query)),
+        )
         answer = await library.invocation_request(invocation(web.function_id, parameter, Data(http=http)))
         if answer.result.status != "StatusResult.Success":
             return {"failed": answer.result.exception.message}

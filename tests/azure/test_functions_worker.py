@@ -1,4 +1,4 @@
-"""function_app.py in Microsoft's worker library: indexed, called over HTTP, by the timer, and fifty times at once."""
+"""function_app.py in Microsoft's worker library: indexed, called over HTTP and by the timer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 import pytest
 
-import chatstore
 from tests.azure import functions_worker
 from tests.azure.azurite import ACCOUNT, table_for
 

@@ -1,4 +1,4 @@
-"""Runs a few coroutines in every order of their steps: each schedule there is, from the start, once.
+"""Runs a few coroutines in every order of their steps, or in some where there are too many.
 
 An actor is a coroutine that awaits `Stage.step` before each call to its storage. What it does from there to
 its next step is one indivisible move. A stage's step also says what becomes of the call: that it is made,
@@ -11,11 +11,12 @@ Nothing here knows a storage: any whose driver awaits the step can be explored.
 from __future__ import annotations
 
 import enum
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["Fate", "Outcome", "Scene", "Stage", "explore"]
+__all__ = ["Fate", "Outcome", "Scene", "Stage", "explore", "sample"]
 
 
 class Fate(enum.Enum):
@@ -69,10 +70,14 @@ class _Run:
     taken: list[int] = field(default_factory=list)
     offered: list[int] = field(default_factory=list)
     moves: list[str] = field(default_factory=list)
+    chance: random.Random | None = None
 
     def choose(self, choices: Sequence[tuple[int, Fate]], follow: Sequence[int]) -> tuple[int, Fate]:
         at = len(self.taken)
-        number = follow[at] if at < len(follow) else 0
+        if self.chance is not None:
+            number = self.chance.randrange(len(choices))
+        else:
+            number = follow[at] if at < len(follow) else 0
         self.taken.append(number)
         self.offered.append(len(choices))
         return choices[number]
@@ -94,6 +99,16 @@ def explore(scene: Callable[[], Scene], *, faults: Sequence[Fate] = (), most_fau
         _play(scene(), run, follow, faults, most_faults)
         follow = run.following()
         count += 1
+    return count
+
+
+def sample(
+    scene: Callable[[], Scene], count: int, seed: int, *, faults: Sequence[Fate] = (), most_faults: int = 0
+) -> int:
+    """Run `count` schedules made up by chance, where there are too many to run each; `count` again."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        _play(scene(), _Run(chance=chance), (), faults, most_faults)
     return count
 
 

@@ -368,6 +368,8 @@ class AzureTablesBackend(Backend):
     async def _named(self, view: View, state: State, message_id: str) -> tuple[Segment, int]:
         found = await self._reader.find(view.partition, state, message_id)
         if found is None or not found[0].messages[found[1]].lives(view.now):
+            # The thread itself may have gone meanwhile.
+            await self._reader.unchanged(view.partition, state)
             raise MessageNotFound(view.key.id, message_id)
         return found
 

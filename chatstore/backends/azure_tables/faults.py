@@ -60,13 +60,13 @@ def _meaning(error: HttpResponseError, *, writing: bool) -> Exception:
     status = error.status_code
     if is_about_the_table(error):
         return NoTable()
+    first = str(error.message).partition("\n")[0]
+    if isinstance(error, ClientAuthenticationError) or status in (401, 403):
+        return StorageError(f"the table's account refuses these credentials ({code or status}): {first}")
     if status in _LATER or code in _LATER_CODES or status is None or status < 400:
         return Again(_retry_after(error))
     if writing and status in _CONDITIONS:
         return Overtaken()
-    first = str(error.message).partition("\n")[0]
-    if isinstance(error, ClientAuthenticationError) or status in (401, 403):
-        return StorageError(f"the table's account refuses these credentials ({code or status}): {first}")
     return StorageError(f"the table's account answers {status} {code}: {first}")
 
 
