@@ -84,7 +84,7 @@ def test_without_a_secret_the_identity_is_used() -> None:
         ("aztables://acme", "a table of 3 to 63"),
         ("aztables://acme/ch", "a table of 3 to 63"),
         ("aztables://acme/chat-1", "a table of 3 to 63"),
-        ("aztables://acme:secret@host/chat", "no secret"),
+        ("aztables://acme:secret@host/chat", "no secret"),  # pragma: allowlist secret
         ("aztables:///chat", "AZURE_STORAGE_CONNECTION_STRING"),
         ("cosmos-table:///chat", "AZURE_COSMOS_CONNECTION_STRING"),
         ("aztables://acme/chat?endpoint=somewhere", "begins with https://"),
