@@ -21,7 +21,8 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 	@$(BIN)/chatstore serve
 
 # Beside our own: other projects' stores, and servers and tools to test against.
-SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-peers-llama-index/.installed node_modules/.installed
+SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-peers-llama-index/.installed \
+	node_modules/.installed .worker/.installed
 
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
 	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
@@ -82,13 +83,18 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	@rm -rf .tools .venv .venv-* .worker .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		.hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 node_modules/.installed: package-lock.json .npmrc
 	@echo "Installing the emulators from npm into node_modules"
 	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.worker/.installed: requirements/azure-worker.txt $(UV)
+	@echo "Installing Azure Functions' worker library into .worker"
+	@$(UV) pip install -q --target .worker --python-version 3.13 --only-binary :all: --no-deps --require-hashes -r $<
 	@touch $@
 
 $(UV): requirements/bootstrap.txt

@@ -222,13 +222,20 @@ class AzureAccess:
     connection_string: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
     sas: str = field(default="", repr=False)
+    identity_endpoint: str = ""
+    """Where a host of Azure's gives tokens for its identity."""
+
+    identity_header: str = field(default="", repr=False)
+    client_id: str = ""
+    """Which identity, where the host has several."""
 
     @classmethod
     def from_environment(
         cls, environ: Mapping[str, str] | None = None, *, cosmos: bool = False
     ) -> AzureAccess:
-        """``AZURE_STORAGE_…``, or ``AZURE_COSMOS_…`` for Cosmos DB."""
+        """``AZURE_STORAGE_…``, or ``AZURE_COSMOS_…`` for Cosmos DB; and what the host says."""
         environ = os.environ if environ is None else environ
         prefix = "AZURE_COSMOS" if cosmos else "AZURE_STORAGE"
-        names = ("CONNECTION_STRING", "KEY", "SAS_TOKEN")
-        return cls(prefix, *(environ.get(f"{prefix}_{name}", "") for name in names))
+        own = (f"{prefix}_{name}" for name in ("CONNECTION_STRING", "KEY", "SAS_TOKEN"))
+        hosts = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID")
+        return cls(prefix, *(environ.get(name, "") for name in (*own, *hosts)))

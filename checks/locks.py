@@ -23,6 +23,8 @@ LOCKS = {
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
     "requirements/peers-llama-index.txt": "--group peers-llama-index",
     "requirements/audit.txt": "--group audit",
+    # Its packages are for the Python that the cloud runs.
+    "requirements/azure-worker.txt": "--group azure-worker --python-version 3.13 --no-deps",
     "requirements/bootstrap.txt": "--group bootstrap",
 }
 
@@ -35,7 +37,9 @@ UNREACHABLE = "Failed to fetch"
 def compile_lock(name: str, output: Path, *, upgrade: bool = False) -> subprocess.CompletedProcess[str]:
     """Resolve the lock `name` into `output`, keeping the versions that `output` has and that still fit."""
     # Given, rather than left to the project's lower bound: a group alone is resolved without the project.
-    options = "--universal --python-version 3.11 --generate-hashes --no-emit-index-url"
+    options = "--universal --generate-hashes --no-emit-index-url"
+    if "--python-version" not in LOCKS[name]:
+        options += " --python-version 3.11"
     command = [".tools/bin/uv", "pip", "compile", *options.split(), *LOCKS[name].split()]
     command += ["pyproject.toml"] if "-extra" in LOCKS[name] else []
     command += ["--upgrade"] if upgrade else []

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import hypothesis
 import pytest
 
+from tests.azure import azurite as emulator
 from tests.dynamodb import servers as dynamodb
 
 pytest_plugins = ["chatstore.testing.summary"]
@@ -112,6 +113,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("deselected")
         for reason, count in sorted(deselected.items()):
             terminalreporter.write_line(f"{count} tests: {reason}")
+    counts: dict[str, int] = {}
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "schedules" and report.when == "call":
+                counts[value[0]] = counts.get(value[0], 0) + value[1]
+    if counts:
+        terminalreporter.section("schedules, each with another order of calls to the storage")
+        for what, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{what}: {count:,}")
     if _skips:
         terminalreporter.section("skipped")
         for nodeid, reason in sorted(_skips.items()):
@@ -152,3 +162,13 @@ def dynalite(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
         absent("dynalite", dynamodb.HOW_TO_GET_IT)
     with dynamodb.dynalite() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def azurite(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
+    """The endpoint of an Azurite; its key is in the environment."""
+    if not emulator.there():
+        absent("Azurite", emulator.HOW_TO_GET_IT)
+    with pytest.MonkeyPatch.context() as patch, emulator.running() as endpoint:
+        patch.setenv("AZURE_STORAGE_KEY", emulator.KEY)
+        yield endpoint
