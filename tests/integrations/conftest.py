@@ -13,6 +13,7 @@ from chatstore.backends.memory import MemoryBackend
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
+from tests.azure import azurite
 from tests.dynamodb.servers import url_for
 from tests.http.serving import serving
 
@@ -59,7 +60,20 @@ def _dynamodb(request: pytest.FixtureRequest) -> Fresh:
     return lambda: url_for(endpoint, f"{id(numbers)}-{next(numbers)}", transactions="off")
 
 
-BACKENDS = {"memory": _memory, "sqlite": _sqlite, "service": _service, "dynamodb": _dynamodb}
+def _aztables(request: pytest.FixtureRequest) -> Fresh:
+    endpoint, numbers = request.getfixturevalue("azurite"), itertools.count()
+    return lambda: (
+        f"aztables://{azurite.ACCOUNT}/{azurite.table_for(f'{id(numbers)}-{next(numbers)}')}?endpoint={endpoint}"
+    )
+
+
+BACKENDS = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "service": _service,
+    "dynamodb": _dynamodb,
+    "aztables": _aztables,
+}
 """What every test that asks for `fresh` runs on: a line each."""
 
 
