@@ -102,6 +102,10 @@ Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
 """Says what is to be written on the thread as it is, or raises why it cannot be."""
 
 
+class _Unknown(Unavailable):
+    """The slot may have been taken: to try again would be to do it twice."""
+
+
 class Writer:
     """Takes slots in the threads of a table."""
 
@@ -120,50 +124,76 @@ class Writer:
     ) -> R:
         """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try."""
         pk = keys.thread_partition(key)
+        silences = 0
         for attempt in range(_MOST_TRIES):
             if attempt > 2:
                 longest = min(_BACKOFF_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
                 await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
-            now = self.clock()
-            asks = asked(key, request, now)
-            known = self.known.get(pk, now) if attempt == 0 else None
-            found, certain = (None, True) if known is None or asks is None else asks.among(known)
-            fresh = known is None or not certain
-            if known is None or not certain:
-                head = await look(self.table, pk)
-                found, known = await search(self.table, head, asks, now)
-            if found is not None:
-                return await repeated(found)
-            if not known.head.settled:
-                if not await settle(self.table, known.head):
-                    continue
-                header = known.head.header
-                stored = None if header is None else header.version
-                known = replace(known, head=replace(known.head, settled=True, stored=stored))
-            turn = self._turn(key, known.head, now, asks)
             try:
-                planned = await plan(turn)
-            except ChatStoreError:
-                if fresh:
-                    raise
-                planned = None
-            if planned is None or (isinstance(planned, Answer) and not fresh):
-                # What is known may be out of date, and only a slot that was taken proves that it is not.
+                tried = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
+            except _Unknown:
+                raise
+            except Unavailable:
+                # Nothing was decided yet, or somebody else has the slot.
                 self.known.forget(pk)
+                silences += 1
+                if silences == _TRIES:
+                    raise
                 continue
-            if isinstance(planned, Answer):
-                self.known.put(pk, known)
-                return planned.result
-            if self.clock() - now > LONGEST:
-                # What was staged could be taken for dead by now.
-                continue
-            if await self._decide(pk, planned):
-                await self._apply(pk, known, planned)
-                return planned.result
+            if tried is not None:
+                return tried.result
             self.known.forget(pk)
-            if planned.staged:
-                await self.table.write([], planned.staged)
         raise Unavailable(f"thread {key.id!r} is written to by too many at once")
+
+    async def _try(
+        self,
+        pk: str,
+        key: ThreadKey,
+        request: Request | None,
+        plan: Plan[R],
+        repeated: Callable[[Slot], Awaitable[R]],
+        *,
+        first: bool,
+    ) -> Answer[R] | None:
+        """One try; None where the thread is not as it was thought to be."""
+        now = self.clock()
+        asks = asked(key, request, now)
+        known = self.known.get(pk, now) if first else None
+        found, certain = (None, True) if known is None or asks is None else asks.among(known)
+        fresh = known is None or not certain
+        if known is None or not certain:
+            head = await look(self.table, pk)
+            found, known = await search(self.table, head, asks, now)
+        if found is not None:
+            return Answer(await repeated(found))
+        if not known.head.settled:
+            if not await settle(self.table, known.head):
+                return None
+            header = known.head.header
+            stored = None if header is None else header.version
+            known = replace(known, head=replace(known.head, settled=True, stored=stored))
+        try:
+            planned = await plan(self._turn(key, known.head, now, asks))
+        except Unavailable:
+            raise
+        except ChatStoreError:
+            if fresh:
+                raise
+            # What is known may be out of date, and only a slot that was taken proves that it is not.
+            return None
+        if isinstance(planned, Answer):
+            if fresh:
+                self.known.put(pk, known)
+            return planned if fresh else None
+        if self.clock() - now > LONGEST:
+            # What was staged could be taken for dead by now.
+            return None
+        if await self._decide(pk, planned):
+            await self._apply(pk, known, planned)
+            return Answer(planned.result)
+        if planned.staged:
+            await self.table.write([], planned.staged)
+        return None
 
     def _turn(self, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
         seen = max(now, head.totals.seen, 0 if asks is None else asks.time)
@@ -176,11 +206,11 @@ class Writer:
         for attempt in range(_TRIES):
             try:
                 there = await self.table.put_new(row, free=decision.free)
-            except Unavailable:
+            except Unavailable as error:
                 # It may have been written, or may be yet: the same row at the same place does no harm.
                 self.known.forget(pk)
                 if attempt == _TRIES - 1:
-                    raise
+                    raise _Unknown(str(error)) from error
                 await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
                 continue
             if there is None:
