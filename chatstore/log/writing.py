@@ -16,6 +16,8 @@ anybody, so a writer may be killed anywhere.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -111,6 +113,20 @@ class Writer:
         repeated: Callable[[Slot], Awaitable[R]],
     ) -> R:
         """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try."""
+        async with self.table.turn(keys.thread_partition(key)):
+            result, after = await self._mutate(key, request, plan, repeated)
+        if after is not None:
+            with contextlib.suppress(StorageError):
+                await after()
+        return result
+
+    async def _mutate(
+        self,
+        key: ThreadKey,
+        request: Request | None,
+        plan: Plan[R],
+        repeated: Callable[[Slot], Awaitable[R]],
+    ) -> tuple[R, Callable[[], Awaitable[None]] | None]:
         pk = keys.thread_partition(key)
         for attempt in range(_MOST_TRIES):
             if attempt > 2:
@@ -125,7 +141,7 @@ class Writer:
                 head = await look(self.table, pk)
                 found, known = await search(self.table, head, asks, now)
             if found is not None:
-                return await repeated(found)
+                return await repeated(found), None
             if not known.head.settled:
                 if not await settle(self.table, known.head):
                     continue
@@ -145,10 +161,11 @@ class Writer:
                 continue
             if isinstance(planned, Answer):
                 self.known.put(pk, known)
-                return planned.result
+                return planned.result, None
             if await self._decide(pk, planned):
-                await self._apply(pk, known, planned)
-                return planned.result
+                head = await self._apply(pk, known, planned)
+                after = planned.after
+                return planned.result, None if after is None else functools.partial(after, head)
             self.known.forget(pk)
             if planned.staged:
                 await self.table.write([], planned.staged)
@@ -177,7 +194,7 @@ class Writer:
             return there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token
         raise AssertionError
 
-    async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> None:
+    async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> Head:
         """Apply what was decided, and remember it; it stands even if this fails."""
         slot, before = decision.slot, known.head
         header = before.header if slot.header is None else slot.header
@@ -191,7 +208,6 @@ class Writer:
                 stored = None if header is None else header.version
                 head = replace(head, settled=True, stored=stored)
                 self.known.put(pk, replace(known.then(head, slot), at=slot.at))
-            if decision.after is not None:
-                await decision.after(head)
         except StorageError:
             self.known.forget(pk)
+        return head
