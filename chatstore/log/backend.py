@@ -29,7 +29,7 @@ from chatstore.log import keys
 from chatstore.log.cleaning import KEPT, Cleaner
 from chatstore.log.costs import metered
 from chatstore.log.head import Head, look
-from chatstore.log.lists import Lists
+from chatstore.log.lists import Lists, pointed
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Found, Reader
 from chatstore.log.records import EMPTY, Effect, Entry, Header, Slot, Totals, chained
@@ -459,7 +459,9 @@ class LogBackend(Backend):
         )
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
-        await self._lists.visit(turn.head.pk, turn.now + KEPT)
+        head = turn.head
+        ended = pointed(head) if header.base.life != head.totals.life else None
+        await self._lists.visit(head.pk, turn.now + KEPT, leaves=ended)
         staged = await stage(self.table, turn.head.pk, slots)
         totals = replace(turn.totals, version=header.version)
         return Decision(turn.slot(totals, header=header, seals=True), None, staged=staged)

@@ -10,7 +10,7 @@ from typing import NoReturn
 from chatstore.contract import Clock, ThreadKey
 from chatstore.log import keys
 from chatstore.log.head import Head, look, settle
-from chatstore.log.lists import Lists, Pointer
+from chatstore.log.lists import Lists, pointed
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.reading import Reader
 from chatstore.log.records import Header, Slot, Totals
@@ -38,11 +38,13 @@ class Cleaner:
         """Make the visits that are due, until about `limit` rows were removed."""
         now = self._clock()
         swept = Swept(0, 0, 0, more=False)
-        async for visit, pk in self._lists.due(now):
+        async for visit in self._lists.due(now):
             if swept.threads + swept.messages + swept.requests >= limit:
                 return replace(swept, more=True)
-            done = await self._visit(pk, now)
-            await self._lists.visited(visit)
+            done = await self._visit(visit.pk, now)
+            if visit.leaves is not None:
+                await self._lists.leave(visit.pk, visit.leaves)
+            await self._lists.visited(visit.row)
             swept = Swept(
                 swept.threads + done.threads,
                 swept.messages + done.messages,
@@ -107,7 +109,7 @@ class Cleaner:
             version = present.header.version + 1
             epoch = keys.epoch_after(present.epoch, turn.now, turn.token)
             header = Header(version, epoch, Totals(version=version, seen=turn.totals.seen))
-            await self._lists.visit(present.pk, turn.now + KEPT)
+            await self._lists.visit(present.pk, turn.now + KEPT, leaves=pointed(present))
             return Decision(turn.slot(turn.totals, header=header, seals=True), True)
 
         return await self._writer.mutate(key, None, plan, _no_request)
@@ -124,7 +126,6 @@ class Cleaner:
         if thread is not None and thread.expires_at is not None:
             if to_micros(thread.expires_at) <= now:
                 threads = int(await self._end(_key(pk, thread), head))
-                await self._lists.forget(_key(pk, thread).tenant, _pointer(head, thread))
                 head = await look(self._table, pk)
             else:
                 due.append(to_micros(thread.expires_at))
@@ -148,16 +149,19 @@ class Cleaner:
             slot = Slot.load(row)
             current = slot.epoch == head.epoch
             if current and head.header is not None and head.header.living:
-                messages += await self._expire(pk, slot, now, due)
+                if slot.effect is not None:
+                    slot = await self._bare(pk, slot, now, due)
+                else:
+                    messages += await self._expire(pk, slot, now, due)
                 used |= {entry.blob.ref for entry in slot.entries if entry.blob is not None}
                 continue
             until = KEPT + (newest_at if current else sealed_at.get(slot.epoch, keys.epoch_time(slot.epoch)))
-            if until <= now and slot.epoch <= head.epoch:
+            if until <= now:
                 dead.append(key)
                 messages += len(slot.messages)
                 requests += slot.request is not None
             else:
-                due.append(max(until, now + keys.HOUR) if slot.epoch > head.epoch else until)
+                due.append(until)
                 used |= {entry.blob.ref for entry in slot.entries if entry.blob is not None}
         for ref, pieces in blobs.items():
             if ref not in used and int(ref[:12], 16) * 1000 + KEPT <= now:
@@ -183,8 +187,6 @@ class Cleaner:
     async def _expire(self, pk: str, slot: Slot, now: int, due: list[int]) -> int:
         """Take the expired messages out of a row; they were not read any more."""
         left = tuple(entry for entry in slot.entries if not entry.expired(now))
-        if slot.effect is not None:
-            return 0
         due += [entry.expires_at for entry in left if entry.expires_at is not None]
         gone = len(slot.entries) - len(left)
         if gone and await self._table.swap(
@@ -192,6 +194,16 @@ class Cleaner:
         ):
             return gone
         return 0
+
+    async def _bare(self, pk: str, slot: Slot, now: int, due: list[int]) -> Slot:
+        """Take out of a slot what it did to another row, once it need not be repeated any more."""
+        if slot.at + KEPT <= now:
+            # It was applied before this visit began, at the latest.
+            bare = replace(slot, entries=(), effect=None, result=None, version=slot.version + 1)
+            return bare if await self._table.swap(bare.dump(pk), slot.version) else slot
+        if any(entry.blob is not None or entry.expires_at is not None for entry in slot.entries):
+            due.append(slot.at + KEPT)
+        return slot
 
     async def _empty(self, pk: str, owner: str) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore."""
@@ -236,10 +248,6 @@ def _names(header: Header | None, owner: str) -> bool:
 
 def _key(pk: str, thread: Thread) -> ThreadKey:
     return ThreadKey(keys.tenant_of(pk), thread.id)
-
-
-def _pointer(head: Head, thread: Thread) -> Pointer:
-    return Pointer(head.totals.active_at, thread.id, thread.owner)
 
 
 async def _no_request(slot: Slot) -> NoReturn:

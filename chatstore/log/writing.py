@@ -41,6 +41,7 @@ _TRIES = 5
 _MOST_TRIES = 10_000
 _BACKOFF_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 1.0
+_LONGEST_PLAN = keys.HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,9 @@ class Writer:
             if isinstance(planned, Answer):
                 self.known.put(pk, known)
                 return planned.result, None
+            if self.clock() - now > _LONGEST_PLAN:
+                # A machine that slept: what was staged before may be swept away by the time of the slot.
+                continue
             if await self._decide(pk, planned):
                 head = await self._apply(pk, known, planned)
                 after = planned.after
