@@ -18,6 +18,7 @@ LOCKS = {
     "requirements.txt": f"--extra azure-functions {AS_TESTED}",
     "lambda/requirements.txt": f"--extra aws-lambda {AS_TESTED}",
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
+    "requirements/bench-llama-index-dynamodb.txt": "--group bench-llama-index-dynamodb",
     "requirements/audit.txt": "--group audit",
     "requirements/bootstrap.txt": "--group bootstrap",
 }

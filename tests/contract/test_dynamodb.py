@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.colours import Colour
 from chatstore.urls import open_backend
+from tests.conftest import SOAK
 from tests.dynamodb.servers import url_for
 
 
 class TestOnMoto(BackendContract, MachineContract):
+    """Knows transactions, so threads can be forked on it; its own cost is most of the time."""
+
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.BLOCKING,)
+    one_in = 50
+
     @pytest.fixture(autouse=True)
     def _server(self, moto: str) -> None:
         self.endpoint = moto
@@ -23,6 +32,9 @@ class TestOnMoto(BackendContract, MachineContract):
 
 class TestOnDynalite(BackendContract, MachineContract):
     """Strict on sizes and pages; it knows no transactions, so nothing can be forked on it."""
+
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.ASYNC,)
+    one_in = 33
 
     @pytest.fixture(autouse=True)
     def _server(self, dynalite: str) -> None:
