@@ -137,9 +137,9 @@ def target_of(slot: Slot, row: Slot | None) -> Slot | None:
 
 
 def _own(found: Rows, epoch: str) -> Rows | None:
-    """The rows of `epoch` if they are on top; None where others hide them."""
+    """The rows of `epoch` if they are on top; None where others hide them, or none was read yet."""
     low, high = keys.in_epoch(epoch)
-    if found.rows and str(found.rows[0]["sk"]) > high:
+    if str(found.rows[0]["sk"]) > high if found.rows else found.more:
         return None
     own = [row for row in found.rows if str(row["sk"]) >= low]
     return Rows(own, found.more and len(own) == len(found.rows))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, TypeAlias
 
 __all__ = ["Key", "Row", "Rows", "Table"]
@@ -79,6 +81,10 @@ class Table(ABC):
     @abstractmethod
     async def pause(self, seconds: float) -> None:
         """Wait."""
+
+    def turn(self, pk: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - where nobody waits
+        """Wait, not long, while others of this process write to the partition; nothing relies on it."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     async def close(self) -> None:

@@ -16,6 +16,8 @@ anybody, so a writer may be killed anywhere.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -102,6 +104,14 @@ Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
 """Says what is to be written on the thread as it is, or raises why it cannot be."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[R]):
+    """A result, and what is to be done after it."""
+
+    result: R
+    after: Callable[[], Awaitable[None]] | None = None
+
+
 class _Unknown(Unavailable):
     """The slot may have been taken: to try again would be to do it twice."""
 
@@ -124,13 +134,29 @@ class Writer:
     ) -> R:
         """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try."""
         pk = keys.thread_partition(key)
+        # Writers of one process come one after another, rather than all but one in vain.
+        async with self.table.turn(pk):
+            done = await self._until_done(pk, key, request, plan, repeated)
+        if done.after is not None:
+            with contextlib.suppress(StorageError):
+                await done.after()
+        return done.result
+
+    async def _until_done(
+        self,
+        pk: str,
+        key: ThreadKey,
+        request: Request | None,
+        plan: Plan[R],
+        repeated: Callable[[Slot], Awaitable[R]],
+    ) -> _Done[R]:
         silences = 0
         for attempt in range(_MOST_TRIES):
             if attempt > 2:
                 longest = min(_BACKOFF_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
                 await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
             try:
-                tried = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
+                done = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
             except _Unknown:
                 raise
             except Unavailable:
@@ -140,8 +166,8 @@ class Writer:
                 if silences == _TRIES:
                     raise
                 continue
-            if tried is not None:
-                return tried.result
+            if done is not None:
+                return done
             self.known.forget(pk)
         raise Unavailable(f"thread {key.id!r} is written to by too many at once")
 
@@ -154,7 +180,7 @@ class Writer:
         repeated: Callable[[Slot], Awaitable[R]],
         *,
         first: bool,
-    ) -> Answer[R] | None:
+    ) -> _Done[R] | None:
         """One try; None where the thread is not as it was thought to be."""
         now = self.clock()
         asks = asked(key, request, now)
@@ -165,7 +191,7 @@ class Writer:
             head = await look(self.table, pk)
             found, known = await search(self.table, head, asks, now)
         if found is not None:
-            return Answer(await repeated(found))
+            return _Done(await repeated(found))
         if not known.head.settled:
             if not await settle(self.table, known.head):
                 return None
@@ -184,13 +210,14 @@ class Writer:
         if isinstance(planned, Answer):
             if fresh:
                 self.known.put(pk, known)
-            return planned if fresh else None
+            return _Done(planned.result) if fresh else None
         if self.clock() - now > LONGEST:
             # What was staged could be taken for dead by now.
             return None
         if await self._decide(pk, planned):
-            await self._apply(pk, known, planned)
-            return Answer(planned.result)
+            head = await self._apply(pk, known, planned)
+            after = planned.after
+            return _Done(planned.result, None if after is None else functools.partial(after, head))
         if planned.staged:
             await self.table.write([], planned.staged)
         return None
@@ -218,7 +245,7 @@ class Writer:
             return there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token
         raise AssertionError
 
-    async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> None:
+    async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> Head:
         """Apply what was decided, and remember it; it stands even if this fails."""
         slot, before = decision.slot, known.head
         header = before.header if slot.header is None else slot.header
@@ -232,7 +259,6 @@ class Writer:
                 stored = None if header is None else header.version
                 head = replace(head, settled=True, stored=stored)
                 self.known.put(pk, replace(known.then(head, slot), at=slot.at))
-            if decision.after is not None:
-                await decision.after(head)
         except StorageError:
             self.known.forget(pk)
+        return head

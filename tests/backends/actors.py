@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 import chatstore
-from chatstore.testing.history import Mark, Turn, mark_of, marked
+from chatstore.models import Message
+from chatstore.testing.history import Mark, Turn, find_faults, mark_of, marked
 
 LOG, DOCUMENT = "the log", "the document"
 PARTS = 25
@@ -115,6 +116,33 @@ ACTORS: dict[str, Callable[[chatstore.ChatStore, str, random.Random, int], Told]
 CAST = ["append", "append", "insert", "insert", "edit", "edit", "replace", "replace", "read", "read"]
 
 
+def check(told: Sequence[Told], final: Sequence[Message], hint: str) -> None:
+    """Assert of what the actors told, and of the log as it is at the end, all that must hold."""
+    acknowledged = [turn for one in told for turn in one.acknowledged]
+    faults = find_faults(
+        acknowledged,
+        [_messages(view) for one in told for view in one.views],
+        final,
+        removed=[mark for one in told for mark in one.removed],
+        inserted={turn.writer for turn in acknowledged if turn.writer.startswith("insert")},
+        complete=len(final) <= 1000,
+    )
+    assert not faults, f"{hint}: {faults[:5]}"
+
+    there = {message.id: message for message in final}
+    for one in told:
+        for message_id, content in one.contents.items():
+            assert there[message_id].content == content, f"{hint}: a replacement was lost"
+    for document in (document for one in told for document in one.documents if document):
+        turns = {mark.turn for mark in map(mark_of, _messages(document)) if mark is not None}
+        assert len(document) == PARTS, f"{hint}: a reader saw a part of a history"
+        assert len(turns) == 1, f"{hint}: a reader saw two histories mixed"
+
+
+def _messages(texts: list[str]) -> list[Message]:
+    return [Message(text) for text in texts]
+
+
 def main(url: str, actor: str, name: str, seed: str, rounds: str) -> None:
     with chatstore.connect(url) as store:
         store.ping()
@@ -123,7 +151,7 @@ def main(url: str, actor: str, name: str, seed: str, rounds: str) -> None:
         print(json.dumps(asdict(ACTORS[actor](store, name, random.Random(seed), int(rounds)))))
 
 
-__all__ = ["ACTORS", "CAST", "DOCUMENT", "LOG", "PARTS", "Told", "mark_of"]
+__all__ = ["ACTORS", "CAST", "DOCUMENT", "LOG", "PARTS", "Told", "check"]
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

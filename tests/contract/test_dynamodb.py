@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 
 from chatstore.backends.dynamodb import DynamoBackend
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.colours import Colour
 from chatstore.urls import open_backend
+from tests.conftest import SOAK
 from tests.dynamodb.prefixed import Prefixed
 from tests.dynamodb.servers import url_for
 
@@ -21,6 +24,11 @@ CLOUD = os.environ.get("CHATSTORE_TEST_DYNAMODB")
 
 
 class TestOnMoto(BackendContract, MachineContract):
+    """Knows transactions, so threads can be forked on it; its own cost is most of the time."""
+
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.BLOCKING,)
+    one_in = 50
+
     @pytest.fixture(autouse=True)
     def _server(self, moto: str) -> None:
         self.endpoint = moto
@@ -31,6 +39,9 @@ class TestOnMoto(BackendContract, MachineContract):
 
 class TestOnDynalite(BackendContract, MachineContract):
     """Strict on sizes and pages; it knows no transactions, so nothing can be forked on it."""
+
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.ASYNC,)
+    one_in = 33
 
     @pytest.fixture(autouse=True)
     def _server(self, dynalite: str) -> None:

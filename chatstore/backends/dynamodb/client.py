@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from chatstore.errors import ConfigurationError
 
@@ -21,10 +24,11 @@ Parameters: TypeAlias = Mapping[str, Any]
 
 _CONNECTIONS = 32
 _CONNECT_SECONDS = 2
+_LONGEST_TURN = 1.0
 
 
 _making = [threading.Lock()]
-"""A session is not to be asked for two clients at once."""
+"""Held where what others look for is made: a session is not to be asked for two clients at once."""
 
 
 def _renew() -> None:
@@ -117,6 +121,10 @@ class Calls(ABC):
     async def pause(self, seconds: float) -> None:
         """Wait."""
 
+    @abstractmethod
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Wait for others of this process that have the turn of that name, a second at most."""
+
     async def close(self) -> None:
         """Give back what is held."""
         self._client.close()
@@ -125,11 +133,26 @@ class Calls(ABC):
 class BlockingCalls(Calls):
     """For blocking callers: never suspends."""
 
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self._turns: WeakValueDictionary[tuple[int, str], threading.Lock] = WeakValueDictionary()
+
     async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         return self._client.call(operation, parameters)
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - blocking is what these callers asked for
+
+    @contextlib.asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        with _making[0]:
+            lock = self._turns.setdefault((os.getpid(), name), threading.Lock())
+        ours = lock.acquire(timeout=_LONGEST_TURN)
+        try:
+            yield
+        finally:
+            if ours:
+                lock.release()
 
 
 class ThreadCalls(Calls):
@@ -139,6 +162,8 @@ class ThreadCalls(Calls):
         super().__init__(client)
         self._process = -1
         self._threads: ThreadPoolExecutor | None = None
+        self._turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock]
+        self._turns = WeakValueDictionary()
 
     async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         if self._threads is None or self._process != os.getpid():
@@ -149,6 +174,18 @@ class ThreadCalls(Calls):
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        lock = self._turns.setdefault((asyncio.get_running_loop(), name), asyncio.Lock())
+        ours = False
+        with contextlib.suppress(asyncio.TimeoutError):
+            ours = await asyncio.wait_for(lock.acquire(), _LONGEST_TURN)
+        try:
+            yield
+        finally:
+            if ours:
+                lock.release()
 
     async def close(self) -> None:
         threads, self._threads = self._threads, None

@@ -26,6 +26,7 @@ def billed(operation: str, sent: Mapping[str, Any], answer: Mapping[str, Any]) -
         for requests in sent["RequestItems"].values():
             for one in requests:
                 if str(one) not in left:
+                    # What is deleted is billed by its size, which is not told: it is taken for small.
                     written += _writes(size_of(one["PutRequest"]["Item"]) if "PutRequest" in one else 0)
     elif operation == "TransactWriteItems":
         written = sum(_transacted(action) for action in sent["TransactItems"])

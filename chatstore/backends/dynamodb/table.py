@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
 from botocore.exceptions import (
@@ -154,6 +155,9 @@ class DynamoTable(Table):
 
     async def pause(self, seconds: float) -> None:
         await self._calls.pause(seconds)
+
+    def turn(self, pk: str) -> AbstractAsyncContextManager[None]:
+        return self._calls.turn(pk)
 
     async def close(self) -> None:
         await self._calls.close()

@@ -24,8 +24,8 @@ class StoreMachine(ThreadRules, MessageRules, ReadingRules, RepeatRules):
     """A rule for every operation; the invariant compares all that can be read."""
 
 
-def run_machine(store: ChatStore, colour: Colour, clock: ManualClock) -> None:
-    """Run the machine on `store` for a third as many examples as the Hypothesis profile has."""
+def run_machine(store: ChatStore, colour: Colour, clock: ManualClock, *, one_in: int = 3) -> None:
+    """Run the machine on `store` for one in so many examples of the Hypothesis profile."""
 
     class Machine(StoreMachine):
         def __init__(self) -> None:
@@ -36,6 +36,6 @@ def run_machine(store: ChatStore, colour: Colour, clock: ManualClock) -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=max(1, examples // 3), deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=max(1, examples // one_in), deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
