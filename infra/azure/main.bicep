@@ -72,18 +72,11 @@ var token = uniqueString(resourceGroup().id, environmentName)
 var tags = { application: 'chatstore', 'azd-env-name': environmentName }
 var tableName = 'chat'
 var containerName = 'deployment'
-var readsTokens = auth == 'jwt' || auth == 'api-key,jwt'
+var readsTokens = contains(auth, 'jwt')
 var threads = cosmos ? 'cosmos-table://cosmos-${token}/${tableName}' : 'aztables://st${token}/${tableName}'
 
 // Threads outlive the deployment: `make destroy-azure TABLE=delete` deletes them, too.
 resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' = {
-  // checkov:skip=CKV_AZURE_35: without a virtual network, which costs by the hour, the function comes from anywhere
-  // checkov:skip=CKV_AZURE_59: the same; there is no key, and no request without a token of Entra ID is answered
-  // checkov:skip=CKV_AZURE_33: there are no queues
-  // checkov:skip=CKV_AZURE_206: copies in other regions are a parameter
-  // checkov:skip=CKV2_AZURE_33: a private endpoint costs by the hour
-  // checkov:skip=CKV2_AZURE_1: encrypted by the platform's key
-  // checkov:skip=CKV2_AZURE_38: blobs are deployed code; Table Storage has no soft deletion
   name: 'st${token}'
   location: location
   tags: tags
@@ -129,9 +122,6 @@ resource storageLock 'Microsoft.Authorization/locks@2020-05-01' = if (deletionPr
 }
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' = if (cosmos) {
-  // checkov:skip=CKV_AZURE_99: without a virtual network the function comes from anywhere
-  // checkov:skip=CKV_AZURE_101: the same; there are no keys
-  // checkov:skip=CKV_AZURE_100: encrypted by the platform's key
   name: 'cosmos-${token}'
   location: location
   tags: tags
@@ -182,8 +172,6 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
 }
 
 resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
-  // checkov:skip=CKV_AZURE_212: such a plan has as many instances as requests need
-  // checkov:skip=CKV_AZURE_225: the storage has copies in several zones; instances hold nothing
   name: 'plan-${token}'
   location: location
   tags: tags
@@ -193,8 +181,6 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 }
 
 resource site 'Microsoft.Web/sites@2024-04-01' = {
-  // checkov:skip=CKV_AZURE_17: callers show a key or a token, not a certificate
-  // checkov:skip=CKV_AZURE_222: the service is for callers on the internet
   name: 'chatstore-${token}'
   location: location
   tags: union(tags, { 'azd-service-name': 'service' })
@@ -215,11 +201,12 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: memory
         maximumInstanceCount: instances
-        alwaysReady: alwaysReady == 0 ? [] : [{ name: 'http', instanceCount: alwaysReady }]
+        alwaysReady: (alwaysReady == 0) ? [] : [{ name: 'http', instanceCount: alwaysReady }]
         triggers: { http: { perInstanceConcurrency: concurrency } }
       }
     }
     siteConfig: {
+      ftpsState: 'Disabled'
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       http20Enabled: true
