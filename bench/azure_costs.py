@@ -1,8 +1,8 @@
 """``python -m bench.azure_costs``: what a month on Azure costs, from unit prices and from what a turn needs.
 
-A turn is an append of what the user said and what was answered, and one read of the last messages before it; turns are
-spread over the month at random. Free grants, taxes, traffic to the internet ($0.087 a GB beyond the first 100 GB) and
-the host's own requests to its blobs are left out.
+A turn is an append of what the user said and what was answered, and one read of the last messages before it;
+turns are spread over the month at random. Free grants, taxes, traffic to the internet ($0.087 a GB beyond the
+first 100 GB) and the host's own requests to its blobs are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Turn(NamedTuple):
     stored_bytes: float = 1_500
     requests: float = 2
     seconds: float = 0.035
-    """Of an instance with a quarter of a processor, for each request: estimated from what it takes on Lambda."""
+    """Of an instance with a quarter of a processor, for each request: estimated from Lambda's."""
     log_items: float = 3
     """For each request: the host's own three, before sampling."""
     log_item_bytes: float = 1_000

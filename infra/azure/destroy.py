@@ -23,6 +23,7 @@ ORDER = (
 """What goes: a function before its plan."""
 
 HOLD_THREADS = ("Microsoft.Storage/storageAccounts", "Microsoft.DocumentDB/databaseAccounts")
+LOCKS = "Microsoft.Authorization/locks"
 
 
 def main() -> None:
@@ -31,18 +32,22 @@ def main() -> None:
     parser.add_argument("--delete-threads", action="store_true", help="delete the accounts, too, for ever")
     parser.add_argument("--manager", default="https://management.azure.com", help="Azure Resource Manager")
     arguments = parser.parse_args()
-    values = dict(re.findall(r'^(\w+)="?(.*?)"?$', azd("env", "get-values", "-e", arguments.environment), re.M))
+    told = azd("env", "get-values", "-e", arguments.environment)
+    values = dict(re.findall(r'^(\w+)="?(.*?)"?$', told, re.MULTILINE))
     try:
-        group = f"/subscriptions/{values['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{values['AZURE_RESOURCE_GROUP']}"
+        subscription, group = values["AZURE_SUBSCRIPTION_ID"], values["AZURE_RESOURCE_GROUP"]
     except KeyError as missing:
         sys.exit(f"{arguments.environment} was not deployed: it has no {missing}")
     manager = Manager(arguments.manager)
-    made = manager.made(group, arguments.environment)
+    made = manager.made(f"/subscriptions/{subscription}/resourceGroups/{group}", arguments.environment)
     accounts = [one for one in made if one["type"] in HOLD_THREADS]
     names = " and ".join(one["name"] for one in accounts)
     if arguments.delete_threads:
         for one in accounts:
-            manager.delete(f"{one['id']}/providers/Microsoft.Authorization/locks/threads", "Microsoft.Authorization/locks")
+            manager.delete(
+                f"{one['id']}/providers/Microsoft.Authorization/locks/threads",
+                "Microsoft.Authorization/locks",
+            )
         azd("down", "--force", "--purge", "-e", arguments.environment)
         print(f"Deleted {arguments.environment} and its threads in {names}.")
     else:

@@ -1,6 +1,6 @@
-"""Reads infra/azure: its templates as checkov's parser understands them, and what an expression in them comes to.
+"""Reads infra/azure as checkov's parser understands it, and works out what an expression comes to.
 
-The parser does not tell a name from a string that reads the same, so here a string is a name where there is one.
+The parser does not tell a name from a string that reads the same: here it is a name where there is one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _PART = re.compile(r"\$\{([^}]*)\}")
 @cache
 def parsed() -> dict[str, Any]:
     """Both templates and azure.yaml."""
-    command = [TOOLS / "bin/python", "-c", _PARSE, *INFRA.glob("*.bicep"), ROOT / "azure.yaml"]
+    command = [str(TOOLS / "bin/python"), "-c", _PARSE]
+    command += [str(path) for path in (*INFRA.glob("*.bicep"), ROOT / "azure.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

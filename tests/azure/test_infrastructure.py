@@ -1,4 +1,4 @@
-"""What `azd up` makes and packs: by checkov and its parser. Bicep's own compiler is on no package registry."""
+"""What `azd up` makes and packs, by checkov and its parser: Bicep's compiler is on no package registry."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def resource(name: str, **parameters: Any) -> dict[str, Any]:
 
 @pytest.mark.timeout(300)
 def test_checkovs_rules_hold() -> None:
-    command = [TOOLS / "bin/checkov", "--framework", "bicep", "--skip-download", "--config-file"]
+    command = [str(TOOLS / "bin/checkov"), "--framework", "bicep", "--skip-download"]
     done = subprocess.run(
-        [*command, INFRA / "checkov.yaml", "--directory", INFRA, "--output", "json"],
+        [*command, "--config-file", f"{INFRA}/checkov.yaml", "--directory", str(INFRA), "--output", "json"],
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +74,9 @@ def test_the_app_settings_are_what_the_service_reads(auth: str) -> None:
     assert settings.default_ttl is not None
     assert settings.default_ttl.days == 90
     # Such a plan has its runtime elsewhere, and refuses these.
-    assert not {"FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE"} & set(made)
+    assert not {"FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE"} & set(
+        made
+    )
     # The identity is the only credential.
     assert not [value for value in made.values() if "AccountKey" in str(value)]
     assert made["AzureWebJobsStorage__accountName"] == "st0abcdefghijkl"
@@ -154,7 +156,7 @@ def test_the_identity_may_do_what_it_does_and_nothing_else() -> None:
         config = made["config"].get("config", made["config"])
         role = config["properties"]["roleDefinitionId"]["function"]["parameters"]["resource_name_1"]
         granted.add((config["properties"]["principalId"], role, config["scope"]))
-        # Its name changes with whom it is for, or a later deployment fails on that of an identity that is gone.
+        # Its name changes with whom it is for, or a later deployment fails on an identity that is gone.
         assert config["properties"]["principalId"] in config["name"]["function"]["parameters"].values()
     assert granted == {
         ("servicePrincipalId", "storageTableDataContributor", "storage"),
@@ -187,7 +189,9 @@ def test_every_name_in_the_templates_is_there() -> None:
     """A part of what the compiler would find."""
     for name in ("main", "access"):
         parts = parsed()[name]
-        known = {one for kind in ("parameters", "variables", "resources", "modules") for one in parts.get(kind, {})}
+        known = {
+            one for kind in ("parameters", "variables", "resources", "modules") for one in parts.get(kind, {})
+        }
         text = re.sub(r"//.*", "", (INFRA / f"{name}.bicep").read_text())
         for used in re.findall(r"\$\{(\w+)|(?:parent|scope): (\w+)|: (\w+)\.\w|dependsOn: \[(\w+)\]", text):
             assert "".join(used) in known
@@ -225,8 +229,9 @@ def test_the_package_holds_what_runs(package: Path) -> None:
 def test_the_package_alone_starts_with_the_settings_of_the_template(package: Path) -> None:
     made = resource("settings")["properties"]
     program = (
-        f"import sys; sys.path.insert(0, {str(package)!r}); import function_app, chatstore; "
-        "print(chatstore.__file__); print(*sorted(one.get_function_name() for one in function_app.app.get_functions()))"
+        f"import sys; sys.path.insert(0, {str(package)!r}); import function_app, chatstore\n"
+        "print(chatstore.__file__)\n"
+        "print(*sorted(one.get_function_name() for one in function_app.app.get_functions()))"
     )
     done = subprocess.run(
         [sys.executable, "-B", "-I", "-c", program],
@@ -269,7 +274,9 @@ class Asked(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert self.headers["Authorization"] == "Bearer t"
         assert "chatstore" in self.path
-        page = {"value": [{"id": f"{GROUP}/{name}", "name": name, "type": kind} for name, kind in MADE.items()]}
+        page = {
+            "value": [{"id": f"{GROUP}/{name}", "name": name, "type": kind} for name, kind in MADE.items()]
+        }
         self._answer(json.dumps(page))
 
     def do_DELETE(self) -> None:
