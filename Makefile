@@ -12,7 +12,8 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak schedules bench bench-cold-start audit lock format clean deploy-aws destroy-aws
+.PHONY: help run test check soak schedules bench bench-cold-start audit lock format clean deploy-aws destroy-aws \
+	deploy-azure destroy-azure
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -21,7 +22,7 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 	@$(BIN)/chatstore serve
 
 # Beside our own: other projects' stores, and servers and tools to test against.
-SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-peers-llama-index/.installed \
+SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed .venv-peers-llama-index/.installed \
 	node_modules/.installed .worker/.installed
 
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
@@ -74,6 +75,20 @@ deploy-aws: $(UV) .venv-aws-tools/.installed  ## Build and deploy infra/aws; cre
 destroy-aws: .venv-aws-tools/.installed  ## Take it down; the threads stay unless TABLE=delete
 	@SAM_CLI_TELEMETRY=0 .venv-aws-tools/bin/python infra/aws/destroy.py $(STACK) $(AWS_REGION) \
 		$(if $(filter delete,$(TABLE)),--delete-threads)
+
+# What `make deploy-azure` takes: STACK, AZURE_LOCATION, and any parameter of the template in PARAMETERS, which is
+# remembered: azd keeps them in .azure, with what it asks for.
+AZURE_LOCATION ?= eastus2
+
+deploy-azure:  ## Deploy infra/azure; needs azd, the Azure Developer CLI, signed in by `azd auth login`
+	@command -v azd >/dev/null || { echo "azd, the Azure Developer CLI, is missing: aka.ms/azd says how to install it" >&2; exit 1; }
+	@azd env select $(STACK) 2>/dev/null || azd env new $(STACK) --location $(AZURE_LOCATION)
+	@set -f; for one in $(PARAMETERS); do azd env set "$${one%%=*}" "$${one#*=}" -e $(STACK); done
+	@azd up -e $(STACK)
+	@azd env get-values -e $(STACK) | grep -E '^(ADDRESS|STORAGE)='
+
+destroy-azure:  ## Take it down; the threads stay unless TABLE=delete
+	@$(PYTHON) infra/azure/destroy.py $(STACK) $(if $(filter delete,$(TABLE)),--delete-threads)
 
 lock: $(UV)  ## Write the lock files after a change in pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) checks/locks.py --write $(if $(UPGRADE),--upgrade)

@@ -24,6 +24,7 @@ LOCKS = {
     "requirements/peers-llama-index.txt": "--group peers-llama-index",
     "requirements/bench-llama-index-dynamodb.txt": "--group bench-llama-index-dynamodb",
     "requirements/audit.txt": "--group audit",
+    "requirements/azure-tools.txt": "--group azure-tools",
     # Its packages are for the Python that the cloud runs.
     "requirements/azure-worker.txt": "--group azure-worker --python-version 3.13 --no-deps",
     "requirements/bootstrap.txt": "--group bootstrap",

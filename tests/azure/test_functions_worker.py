@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import pytest
 
+from chatstore.http.routes import ROUTES
 from tests.azure import functions_worker
 from tests.azure.azurite import ACCOUNT, table_for
+from tests.http.running import free_port
 
 WORKER = functions_worker.ROOT / ".worker"
 SECRET = f"cs_{'a' * 16}_{'s' * 43}"
@@ -25,10 +27,12 @@ def call(method: str, path: str, body: str = "", **headers: str) -> dict[str, An
     return {"do": "call", "method": method, "path": path, "body": body, "headers": given}
 
 
+class Worker(Protocol):
+    def __call__(self, asked: list[dict[str, Any]], **environ: str) -> dict[str, Any]: ...
+
+
 @pytest.fixture
-def worker(
-    azurite: str, absent: Callable[[str, str], NoReturn], tmp_path: Path
-) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+def worker(azurite: str, absent: Callable[[str, str], NoReturn], tmp_path: Path) -> Worker:
     """Runs the app in a worker with threads in Azurite; what it tells of its functions and answers."""
     if not WORKER.exists():
         absent("azure-functions-runtime", "make .worker/.installed")
@@ -36,11 +40,11 @@ def worker(
         "id": "k",
         "sha256": hashlib.sha256(SECRET.encode()).hexdigest(),
         "tenant": "default",
-        "scopes": ["read", "write"],
+        "scopes": ["read", "write", "admin"],
     }
     url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={azurite}"
 
-    def run(asked: list[dict[str, Any]]) -> dict[str, Any]:
+    def run(asked: list[dict[str, Any]], **environ: str) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, functions_worker.__file__, str(WORKER)],
             input="\n".join(json.dumps(one) for one in asked),
@@ -51,6 +55,7 @@ def worker(
                 "CHATSTORE_AUTH": "api-key",
                 "CHATSTORE_API_KEYS": json.dumps([key]),
                 "CHATSTORE_REQUESTS_PER_MINUTE": "0",
+                **environ,
             },
             capture_output=True,
             text=True,
@@ -64,7 +69,7 @@ def worker(
     return run
 
 
-def test_it_is_indexed_and_answers(worker: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
+def test_it_is_indexed_and_answers(worker: Worker) -> None:
     messages = "/v1/threads/t/messages"
     text = json.dumps([{"role": "user", "content": "\u00e9 \U0001f642"}], ensure_ascii=False)
     told = worker(
@@ -107,3 +112,54 @@ def test_it_is_indexed_and_answers(worker: Callable[[list[dict[str, Any]]], dict
     contents = [one["message"]["content"] for one in json.loads(many["body"])["items"]]
     assert sorted(contents) == list(range(50))
     assert swept == {"timer": "StatusResult.Success"}
+
+
+def test_every_route_is_reached(worker: Worker) -> None:
+    said = json.dumps({"role": "user", "content": "hello"})
+    messages = "/v1/threads/t/messages"
+    begun = worker(
+        [
+            call("POST", "/v1/threads", json.dumps({"id": "t", "owner": "ada"})),
+            call("POST", messages, f"[{said}, {said}, {said}]"),
+            call("GET", messages),
+        ]
+    )["answers"]
+    assert [one["status"] for one in begun] == [200, 201, 201, 200]
+    first, second, _ = (one["id"] for one in json.loads(begun[-1]["body"])["items"])
+    asked = {
+        "POST /v1/threads": call("POST", "/v1/threads", "{}"),
+        "GET /v1/threads": call("GET", "/v1/threads?owner=ada"),
+        "GET /v1/threads/{id}": call("GET", "/v1/threads/t"),
+        "PATCH /v1/threads/{id}": call("PATCH", "/v1/threads/t", '{"metadata": {"topic": "x"}}'),
+        "POST /v1/threads/{id}/fork": call("POST", "/v1/threads/t/fork", "{}"),
+        "POST /v1/threads/{id}/messages": call("POST", messages, said),
+        "GET /v1/threads/{id}/messages": call("GET", f"{messages}?last=20"),
+        "GET /v1/threads/{id}/messages/{message_id}": call("GET", f"{messages}/{first}"),
+        "PUT /v1/threads/{id}/messages/{message_id}": call("PUT", f"{messages}/{first}", said),
+        "DELETE /v1/threads/{id}/messages/{message_id}": call("DELETE", f"{messages}/{second}"),
+        "PUT /v1/threads/{id}/messages": call("PUT", messages, f"[{said}]"),
+        "DELETE /v1/threads/{id}/messages": call("DELETE", messages),
+        "DELETE /v1/threads/{id}": call("DELETE", "/v1/threads/t"),
+        "DELETE /v1/owners/{owner}": call("DELETE", "/v1/owners/ada"),
+        "GET /healthz": call("GET", "/healthz"),
+        "GET /readyz": call("GET", "/readyz"),
+        "GET /openapi.json": call("GET", "/openapi.json"),
+        "GET /docs": call("GET", "/docs"),
+    }
+    answers = worker(list(asked.values()))["answers"][1:]
+    assert dict(zip(asked, (one.get("status") for one in answers), strict=True)) == {
+        f"{route.method} {route.path}": min(route.answers) for route in ROUTES
+    }
+    for kind, answer in zip(asked, answers, strict=True):
+        assert answer["body"], kind
+
+
+def test_what_fails_is_answered_by_the_app_and_told_to_the_host(worker: Worker) -> None:
+    nowhere = f"aztables://{ACCOUNT}/chat?endpoint=http://127.0.0.1:{free_port()}/{ACCOUNT}"
+    told = worker([call("GET", "/v1/threads/t"), {"do": "timer"}], CHATSTORE_URL=nowhere)
+    alive, failed, swept = told["answers"]
+    # A caller gets the service's own problem; only the timer, which nobody waits for, fails.
+    assert alive["status"] == 200
+    assert failed["status"] == 503
+    assert json.loads(failed["body"])["type"].endswith("unavailable")
+    assert swept == {"timer": "StatusResult.Failure"}

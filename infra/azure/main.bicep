@@ -1,0 +1,287 @@
+// chatstore on Azure Functions, with its threads in Table Storage, or in Cosmos DB by its Table API.
+targetScope = 'resourceGroup'
+
+@minLength(1)
+@maxLength(64)
+@description('Names the deployment; azd gives the name of its environment.')
+param environmentName string
+
+@description('Where everything is.')
+param location string = resourceGroup().location
+
+@description('Who deploys: may read and write the threads, to make the first key. Nobody if empty.')
+param principalId string = ''
+
+@allowed(['3.11', '3.12', '3.13'])
+@description('The version of Python.')
+param pythonVersion string = '3.13'
+
+@allowed(['api-key', 'jwt', 'api-key,jwt', 'platform'])
+@description('CHATSTORE_AUTH, how callers show who they are. With platform, Easy Auth checks tokens.')
+param auth string = 'api-key'
+
+@description('Who issues the tokens, with jwt and platform.')
+param jwtIssuer string = ''
+
+@description('Whom the tokens are for, with jwt and platform: there the id of the application.')
+param jwtAudience string = ''
+
+@description('Which claim of a token names the tenant; if empty, every token is of the tenant "default".')
+param jwtTenantClaim string = ''
+
+@description('The origins whose web pages may use the service, with commas.')
+param corsOrigins string = ''
+
+@description('How long a thread lives where a request does not say, such as 90d; if empty, for ever.')
+param defaultTtl string = ''
+
+@allowed([512, 2048, 4096])
+@description('Memory of an instance in MB. Its processor time grows with it.')
+param memory int = 512
+
+@minValue(1)
+@maxValue(1000)
+@description('How many requests an instance works on at once; beyond that another one is started.')
+param concurrency int = 16
+
+@minValue(1)
+@maxValue(1000)
+@description('The most instances at once.')
+param instances int = 40
+
+@minValue(0)
+@description('Instances that are kept ready for requests, and paid for by the hour.')
+param alwaysReady int = 0
+
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+@description('How many copies of the threads there are, and where.')
+param redundancy string = 'Standard_ZRS'
+
+@description('Whether the threads are in Cosmos DB instead of Table Storage.')
+param cosmos bool = false
+
+@minValue(30)
+@maxValue(730)
+@description('How many days the log is kept.')
+param logDays int = 30
+
+@description('Whether the accounts that hold threads refuse to be deleted.')
+param deletionProtection bool = true
+
+var token = uniqueString(resourceGroup().id, environmentName)
+var tags = { application: 'chatstore', 'azd-env-name': environmentName }
+var tableName = 'chat'
+var containerName = 'deployment'
+var readsTokens = contains(auth, 'jwt')
+var threads = cosmos ? 'cosmos-table://cosmos-${token}/${tableName}' : 'aztables://st${token}/${tableName}'
+
+// Threads outlive the deployment: `make destroy-azure TABLE=delete` deletes them, too.
+resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' = {
+  name: 'st${token}'
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: { name: redundancy }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    networkAcls: { bypass: 'AzureServices', defaultAction: 'Allow' }
+  }
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
+  parent: storage
+  name: 'default'
+}
+
+resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+  parent: blobs
+  name: containerName
+  properties: { publicAccess: 'None' }
+}
+
+resource tables 'Microsoft.Storage/storageAccounts/tableServices@2023-05-01' = {
+  parent: storage
+  name: 'default'
+}
+
+resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2023-05-01' = if (!cosmos) {
+  parent: tables
+  name: tableName
+}
+
+resource storageLock 'Microsoft.Authorization/locks@2020-05-01' = if (deletionProtection) {
+  scope: storage
+  name: 'threads'
+  properties: { level: 'CanNotDelete', notes: 'Holds the threads of chatstore.' }
+}
+
+resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' = if (cosmos) {
+  name: 'cosmos-${token}'
+  location: location
+  tags: tags
+  kind: 'GlobalDocumentDB'
+  properties: {
+    databaseAccountOfferType: 'Standard'
+    locations: [{ locationName: location, failoverPriority: 0 }]
+    capabilities: [{ name: 'EnableTable' }, { name: 'EnableServerless' }]
+    // In one region this costs no more than a weaker one.
+    consistencyPolicy: { defaultConsistencyLevel: 'Strong' }
+    backupPolicy: { type: 'Continuous', continuousModeProperties: { tier: 'Continuous7Days' } }
+    disableKeyBasedMetadataWriteAccess: true
+    disableLocalAuth: true
+    minimalTlsVersion: 'Tls12'
+    publicNetworkAccess: 'Enabled'
+  }
+}
+
+resource cosmosTable 'Microsoft.DocumentDB/databaseAccounts/tables@2026-03-15' = if (cosmos) {
+  parent: account
+  name: tableName
+  properties: { resource: { id: tableName } }
+}
+
+resource cosmosLock 'Microsoft.Authorization/locks@2020-05-01' = if (cosmos && deletionProtection) {
+  scope: account
+  name: 'threads'
+  properties: { level: 'CanNotDelete', notes: 'Holds the threads of chatstore.' }
+}
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+  name: 'log-${token}'
+  location: location
+  tags: tags
+  properties: { sku: { name: 'PerGB2018' }, retentionInDays: logDays }
+}
+
+resource insights 'Microsoft.Insights/components@2020-02-02' = {
+  name: 'insights-${token}'
+  location: location
+  tags: tags
+  kind: 'web'
+  properties: {
+    Application_Type: 'web'
+    WorkspaceResourceId: workspace.id
+    DisableLocalAuth: true
+  }
+}
+
+resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+  name: 'plan-${token}'
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: { name: 'FC1', tier: 'FlexConsumption' }
+  properties: { reserved: true }
+}
+
+resource site 'Microsoft.Web/sites@2024-04-01' = {
+  name: 'chatstore-${token}'
+  location: location
+  tags: union(tags, { 'azd-service-name': 'service' })
+  kind: 'functionapp,linux'
+  identity: { type: 'SystemAssigned' }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    functionAppConfig: {
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: '${storage.properties.primaryEndpoints.blob}${containerName}'
+          authentication: { type: 'SystemAssignedIdentity' }
+        }
+      }
+      runtime: { name: 'python', version: pythonVersion }
+      scaleAndConcurrency: {
+        instanceMemoryMB: memory
+        maximumInstanceCount: instances
+        alwaysReady: (alwaysReady == 0) ? [] : [{ name: 'http', instanceCount: alwaysReady }]
+        triggers: { http: { perInstanceConcurrency: concurrency } }
+      }
+    }
+    siteConfig: {
+      ftpsState: 'Disabled'
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      http20Enabled: true
+    }
+  }
+}
+
+// The service answers CORS itself, by CHATSTORE_CORS_ORIGINS.
+resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
+  parent: site
+  name: 'appsettings'
+  properties: union({
+    AzureWebJobsStorage__accountName: storage.name
+    AzureWebJobsStorage__credential: 'managedidentity'
+    APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
+    APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD'
+    CHATSTORE_URL: threads
+    CHATSTORE_AUTH: auth
+    CHATSTORE_JWT_ISSUER: readsTokens ? jwtIssuer : ''
+    CHATSTORE_JWT_AUDIENCE: readsTokens ? jwtAudience : ''
+    CHATSTORE_JWT_TENANT_CLAIM: jwtTenantClaim
+    CHATSTORE_CORS_ORIGINS: corsOrigins
+    // Looking for plugins takes a part of every cold start, and there are none.
+    PYDANTIC_DISABLE_PLUGINS: '__all__'
+  }, empty(defaultTtl) ? {} : { CHATSTORE_DEFAULT_TTL: defaultTtl })
+  dependsOn: [access]
+}
+
+// Code is published by identities only, never with a password.
+resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: site
+  name: 'ftp'
+  properties: { allow: false }
+}
+
+resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+  parent: site
+  name: 'scm'
+  properties: { allow: false }
+}
+
+resource easyAuth 'Microsoft.Web/sites/config@2024-04-01' = if (auth == 'platform') {
+  parent: site
+  name: 'authsettingsV2'
+  properties: {
+    platform: { enabled: true }
+    globalValidation: { requireAuthentication: true, unauthenticatedClientAction: 'Return401' }
+    httpSettings: { requireHttps: true }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: { openIdIssuer: jwtIssuer, clientId: jwtAudience }
+        validation: { allowedAudiences: [jwtAudience] }
+      }
+    }
+  }
+}
+
+// A module, because the names of its assignments hold an identity that is known only when the function is there.
+module access 'access.bicep' = {
+  name: 'access'
+  params: {
+    servicePrincipalId: site.identity.principalId
+    personPrincipalId: principalId
+    storageName: storage.name
+    insightsName: insights.name
+    cosmosName: cosmos ? account.name : ''
+  }
+}
+
+@description('Where the service is.')
+output ADDRESS string = 'https://${site.properties.defaultHostName}'
+
+@description('CHATSTORE_URL for the command line, to make keys with.')
+output STORAGE string = threads
+
+@description('What make destroy-azure takes down.')
+output AZURE_RESOURCE_GROUP string = resourceGroup().name

@@ -1,0 +1,103 @@
+"""Reads infra/azure as checkov's parser understands it, and works out what an expression comes to.
+
+The parser does not tell a name from a string that reads the same: here it is a name where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".venv-azure-tools"
+INFRA = ROOT / "infra/azure"
+
+_PARSE = """
+import json, pathlib, sys, pycep, yaml
+*templates, project = map(pathlib.Path, sys.argv[1:])
+parse = pycep.BicepParser().parse
+print(json.dumps({
+    **{path.stem: parse(text=path.read_text()) for path in templates},
+    "azure": yaml.safe_load(project.read_text()),
+}))
+"""
+_PART = re.compile(r"\$\{([^}]*)\}")
+
+
+@cache
+def parsed() -> dict[str, Any]:
+    """Both templates and azure.yaml."""
+    command = [str(TOOLS / "bin/python"), "-c", _PARSE]
+    command += [str(path) for path in (*INFRA.glob("*.bicep"), ROOT / "azure.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def defaults() -> dict[str, Any]:
+    """The parameters of main.bicep and what they are if nobody says."""
+    return {name: one["default"] for name, one in parsed()["main"]["parameters"].items()}
+
+
+class Deployment:
+    """main.bicep with parameters: the resources that it makes, and what their properties are."""
+
+    def __init__(self, **parameters: Any) -> None:
+        main = parsed()["main"]
+        self._names = {**{name: one["value"] for name, one in main["variables"].items()}, **defaults()}
+        self._names |= {"token": "0abcdefghijkl", **parameters}
+        self._resources: dict[str, Any] = main["resources"]
+
+    def resource(self, name: str) -> dict[str, Any] | None:
+        """What is said of a resource; None if it is not made."""
+        config = self._resources[name]["config"]
+        if "condition" in config:
+            if not self.value(config["condition"]):
+                return None
+            config = config["config"]
+        return {key: self.value(one) for key, one in config.items()}
+
+    def value(self, node: Any) -> Any:
+        if isinstance(node, list):
+            return [self.value(one) for one in node]
+        if isinstance(node, str):
+            if node in self._names:
+                return self.value(self._names[node]) if self._names[node] != node else node
+            return _PART.sub(lambda part: str(self.value(part[1])), node)
+        if not isinstance(node, dict):
+            return node
+        if "operator" in node:
+            return self._operator(node["operator"]["type"], node["operator"]["operands"])
+        if "function" in node:
+            return self._function(node["function"]["type"], list(node["function"]["parameters"].values()))
+        return {key.strip("'"): self.value(one) for key, one in node.items()}
+
+    def _operator(self, kind: str, operands: dict[str, Any]) -> Any:
+        if kind == "conditional":
+            chosen = "true_value" if self.value(operands["condition"]) else "false_value"
+            return self.value(operands[chosen])
+        if kind == "property_accessor":
+            if operands["operand_2"] == "name":
+                return self.value(self._resources[operands["operand_1"]]["config"]["name"])
+            return f"<{operands['operand_1']}>"
+        first, *others = (self.value(one) for one in operands.values())
+        if kind == "not":
+            return not first
+        if kind == "equals":
+            return first == others[0]
+        if kind == "and":
+            return first and others[0]
+        raise NotImplementedError(kind)
+
+    def _function(self, kind: str, arguments: list[Any]) -> Any:
+        if kind == "empty":
+            return not self.value(arguments[0])
+        if kind == "contains":
+            return self.value(arguments[1]) in self.value(arguments[0])
+        if kind == "union":
+            return {key: one for part in arguments for key, one in self.value(part).items()}
+        return f"<{kind}>"

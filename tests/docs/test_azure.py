@@ -1,0 +1,39 @@
+"""What the Azure page says of costs and parameters is what the project computes and has."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from bench import azure_costs
+from tests.azure.test_cost import TABLE
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/azure.md").read_text()
+
+
+def test_the_costs_are_those_that_the_command_prints() -> None:
+    command = [sys.executable, "-m", "bench.azure_costs"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"```\n{printed}```" in PAGE
+
+
+def test_they_rest_on_what_operations_cost_and_on_what_is_deployed() -> None:
+    turn = azure_costs.Turn()
+    assert turn.transactions == TABLE["first append of a new minute"] + TABLE["last 20"]
+    host = json.loads((ROOT / "host.json").read_text())
+    sampling = host["logging"]["applicationInsights"]["samplingSettings"]
+    assert sampling["maxTelemetryItemsPerSecond"] == azure_costs.LOG_ITEMS_A_SECOND
+    template = (ROOT / "infra/azure/main.bicep").read_text()
+    assert f"param memory int = {int(azure_costs.MEMORY_GB * 1024)}\n" in template
+    assert "param redundancy string = 'Standard_ZRS'\n" in template
+
+
+def test_every_parameter_is_explained() -> None:
+    template = (ROOT / "infra/azure/main.bicep").read_text()
+    named = set(re.findall(r"^param (\w+) ", template, re.MULTILINE))
+    from_azd = {"environmentName", "location", "principalId"}
+    assert named - from_azd == set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
