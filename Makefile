@@ -1,5 +1,5 @@
-# Needs python3 (3.11 or newer) with pip, and make. Everything else comes from the lock files in
-# requirements/, into .tools and .venv.
+# Needs python3 (3.11 or newer) with pip, and make; the tests need Node 20 with npm besides. Everything else
+# comes from the lock files in requirements/ and from package-lock.json, into .tools, .venv and node_modules.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,15 +12,19 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak bench audit lock format clean
+.PHONY: help run test check soak schedules bench bench-cold-start audit lock format clean deploy-aws destroy-aws
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
 
-test: .venv/.dev  ## Run the tests; with CI set, an absent service is a failure
+# Beside our own: other projects' stores, and servers and tools to test against.
+SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-peers-llama-index/.installed \
+	node_modules/.installed .worker/.installed
+
+test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
 	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
@@ -34,16 +38,42 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
 	$(BIN)/pytest -q tests/docs tests/packaging
 
-soak: .venv/.dev  ## Run the tests with many more examples
+soak: .venv/.dev $(SERVICES)  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
+
+schedules: .venv/.dev  ## Explore every order of what may meet on a thread, the long ones too
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 tests/log/test_schedules.py
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench
+
+bench-cold-start: .venv/.dev .venv-aws-runtime/.installed .venv-bench-fastapi/.installed  ## Time a new instance on AWS Lambda
+	@$(BIN)/python -m bench.cold_start
 
 # Not a part of check: it asks a vulnerability service on the network, and what holds changes with the day.
 audit: .venv-audit/.installed  ## Ask the vulnerability service about every locked package; needs the network
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt lambda/requirements.txt)
+
+# What `make deploy-aws` takes: STACK, AWS_REGION, ARCHITECTURE, and any parameter of the template in PARAMETERS.
+STACK ?= chatstore
+AWS_REGION ?= us-east-1
+ARCHITECTURE ?= arm64
+TABLE ?= keep
+RUNTIME = $$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+
+deploy-aws: $(UV) .venv-aws-tools/.installed  ## Build and deploy infra/aws; credentials as the AWS SDKs find them
+	@parameters="Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME) $(PARAMETERS)"; \
+	export PYTHON="$$(command -v $(PYTHON))" ARCHITECTURE=$(ARCHITECTURE) SAM_CLI_TELEMETRY=0; \
+	.venv-aws-tools/bin/sam build --region $(AWS_REGION) --template infra/aws/template.yaml \
+		--build-dir .aws-sam/build --parameter-overrides "$$parameters"; \
+	.venv-aws-tools/bin/sam deploy --region $(AWS_REGION) --stack-name $(STACK) \
+		--template-file .aws-sam/build/template.yaml --config-file "$(CURDIR)/infra/aws/samconfig.toml" \
+		--parameter-overrides "$$parameters"
+
+destroy-aws: .venv-aws-tools/.installed  ## Take it down; the threads stay unless TABLE=delete
+	@SAM_CLI_TELEMETRY=0 .venv-aws-tools/bin/python infra/aws/destroy.py $(STACK) $(AWS_REGION) \
+		$(if $(filter delete,$(TABLE)),--delete-threads)
 
 lock: $(UV)  ## Write the lock files after a change in pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) checks/locks.py --write $(if $(UPGRADE),--upgrade)
@@ -53,8 +83,19 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
+	@rm -rf .tools .venv .venv-* .worker .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+		.hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+node_modules/.installed: package-lock.json .npmrc
+	@echo "Installing the emulators from npm into node_modules"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.worker/.installed: requirements/azure-worker.txt $(UV)
+	@echo "Installing Azure Functions' worker library into .worker"
+	@$(UV) pip install -q --target .worker --python-version 3.13 --only-binary :all: --no-deps --require-hashes -r $<
+	@touch $@
 
 $(UV): requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatstore needs Python 3.11 or newer: set PYTHON")'

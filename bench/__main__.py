@@ -2,6 +2,7 @@
 
 Every figure is the median of seven rounds, in each of which chatstore and the code by hand take
 turns in one process; LlamaIndex runs right after, in an environment of its own.
+``python -m bench memories`` is another one, in `bench.memories`.
 """
 
 from __future__ import annotations
@@ -117,4 +118,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["memories"]:
+        from bench import memories  # loads LlamaIndex, which the rest does not need
+
+        memories.main(sys.argv[2:])
+    else:
+        main()

@@ -14,8 +14,8 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).parents[1])  # not this folder, where this file hides the package
 
 warnings.simplefilter("ignore")
-from llama_index.core.llms import ChatMessage  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
-from llama_index.storage.chat_store.sqlite import SQLiteChatStore  # type: ignore[import-not-found, unused-ignore]  # noqa: E402
+from llama_index.core.llms import ChatMessage  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: E402
+from llama_index.storage.chat_store.sqlite import SQLiteChatStore  # type: ignore[import-not-found, import-untyped, unused-ignore]  # noqa: E402
 
 from bench import workload  # noqa: E402 - after the path is set
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import BinaryIO
@@ -43,6 +43,7 @@ __all__ = [
     "Conversation",
     "Outcome",
     "Status",
+    "import_conversations",
     "import_thread",
     "import_threads",
     "read_threads",
@@ -78,6 +79,8 @@ class Conversation:
     properties: Mapping[str, Json]
     expires_at: datetime | None
     messages: Sequence[Message]
+    damage: Sequence[str] = ()
+    """What of it could not be read, or looks wrong; the rest is in `messages`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,19 @@ class BadThread:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an import did about one thread: `messages` counts those that it added."""
+    """What an import did about one thread: `messages` counts those that it added.
+
+    `damage` says what its source had lost. `digest` is of the id and the messages as they were read back
+    from the store; None where the thread is not there as its source has it.
+    """
 
     where: str
     status: Status
     thread_id: str | None = None
     messages: int = 0
     reason: str | None = None
+    damage: Sequence[str] = ()
+    digest: int | None = None
 
 
 def import_threads(store: ChatStore, source: BinaryIO) -> Iterator[Outcome]:
@@ -105,14 +114,23 @@ def import_threads(store: ChatStore, source: BinaryIO) -> Iterator[Outcome]:
     A bad thread is reported and writes nothing. Raises StorageError where the store fails; what was
     yielded before that is kept, and the next import goes on from there.
     """
-    for found in read_threads(source):
+    return import_conversations(store, read_threads(source))
+
+
+def import_conversations(
+    store: ChatStore, conversations: Iterable[Conversation | BadThread]
+) -> Iterator[Outcome]:
+    """The same for conversations of any source. A thread that was written is read back and compared."""
+    for found in conversations:
         if isinstance(found, BadThread):
             yield Outcome(found.where, Status.BAD, reason=found.reason)
             continue
         try:
-            yield import_thread(store, found)
+            outcome = import_thread(store, found)
         except InvalidArgument as error:
             yield Outcome(found.where, Status.BAD, found.id, reason=str(error))
+        else:
+            yield _checked(store, found, replace(outcome, damage=found.damage))
 
 
 def import_thread(store: ChatStore, conversation: Conversation) -> Outcome:
@@ -146,7 +164,7 @@ def read_threads(source: BinaryIO) -> Iterator[Conversation | BadThread]:
     for line, text in _values(source):
         where = f"line {line}"
         try:
-            value = parse(text, "it", around=_LEVELS_AROUND)
+            value = _once(parse(text, "it", around=_LEVELS_AROUND))
         except InvalidMessage as error:
             yield BadThread(where, str(error))
             continue
@@ -155,6 +173,30 @@ def read_threads(source: BinaryIO) -> Iterator[Conversation | BadThread]:
                 yield _conversation(where + within, form)
             except InvalidArgument as error:
                 yield BadThread(where + within, str(error))
+
+
+def _checked(store: ChatStore, conversation: Conversation, outcome: Outcome) -> Outcome:
+    if outcome.status is Status.CHANGED:
+        return outcome
+    digest = _digest(conversation.id, conversation.messages)
+    if outcome.status is not Status.UNCHANGED:  # of which every message has just been compared
+        kept = chain.from_iterable(history(store, conversation.id))
+        if _digest(conversation.id, kept) != digest:
+            return replace(outcome, status=Status.CHANGED, reason="what was read back differs")
+    return replace(outcome, digest=digest)
+
+
+def _digest(thread_id: str, messages: Iterable[Message]) -> int:
+    digest = hashlib.sha256()
+    for text in chain([thread_id], (message.text for message in messages)):
+        encoded = text.encode()
+        digest.update(len(encoded).to_bytes(8) + encoded)
+    return int.from_bytes(digest.digest())
+
+
+def _once(value: Json) -> Json:
+    """LlamaIndex reads files that hold its JSON as a JSON string; so do we."""
+    return parse(value, "it", around=_LEVELS_AROUND) if isinstance(value, str) else value
 
 
 def _present(store: ChatStore, conversation: Conversation) -> tuple[int | None, str | None]:

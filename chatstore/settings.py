@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from chatstore.errors import ConfigurationError
 
-__all__ = ["Settings", "cloud_platform", "easy_auth"]
+__all__ = ["AzureAccess", "Settings", "cloud_platform", "easy_auth"]
 
 _PLATFORMS = {
     "AWS_LAMBDA_FUNCTION_NAME": "AWS Lambda",
@@ -210,3 +210,32 @@ def easy_auth(environ: Mapping[str, str] | None = None) -> bool:
     """Whether Azure's Easy Auth stands in front of this process and vouches for its headers."""
     environ = os.environ if environ is None else environ
     return environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class AzureAccess:
+    """What the environment says about an Azure account, by the names that Azure's own tools use."""
+
+    prefix: str
+    """How the variables begin."""
+
+    connection_string: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+    sas: str = field(default="", repr=False)
+    identity_endpoint: str = ""
+    """Where a host of Azure's gives tokens for its identity."""
+
+    identity_header: str = field(default="", repr=False)
+    client_id: str = ""
+    """Which identity, where the host has several."""
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str] | None = None, *, cosmos: bool = False
+    ) -> AzureAccess:
+        """``AZURE_STORAGE_…``, or ``AZURE_COSMOS_…`` for Cosmos DB; and what the host says."""
+        environ = os.environ if environ is None else environ
+        prefix = "AZURE_COSMOS" if cosmos else "AZURE_STORAGE"
+        own = (f"{prefix}_{name}" for name in ("CONNECTION_STRING", "KEY", "SAS_TOKEN"))
+        hosts = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "AZURE_CLIENT_ID")
+        return cls(prefix, *(environ.get(name, "") for name in (*own, *hosts)))

@@ -39,6 +39,10 @@ def count_tokens(message: Message) -> tuple[int, bool]:
     return -(-len(message.text.encode()) // 4), True
 
 
+_BESIDE_BYTES = 200
+"""What `max_bytes` counts for all that is written beside a message: a window may hold many short ones."""
+
+
 class WindowBuilder:
     """Takes the pinned messages, then pages from the newest backwards, until the tokens are used up."""
 
@@ -95,7 +99,7 @@ class WindowBuilder:
         return (*self._pinned, *self._newest)
 
     def _take(self, message: Message) -> bool:
-        tokens, size = self._count(message), len(message.text.encode())
+        tokens, size = self._count(message), len(message.text.encode()) + _BESIDE_BYTES
         # As in a page, the first message is taken at any size.
         if tokens > self._left or (size > self._bytes_left and (self._pinned or self._newest)):
             return False

@@ -17,9 +17,15 @@ LOCKS = {
     "requirements/server.txt": f"--extra server --extra cli --group build {AS_TESTED}",
     "requirements.txt": f"--extra azure-functions {AS_TESTED}",
     "lambda/requirements.txt": f"--extra aws-lambda {AS_TESTED}",
+    "requirements/aws-tools.txt": "--group aws-tools",
+    "requirements/aws-runtime.txt": "--group aws-runtime",
+    "requirements/bench-fastapi.txt": "--group bench-fastapi",
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
     "requirements/bench-llama-index-dynamodb.txt": "--group bench-llama-index-dynamodb",
+    "requirements/peers-llama-index.txt": "--group peers-llama-index",
     "requirements/audit.txt": "--group audit",
+    # Its packages are for the Python that the cloud runs.
+    "requirements/azure-worker.txt": "--group azure-worker --python-version 3.13 --no-deps",
     "requirements/bootstrap.txt": "--group bootstrap",
 }
 
@@ -32,7 +38,9 @@ UNREACHABLE = "Failed to fetch"
 def compile_lock(name: str, output: Path, *, upgrade: bool = False) -> subprocess.CompletedProcess[str]:
     """Resolve the lock `name` into `output`, keeping the versions that `output` has and that still fit."""
     # Given, rather than left to the project's lower bound: a group alone is resolved without the project.
-    options = "--universal --python-version 3.11 --generate-hashes --no-emit-index-url"
+    options = "--universal --generate-hashes --no-emit-index-url"
+    if "--python-version" not in LOCKS[name]:
+        options += " --python-version 3.11"
     command = [".tools/bin/uv", "pip", "compile", *options.split(), *LOCKS[name].split()]
     command += ["pyproject.toml"] if "-extra" in LOCKS[name] else []
     command += ["--upgrade"] if upgrade else []

@@ -6,20 +6,30 @@ A scheduled event of EventBridge removes what has expired.
 from __future__ import annotations
 
 import functools
+import gc
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mangum import Mangum
+    from chatstore.http.aws import Function
 
 SWEEP_SECONDS = 60
 _SECONDS_TO_SPARE = 5
 
+# Until the first event is answered, hundreds of modules are loaded, of which nothing is garbage: looking for
+# it takes a tenth of that time.
+gc.disable()
+
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Answers an event of an HTTP API, a REST API or a function URL, or a scheduled one."""
-    if event.get("detail-type") == "Scheduled Event":
-        return _sweep(context)
-    return _adapter()(event, context)
+    """Answers an event of an HTTP API, a REST API, a function URL or a load balancer, or a scheduled one."""
+    try:
+        if event.get("detail-type") == "Scheduled Event":
+            return _sweep(context)
+        return _function()(event, context)
+    finally:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
 
 
 def _sweep(context: Any) -> dict[str, Any]:
@@ -33,10 +43,13 @@ def _sweep(context: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def _adapter() -> Mangum:
-    from mangum import Mangum
-
+def _function() -> Function:
+    from chatstore.http import logs
     from chatstore.http.app import create_app
+    from chatstore.http.aws import Function, fitted
+    from chatstore.settings import Settings
 
-    # Everything that the service says is text, problems included: none of it needs base64.
-    return Mangum(create_app(), lifespan="off", text_mime_types=["text/", "application/"])
+    settings = fitted(Settings.from_environment())
+    function = Function(create_app(settings=settings))
+    logs.configure(settings.log)
+    return function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 import hypothesis
 import pytest
 
+from tests.azure import azurite as emulator
 from tests.dynamodb import servers as dynamodb
 
 pytest_plugins = ["chatstore.testing.summary"]
@@ -65,6 +67,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     _note_skip(report)
+    if report.when == "teardown":
+        for name, value in report.user_properties:
+            if isinstance(value, int):
+                _counts[report.nodeid.partition("::")[0], name] += value
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
@@ -72,6 +78,8 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 _skips: dict[str, str] = {}
+_counts: Counter[tuple[str, str]] = Counter()
+"""What tests counted with `record_property`, by file and by what it is."""
 
 
 def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -96,11 +104,24 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if _counts:
+        terminalreporter.section("counted")
+        for (file, name), count in sorted(_counts.items()):
+            terminalreporter.write_line(f"{file}: {count:,} {name}")
     deselected = config.stash[_deselected]
     if deselected:
         terminalreporter.section("deselected")
         for reason, count in sorted(deselected.items()):
             terminalreporter.write_line(f"{count} tests: {reason}")
+    counts: dict[str, int] = {}
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "schedules" and report.when == "call":
+                counts[value[0]] = counts.get(value[0], 0) + value[1]
+    if counts:
+        terminalreporter.section("schedules, each with another order of calls to the storage")
+        for what, count in sorted(counts.items()):
+            terminalreporter.write_line(f"{what}: {count:,}")
     if _skips:
         terminalreporter.section("skipped")
         for nodeid, reason in sorted(_skips.items()):
@@ -141,3 +162,13 @@ def dynalite(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
         absent("dynalite", dynamodb.HOW_TO_GET_IT)
     with dynamodb.dynalite() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def azurite(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
+    """The endpoint of an Azurite; its key is in the environment."""
+    if not emulator.there():
+        absent("Azurite", emulator.HOW_TO_GET_IT)
+    with pytest.MonkeyPatch.context() as patch, emulator.running() as endpoint:
+        patch.setenv("AZURE_STORAGE_KEY", emulator.KEY)
+        yield endpoint

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar, cast
 
 from chatstore import position
-from chatstore.backends.conditions import has_metadata, log_etag, merge, message_etag, require, require_log
 from chatstore.codec import Json
+from chatstore.conditions import has_metadata, log_etag, merge, message_etag, require, require_log
 from chatstore.contract import (
     UNSET,
     Backend,

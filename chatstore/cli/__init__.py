@@ -19,7 +19,7 @@ _EPILOG = """\
 A URL names a store (sqlite:///chat.db) or a running service (http://127.0.0.1:8080); without one,
 CHATSTORE_URL does, and sqlite:///chat.db otherwise. Write -- in front of a thread id that begins with -.
 
-exit codes: 0 done; 1 something failed, or an import met bad or changed threads; 2 a mistake in the
+exit codes: 0 done; 1 something failed, or an import met bad, damaged or changed threads; 2 a mistake in the
 command, a URL or a setting; 130 interrupted; 141 nobody reads the output any more
 """
 _EXTRAS = {"rich": "cli", "httpx": "cli", "uvicorn": "server", "starlette": "server", "pydantic": "server"}

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 from chatstore.cli.output import Commands, add_json, add_source, readable, write_json, write_line
 from chatstore.exporting import export_threads
-from chatstore.importing import Outcome, Status, import_threads
+from chatstore.importing import (
+    BadThread,
+    Conversation,
+    Outcome,
+    Status,
+    import_conversations,
+    read_threads,
+)
 from chatstore.opening import connect
+from chatstore.sources.opening import is_source, open_source, shown
 
 __all__ = ["add_export", "add_import"]
 
 _IMPORT = """\
-Adds the conversations of a file to a store or a running service. FILE is JSON Lines of threads, an
-export, a SimpleChatStore file of LlamaIndex, or OpenAI-style messages; - reads standard input.
-Run again, it adds nothing; killed half-way, it goes on where it was. A thread that has other
-messages than the file, or more, is reported and left alone."""
+Adds the conversations of a file, or of what LlamaIndex's stores left behind, to a store or a running
+service. SOURCE is a file of JSON Lines of threads, an export, a SimpleChatStore file of LlamaIndex, or
+OpenAI-style messages; - reads standard input; llama-index+sqlite:///old.db, llama-index+postgresql://…,
+llama-index+dynamodb://TABLE, llama-index+redis://… and llama-index+azure-tables:// are read in place, and
+never written to. Run again, it adds nothing; killed half-way, it goes on where it was. A thread that
+has other messages than its source, or more, is reported and left alone; of a damaged one, what
+can be read is added and the rest reported."""
 _EXPORT = "Writes every thread with its messages as JSON Lines, which import reads back."
 
 
 def add_import(commands: Commands) -> None:
     """Add the command ``import``."""
     parser = commands.add_parser("import", description=_IMPORT, help="add conversations from a file")
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("source", metavar="SOURCE")
     add_source(parser, "--to")
     parser.add_argument(
         "--on-error",
@@ -54,25 +66,29 @@ def add_export(commands: Commands) -> None:
 
 def _import(arguments: argparse.Namespace) -> int:
     threads: Counter[Status] = Counter()
-    messages = 0
+    messages = damaged = digest = 0
     with (
         connect(arguments.store, tenant=arguments.tenant) as store,
-        _reading(arguments.file) as source,
-        _progress(source) as advance,
+        _opened(arguments.source) as (conversations, advance),
     ):
-        for outcome in import_threads(store, source):
+        for outcome in import_conversations(store, conversations):
             threads[outcome.status] += 1
             messages += outcome.messages
+            damaged += bool(outcome.damage)
+            digest += outcome.digest or 0
             _report(outcome, arguments)
             advance()
             if outcome.status is Status.BAD and arguments.on_error == "stop":
                 break
+    checksum = f"{digest % 2**256:064x}"
     if arguments.json:
-        write_json({status.value: threads[status] for status in Status} | {"messages": messages})
+        counts: dict[str, object] = {status.value: threads[status] for status in Status}
+        write_json(counts | {"damaged": damaged, "messages": messages, "checksum": checksum})
     else:
-        counts = ", ".join(f"{threads[status]:,} {status.value}" for status in Status)
-        write_line(f"threads: {counts}; messages added: {messages:,}")
-    return 1 if threads[Status.BAD] or threads[Status.CHANGED] else 0
+        shown_counts = ", ".join(f"{threads[status]:,} {status.value}" for status in Status)
+        write_line(f"threads: {shown_counts}, {damaged:,} damaged; messages added: {messages:,}")
+        write_line(f"sha256 of the threads that source and store agree on: {checksum}")
+    return 1 if threads[Status.BAD] or threads[Status.CHANGED] or damaged else 0
 
 
 def _report(outcome: Outcome, arguments: argparse.Namespace) -> None:
@@ -84,12 +100,30 @@ def _report(outcome: Outcome, arguments: argparse.Namespace) -> None:
                 "thread": outcome.thread_id,
                 "messages": outcome.messages,
                 "reason": outcome.reason,
+                "damage": list(outcome.damage),
             }
         )
-    elif outcome.reason is not None:
-        named = "" if outcome.thread_id is None else f" (thread {outcome.thread_id!r})"
-        text = f"{arguments.file}, {outcome.where}: {outcome.status.value}: {outcome.reason}{named}"
+        return
+    told = [outcome.status.value, *([] if outcome.reason is None else [outcome.reason])]
+    named = "" if outcome.thread_id is None else f" (thread {outcome.thread_id!r})"
+    for what in [*([": ".join(told)] if len(told) > 1 else []), *(f"damaged: {x}" for x in outcome.damage)]:
+        text = f"{_shown(arguments.source)}, {outcome.where}: {what}{named}"
         sys.stderr.write(readable(text, lines=False) + "\n")
+
+
+def _shown(source: str) -> str:
+    return shown(source) if is_source(source) else source
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[tuple[Iterable[Conversation | BadThread], Callable[[], None]]]:
+    """The conversations of a source, and a function to call after each, which shows how far it is."""
+    if is_source(source):
+        with open_source(source) as found, _counting(found.total) as advance:
+            yield found.conversations, advance
+    else:
+        with _reading(source) as file, _progress(file) as advance:
+            yield read_threads(file), advance
 
 
 def _reading(file: str) -> AbstractContextManager[BinaryIO]:
@@ -106,6 +140,19 @@ def _progress(source: BinaryIO) -> Iterator[Callable[[], None]]:
 
     with progress("importing", os.fstat(source.fileno()).st_size) as show:
         yield lambda: show(source.tell())
+
+
+@contextmanager
+def _counting(total: int | None) -> Iterator[Callable[[], None]]:
+    """The same by threads, of `total`."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from chatstore.cli.terminal import progress
+
+    numbers = itertools.count(1)
+    with progress("importing", total, bytes_=False) as show:
+        yield lambda: show(next(numbers))
 
 
 def _export(arguments: argparse.Namespace) -> int:

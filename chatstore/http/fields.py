@@ -45,7 +45,13 @@ _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Z
 class Form(BaseModel):
     """Takes what it names, as it is, and nothing else."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        arbitrary_types_allowed=True,
+        defer_build=True,  # a new instance answers its first request sooner than it could make all of them
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -72,7 +72,7 @@ async def read(call: Reading) -> Response:
         after=query.after,
         before=query.before,
         limit=query.limit,
-        max_bytes=call.service.settings.max_answer_bytes,
+        max_bytes=call.answer_bytes,
     )
     return reply(_page(call, page), etag=page.etag, cost=page.cost, headers=_next(call, page))
 
@@ -89,7 +89,7 @@ async def _window(call: Reading, max_tokens: int) -> Response:
         else tuple(role for role in query.keep.split(",") if role)
     )
     window: Window[Message] = await call.store.window(
-        call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.service.settings.max_answer_bytes
+        call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.answer_bytes
     )
     body = _page(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
     return reply(body, etag=window.etag, cost=window.cost)

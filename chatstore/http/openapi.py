@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 import chatstore
 from chatstore import store
 from chatstore.codec import MAX_DEPTH, Json
-from chatstore.http import schemas
+from chatstore.http import answers
 from chatstore.http.identity import asks_nobody
 from chatstore.http.problems import PROBLEMS, RETRY_AFTER_SECONDS
 from chatstore.http.rates import per_minute
@@ -129,10 +129,10 @@ def _limits(settings: Settings) -> dict[str, Json]:
 
 def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[int, Json], dict[str, Json]]:
     """A schema for each adapter (by its identity) and model, and the definitions that they refer to."""
-    models = {id(schemas.Problem): TypeAdapter[Any](schemas.Problem)}
+    models = {id(answers.Problem): TypeAdapter[Any](answers.Problem)}
     for route in routes:
         if route.body is not None:
-            models[id(route.body.adapter)] = route.body.adapter
+            models[id(route.body.adapter)] = route.body.adapter()
         for answer in route.answers.values():
             if answer.model is not None:
                 models[id(answer.model)] = TypeAdapter(answer.model)
@@ -233,7 +233,7 @@ def _problem(status: int, described: Mapping[int, Json]) -> dict[str, Json]:
     return {
         "description": " ".join(meanings) or "`method-not-allowed`: the path does not take this method.",
         "headers": {name: _HEADERS[name] for name in (*headers, *_EVERY_ANSWER)},
-        "content": {"application/problem+json": {"schema": described[id(schemas.Problem)]}},
+        "content": {"application/problem+json": {"schema": described[id(answers.Problem)]}},
     }
 
 

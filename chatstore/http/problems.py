@@ -22,6 +22,7 @@ from chatstore.codec import Json, encode
 __all__ = [
     "PROBLEMS",
     "UNROUTED",
+    "AnswerTooLong",
     "Forbidden",
     "ForeignOrigin",
     "IdentityUnavailable",
@@ -119,6 +120,10 @@ class TimedOut(Refusal):
     """A request that took too long and was given up."""
 
 
+class AnswerTooLong(Refusal):
+    """A request that was carried out, whose answer is longer than the platform carries."""
+
+
 class Invalid(Refusal):
     """A query or a body that its schema refuses; `faults` are (place, reason)."""
 
@@ -185,6 +190,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
         "whether a write took effect is unknown: repeat it with its Idempotency-Key",
     ),
     errors.StorageError: Problem(500, "storage-error", "The storage failed", "see the service's log"),
+    AnswerTooLong: Problem(500, "answer-too-long", "The answer is too long"),
     IdentityUnavailable: Problem(503, "identity-unavailable", "Credentials cannot be checked for now"),
     Exception: Problem(500, "internal-error", "The service failed", "see the service's log"),
 }

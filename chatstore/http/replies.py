@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, takewhile
 from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
@@ -13,7 +14,13 @@ from chatstore.http.ids import segment
 from chatstore.http.problems import quoted
 from chatstore.models import Appended, Cost, Deleted, Thread, rfc3339
 
-__all__ = ["appended", "deleted", "link", "messages_href", "reply", "thread", "thread_href"]
+__all__ = ["appended", "deleted", "fitting", "link", "messages_href", "reply", "thread", "thread_href"]
+
+
+def fitting(items: Iterable[Json], most_bytes: int) -> int:
+    """How many of `items` are `most_bytes` of JSON at most."""
+    sizes = accumulate(len(_text(item).encode()) for item in items)
+    return sum(1 for _ in takewhile(lambda size: size <= most_bytes, sizes))
 
 
 def reply(
@@ -25,14 +32,17 @@ def reply(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """`body` as JSON, its text exactly as the store keeps it."""
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    response = Response(text, status, headers, "application/json")
+    response = Response(_text(body), status, headers, "application/json")
     if etag is not None:
         response.headers["ETag"] = quoted(etag)
     if cost is not None:
         units = [f"{unit}={number:g}" for unit, number in cost.units.items()]
         response.headers["Chatstore-Cost"] = "; ".join([cost.backend, *units])
     return response
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def thread_href(base: str, thread_id: str) -> str:

@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from chatstore.errors import ChatStoreError, Unavailable
-from chatstore.http import messages, openapi, owners, reference, schemas, threads
+from chatstore.http import messages, owners, schemas, threads
 from chatstore.http.identity import Scope
 from chatstore.http.parameters import (
     IfNoneMatch,
@@ -59,6 +59,8 @@ async def openapi_json(call: Plain) -> Response:
 
 async def docs(call: Plain) -> Response:
     """Get the reference for people"""
+    from chatstore.http import reference
+
     response = _document(call, _HTML)
     response.headers["Content-Security-Policy"] = reference.CONTENT_SECURITY_POLICY
     return response
@@ -67,6 +69,9 @@ async def docs(call: Plain) -> Response:
 def _document(call: Plain, media: str) -> Response:
     made = call.service.documents
     if media not in made:
+        # Few instances are ever asked for these.
+        from chatstore.http import openapi, reference
+
         document = openapi.document(ROUTES, call.service.settings)
         made["application/json"] = openapi.encoded(document)
         made[_HTML] = reference.page(document).encode()
@@ -75,27 +80,27 @@ def _document(call: Plain, media: str) -> Response:
 
 READ, WRITE = Scope.READ, Scope.WRITE
 _COST = "Chatstore-Cost"
-_A_THREAD = Answer("The thread.", schemas.Thread, ("ETag", _COST))
-_A_NEW_THREAD = Answer("The new thread.", schemas.Thread, ("Location", "ETag", _COST))
-_AN_ENTRY = Answer("The message.", schemas.Entry, ("ETag", _COST))
-_AN_OLD_ENTRY = Answer("The message as it was.", schemas.Entry, (_COST,))
-_A_PAGE = Answer("A page of messages.", schemas.MessagePage, ("Link", "ETag", _COST))
-_STORED = Answer("What was stored.", schemas.Appended, ("ETag", _COST))
-_GONE = Answer("It is gone.", schemas.Deleted, (_COST,))
-_CLEARED = Answer("They are gone.", schemas.Deleted, ("ETag", _COST))
+_A_THREAD = Answer("The thread.", "Thread", ("ETag", _COST))
+_A_NEW_THREAD = Answer("The new thread.", "Thread", ("Location", "ETag", _COST))
+_AN_ENTRY = Answer("The message.", "Entry", ("ETag", _COST))
+_AN_OLD_ENTRY = Answer("The message as it was.", "Entry", (_COST,))
+_A_PAGE = Answer("A page of messages.", "MessagePage", ("Link", "ETag", _COST))
+_STORED = Answer("What was stored.", "Appended", ("ETag", _COST))
+_GONE = Answer("It is gone.", "Deleted", (_COST,))
+_CLEARED = Answer("They are gone.", "Deleted", ("ETag", _COST))
 _SAME = Answer("What the caller holds is current.", None, ("ETag",))
-_OK = Answer("Yes.", schemas.Health)
+_OK = Answer("Yes.", "Health")
 
 ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="POST", path="/v1/threads", scope=WRITE, tag="Threads", handler=threads.create,
-        parameters=NoPath, query=NoQuery, headers=Mutation, body=Body(schemas.THREAD, optional=True),
+        parameters=NoPath, query=NoQuery, headers=Mutation, body=Body(schemas.thread, optional=True),
         answers={201: _A_NEW_THREAD}, problems=(409, 412),
     ),
     Route(
         method="GET", path="/v1/threads", scope=READ, tag="Threads", handler=threads.list_threads,
         parameters=NoPath, query=ThreadsQuery, headers=NoHeaders, body=None,
-        answers={200: Answer("A page of threads.", schemas.ThreadPage, ("Link", _COST))},
+        answers={200: Answer("A page of threads.", "ThreadPage", ("Link", _COST))},
     ),
     Route(
         method="GET", path="/v1/threads/{id}", scope=READ, tag="Threads", handler=threads.get,
@@ -105,7 +110,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="PATCH", path="/v1/threads/{id}", scope=WRITE, tag="Threads", handler=threads.update,
         parameters=ThreadPath, query=NoQuery, headers=Mutation,
-        body=Body(schemas.PATCH, (_MERGE_PATCH, "application/json")),
+        body=Body(schemas.patch, (_MERGE_PATCH, "application/json")),
         answers={200: _A_THREAD}, problems=(412,),
     ),
     Route(
@@ -115,12 +120,12 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="POST", path="/v1/threads/{id}/fork", scope=WRITE, tag="Threads", handler=threads.fork,
-        parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.FORK, optional=True),
+        parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.fork, optional=True),
         answers={201: _A_NEW_THREAD}, problems=(409, 412),
     ),
     Route(
         method="POST", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.append,
-        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.TURN),
+        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.turn),
         answers={201: _STORED}, problems=(412,),
     ),
     Route(
@@ -130,7 +135,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,
-        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.HISTORY),
+        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.history),
         answers={200: _STORED}, problems=(412,),
     ),
     Route(
@@ -145,7 +150,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="PUT", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.replace,
-        tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=Body(schemas.MESSAGE),
+        tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=Body(schemas.message),
         answers={200: _AN_ENTRY}, problems=(412,),
     ),
     Route(
@@ -156,7 +161,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase, scope=Scope.ADMIN,
         parameters=OwnerPath, query=NoQuery, headers=NoHeaders, body=None,
-        answers={200: Answer("What was removed.", schemas.Erased, (_COST,))},
+        answers={200: Answer("What was removed.", "Erased", (_COST,))},
     ),
     Route(
         method="GET", path="/healthz", scope=None, tag="Service", handler=healthz,
@@ -169,11 +174,11 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="GET", path="/openapi.json", scope=None, tag="Service", handler=openapi_json,
         parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None,
-        answers={200: Answer("The document.", schemas.OpenApi)},
+        answers={200: Answer("The document.", "OpenApi")},
     ),
     Route(
         method="GET", path="/docs", scope=None, tag="Service", handler=docs,
         parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None,
-        answers={200: Answer("The reference.", schemas.Html, media=_HTML)},
+        answers={200: Answer("The reference.", "Html", media=_HTML)},
     ),
 )  # fmt: skip

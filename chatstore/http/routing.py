@@ -7,6 +7,7 @@ is made from them, so the three never tell different stories.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from starlette.responses import Response
 
 from chatstore.codec import Json, parse
 from chatstore.errors import InvalidMessage
+from chatstore.http.carried import answer_bytes, check_carried
 from chatstore.http.identity import Identity, Scope
 from chatstore.http.identity.authentication import IDENTITY
 from chatstore.http.problems import (
@@ -54,11 +56,15 @@ _readers = ThreadPoolExecutor(2, "chatstore-body")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[P, Q, H, B]):
-    """A request that has been checked; `base` is the path that the service is mounted under."""
+    """A request that has been checked; `base` is the path that the service is mounted under.
+
+    `answer_bytes` is how much of what is stored the answer may hold before it becomes a shorter page.
+    """
 
     service: Service
     caller: Identity | None
     base: str
+    answer_bytes: int
     path: P
     query: Q
     headers: H
@@ -83,19 +89,27 @@ class Call(Generic[P, Q, H, B]):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one status means: its body's model (None: no body) and its headers, each with its meaning."""
+    """What one status means: its body, by its name in `chatstore.http.answers`, and its headers."""
 
     meaning: str
-    model: type[BaseModel] | None
+    shows: str | None
     headers: tuple[str, ...] = ()
     media: str = JSON
+
+    @property
+    def model(self) -> type[BaseModel] | None:
+        """What describes the body; nothing but the document needs it."""
+        if self.shows is None:
+            return None
+        model: type[BaseModel] = getattr(importlib.import_module("chatstore.http.answers"), self.shows)
+        return model
 
 
 @dataclass(frozen=True, slots=True)
 class Body(Generic[B]):
     """What a request's body is; one that is `optional` may be empty and is then like ``{}``."""
 
-    adapter: TypeAdapter[B]
+    adapter: Callable[[], TypeAdapter[B]]
     media: tuple[str, ...] = (JSON,)
     optional: bool = False
 
@@ -147,6 +161,7 @@ async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any
         service=service,
         caller=caller,
         base=request.scope.get("root_path", "").rstrip("/"),
+        answer_bytes=answer_bytes(request.scope, service.settings),
         path=_path(route.parameters, request),
         query=_query(route.query, request),
         headers=_headers(route.headers, request),
@@ -193,7 +208,7 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
         raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
     text = await _read(request, most)
     if not text and body.optional:
-        return body.adapter.validate_python({})
+        return body.adapter().validate_python({})
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.lower().partition("charset=")[2].strip(' "')
     if media.strip().lower() not in body.media or charset not in {"", "utf-8", "utf8"}:
@@ -205,7 +220,7 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
 
 def _checked(body: Body[B], text: bytes) -> B:
     try:
-        return body.adapter.validate_python(parse(text, around=_ENVELOPE_LEVELS))
+        return body.adapter().validate_python(parse(text, around=_ENVELOPE_LEVELS))
     except InvalidMessage as error:
         raise Malformed(str(error)) from error
     except ValidationError as error:
@@ -214,6 +229,7 @@ def _checked(body: Body[B], text: bytes) -> B:
 
 async def _read(request: Request, most: int) -> bytes:
     """The body, given up as soon as it is longer than `most`."""
+    check_carried(request.scope)
     too_large = TooLarge(f"a body takes at most {most:,} bytes: send it in parts")
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced) > most:

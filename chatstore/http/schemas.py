@@ -1,4 +1,4 @@
-"""What bodies and answers look like: the models that check the ones and describe both in OpenAPI.
+"""What bodies look like: the models that check them, and describe them in OpenAPI.
 
 Nothing is coerced and no unknown field is taken. Messages and metadata pass through untouched.
 What each value may be beyond its shape is the store's to say.
@@ -6,9 +6,10 @@ What each value may be beyond its shape is the store's to say.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from functools import cache
+from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, TypeAdapter
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter
 
 from chatstore import store
 from chatstore.codec import Json
@@ -25,28 +26,18 @@ from chatstore.http.fields import (
 )
 
 __all__ = [
-    "FORK",
-    "HISTORY",
-    "MESSAGE",
-    "PATCH",
-    "THREAD",
-    "TURN",
-    "Appended",
-    "Deleted",
-    "Entry",
-    "Erased",
     "Fork",
-    "Health",
     "History",
-    "Html",
-    "MessagePage",
     "NewThread",
-    "OpenApi",
-    "Problem",
-    "Thread",
-    "ThreadPage",
+    "Participant",
     "ThreadPatch",
     "Turn",
+    "fork",
+    "history",
+    "message",
+    "patch",
+    "thread",
+    "turn",
 ]
 
 
@@ -137,143 +128,55 @@ _NO_KIND = {
     "custom_error_message": "send a message, a list, or {messages: […]}",
 }
 
-MESSAGE: TypeAdapter[dict[str, Json]] = TypeAdapter(Message)
-THREAD = TypeAdapter(NewThread)
-PATCH = TypeAdapter(ThreadPatch)
-FORK = TypeAdapter(Fork)
-TURN: TypeAdapter[Turn] = TypeAdapter(
-    Annotated[  # type: ignore[arg-type]  # its last validator gives a Turn
-        Annotated[Message, Tag("message")]
-        | Annotated[Messages, Tag("messages")]
-        | Annotated[Turn, Tag("envelope")],
-        Discriminator(_kind, **_NO_KIND),
-        AfterValidator(_turn),
-    ]
-)
-HISTORY: TypeAdapter[History] = TypeAdapter(
-    Annotated[  # type: ignore[arg-type]  # its last validator gives a History
-        Annotated[AnyMessages, Tag("messages")] | Annotated[History, Tag("envelope")],
-        Discriminator(_kind, **_NO_KIND),
-        AfterValidator(_history),
-    ]
-)
+# Each adapter is made when it is first needed: a new instance answers its first request sooner than it could
+# make all of them.
 
 
-Stamp: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-Cursor: TypeAlias = Annotated[str | None, Field(description="Goes on where this page ends; null at the end.")]
+@cache
+def message() -> TypeAdapter[dict[str, Json]]:
+    """A message as a body."""
+    return TypeAdapter(Message)
 
 
-class Thread(BaseModel):
-    """A thread's properties."""
-
-    id: str
-    href: str
-    owner: str | None
-    topic: str | None
-    metadata: Metadata
-    participants: list[Participant]
-    created_at: Stamp
-    active_at: Stamp
-    expires_at: Stamp | None
-    etag: str
+@cache
+def thread() -> TypeAdapter[NewThread]:
+    """A thread to be created."""
+    return TypeAdapter(NewThread)
 
 
-class ThreadPage(BaseModel):
-    """Threads, newest activity first."""
-
-    items: list[Thread]
-    next: Cursor
-
-
-class Entry(BaseModel):
-    """What the store adds to a message, and the message exactly as it was sent."""
-
-    id: str
-    position: str
-    created_at: Stamp
-    etag: str
-    message: Message
+@cache
+def patch() -> TypeAdapter[ThreadPatch]:
+    """A change of a thread."""
+    return TypeAdapter(ThreadPatch)
 
 
-class Tokens(BaseModel):
-    """How large a window is, and how that was counted."""
+@cache
+def fork() -> TypeAdapter[Fork]:
+    """Where a copy goes."""
+    return TypeAdapter(Fork)
 
-    total: int
-    counter: Literal["estimate", "messages"]
 
-
-class MessagePage(BaseModel):
-    """Messages, oldest first. `end` goes on after the newest of them, now or later."""
-
-    items: list[Entry]
-    next: Cursor
-    end: str | None
-    etag: str | None
-    href: str
-    tokens: Tokens = Field(
-        Tokens(total=0, counter="messages"), description="Only where max_tokens was asked for."
+@cache
+def turn() -> TypeAdapter[Turn]:
+    """One message, several, or an envelope around them, to be added."""
+    return TypeAdapter(
+        Annotated[  # type: ignore[arg-type]  # its last validator gives a Turn
+            Annotated[Message, Tag("message")]
+            | Annotated[Messages, Tag("messages")]
+            | Annotated[Turn, Tag("envelope")],
+            Discriminator(_kind, **_NO_KIND),
+            AfterValidator(_turn),
+        ]
     )
 
 
-class Appended(BaseModel):
-    """What was stored. `kept` counts the leading messages that a replacement left as they were."""
-
-    items: list[Entry]
-    kept: int
-    etag: str
-    href: str
-
-
-class Deleted(BaseModel):
-    """Whether there was anything to delete; a cleared log has an `etag`."""
-
-    existed: bool
-    etag: str | None
-
-
-class Erased(BaseModel):
-    """What was removed: threads, messages, remembered results of requests, and API keys."""
-
-    threads: int
-    messages: int
-    requests: int
-    keys: int
-
-
-class Health(BaseModel):
-    """The service is there."""
-
-    status: Literal["ok"]
-
-
-class Fault(BaseModel):
-    """Where a request does not fit its schema."""
-
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    where: str = Field(alias="in")
-    detail: str
-
-
-class Problem(BaseModel):
-    """RFC 9457. `code` is stable; `current` is the ETag that holds, for 412."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    current: str | None = None
-    errors: list[Fault] = Field([])
-
-
-class OpenApi(BaseModel):
-    """An OpenAPI document."""
-
-    openapi: str
-    info: dict[str, Any]
-    paths: dict[str, Any]
-
-
-class Html(RootModel[str]):
-    """A page of HTML."""
+@cache
+def history() -> TypeAdapter[History]:
+    """Messages, or an envelope around them, to be put in place of all that are there."""
+    return TypeAdapter(
+        Annotated[  # type: ignore[arg-type]  # its last validator gives a History
+            Annotated[AnyMessages, Tag("messages")] | Annotated[History, Tag("envelope")],
+            Discriminator(_kind, **_NO_KIND),
+            AfterValidator(_history),
+        ]
+    )

@@ -54,22 +54,29 @@ async def list_threads(call: Listing) -> Response:
     """List threads
 
     Newest activity first. A page may hold fewer than `limit`, even none, and still have a `next`. A thread
-    that becomes active while pages are read may be missed by them.
+    that becomes active while pages are read may be missed by them. An answer that would be too long is a
+    shorter page.
     """
     query = call.query
     call.identity.require_names(owner=query.owner)
-    page = await call.store.list_threads(
-        owner=query.owner,
-        active_since=query.active_since,
-        metadata=query.metadata,
-        limit=query.limit,
-        cursor=query.cursor,
-    )
-    return reply(
-        {"items": [replies.thread(call.base, one) for one in page], "next": page.next},
-        cost=page.cost,
-        headers=_next(call, page.next),
-    )
+    cost: models.Cost | None = None
+    limit = query.limit
+    while True:
+        page = await call.store.list_threads(
+            owner=query.owner,
+            active_since=query.active_since,
+            metadata=query.metadata,
+            limit=limit,
+            cursor=query.cursor,
+        )
+        cost = page.cost if cost is None or page.cost is None else cost + page.cost
+        items = [replies.thread(call.base, one) for one in page]
+        fitting = max(1, replies.fitting(items, call.answer_bytes))
+        if fitting >= len(items):
+            break
+        # Only the storage can say where a page of so many ends.
+        limit = fitting
+    return reply({"items": items, "next": page.next}, cost=cost, headers=_next(call, page.next))
 
 
 async def get(call: Call[ThreadPath, NoQuery, IfNoneMatch, None]) -> Response:

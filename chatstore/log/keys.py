@@ -37,6 +37,7 @@ __all__ = [
     "owner_row",
     "slot_row",
     "tenant_of",
+    "thread_of",
     "thread_partition",
     "visit_bucket",
 ]
@@ -128,6 +129,11 @@ def digest(text: str) -> str:
 def tenant_of(pk: str) -> str:
     """The tenant whose thread's partition `pk` is."""
     return pk.split("#", 2)[1].replace("%23", "#").replace("%25", "%")
+
+
+def thread_of(pk: str) -> str:
+    """The id of the thread whose partition `pk` is."""
+    return pk.split("#", 2)[2]
 
 
 def _part(text: str) -> str:

@@ -12,11 +12,11 @@ from datetime import timedelta
 from chatstore.log.head import Head
 from chatstore.log.records import Slot
 
-__all__ = ["Known", "Threads"]
+__all__ = ["LONGEST", "Known", "Threads"]
 
 _MOST_THREADS = 4096
 _MOST_REQUESTS = 64
-_LONGEST = timedelta(minutes=10) // timedelta(microseconds=1)
+LONGEST = timedelta(minutes=10) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Threads:
     def get(self, pk: str, now: int) -> Known | None:
         """What is known of a thread and young enough."""
         known = self._known.get(pk)
-        return known if known is not None and abs(now - known.at) < _LONGEST else None
+        return known if known is not None and abs(now - known.at) < LONGEST else None
 
     def put(self, pk: str, known: Known) -> None:
         """Remember."""

@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from chatstore.backends.conditions import has_metadata
+from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.log import keys
-from chatstore.log.head import Head, look
+from chatstore.log.head import look
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.records import Header
 from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
 
-__all__ = ["Lists", "Pointer", "Visit", "pointed"]
+__all__ = ["Lists", "Pointer"]
 
 _REMEMBERED = 10_000
 _LAST = "\U0010ffff"
@@ -36,14 +36,6 @@ class Pointer(NamedTuple):
     def place(self) -> ThreadCursor:
         """Where a listing that ends here goes on."""
         return ThreadCursor(from_micros(self.active_at), self.thread_id)
-
-
-class Visit(NamedTuple):
-    """A visit that is due: its row, the thread's partition, and the row of a list that is to go."""
-
-    row: Key
-    pk: str
-    leaves: Key | None
 
 
 class Lists:
@@ -74,30 +66,9 @@ class Lists:
             gone.append(Key(keys.active_bucket(key.tenant, _hour(before)), _named(key.id, owner)))
         await self._put(rows, gone)
 
-    async def visit(self, pk: str, at: int, *, leaves: Pointer | None = None) -> None:
-        """Note that a thread is to be visited once `at` has passed, and what then leaves the lists.
-
-        Until then what is left of a thread that ended can be found by its owner, to be erased; the
-        note itself does not name the owner.
-        """
-        await self._put(self._visit(pk, at, leaves))
-
-    async def leave(self, pk: str, listed: Key) -> None:
-        """Take a thread that ended off the lists, unless there is another of that id and owner."""
-        rows = await self._table.get([listed])
-        if not rows:
-            return
-        pointer = Pointer(int(rows[0]["v"]), str(rows[0]["id"]), _owner(rows[0]))
-        if not await self._lives(pk, pointer):
-            tenant = keys.tenant_of(pk)
-            await self.forget(tenant, pointer)
-            if await self._lives(pk, pointer):
-                # It began between the look and the removal.
-                await self.point(ThreadKey(tenant, pointer.thread_id), pointer.owner, self._clock())
-
-    async def _lives(self, pk: str, pointer: Pointer) -> bool:
-        header = (await look(self._table, pk)).header
-        return header is not None and header.thread is not None and header.thread.owner == pointer.owner
+    async def visit(self, pk: str, at: int) -> None:
+        """Note that a thread is to be visited once `at` has passed."""
+        await self._put(self._visit(pk, at))
 
     async def forget(self, tenant: str, pointer: Pointer) -> None:
         """Remove a thread from the lists."""
@@ -131,20 +102,18 @@ class Lists:
             bucket["o"] = owner
         return [row, bucket, *self._once(keys.active_hours(key.tenant), hour)]
 
-    def _visit(self, pk: str, at: int, leaves: Pointer | None = None) -> list[Row]:
+    def _visit(self, pk: str, at: int) -> list[Row]:
         planned = self._visits.get(pk, 0)
-        if leaves is None and self._clock() < planned <= at:
+        if self._clock() < planned <= at:
             # Whoever makes that visit plans the next.
             return []
         self._visits[pk] = at
         _shorten(self._visits)
         hour = _hour(at)
-        named = f"{at:017d}#{keys.digest(pk)}"
-        visit: Row = {"pk": keys.visit_bucket(hour), "sk": named, "of": pk}
-        if leaves is not None:
-            bucket = keys.active_bucket(keys.tenant_of(pk), _hour(leaves.active_at))
-            visit |= {"sk": f"{named}#", "in": bucket, "as": _named(leaves.thread_id, leaves.owner)}
-        return [*self._once(keys.VISITS, hour), visit]
+        return [
+            *self._once(keys.VISITS, hour),
+            {"pk": keys.visit_bucket(hour), "sk": f"{at:017d}#{keys.digest(pk)}", "of": pk},
+        ]
 
     def _once(self, pk: str, sk: str) -> list[Row]:
         if Key(pk, sk) in self._hours:
@@ -232,13 +201,12 @@ class Lists:
         pointers = [Pointer(int(row["v"]), str(row.get("id", str(row["sk"])[1:])), owner) for row in rows]
         return sorted(pointers, key=_activity, reverse=True)
 
-    async def due(self, now: int) -> AsyncIterator[Visit]:
-        """Visits that are due, the oldest first."""
+    async def due(self, now: int) -> AsyncIterator[tuple[Key, str]]:
+        """Visits that are due, the oldest first: the visit's row, and the thread's partition."""
         async for hour_row in self._rows(keys.VISITS, " ", _hour(now)):
             hour = str(hour_row["sk"])
             async for row in self._rows(keys.visit_bucket(hour), " ", f"{now:017d}~"):
-                leaves = Key(str(row["in"]), str(row["as"])) if "in" in row else None
-                yield Visit(Key(str(row["pk"]), str(row["sk"])), str(row["of"]), leaves)
+                yield Key(str(row["pk"]), str(row["sk"])), str(row["of"])
             if hour < _hour(now - keys.HOUR):
                 # Over for long enough that nobody writes to it any more.
                 await self._table.write([], [Key(keys.VISITS, hour)])
@@ -256,12 +224,6 @@ class Lists:
             if not found.more or not found.rows:
                 return
             after = str(found.rows[-1]["sk"])
-
-
-def pointed(head: Head) -> Pointer | None:
-    """What lists a thread, unless it ended before."""
-    thread = None if head.header is None else head.header.thread
-    return None if thread is None else Pointer(head.totals.active_at, thread.id, thread.owner)
 
 
 def _hour(micros: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from chatstore.backends.conditions import log_etag
+from chatstore.conditions import log_etag
 from chatstore.contract import Draft
 from chatstore.errors import CorruptData
 from chatstore.log import keys
@@ -168,6 +168,7 @@ class Slot:
     says that nothing follows in this epoch. `request` is the id and the digest of the request that wrote
     it, `result` what it was answered where that is not plain from the rest. `token` is random.
     `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
+    `pointer` is where a thread that ends here was listed: when it was active, its id, its owner.
     """
 
     epoch: str
@@ -184,6 +185,7 @@ class Slot:
     effect: Effect | None = None
     seals: bool = False
     staged: bool = False
+    pointer: tuple[int, str, str | None] | None = None
 
     @property
     def number(self) -> int:
@@ -209,6 +211,8 @@ class Slot:
             form["c"] = 1
         if self.staged:
             form["g"] = 1
+        if self.pointer is not None:
+            form["p"] = self.pointer
         overhead = len(pk.encode()) + 60
         body = _packed(form, [entry.text for entry in self.entries], overhead)
         return {"pk": pk, "sk": keys.slot_row(self.epoch, self.position), "v": self.version, "b": body}
@@ -241,6 +245,7 @@ class Slot:
             effect=None if effect is None else Effect(*effect),
             seals="c" in form,
             staged="g" in form,
+            pointer=tuple(form["p"]) if "p" in form else None,
         )
         return replace(slot, entries=_entries(form["m"], texts, slot))
 

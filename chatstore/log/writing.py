@@ -21,14 +21,14 @@ import functools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from chatstore import position
 from chatstore.contract import Clock, Request, ThreadKey
-from chatstore.errors import ChatStoreError, StorageError, Unavailable
+from chatstore.errors import ChatStoreError, InvalidArgument, StorageError, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, settle
-from chatstore.log.known import Known, Threads
+from chatstore.log.known import LONGEST, Known, Threads
 from chatstore.log.port import Key, Table
 from chatstore.log.records import Header, Slot, Totals
 from chatstore.log.requests import Asked, asked, search
@@ -37,11 +37,13 @@ __all__ = ["Answer", "Decision", "Plan", "Turn", "Writer"]
 
 R = TypeVar("R")
 
+MOST_PROPERTIES = 150_000
+"""Bytes of a header: it has to fit into a row beside a slot's messages."""
+
 _TRIES = 5
 _MOST_TRIES = 10_000
 _BACKOFF_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 1.0
-_LONGEST_PLAN = keys.HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ class Turn:
         """The next slot."""
         header: Header | None = fields.get("header")
         if header is not None:
+            if len(cast("bytes", header.dump(self.head.pk)["b"])) > MOST_PROPERTIES:
+                raise InvalidArgument(
+                    f"a thread's properties take at most {MOST_PROPERTIES:,} bytes here, compressed: "
+                    "keep fewer participants, or less metadata"
+                )
             totals = replace(totals, version=header.version)
         at = position.nth(self.head.tail + 1)
         return Slot(self.head.epoch, at, self.token, self.now, totals, request=self.request, **fields)
@@ -95,6 +102,18 @@ class Turn:
 
 Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
 """Says what is to be written on the thread as it is, or raises why it cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[R]):
+    """A result, and what is to be done when others may write again."""
+
+    result: R
+    after: Callable[[], Awaitable[None]] | None = None
+
+
+class _Unknown(Unavailable):
+    """The slot may have been taken: to try again would be to do it twice."""
 
 
 class Writer:
@@ -114,66 +133,93 @@ class Writer:
         repeated: Callable[[Slot], Awaitable[R]],
     ) -> R:
         """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try."""
-        async with self.table.turn(keys.thread_partition(key)):
-            result, after = await self._mutate(key, request, plan, repeated)
-        if after is not None:
+        pk = keys.thread_partition(key)
+        async with self.table.turn(pk):
+            done = await self._mutate(pk, key, request, plan, repeated)
+        if done.after is not None:
             with contextlib.suppress(StorageError):
-                await after()
-        return result
+                await done.after()
+        return done.result
 
     async def _mutate(
         self,
+        pk: str,
         key: ThreadKey,
         request: Request | None,
         plan: Plan[R],
         repeated: Callable[[Slot], Awaitable[R]],
-    ) -> tuple[R, Callable[[], Awaitable[None]] | None]:
-        pk = keys.thread_partition(key)
+    ) -> _Done[R]:
+        silences = 0
         for attempt in range(_MOST_TRIES):
             if attempt > 2:
                 longest = min(_BACKOFF_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
                 await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
-            now = self.clock()
-            asks = asked(key, request, now)
-            known = self.known.get(pk, now) if attempt == 0 else None
-            found, certain = (None, True) if known is None or asks is None else asks.among(known)
-            fresh = known is None or not certain
-            if known is None or not certain:
-                head = await look(self.table, pk)
-                found, known = await search(self.table, head, asks, now)
-            if found is not None:
-                return await repeated(found), None
-            if not known.head.settled:
-                if not await settle(self.table, known.head):
-                    continue
-                header = known.head.header
-                stored = None if header is None else header.version
-                known = replace(known, head=replace(known.head, settled=True, stored=stored))
-            turn = self._turn(key, known.head, now, asks)
             try:
-                planned = await plan(turn)
-            except ChatStoreError:
-                if fresh:
-                    raise
-                planned = None
-            if planned is None or (isinstance(planned, Answer) and not fresh):
-                # What is known may be out of date, and only a slot that was taken proves that it is not.
+                tried = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
+            except _Unknown:
+                raise
+            except Unavailable:
+                # Nothing was decided yet, or somebody else has the slot.
                 self.known.forget(pk)
+                silences += 1
+                if silences == _TRIES:
+                    raise
                 continue
-            if isinstance(planned, Answer):
-                self.known.put(pk, known)
-                return planned.result, None
-            if self.clock() - now > _LONGEST_PLAN:
-                # A machine that slept: what was staged before may be swept away by the time of the slot.
-                continue
-            if await self._decide(pk, planned):
-                head = await self._apply(pk, known, planned)
-                after = planned.after
-                return planned.result, None if after is None else functools.partial(after, head)
+            if tried is not None:
+                return tried
             self.known.forget(pk)
-            if planned.staged:
-                await self.table.write([], planned.staged)
         raise Unavailable(f"thread {key.id!r} is written to by too many at once")
+
+    async def _try(
+        self,
+        pk: str,
+        key: ThreadKey,
+        request: Request | None,
+        plan: Plan[R],
+        repeated: Callable[[Slot], Awaitable[R]],
+        *,
+        first: bool,
+    ) -> _Done[R] | None:
+        """One try; None where the thread is not as it was thought to be."""
+        now = self.clock()
+        asks = asked(key, request, now)
+        known = self.known.get(pk, now) if first else None
+        found, certain = (None, True) if known is None or asks is None else asks.among(known)
+        fresh = known is None or not certain
+        if known is None or not certain:
+            head = await look(self.table, pk)
+            found, known = await search(self.table, head, asks, now)
+        if found is not None:
+            return _Done(await repeated(found))
+        if not known.head.settled:
+            if not await settle(self.table, known.head):
+                return None
+            header = known.head.header
+            stored = None if header is None else header.version
+            known = replace(known, head=replace(known.head, settled=True, stored=stored))
+        try:
+            planned = await plan(self._turn(key, known.head, now, asks))
+        except Unavailable:
+            raise
+        except ChatStoreError:
+            if fresh:
+                raise
+            # What is known may be out of date, and only a slot that was taken proves that it is not.
+            return None
+        if isinstance(planned, Answer):
+            if fresh:
+                self.known.put(pk, known)
+            return _Done(planned.result) if fresh else None
+        if self.clock() - now > LONGEST:
+            # What was staged could be taken for dead by now.
+            return None
+        if await self._decide(pk, planned):
+            head = await self._apply(pk, known, planned)
+            after = planned.after
+            return _Done(planned.result, None if after is None else functools.partial(after, head))
+        if planned.staged:
+            await self.table.write([], planned.staged)
+        return None
 
     def _turn(self, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
         seen = max(now, head.totals.seen, 0 if asks is None else asks.time)
@@ -186,11 +232,11 @@ class Writer:
         for attempt in range(_TRIES):
             try:
                 there = await self.table.put_new(row, free=decision.free)
-            except Unavailable:
+            except Unavailable as error:
                 # It may have been written, or may be yet: the same row at the same place does no harm.
                 self.known.forget(pk)
                 if attempt == _TRIES - 1:
-                    raise
+                    raise _Unknown(str(error)) from error
                 await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
                 continue
             if there is None:

@@ -59,7 +59,7 @@ def service(url: str) -> Iterator[str]:
             process.wait(20)
 
 
-def killed_import(file: Path, url: str, after: int) -> None:
+def killed_import(file: Path | str, url: str, after: int) -> None:
     """Import `file`, and kill the process when it has reported `after` threads."""
     command = [*COMMAND, "import", str(file), "--to", url, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

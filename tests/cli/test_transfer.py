@@ -186,6 +186,35 @@ def test_nobody_elses_message_ends_up_inside_an_import() -> None:
     assert texts(store, "t") == ['{"role": "user", "content": "mine"}']
 
 
+class Altering(MemoryBackend):
+    """Memory that keeps something else than it is given."""
+
+    async def append(self, key, drafts, **kwargs):  # type: ignore[no-untyped-def]
+        return await super().append(
+            key, [draft._replace(text='{"role": "user"}') for draft in drafts], **kwargs
+        )
+
+
+def test_what_is_written_is_read_back() -> None:
+    [outcome] = import_threads(ChatStore(Altering()), lines({"t": {"messages": numbered(3)}}))
+    assert (outcome.status, outcome.reason, outcome.digest) == (
+        Status.CHANGED,
+        "what was read back differs",
+        None,
+    )
+
+
+def test_the_checksum_is_of_ids_and_messages_in_any_order_of_threads() -> None:
+    def checksum(threads: dict[str, dict[str, Json]]) -> int:
+        outcomes = list(import_threads(ChatStore(MemoryBackend()), lines(threads)))
+        return sum(outcome.digest or 0 for outcome in outcomes)
+
+    one: dict[str, dict[str, Json]] = {"a": {"messages": numbered(2)}, "b": {"messages": numbered(3)}}
+    assert checksum(one) == checksum(dict(reversed(one.items())))
+    assert checksum(one) != checksum({"a": one["b"], "b": one["a"]})
+    assert checksum(one) != checksum({**one, "b": {"messages": numbered(3)[::-1]}})
+
+
 def test_a_killed_import_goes_on_where_it_was(cli: Cli, tmp_path: Path) -> None:
     url, file = f"sqlite:///{tmp_path}/chat.db", tmp_path / "threads.jsonl"
     threads = {f"t{number}": {"messages": numbered(number % 7 + 1)} for number in range(200)}
@@ -219,6 +248,7 @@ def check_real_conversations(cli: Cli, taskmaster: Path, url: str, kept_in: str,
     second = cli("import", taskmaster, "--to", url, "--json").rows[-1]
     assert second["messages"] == 18_141 - sum(len(messages) for messages in kept.values())
     assert second["added"] == 1500 - len(kept)
+    second_checksum = second["checksum"]
     again = cli("import", taskmaster, "--to", url, "--json")
     assert again.code == 0
     assert again.rows[-1] == {
@@ -227,7 +257,9 @@ def check_real_conversations(cli: Cli, taskmaster: Path, url: str, kept_in: str,
         "unchanged": 1500,
         "changed": 0,
         "bad": 0,
+        "damaged": 0,
         "messages": 0,
+        "checksum": second_checksum,
     }
     assert cli("export", "--from", url, "--out", out).code == 0
     assert exported(out) == sent(taskmaster)

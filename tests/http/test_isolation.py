@@ -78,12 +78,12 @@ def drawn(number: int) -> Case:
 cases = st.builds(drawn, st.integers(0, 2**64))
 
 
-@pytest.mark.parametrize("backend", ["memory", "sqlite"])
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "log"])
 def test_nobody_sees_changes_or_guesses_what_is_anothers(
     backend: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     counted: Counter[str] = Counter()
-    worlds = Worlds(None if backend == "memory" else tmp_path)
+    worlds = Worlds(tmp_path if backend == "sqlite" else None, log=backend == "log")
 
     with asyncio.Runner() as runner:
 

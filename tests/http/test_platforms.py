@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import logging
 import sqlite3
 import subprocess
 import sys
@@ -46,6 +47,17 @@ def sqlite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         asyncio.set_event_loop(runner.get_loop())
         yield
         asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def logging_stays() -> Iterator[None]:
+    """The handler sets up the log of its process, which is the tests' own here."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("chatstore.access").setLevel(logging.NOTSET)
 
 
 def http_api(method: str, path: str, body: str) -> dict[str, Any]:
@@ -260,6 +272,13 @@ def test_a_scheduled_event_sweeps_and_is_no_request(source: str) -> None:
     assert handler(event, LambdaContext()) == {"threads": 30, "messages": 60, "requests": 0, "more": False}
     assert rows() == (1, 1)
     assert handler(http_api("GET", "/v1/threads/kept", ""), None)["statusCode"] == 200
+
+
+def test_one_store_serves_all_events_of_an_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHATSTORE_URL", "memory://")
+    handler = load("lambda/handler.py").handler
+    assert handler(http_api("POST", "/v1/threads", '{"id": "t"}'), None)["statusCode"] == 201
+    assert handler(http_api("GET", "/v1/threads/t", ""), None)["statusCode"] == 200
 
 
 def test_the_lambda_handler_is_light_to_import() -> None:

@@ -138,6 +138,20 @@ def test_a_listing_is_filtered_and_paged_by_its_links(http: httpx.Client) -> Non
     assert found == hrefs[::-1]
 
 
+def test_a_listing_that_would_be_too_long_is_shorter_pages(http: httpx.Client) -> None:
+    owner = f"owner-{uuid7()}"
+    sizes = [9_000, 9_000, 9_000, 30_000, 100, 100, 9_000]  # an answer holds 20,000
+    hrefs = [
+        http.post("/v1/threads", json={"owner": owner, "metadata": {"x": "é" * (size // 2)}}).json()["href"]
+        for size in sizes
+    ]
+    pages = [http.get("/v1/threads", params={"owner": owner, "limit": 7})]
+    while "next" in pages[-1].links:
+        pages.append(http.get(pages[-1].links["next"]["url"]))
+    assert [one["href"] for page in pages for one in page.json()["items"]] == hrefs[::-1]
+    assert [len(page.json()["items"]) for page in pages] == [3, 1, 2, 1]
+
+
 def test_metadata_is_compared_as_text(http: httpx.Client) -> None:
     owner = f"owner-{uuid7()}"
     http.post("/v1/threads", json={"owner": owner, "metadata": {"n": 1}})

@@ -18,6 +18,7 @@ from chatstore.keys import Scope, digest, new_key
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.testing.manual_clock import ManualClock
+from tests.log.memory_table import LogInMemory, MemoryTable
 
 CLOCK = ManualClock()
 ACME, OTHER = "acme", "acme:x"
@@ -135,10 +136,12 @@ async def seed(store: AsyncChatStore, threads: Iterable[Seeded]) -> dict[tuple[s
 
 
 class Worlds:
-    """Makes worlds: of memory, or of copies of SQLite files in `folder`. A used one is made anew."""
+    """Makes worlds: of memory, of the log, or of SQLite files in `folder`. A used one is made anew."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, log: bool = False) -> None:
         self._folder = folder
+        self._log = log
+        self._tables: dict[tuple[Seeded, ...], tuple[MemoryTable, dict[tuple[str, str], str]]] = {}
         self._numbers = itertools.count()
         self._templates: dict[tuple[Seeded, ...], tuple[Path, dict[tuple[str, str], str]]] = {}
         self._made: dict[tuple[Seeded, ...], World] = {}
@@ -160,6 +163,12 @@ class Worlds:
             await self.forget(threads)
 
     async def _make(self, threads: tuple[Seeded, ...]) -> World:
+        if self._log:
+            if threads not in self._tables:
+                full = MemoryTable()
+                self._tables[threads] = full, await seed(AsyncChatStore(LogInMemory(full, CLOCK)), threads)
+            full, messages = self._tables[threads]
+            return World(AsyncChatStore(LogInMemory(full.copy(), CLOCK)), messages)
         if self._folder is None:
             store = aconnect("memory://", clock=CLOCK)
             return World(store, await seed(store, threads))

@@ -136,8 +136,7 @@ class _Run:
     """One schedule, played from its beginning."""
 
     def __init__(self, start: MemoryTable, actors: Sequence[Actor], faults: int) -> None:
-        self.table = MemoryTable()
-        self.table.rows = {pk: dict(rows) for pk, rows in start.rows.items()}
+        self.table = start.copy()
         self.done: list[Done] = []
         self.late: list[Callable[[], Awaitable[Any]]] = []
         self.faults = faults

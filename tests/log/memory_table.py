@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from chatstore.log import Key, Row, Rows, Table
+from chatstore.contract import Capability
+from chatstore.log import Key, LogBackend, Row, Rows, Table
 
 
 class MemoryTable(Table):
@@ -58,6 +59,12 @@ class MemoryTable(Table):
         for key in deletes:
             self.rows.get(key.pk, {}).pop(key.sk, None)
 
+    def copy(self) -> MemoryTable:
+        """Another table with the same rows."""
+        copied = type(self)(self._page)
+        copied.rows = {pk: dict(rows) for pk, rows in self.rows.items()}
+        return copied
+
     def _row(self, key: Key) -> Row | None:
         row = self.rows.get(key.pk, {}).get(key.sk)
         return None if row is None else dict(row)
@@ -73,6 +80,13 @@ class MemoryTable(Table):
 
     async def close(self) -> None:
         return None
+
+
+class LogInMemory(LogBackend):
+    """The log over such a table."""
+
+    name = "log"
+    capabilities = frozenset(Capability) - {Capability.DURABLE, Capability.SHARED, Capability.COST}
 
 
 def _key(row: Row) -> Key:

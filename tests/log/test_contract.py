@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chatstore.contract import Backend, Capability, Clock
-from chatstore.log import LogBackend
+from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract, opted_out
-from tests.log.memory_table import MemoryTable
-
-
-class LogInMemory(LogBackend):
-    name = "log"
-    capabilities = frozenset(Capability) - {Capability.DURABLE, Capability.SHARED, Capability.COST}
-
+from tests.log.memory_table import LogInMemory, MemoryTable
 
 TABLES: dict[Path, MemoryTable] = {}
 

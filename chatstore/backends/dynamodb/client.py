@@ -27,8 +27,16 @@ _CONNECT_SECONDS = 2
 _LONGEST_TURN = 1.0
 
 
-_making = threading.Lock()
+_making = [threading.Lock()]
 """Held where what others look for is made: a session is not to be asked for two clients at once."""
+
+
+def _renew() -> None:
+    # The thread that held it is not in the child.
+    _making[0] = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 @functools.cache
@@ -65,8 +73,10 @@ class Client:
     def client(self) -> Any:
         """The botocore client."""
         if self._process != os.getpid():
-            self._client = self._made()
-            self._process = os.getpid()
+            with _making[0]:
+                if self._process != os.getpid():
+                    self._client = self._made()
+                    self._process = os.getpid()
         return self._client
 
     def close(self) -> None:
@@ -90,10 +100,9 @@ class Client:
             tcp_keepalive=True,
         )
         try:
-            with _making:
-                return _session().create_client(
-                    "dynamodb", region_name=self._region, endpoint_url=self.endpoint, config=config
-                )
+            return _session().create_client(
+                "dynamodb", region_name=self._region, endpoint_url=self.endpoint, config=config
+            )
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"no client for DynamoDB: {error}") from error
 
@@ -136,7 +145,7 @@ class BlockingCalls(Calls):
 
     @contextlib.asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
-        with _making:
+        with _making[0]:
             lock = self._turns.setdefault((os.getpid(), name), threading.Lock())
         ours = lock.acquire(timeout=_LONGEST_TURN)
         try:

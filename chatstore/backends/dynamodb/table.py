@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -80,7 +81,7 @@ class DynamoTable(Table):
         }
         if after is not None:
             sent["ExclusiveStartKey"] = _key(Key(pk, after))
-        answer = await self._patiently(lambda: self._call("Query", sent))
+        answer = await self._patiently(functools.partial(self._call, "Query", sent))
         return Rows([_row(item) for item in answer["Items"]], "LastEvaluatedKey" in answer)
 
     async def get(self, keys: Sequence[Key]) -> list[Row]:
@@ -89,7 +90,8 @@ class DynamoTable(Table):
             wanted = [_key(key) for key in keys[start : start + _GET_TOGETHER]]
             asked: dict[str, Any] = {self._name: {"Keys": wanted, "ConsistentRead": True}}
             while asked:
-                answer = await self._once_more("BatchGetItem", asked)
+                sent = {"RequestItems": asked}
+                answer = await self._patiently(functools.partial(self._call, "BatchGetItem", sent))
                 found += [_row(item) for item in answer["Responses"].get(self._name, ())]
                 asked = answer.get("UnprocessedKeys") or {}
                 if asked:
@@ -124,11 +126,8 @@ class DynamoTable(Table):
         if version is not None:
             sent["ExpressionAttributeValues"] = {":v": {"N": str(version)}}
 
-        async def swap() -> dict[str, Any]:
-            return await self._call("PutItem", sent)
-
         try:
-            await self._patiently(swap)
+            await self._patiently(functools.partial(self._call, "PutItem", sent))
         except ClientError as error:
             if _code(error) != _REFUSED:
                 _raise(error, self._client)
@@ -145,7 +144,8 @@ class DynamoTable(Table):
         for together in _batches(requests):
             asked: dict[str, Any] = {self._name: together}
             while asked:
-                answer = await self._once_more("BatchWriteItem", asked)
+                # Tried once: a put that arrives late, behind its own repetition, would undo an edit between.
+                answer = await self._call("BatchWriteItem", {"RequestItems": asked})
                 asked = answer.get("UnprocessedItems") or {}
                 if asked:
                     await self.pause(random.uniform(0, _BACKOFF_SECONDS))  # noqa: S311 - spreads callers
@@ -213,9 +213,6 @@ class DynamoTable(Table):
             _raise(error, self._client)
         spent(_PRICES, billed(operation, sent, answer))
         return answer
-
-    async def _once_more(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
-        return await self._patiently(lambda: self._call(operation, {"RequestItems": asked}))
 
     async def _patiently(self, call: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """What does no harm twice, tried again while the table cannot answer."""

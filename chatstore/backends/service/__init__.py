@@ -17,9 +17,9 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 
-from chatstore.backends.conditions import has_metadata
 from chatstore.backends.service import forms
 from chatstore.backends.service.connection import Connection, Meant
+from chatstore.conditions import has_metadata
 from chatstore.contract import (
     UNSET,
     Backend,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from chatstore import position, records
-from chatstore.backends.conditions import log_etag, require, require_log
 from chatstore.backends.sql.messages import Messages
 from chatstore.backends.sql.port import Driver, Transaction, Work
 from chatstore.backends.sql.requests import Requests
 from chatstore.backends.sql.threads import Log, Threads
+from chatstore.conditions import log_etag, require, require_log
 from chatstore.contract import (
     Backend,
     Clock,

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple, cast
 
-from chatstore.backends.conditions import has_metadata, log_etag, merge, require
 from chatstore.backends.sql.port import Row, Transaction
+from chatstore.conditions import has_metadata, log_etag, merge, require
 from chatstore.contract import UNSET, Clock, Listing, NewThread, ThreadKey, ThreadPatch
 from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.ids import token

@@ -1,0 +1,94 @@
+"""Which account and table a URL names, and how it is opened."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+from azure.data.tables import TableClient
+from azure.data.tables.aio import TableClient as AsyncTableClient
+
+from chatstore.backends.azure_tables.meter import count_charge, count_request
+from chatstore.errors import ConfigurationError
+from chatstore.settings import AzureAccess
+from chatstore.urls import Url
+
+__all__ = ["Account"]
+
+_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
+_CONNECT_SECONDS = 5.0
+_SUFFIX, _COSMOS_SUFFIX = "table.core.windows.net", "table.cosmos.azure.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Opens clients for a table: by connection string, key, signature or identity, in this order."""
+
+    access: AzureAccess
+    table: str
+    endpoint: str | None
+    name: str
+    seconds: float
+
+    @classmethod
+    def of(cls, url: Url, access: AzureAccess, *, cosmos: bool) -> Account:
+        """Raises ConfigurationError for a URL that names no table, or an account that nothing opens."""
+        table = url.path.strip("/")
+        if not _TABLE.fullmatch(table) or "@" in url.host:
+            raise ConfigurationError(
+                f"{url.scheme}:// names an account and a table of 3 to 63 letters and digits, such as "
+                f"{url.scheme}://myaccount/chat, and no secret: those come from the environment"
+            )
+        seconds = url.seconds("timeout", 30)
+        endpoint = url.options.get("endpoint")
+        if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+            raise ConfigurationError(f"endpoint={endpoint} is not an address that begins with https://")
+        if not url.host:
+            if not access.connection_string:
+                raise ConfigurationError(
+                    f"{url.text} names no account, so {access.prefix}_CONNECTION_STRING must: set it, "
+                    f"or write {url.scheme}://ACCOUNT/{table}"
+                )
+            return cls(access, table, endpoint, "", seconds)
+        if endpoint is None:
+            endpoint = f"https://{url.host}.{_COSMOS_SUFFIX if cosmos else _SUFFIX}"
+        return cls(access, table, endpoint, url.host, seconds)
+
+    def client(self) -> TableClient:
+        """A client for blocking callers."""
+        if not self.name:
+            return TableClient.from_connection_string(
+                self.access.connection_string, self.table, **self._options()
+            )
+        from chatstore.backends.azure_tables.identity import credential
+
+        given = self._given() or credential(self.access)
+        return TableClient(self.endpoint or "", self.table, credential=given, **self._options())
+
+    def async_client(self) -> AsyncTableClient:
+        """A client for the running event loop."""
+        if not self.name:
+            return AsyncTableClient.from_connection_string(
+                self.access.connection_string, self.table, **self._options()
+            )
+        from chatstore.backends.azure_tables.identity import async_credential
+
+        given = self._given() or async_credential(self.access)
+        return AsyncTableClient(self.endpoint or "", self.table, credential=given, **self._options())
+
+    def _given(self) -> AzureNamedKeyCredential | AzureSasCredential | None:
+        if self.access.key:
+            return AzureNamedKeyCredential(self.name, self.access.key)
+        return AzureSasCredential(self.access.sas) if self.access.sas else None
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            # Trying again is decided above, where it is known what a repetition would do.
+            "retry_total": 0,
+            "connection_timeout": min(self.seconds, _CONNECT_SECONDS),
+            "read_timeout": self.seconds,
+            "raw_request_hook": count_request,
+            "raw_response_hook": count_charge,
+        }

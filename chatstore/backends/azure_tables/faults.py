@@ -1,0 +1,79 @@
+"""What the SDK raises, made into what the driver's callers know: one table of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from chatstore.backends.azure_tables.port import Again, Overtaken
+from chatstore.errors import StorageError
+
+__all__ = ["NoTable", "faults", "is_about_the_table"]
+
+_LATER = frozenset({408, 429, 500, 502, 503, 504})
+_CONDITIONS = frozenset({404, 409, 412})
+_LATER_CODES = frozenset({"TableBeingDeleted", "OperationTimedOut", "ServerBusy", "InternalError"})
+
+
+class NoTable(Exception):
+    """The table is not there; nothing was done."""
+
+
+@contextlib.contextmanager
+def faults(*, writing: bool = False) -> Iterator[None]:
+    """Turn what the SDK raises inside into NoTable, Overtaken, Again or a StorageError."""
+    try:
+        yield
+    except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
+        raise Again from error
+    except HttpResponseError as error:
+        raise _meaning(error, writing=writing) from error
+    except AzureError as error:
+        # What came was no answer of the service's, so it says nothing about what was done.
+        raise Again from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        # How the SDK fails on an answer to a group that is cut off or garbled.
+        raise Again from error
+
+
+def is_about_the_table(error: HttpResponseError) -> bool:
+    """Whether what was not found is the table itself."""
+    return _code(error) == "TableNotFound"
+
+
+def _code(error: HttpResponseError) -> str:
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code or ""))
+
+
+def _meaning(error: HttpResponseError, *, writing: bool) -> Exception:
+    code = _code(error)
+    status = error.status_code
+    if is_about_the_table(error):
+        return NoTable()
+    first = str(error.message).partition("\n")[0]
+    if isinstance(error, ClientAuthenticationError) or status in (401, 403):
+        return StorageError(f"the table's account refuses these credentials ({code or status}): {first}")
+    if status in _LATER or code in _LATER_CODES or status is None or status < 400:
+        return Again(_retry_after(error))
+    if writing and status in _CONDITIONS:
+        return Overtaken()
+    return StorageError(f"the table's account answers {status} {code}: {first}")
+
+
+def _retry_after(error: HttpResponseError) -> float:
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})
+    milliseconds = headers.get("x-ms-retry-after-ms", "")
+    if milliseconds.isdecimal():
+        return int(milliseconds) / 1000
+    seconds = headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() else 0.0

@@ -1,0 +1,191 @@
+"""Keys: fixed, short and made of few characters, whatever tenants, owners and threads are called.
+
+Names become digests, so no name reaches a key or a filter, and none is too long for one. A thread's
+partition sorts like this:
+
+``h``
+    the header;
+``m`` generation, place
+    messages, the newest first: both parts fall as time goes on;
+``p`` row, attempt, number
+    pieces of a body that is too large for its row;
+``r`` digest
+    first results of requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+
+__all__ = [
+    "CHUNKS",
+    "HEAD",
+    "HEADER",
+    "NOTES",
+    "RECORDS",
+    "attempt",
+    "attempted",
+    "begun",
+    "chunk_owner",
+    "chunk_row",
+    "generation_of",
+    "in_generation",
+    "listing",
+    "listings",
+    "message_id",
+    "message_row",
+    "next_generation",
+    "note_partition",
+    "note_row",
+    "noted",
+    "other_generations",
+    "partition",
+    "record_row",
+    "slot_in",
+    "slot_of",
+    "slots_around",
+]
+
+HEADER = "h"
+HEAD = (HEADER, "n")
+"""The rows of a header and the messages behind it: from the first to before the second."""
+
+CHUNKS, RECORDS = ("p", "q"), ("r", "s")
+NOTES = tuple(f"X-{number:02d}" for number in range(16))
+"""The partitions of notes for the sweep."""
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MIRROR = str.maketrans(_DIGITS, _DIGITS[::-1])
+_LAST_SLOT = 9_999_999_999
+_SLOT = 10
+_TIME_BITS = 48
+_SLOT_BITS = 34
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_MANY_DIGITS = re.compile(rf"[0-9]{{0,{_SLOT}}}")
+
+
+def partition(tenant: str, thread: str) -> str:
+    """The partition of a thread."""
+    return f"T-{_digest(tenant, thread)}"
+
+
+def listing(tenant: str, owner: str | None) -> str:
+    """The partition that lists an owner's threads, or those of nobody."""
+    return f"L-{_digest(tenant)}-{'' if owner is None else _digest(tenant, owner)}"
+
+
+def listings(tenant: str) -> tuple[str, str]:
+    """The partitions that list a tenant's threads: from the first to before the second."""
+    return f"L-{_digest(tenant)}-", f"L-{_digest(tenant)}."
+
+
+def record_row(owner: str | None, request: str) -> str:
+    """The row of a request's first result; each owner's are apart."""
+    return f"r{_digest(request) if owner is None else _digest(request, owner)}"
+
+
+def next_generation(previous: str | None, micros: int) -> str:
+    """The name of a new history: sorts before every earlier one, and is nobody else's."""
+    top = (1 << _TIME_BITS) - 1
+    number = micros // 1000
+    if previous is not None:
+        number = max(number, top - int(previous[:12], 16) + 1)
+    return f"{top - number:012x}{secrets.token_hex(4)}"
+
+
+def in_generation(generation: str, low: int, high: int) -> tuple[str, str]:
+    """The rows that begin in the slots `low` to `high`: from the first to before the second."""
+    return f"m{generation}{_LAST_SLOT - high:010d}", f"m{generation}{_LAST_SLOT - max(low, 0):010d}~~"
+
+
+def other_generations(generation: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The rows of messages of later and of earlier generations."""
+    return ("m", f"m{generation}"), (f"m{generation}~", "n")
+
+
+def message_row(generation: str, place: str) -> str:
+    """The row of messages that begin at a position; a later position sorts before it."""
+    slot, fraction = place[:_SLOT], place[_SLOT:]
+    return f"m{generation}{_LAST_SLOT - int(slot):010d}{fraction.translate(_MIRROR)}~"
+
+
+def generation_of(row: str) -> str:
+    """The generation that a row of messages belongs to."""
+    return row[1:21]
+
+
+def slot_of(row: str) -> int:
+    """The slot in which a row of messages begins."""
+    return _LAST_SLOT - int(row[21:31])
+
+
+def slots_around(place: str) -> tuple[int, int]:
+    """A slot at or below a position, and one at or above it; any text may be one."""
+    found = _MANY_DIGITS.match(place)
+    digits = found[0] if found else ""
+    return int(digits.ljust(_SLOT, "0")), int(digits.ljust(_SLOT, "9"))
+
+
+def message_id(micros: int, place: str) -> str:
+    """A new message's id: a UUID of version 7 that carries the slot, so that the id finds the row."""
+    random = secrets.randbits(74 - _SLOT_BITS)
+    low = (random & (1 << 62 - _SLOT_BITS) - 1) << _SLOT_BITS | int(place[:_SLOT])
+    value = (micros // 1000) << 80 | 0x7 << 76 | (random >> 62 - _SLOT_BITS) << 64 | 0b10 << 62 | low
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def slot_in(id: str) -> int | None:
+    """The slot that a message's id carries; None for what is no such id."""
+    if not _UUID7.fullmatch(id):
+        return None
+    return int(id.replace("-", "")[-16:], 16) & (1 << _SLOT_BITS) - 1
+
+
+def chunk_row(row: str, attempt: str, number: int) -> str:
+    """A piece of what belongs to `row`, written by one attempt."""
+    return f"p{row}-{attempt}-{number:04d}"
+
+
+def chunk_owner(chunk: str) -> tuple[str, str]:
+    """The row that a piece belongs to, and the attempt that wrote it."""
+    row, attempt, _ = chunk[1:].rsplit("-", 2)
+    return row, attempt
+
+
+def attempt(micros: int) -> str:
+    """The name of one try to write something."""
+    return f"{micros // 1000:012x}{secrets.token_hex(3)}"
+
+
+def attempted(name: str) -> int:
+    """When an attempt began, in microseconds."""
+    return int(name[:12], 16) * 1000
+
+
+def begun(generation: str) -> int:
+    """When a generation was begun, in microseconds."""
+    return ((1 << _TIME_BITS) - 1 - int(generation[:12], 16)) * 1000
+
+
+def note_partition(thread: str) -> str:
+    """The partition of the notes about a thread, by its own."""
+    return NOTES[int(thread[-2:], 16) % len(NOTES)]
+
+
+def note_row(due: int, thread: str) -> str:
+    """The note to look at a thread when `due`, in microseconds."""
+    return f"{due:017d}{thread}"
+
+
+def noted(row: str) -> tuple[int, str]:
+    """When a note is due, and which thread's partition it is about."""
+    return int(row[:17]), row[17:]
+
+
+def _digest(*names: str) -> str:
+    # Each with its length, so that no two lists of names are one text.
+    text = "".join(f"{len(name)}:{name}" for name in names)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]

@@ -1,0 +1,77 @@
+"""Listings: which threads there are, from rows that name them and headers that say what holds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from chatstore.backends.azure_tables import keys
+from chatstore.backends.azure_tables.header import parse_properties, snapshot
+from chatstore.backends.azure_tables.port import Entity
+from chatstore.backends.azure_tables.reading import Moved, Reader
+from chatstore.backends.azure_tables.table import Table
+from chatstore.conditions import has_metadata
+from chatstore.contract import Listing
+from chatstore.errors import Unavailable
+from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
+
+__all__ = ["Lister"]
+
+_EXAMINED = 1000
+_TRIES = 8
+
+
+class _Row(NamedTuple):
+    active: int
+    id: str
+    listing: str
+    partition: str
+
+
+class Lister:
+    """Lists threads by rows written before the headers; one that no header bears out counts for nothing."""
+
+    def __init__(self, table: Table, reader: Reader) -> None:
+        self._table = table
+        self._reader = reader
+
+    async def page(self, tenant: str, listing: Listing, now: int) -> Page[Thread]:
+        """A page, newest activity first; reads every row, and a header for each thread that it gives out."""
+        where = keys.listings(tenant) if listing.owner is None else keys.listing(tenant, listing.owner)
+        since = 0 if listing.active_since is None else to_micros(listing.active_since)
+        rows = [
+            _Row(int(str(entity.properties["a"])), str(entity.properties["i"]), entity.partition, entity.row)
+            async for entity in self._table.scan(where, bodies=False)
+            if "a" in entity.properties
+        ]
+        if listing.before is not None:
+            edge = to_micros(listing.before.active_at), listing.before.id
+            rows = [row for row in rows if row[:2] < edge]
+        rows = sorted((row for row in rows if row.active >= since), reverse=True)
+        found: list[Thread] = []
+        last = None
+        for row in rows[:_EXAMINED]:
+            thread = await self._thread(row, now)
+            if thread is None or not has_metadata(thread.metadata, listing.metadata):
+                continue
+            if len(found) == listing.limit:
+                return Page(tuple(found), next=last)
+            found.append(thread)
+            last = ThreadCursor(from_micros(row.active), row.id).text()
+        if len(rows) > _EXAMINED:
+            row = rows[_EXAMINED - 1]
+            return Page(tuple(found), next=ThreadCursor(from_micros(row.active), row.id).text())
+        return Page(tuple(found))
+
+    async def _thread(self, row: _Row, now: int) -> Thread | None:
+        for _ in range(_TRIES):
+            known = await self._reader.known(row.partition)
+            state = known.state
+            if state is None or not state.lives(now) or state.listings[0] != row.listing:
+                return None
+            header = Entity(row.partition, keys.HEADER, known.properties, known.etag or "")
+            try:
+                id, properties = parse_properties(await self._reader.text(header), state.owner)
+            except Moved:
+                continue
+            return snapshot(state, id, properties)
+        raise Unavailable(f"thread {row.id!r} kept changing while it was listed")

@@ -1,0 +1,146 @@
+"""The table behind its driver: calls are tried again, large changes go in groups."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+from chatstore.backends.azure_tables.port import Again, Driver, Entity, Op, Overtaken, Range, Slice
+from chatstore.errors import Unavailable
+
+__all__ = ["Dialect", "Table"]
+
+T = TypeVar("T")
+
+_TRIES = 9
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 5.0
+_PAGE = 1000
+_OPERATION_BYTES = 500
+
+
+class Dialect(NamedTuple):
+    """What tells the two services apart."""
+
+    name: str
+    """As costs name it."""
+
+    ordered: bool
+    """Whether rows come in the order of their keys."""
+
+    group_bytes: int
+    """What a group holds, before it is written as base64."""
+
+    group_rows: int = 100
+
+
+class Table:
+    """Calls through `driver`, tried again with growing, jittered pauses where the table does not answer."""
+
+    def __init__(self, driver: Driver, dialect: Dialect) -> None:
+        self.driver = driver
+        self.dialect = dialect
+
+    async def get(self, partition: str, row: str) -> Entity | None:
+        """One row; None where there is none."""
+        return await self._try(lambda: self.driver.get(partition, row))
+
+    async def page(
+        self,
+        partitions: str | Range,
+        rows: Range | None,
+        top: int = _PAGE,
+        token: object | None = None,
+        before: str | None = None,
+        *,
+        bodies: bool = True,
+    ) -> Slice:
+        """One page of a query, perhaps an empty one."""
+        top = min(top, _PAGE)
+        return await self._try(lambda: self.driver.page(partitions, rows, top, token, before, bodies=bodies))
+
+    async def scan(
+        self,
+        partitions: str | Range,
+        rows: Range | None = None,
+        top: int = _PAGE,
+        before: str | None = None,
+        *,
+        bodies: bool = True,
+    ) -> AsyncIterator[Entity]:
+        """Every row of a query, page by page of `top`, in the order of the table's choice."""
+        token: object | None = None
+        while True:
+            page = await self.page(partitions, rows, top, token, before, bodies=bodies)
+            for entity in page.entities:
+                yield entity
+            token = page.token
+            if token is None:
+                return
+
+    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+        """Apply all of `ops` or none. Raises Overtaken where a condition does not hold.
+
+        Not for changes that no condition guards and that do more when they are applied twice.
+        """
+        lost = False
+        for pause in _pauses():
+            try:
+                return await self.driver.submit(partition, ops)
+            except Overtaken as overtaken:
+                raise Overtaken(perhaps=lost) from overtaken
+            except Again as error:
+                # Sent again as it is: what guards it lets only one of the two take place.
+                lost = True
+                await self._wait(error, pause)
+        raise AssertionError("the last try returns or raises")
+
+    async def submit_all(self, partition: str, ops: Sequence[Op]) -> None:
+        """Apply `ops`, which nobody looks at yet, in as many groups as they need."""
+        for group in self._groups(ops):
+            await self.submit(partition, group)
+
+    def fits(self, ops: Sequence[Op]) -> bool:
+        """Whether one group takes them."""
+        return next(self._groups(ops), ops) == list(ops)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for about so long."""
+        await self.driver.pause(seconds * random.uniform(0.5, 1))  # noqa: S311 - spreads writers
+
+    def _groups(self, ops: Sequence[Op]) -> Iterator[list[Op]]:
+        group: list[Op] = []
+        size = 0
+        for op in ops:
+            weight = _OPERATION_BYTES + sum(len(value) for value in op.properties.values())
+            full = len(group) == self.dialect.group_rows or size + weight > self.dialect.group_bytes
+            if group and full:
+                yield group
+                group, size = [], 0
+            group.append(op)
+            size += weight
+        if group:
+            yield group
+
+    async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
+        for pause in _pauses():
+            try:
+                return await call()
+            except Again as error:
+                await self._wait(error, pause)
+        raise AssertionError("the last try returns or raises")
+
+    async def _wait(self, error: Again, pause: float | None) -> None:
+        if pause is None:
+            cause = error.__cause__ or error
+            raise Unavailable(f"the table does not answer: {cause}") from cause
+        await self.pause(max(pause, min(error.seconds, _LONGEST_PAUSE)))
+
+
+def _pauses() -> Iterator[float | None]:
+    """How long to wait after each try that failed; None after the last."""
+    pause = _FIRST_PAUSE
+    for _ in range(_TRIES - 1):
+        yield pause
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    yield None

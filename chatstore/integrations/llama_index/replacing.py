@@ -1,0 +1,92 @@
+"""Replacing a history without losing what others added since it was read.
+
+``set_messages`` is told what to write and not what its caller had read. `ChatSummaryMemoryBuffer` reads,
+asks a model for a summary, deletes and sets, all within one blocking call: whatever somebody
+else adds meanwhile would be gone. A thread that reads a key and replaces it next, with or
+without a deletion in between, is therefore taken to replace what it read, and what it had not
+read is put behind the new history. Any other call in between, of either face in that thread, forgets
+the reading, so that whoever works alone sees exactly what a list would do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from chatstore.errors import Conflict, ThreadNotFound
+from chatstore.integrations.llama_index import histories
+from chatstore.integrations.llama_index.histories import TRIES, History
+from chatstore.models import Message
+from chatstore.store import AsyncChatStore
+
+__all__ = ["LastReading", "Reading", "replace"]
+
+
+class Reading:
+    """What a thread has read of a key, and what it deleted there without having read it."""
+
+    def __init__(self, key: str, found: History) -> None:
+        self.key = key
+        self.etag = found.etag
+        self.unread: list[Message] = []
+        self._known = Counter(message.text for message in found.messages)
+
+    def new(self, messages: Iterable[Message]) -> list[Message]:
+        """Those of `messages` that had not been read."""
+        known = self._known.copy()
+        found = []
+        for message in messages:
+            if known[message.text]:
+                known[message.text] -= 1
+            else:
+                found.append(message)
+        return found
+
+    def deleted(self, messages: Iterable[Message]) -> Reading:
+        """The same after all of `messages` were deleted: nothing of the key is known any more."""
+        after = Reading(self.key, History([], None))
+        after.unread = self.new(messages)
+        return after
+
+
+class LastReading(threading.local):
+    """Each thread's last reading, until the thread's next call."""
+
+    reading: Reading | None = None
+
+    def take(self, key: str | None = None) -> Reading | None:
+        """The reading, if it was of `key`; forgotten in any case."""
+        reading, self.reading = self.reading, None
+        return reading if reading is not None and reading.key == key else None
+
+
+async def replace(
+    store: AsyncChatStore,
+    key: str,
+    messages: Sequence[Message],
+    ttl: float | None,
+    reading: Reading | None = None,
+) -> None:
+    """Replace the history of `key`, or what `reading` says of it; one trip unless somebody added to it."""
+    if reading is None:
+        await store.replace_all(key, messages, create=True, ttl=ttl)
+        return
+    etag, unread = reading.etag, reading.unread
+    for _ in range(TRIES):
+        try:
+            if etag is not None:
+                await store.replace_all(key, [*messages, *unread], if_match=etag)
+                return
+        except (Conflict, ThreadNotFound):
+            pass
+        found = await histories.history(store, key)
+        etag, unread = found.etag, [*reading.unread, *reading.new(found.messages)]
+        if etag is None and (messages or unread):
+            # Not a replacement: were the thread made by somebody this moment, it would lose what is in it.
+            await store.append(key, *messages, *unread, ttl=ttl)
+            return
+        if etag is None:
+            await store.replace_all(key, [], create=True, ttl=ttl)
+            return
+    raise Conflict(etag)

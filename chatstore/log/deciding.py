@@ -1,0 +1,332 @@
+"""What a mutation decides: the slot to be taken, the rows to be staged for it, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from chatstore import position, records
+from chatstore.conditions import merge, require
+from chatstore.contract import UNSET, Draft, NewThread, ThreadKey, ThreadPatch
+from chatstore.errors import ThreadExists, ThreadNotFound
+from chatstore.log import keys
+from chatstore.log.head import Head
+from chatstore.log.lists import Lists
+from chatstore.log.port import Key, Table
+from chatstore.log.reading import Found, Reader
+from chatstore.log.records import Effect, Entry, Header, Slot, Totals, chained
+from chatstore.log.staging import MOST_INLINE, arranged, keep_apart, stage
+from chatstore.log.visiting import KEPT
+from chatstore.log.writing import Answer, Decision, Turn
+from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
+
+__all__ = ["Deciding", "answering", "edited", "grown", "made", "patched"]
+
+T = TypeVar("T")
+
+_MICROSECOND = timedelta(microseconds=1)
+_MINUTE = 60_000_000
+_FEWEST_PLACES = 64
+
+
+class Deciding:
+    """Decides on the thread as a turn has it. What it writes before, nobody sees until the slot is taken."""
+
+    def __init__(
+        self, table: Table, lists: Lists, reader: Reader, compact: Callable[[ThreadKey], Awaitable[None]]
+    ) -> None:
+        self._table = table
+        self._lists = lists
+        self._reader = reader
+        self._compact = compact
+
+    async def add(self, turn: Turn, drafts: Sequence[Draft], kept: int = 0) -> Decision[Appended]:
+        """Messages at the end."""
+        head = turn.head
+        thread = cast("Thread", cast("Header", head.header).thread)
+        active = _active(head.totals.active_at, turn.now)
+        totals = grown(replace(turn.totals, active_at=active), drafts)
+        slot = turn.slot(totals, kept=kept)
+        entries = slot.arranged(drafts)
+        await self._plan_visits(head.pk, drafts, turn.now)
+        slot = replace(slot, entries=await self._inline(head.pk, entries, turn.now))
+        result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch), kept)
+
+        async def touch(_: Head) -> None:
+            key = ThreadKey(turn.key.tenant, turn.key.id)
+            await self._lists.touch(key, thread.owner, active, head.totals.active_at)
+
+        return Decision(slot, result, after=touch if active != head.totals.active_at else None)
+
+    async def create(
+        self,
+        turn: Turn,
+        key: ThreadKey,
+        create: NewThread | None,
+        if_match: str | None,
+        drafts: Sequence[Draft],
+    ) -> Decision[Appended]:
+        """A thread that was not there, with its first messages."""
+        require(if_match, None)
+        if create is None:
+            raise ThreadNotFound(key.id)
+        if turn.head.thread(key._replace(owner=None), turn.now) is not None:
+            raise ThreadExists(key.id)
+        return await self.bear(turn, made(key, create, turn), drafts)
+
+    async def bear(self, turn: Turn, thread: Thread, drafts: Sequence[Draft]) -> Decision[Any]:
+        head = turn.head
+        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
+        await self._lists.point(turn.key, thread.owner, turn.now, visit=expires)
+        await self._plan_visits(head.pk, drafts, turn.now)
+        if head.header is not None and head.header.living:
+            # What an expired thread left: its history ends, and another begins in an epoch of its own.
+            return await self.flip(turn, thread, drafts, None, life=True)
+        version = 1 if head.header is None else head.header.version + 1
+        base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=turn.now)
+        header = Header(version, head.epoch, base, thread)
+        totals = replace(grown(base, drafts), places=0 if drafts else 1)
+        slot = turn.slot(totals, header=header)
+        entries = slot.arranged(drafts)
+        slot = replace(slot, entries=await self._inline(head.pk, entries, turn.now))
+        result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch))
+        return Decision(slot, result)
+
+    async def replace(self, turn: Turn, drafts: Sequence[Draft]) -> Answer[Appended] | Decision[Appended]:
+        """Make `drafts` the history, by adding what is new where the rest is there already."""
+        kept = await self.kept(turn, drafts)
+        if kept is None:
+            await self._plan_visits(turn.head.pk, drafts, turn.now)
+            return await self.flip(turn, cast("Header", turn.head.header).thread, drafts, None)
+        if kept < len(drafts):
+            return await self.add(turn, drafts[kept:], kept)
+        return await self.note(turn, Appended((), turn.head.etag, kept))
+
+    async def kept(self, turn: Turn, drafts: Sequence[Draft]) -> int | None:
+        """How many messages there are, if they are the first of `drafts`; None otherwise."""
+        head, totals = turn.head, turn.head.totals
+        if not totals.edits and not totals.expiring:
+            same = totals.count <= len(drafts) and totals.chain == chained(
+                "", [draft.text for draft in drafts[: totals.count]]
+            )
+            return totals.count if same else None
+        kept = 0
+        async for found in self._reader.living(head, turn.now):
+            text = (await self._reader.message(head, found.entry)).text
+            if kept == len(drafts) or drafts[kept].text != text:
+                return None
+            kept += 1
+        return kept
+
+    async def flip(
+        self,
+        turn: Turn,
+        thread: Thread | None,
+        drafts: Sequence[Draft],
+        result: Deleted | Callable[[str], Deleted] | None,
+        *,
+        life: bool = False,
+    ) -> Decision[Any]:
+        """Seal the epoch; the history goes on with `drafts` in another, or nowhere."""
+        head = turn.head
+        base = self._base(turn, thread, life=life, active=bool(drafts))
+        epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
+        header = self._next_header(head, epoch, base, thread)
+        totals = replace(grown(base, drafts), version=header.version)
+        slots = arranged(epoch, drafts, turn.token, turn.now, totals)
+        entries = [entry for slot in slots for entry in slot.entries]
+        answer = Appended(tuple(entry.message() for entry in entries), totals.etag(epoch))
+        decision = await self._seal(turn, header, slots)
+        if result is not None:
+            gone = result if isinstance(result, Deleted) else result(answer.etag)
+            return replace(decision, slot=replace(decision.slot, result=records.dump(gone)), result=gone)
+        return replace(decision, result=answer)
+
+    async def copy(self, turn: Turn, thread: Thread, entries: list[Entry], free: Key | None) -> Decision[Any]:
+        """A history of `entries`, with new ids, in an epoch of its own."""
+        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
+        await self._lists.point(turn.key, thread.owner, turn.now, visit=expires)
+        head = turn.head
+        base = self._base(turn, thread, life=True, active=True)
+        base = replace(base, expiring=any(entry.expires_at is not None for entry in entries))
+        epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
+        drafts = [Draft(entry.text) for entry in entries]
+        header = self._next_header(head, epoch, base, thread)
+        slots = arranged(
+            epoch, drafts, turn.token, turn.now, replace(grown(base, drafts), version=header.version)
+        )
+        old = iter(entries)
+        slots = [
+            replace(
+                slot,
+                entries=tuple(
+                    replace(entry, created_at=was.created_at, expires_at=was.expires_at)
+                    for entry, was in zip(slot.entries, old, strict=False)
+                ),
+            )
+            for slot in slots
+        ]
+        return replace(await self._seal(turn, header, slots), free=free)
+
+    async def number_anew(self, turn: Turn, entry: Entry, following: Found) -> Decision[Message]:
+        """The history with `entry` in front of another message, all at new positions under their old ids."""
+        head = turn.head
+        entries: list[Entry] = []
+        async for found in self._reader.living(head, turn.now):
+            if found.entry.id == following.entry.id:
+                entries.append(entry)
+            entries.append(found.entry)
+        base = self._base(turn, cast("Header", head.header).thread, life=False, active=True)
+        expiring = turn.totals.expiring or entry.expires_at is not None
+        base = replace(base, expiring=expiring, edits=1, count=len(entries))
+        epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
+        header = replace(
+            self._next_header(head, epoch, base, cast("Header", head.header).thread), scattered=True
+        )
+        slots = []
+        for number, each in enumerate(entries, 1):
+            at = position.nth(number)
+            placed = replace(each, position=at)
+            totals = replace(base, version=header.version)
+            slots.append(Slot(epoch, at, turn.token, turn.now, totals, (placed,), staged=True))
+            if each.id == entry.id:
+                entry = placed
+        decision = await self._seal(turn, header, slots)
+        message = entry.message()
+        return Decision(answering(decision.slot, message, Draft(entry.text)), message, staged=decision.staged)
+
+    async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
+        await self._lists.visit(turn.head.pk, turn.now + KEPT)
+        staged = await stage(self._table, turn.head.pk, slots)
+        before = None if turn.head.header is None else turn.head.header.thread
+        ends = before is not None and turn.head.totals.life != header.base.life
+        pointer = (turn.head.totals.active_at, turn.key.id, before.owner) if before and ends else None
+        slot = turn.slot(turn.totals, header=header, seals=True, pointer=pointer)
+        return Decision(slot, None, staged=staged)
+
+    def _base(self, turn: Turn, thread: Thread | None, *, life: bool, active: bool) -> Totals:
+        """The totals that another epoch begins with."""
+        before = turn.head.totals
+        if thread is None:
+            return Totals(seen=turn.totals.seen)
+        at = _active(0 if life else before.active_at, turn.now) if active or life else before.active_at
+        return Totals(life=turn.token[:8] if life else before.life, seen=turn.totals.seen, active_at=at)
+
+    @staticmethod
+    def _next_header(head: Head, epoch: str, base: Totals, thread: Thread | None) -> Header:
+        version = 1 if head.header is None else head.header.version + 1
+        return Header(version, epoch, replace(base, version=version), thread)
+
+    async def edit(
+        self,
+        turn: Turn,
+        key: ThreadKey,
+        totals: Totals,
+        effect: Effect,
+        entry: Entry,
+        draft: Draft,
+        *,
+        row: Slot | None,
+        was: Entry | None = None,
+    ) -> Decision[Message]:
+        """One message put, added or taken out, by an effect on its row."""
+        pk = turn.head.pk
+        if entry.expires_at is not None and was is None:
+            await self._lists.visit(pk, entry.expires_at)
+        await self._lists.visit(pk, turn.now + KEPT)
+        message = replace(entry, text=draft.text).message()
+        kept = entry if entry.blob is not None else (await self._inline(pk, (entry,), turn.now))[0]
+        slot = turn.slot(totals, entries=(kept,), effect=effect)
+
+        async def after(head: Head) -> None:
+            living = totals.count - totals.gone
+            if totals.places > max(_FEWEST_PLACES, living):
+                await self._compact(key)
+            before = turn.head.totals.active_at
+            if totals.active_at != before:
+                owner = cast("Thread", cast("Header", head.header).thread).owner
+                await self._lists.touch(ThreadKey(key.tenant, key.id), owner, totals.active_at, before)
+
+        return Decision(answering(slot, message, draft), message, edits=row, after=after)
+
+    async def note(self, turn: Turn, result: T) -> Answer[T] | Decision[T]:
+        """A result that changes nothing: remembered where a request asks for it."""
+        if turn.request is None:
+            return Answer(result)
+        if turn.head.header is None:
+            await self._lists.visit(turn.head.pk, turn.now + KEPT)
+        return Decision(turn.note(records.dump(cast("records.Result", result))), result)
+
+    async def _inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
+        """The entries as a row takes them."""
+        if sum(len(entry.text.encode()) for entry in entries) > MOST_INLINE:
+            await self._lists.visit(pk, now + KEPT)
+        return await keep_apart(self._table, pk, entries, now)
+
+    async def _plan_visits(self, pk: str, drafts: Sequence[Draft], now: int) -> None:
+        soonest = min((draft.ttl for draft in drafts if draft.ttl is not None), default=None)
+        if soonest is not None:
+            await self._lists.visit(pk, now + soonest // _MICROSECOND)
+
+
+def made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
+    """A thread with the properties of `new`, made now."""
+    at = from_micros(turn.now)
+    expires = _expiry(at, new.ttl)
+    return Thread(key.id, new.owner, new.topic, new.metadata, new.participants, at, at, expires, turn.token)
+
+
+def patched(thread: Thread, patch: ThreadPatch, now: int) -> Thread:
+    """`thread` with `patch` on it."""
+    if patch.topic is not UNSET:
+        thread = replace(thread, topic=patch.topic)
+    if patch.metadata is not UNSET:
+        metadata = {} if patch.metadata is None else merge(thread.metadata, patch.metadata)
+        thread = replace(thread, metadata=metadata)
+    if patch.participants is not UNSET:
+        thread = replace(thread, participants=patch.participants or ())
+    if patch.ttl is not UNSET:
+        thread = replace(thread, expires_at=_expiry(from_micros(now), patch.ttl))
+    return thread
+
+
+def grown(totals: Totals, drafts: Sequence[Draft]) -> Totals:
+    """The totals after `drafts` were appended."""
+    return replace(
+        totals,
+        count=totals.count + len(drafts),
+        chain=chained(totals.chain, [draft.text for draft in drafts]),
+        expiring=totals.expiring or any(draft.ttl is not None for draft in drafts),
+    )
+
+
+def edited(
+    turn: Turn, *, gone: int = 0, emptied: bool = False, expiring: bool = False, active: bool = False
+) -> Totals:
+    """The totals after an edit."""
+    totals = turn.totals
+    at = _active(totals.active_at, turn.now) if active else totals.active_at
+    return replace(
+        totals,
+        edits=totals.edits + 1,
+        gone=totals.gone + gone,
+        places=totals.places + 1 + emptied,
+        expiring=totals.expiring or expiring,
+        active_at=at,
+    )
+
+
+def answering(slot: Slot, message: Message, draft: Draft) -> Slot:
+    """The slot, with its result where a request asks for it."""
+    return slot if slot.request is None else replace(slot, result=records.dump(message, [draft]))
+
+
+def _active(before: int, now: int) -> int:
+    """When a thread was active, to the minute."""
+    return before if before // _MINUTE == now // _MINUTE else now
+
+
+def _expiry(at: datetime, ttl: timedelta | None) -> datetime | None:
+    return None if ttl is None else at + ttl

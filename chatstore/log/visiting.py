@@ -1,0 +1,137 @@
+"""A visit to a thread: what is dead of it is found, and what is to be done, in one reading of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from chatstore.log import keys
+from chatstore.log.head import Head
+from chatstore.log.lists import Pointer
+from chatstore.log.port import Key, Row, Table
+from chatstore.log.records import Slot
+
+__all__ = ["KEPT", "Remains", "all_rows", "survey"]
+
+KEPT = timedelta(hours=25) // timedelta(microseconds=1)
+"""How long a sealed epoch stays: it is the memory of its requests, and keeps late writers out."""
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """The slots of one epoch: what goes with them, and when they can go."""
+
+    since: int
+    rows: list[Key] = field(default_factory=list)
+    messages: int = 0
+    requests: int = 0
+    texts: set[str] = field(default_factory=set)
+    pointers: list[Pointer] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Remains:
+    """What is dead of a thread: rows to be deleted, how much that is, and pointers that lead nowhere.
+
+    `faded` are rows of the living history that hold something that is dead. `next` is when there is more
+    to do, None for never.
+    """
+
+    rows: list[Key] = field(default_factory=list)
+    messages: int = 0
+    requests: int = 0
+    pointers: list[Pointer] = field(default_factory=list)
+    faded: list[Slot] = field(default_factory=list)
+    next: int | None = None
+
+    def due(self, times: Iterable[int]) -> None:
+        """Note when there is something to do."""
+        for time in times:
+            self.next = time if self.next is None else min(self.next, time)
+
+
+async def survey(table: Table, head: Head, now: int) -> Remains:
+    """Go over all rows of a thread, whose state is `head`."""
+    remains = Remains()
+    living = head.header is not None and head.header.living
+    epochs: dict[str, _Epoch] = {}
+    pieces: dict[str, list[Key]] = {}
+    used: set[str] = set()
+    async for row in all_rows(table, head.pk):
+        at = Key(head.pk, str(row["sk"]))
+        if at.sk.startswith("B#"):
+            pieces.setdefault(at.sk.split("#")[1], []).append(at)
+            continue
+        slot = Slot.load(row)
+        texts = {entry.blob.ref for entry in slot.entries if entry.blob is not None}
+        if living and slot.epoch == head.epoch:
+            if slot.effect is not None:
+                # What it carries was applied, and is kept for repetitions alone.
+                if slot.at + KEPT <= now:
+                    remains.faded.append(slot)
+                    continue
+                remains.due([slot.at + KEPT])
+            used |= texts
+            if any(entry.expired(now) for entry in slot.messages):
+                remains.faded.append(slot)
+            remains.due(
+                entry.expires_at
+                for entry in slot.messages
+                if entry.expires_at is not None and not entry.expired(now)
+            )
+            continue
+        epoch = epochs.setdefault(slot.epoch, _Epoch(keys.epoch_time(slot.epoch)))
+        # What was staged for nothing has only the time that its epoch tells; others, that of their last slot.
+        epoch.since = epoch.since if slot.staged else max(epoch.since, slot.at)
+        epoch.rows.append(at)
+        epoch.messages += len(slot.messages)
+        epoch.requests += slot.request is not None
+        epoch.texts |= texts
+        if slot.pointer is not None:
+            epoch.pointers.append(Pointer(*slot.pointer))
+    left = 0
+    listed: set[str | None] = set()
+    for epoch in epochs.values():
+        if epoch.since + KEPT <= now:
+            remains.rows += epoch.rows
+            remains.messages += epoch.messages
+            remains.requests += epoch.requests
+            remains.pointers += epoch.pointers
+            continue
+        left += 1
+        listed |= {pointer.owner for pointer in epoch.pointers}
+        used |= epoch.texts
+        remains.due([epoch.since + KEPT])
+    # What is still there of a later thread of the same owner is found by the same pointer.
+    remains.pointers = [pointer for pointer in remains.pointers if pointer.owner not in listed]
+    for ref, rows in pieces.items():
+        made = int(ref[:12], 16) * 1000
+        if ref not in used and made + KEPT <= now:
+            remains.rows += rows
+        elif ref not in used:
+            remains.due([made + KEPT])
+    if not living and not left and head.header is not None:
+        # The header last: what is left of a thread without one would be taken for a new one's.
+        remains.rows.append(Key(head.pk, keys.HEADER))
+    return remains
+
+
+async def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
+    """All rows of a thread but its header."""
+    after = None
+    while True:
+        found = await table.query(pk, "B", "E~", limit=500, after=after)
+        for row in found.rows:
+            yield row
+        if not found.more or not found.rows:
+            return
+        after = str(found.rows[-1]["sk"])
+
+
+def without_dead(slot: Slot, now: int) -> Slot:
+    """A row without its messages that have expired, or without what it did to another and has answered."""
+    if slot.effect is not None:
+        return replace(slot, entries=(), effect=None, request=None, result=None, version=slot.version + 1)
+    left = tuple(entry for entry in slot.entries if not entry.expired(now))
+    return replace(slot, entries=left, version=slot.version + 1)

@@ -1,0 +1,140 @@
+"""Puts together what runs on AWS Lambda: the dependencies, the package and the handler, and nothing else.
+
+The bytecode in it is that of the Python that runs this, so Lambda's runtime must be of the same version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import gzip
+import json
+import py_compile
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+BACKENDS = ("dynamodb",)
+"""What of chatstore/backends is deployed: the storage that template.yaml names, and what that shares."""
+
+LEFT_OUT = (
+    "chatstore/__main__.py", "chatstore/backends", "chatstore/cli", "chatstore/exporting.py",
+    "chatstore/importing.py", "chatstore/integrations", "chatstore/testing",
+)  # fmt: skip
+"""Parts of the package that no request reaches."""
+
+UNUSED = (
+    "*.dist-info", "bin", "cffi", "idna", "pycparser", "pydantic/mypy.py", "pydantic/v1",
+    "**/*.pyi", "**/*.h",
+)  # fmt: skip
+"""Parts of the dependencies that no request reaches: `cffi` compiles what `_cffi_backend` beside it runs, and
+`idna` is for host names that anyio would look up."""
+
+BOTOCORE_DATA = (
+    "_retry.json", "dynamodb", "endpoints.json", "partitions.json", "sdk-default-configuration.json",
+)  # fmt: skip
+"""What botocore reads to call DynamoDB, of the descriptions of some four hundred services."""
+
+DYNAMODB_API = "2012-08-10"
+
+PLATFORMS = {"arm64": "aarch64-manylinux2014", "x86_64": "x86_64-manylinux2014"}
+
+
+def build(target: Path, architecture: str) -> None:
+    """Fill the folder `target` for Lambda's `architecture`."""
+    target.mkdir(parents=True, exist_ok=True)
+    _install(target, PLATFORMS[architecture])
+    for pattern in UNUSED:
+        for path in list(target.glob(pattern)):
+            _remove(path)
+    _slim(target / "botocore/data")
+    _copy(ROOT / "chatstore", target / "chatstore")
+    shutil.copy(ROOT / "lambda/handler.py", target)
+    # Lambda changes the files' times, by which bytecode is usually checked; these are never checked.
+    compiled = compileall.compile_dir(
+        target, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    if not compiled:
+        sys.exit("some modules of the artefact cannot be compiled")
+
+
+def _install(target: Path, platform: str) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    options = "--quiet --require-hashes --only-binary :all: --link-mode copy"
+    command: list[str | Path] = [ROOT / ".tools/bin/uv", "pip", "install", *options.split()]
+    command += ["--target", target, "--python-platform", platform, "--python-version", version]
+    subprocess.run([*command, "-r", ROOT / "lambda/requirements.txt"], check=True)
+
+
+def _slim(data: Path) -> None:
+    """Leave of botocore's descriptions what calls DynamoDB, unpacked: a new instance reads all of it."""
+    for path in data.iterdir():
+        if path.name not in BOTOCORE_DATA:
+            _remove(path)
+    endpoints = json.loads((data / "endpoints.json").read_text())
+    for partition in endpoints["partitions"]:
+        partition["services"] = {
+            name: one for name, one in partition["services"].items() if name == "dynamodb"
+        }
+    _write(data / "endpoints.json", endpoints)
+    for path in (data / "dynamodb").iterdir():
+        if path.name != DYNAMODB_API:
+            _remove(path)
+    for path in (data / "dynamodb" / DYNAMODB_API).iterdir():
+        if path.suffix == ".gz":
+            _write(path.with_suffix(""), _undocumented(json.loads(gzip.decompress(path.read_bytes()))))
+        if path.suffix == ".gz" or path.name.startswith("examples"):
+            _remove(path)
+
+
+def _undocumented(described: Any) -> Any:
+    if isinstance(described, dict):
+        return {
+            name: _undocumented(one)
+            for name, one in described.items()
+            if name != "documentation" or not isinstance(one, str)
+        }
+    return [_undocumented(one) for one in described] if isinstance(described, list) else described
+
+
+def _write(path: Path, described: Any) -> None:
+    path.write_text(json.dumps(described, separators=(",", ":")))
+
+
+def _copy(source: Path, target: Path) -> None:
+    left_out = {ROOT / name for name in LEFT_OUT}
+
+    def ignored(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if name == "__pycache__" or Path(folder, name) in left_out]
+
+    shutil.copytree(source, target, ignore=ignored)
+    (target / "backends").mkdir()
+    for name in ("__init__.py", *BACKENDS):
+        one = source / "backends" / name
+        if one.is_dir():
+            shutil.copytree(one, target / "backends" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(one, target / "backends")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", type=Path, help="the folder to fill")
+    parser.add_argument("--architecture", choices=PLATFORMS, default="arm64", help="(default: arm64)")
+    arguments = parser.parse_args()
+    build(arguments.target.absolute(), arguments.architecture)
+
+
+if __name__ == "__main__":
+    main()

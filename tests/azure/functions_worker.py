@@ -1,0 +1,163 @@
+"""Runs function_app.py in Microsoft's own worker library, as the host would, and prints what came of it.
+
+``python functions_worker.py WORKER``: the folder that the library is installed in. What the host sends are
+protocol buffers; the library asks of them only what the stand-ins here have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl
+
+ROOT = Path(__file__).parents[2]
+
+
+# Those of BindingInfo, which azure.functions gives as numbers.
+_NUMBERS: dict[str, object] = {"out": 1, "inout": 2, "undefined": 0}
+
+
+class Kind(type):
+    """A message class; what it has no other word for are the constants of its enumerations."""
+
+    def __getattr__(cls, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _NUMBERS.get(name, f"{cls.__name__}.{name}")
+
+
+class Protos:
+    """Makes a class of messages for every name."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, type] = {}
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._kinds.setdefault(name, Kind(name, (SimpleNamespace,), {}))
+
+
+PROTOS = Protos()
+
+
+class Data(SimpleNamespace):
+    """One of the forms of data, which says which it is."""
+
+    def WhichOneof(self, _: str) -> str | None:  # noqa: N802 - as protocol buffers call it
+        return next(iter(self.__dict__), None)
+
+
+def request(**properties: Any) -> Any:
+    return SimpleNamespace(
+        request=SimpleNamespace(**properties), properties={"host": "127.0.0.1", "protos": PROTOS}
+    )
+
+
+def invocation(function: str, name: str, data: Data) -> Any:
+    return request(
+        invocation_request=SimpleNamespace(
+            invocation_id=f"i{time.monotonic_ns()}",
+            function_id=function,
+            input_data=[Bound(name, data)],
+            trigger_metadata={},
+            trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+            retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
+        )
+    )
+
+
+class Bound(SimpleNamespace):
+    """What a parameter of a function is given."""
+
+    def __init__(self, name: str, data: Data) -> None:
+        super().__init__(name=name, data=data)
+
+    def WhichOneof(self, _: str) -> str:  # noqa: N802 - as protocol buffers call it
+        return "data"
+
+
+async def main(worker: str) -> None:
+    sys.path[:0] = [str(ROOT)]
+    sys.path.append(worker)
+    import azure.functions  # the project's own comes before the worker's
+
+    assert azure.functions.__file__
+    from azure_functions_runtime import handle_event as library  # type: ignore[import-not-found, unused-ignore]
+
+    logging.disable(logging.INFO)
+    begun = time.perf_counter()
+    ready = await library.worker_init_request(
+        request(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(ROOT)))
+    )
+    assert ready.result.status == "StatusResult.Success", ready.result.exception
+    indexed = await library.functions_metadata_request(request())
+    functions = {one.name: one for one in indexed.function_metadata_results}
+    told: dict[str, Any] = {
+        "functions": {name: [json.loads(raw) for raw in one.raw_bindings] for name, one in functions.items()},
+        "answers": [],
+    }
+    [web] = [one for name, one in functions.items() if name != "sweep"]
+    [parameter] = [json.loads(raw)["name"] for raw in web.raw_bindings if "httpTrigger" in raw]
+
+    async def call(method: str, path: str, body: bytes = b"", **headers: str) -> dict[str, Any]:
+        route, _, query = path.partition("?")
+        http = SimpleNamespace(
+            method=method,
+            url=f"https://chat.example{path}",
+            headers=headers,
+            body=Data(bytes=body),
+            params={"route": route.lstrip("/")},
+            query=dict(parse_qsl(query)),
+        )
+        answer = await library.invocation_request(invocation(web.function_id, parameter, Data(http=http)))
+        if answer.result.status != "StatusResult.Success":
+            return {"failed": answer.result.exception.message}
+        sent = answer.return_value.http
+        held = vars(sent.body)
+        value = held.get("bytes", held.get("string", b""))
+        return {
+            "status": int(sent.status_code),
+            "headers": {name.lower(): one for name, one in sent.headers.items()},
+            "body": value.decode("latin-1") if isinstance(value, bytes) else value,
+        }
+
+    first = await call("GET", "/healthz")
+    told["first_ms"] = round((time.perf_counter() - begun) * 1000)
+    told["answers"].append(first)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if asked["do"] == "call":
+            told["answers"].append(
+                await call(
+                    asked["method"], asked["path"], asked["body"].encode("latin-1"), **asked["headers"]
+                )
+            )
+        elif asked["do"] == "together":
+            calls = [
+                call(
+                    "POST",
+                    asked["path"],
+                    json.dumps([{"role": "user", "content": n}]).encode(),
+                    **asked["headers"],
+                )
+                for n in range(asked["count"])
+            ]
+            told["answers"].append({"statuses": [one.get("status") for one in await asyncio.gather(*calls)]})
+        else:
+            timer = json.dumps({"Schedule": {}, "ScheduleStatus": None, "IsPastDue": False})
+            answer = await library.invocation_request(
+                invocation(functions["sweep"].function_id, "timer", Data(json=timer))
+            )
+            told["answers"].append({"timer": answer.result.status})
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

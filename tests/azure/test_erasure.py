@@ -1,0 +1,92 @@
+"""After an erasure no row holds anything of the owner, and all of a neighbour."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from datetime import timedelta
+
+from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend
+from chatstore.backends.azure_tables.payload import unpack
+from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import say
+from tests.azure.fake import FakeDriver, FakeTable
+from tests.backends.test_erasure import live, mark
+from tests.backends.test_erasure import living_of as all_living_of
+
+
+def living_of(who: str) -> set[str]:
+    """Of a request's id only a digest is ever kept."""
+    return all_living_of(who) - {mark(who, "request")}
+
+
+def held(table: FakeTable, marks: set[str]) -> set[str]:
+    """Which of `marks` are anywhere in the table, bodies decompressed, pieces put together."""
+    texts: list[str] = []
+    for (partition, row), entity in sorted(table.rows.items()):
+        named = [value for value in entity.properties.values() if isinstance(value, str)]
+        texts += [partition, row, *named]
+        if "b00" in entity.properties and not row.startswith("p"):
+            texts.append(unpack([entity.properties]))
+    held = "\n".join(texts)
+    return {one for one in marks if one in held}
+
+
+def test_rows_hold_nothing_of_an_erased_owner() -> None:
+    for dialect in (TABLES, COSMOS):
+        table, clock = FakeTable(), ManualClock()
+        with ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock)) as store:
+            ada, bob = set(live(store, clock, "ada")), set(live(store, clock, "bob"))
+            assert held(table, ada | bob) >= living_of("ada") | living_of("bob")
+            kept = {thread.id: list(store.iter_messages(thread.id)) for thread in store.iter_threads()}
+            erased = store.erase(mark("ada", "owner"))
+            assert (erased.threads, erased.requests > 10) == (4, True)
+            assert held(table, ada) == set()
+            left = {thread.id: list(store.iter_messages(thread.id)) for thread in store.iter_threads()}
+            assert left == {id: messages for id, messages in kept.items() if "of-bob" in id}
+            assert held(table, bob) >= living_of("bob")
+
+
+def test_pieces_of_large_messages_and_results_go_with_their_owner() -> None:
+    table, clock = FakeTable(), ManualClock()
+    noise = random.Random(1).randbytes(400_000).hex()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, clock)) as store:
+        store.append("t", say(noise), owner="ada")
+        store.append("t", say(noise), request_id="r")
+        store.delete_message("t", index=-1, request_id="s")
+        store.update_thread(
+            "t", participants=[{"id": noise[at : at + 1000]} for at in range(0, 400_000, 1000)]
+        )
+        pieces = [row for _, row in table.rows if row.startswith("p")]
+        assert len({row[1] for row in pieces}) == 3, "of a message, of a result, of properties"
+        store.erase("ada")
+        assert [row for _, row in table.rows if row.startswith(("p", "m", "r"))] == []
+        clock.advance(timedelta(days=2))
+        while store.sweep().more:
+            pass
+        assert table.rows == {}
+
+
+def test_a_sweep_removes_pieces_that_nobody_came_to_name() -> None:
+    """A writer that dies between the pieces and the group leaves them; they go when it cannot come back."""
+    table, clock = FakeTable(), ManualClock()
+    noise = random.Random(1).randbytes(400_000).hex()
+
+    class Dying(FakeDriver):
+        async def submit(self, partition: str, ops: object) -> list[str | None]:
+            if any(op.row == "h" for op in ops):  # type: ignore[attr-defined]
+                raise KeyboardInterrupt
+            return list(await super().submit(partition, ops))  # type: ignore[arg-type]
+
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, clock)) as store:
+        store.append("t", say("a"))
+        before = dict(table.rows)
+        with contextlib.suppress(KeyboardInterrupt):
+            ChatStore(AzureTablesBackend(Dying(table), TABLES, clock)).append("t", say(noise))
+        assert any(row.startswith("p") for _, row in table.rows)
+        store.sweep()
+        assert any(row.startswith("p") for _, row in table.rows), "the writer might still come back"
+        clock.advance(timedelta(hours=2))
+        store.sweep()
+        assert set(table.rows) == set(before)

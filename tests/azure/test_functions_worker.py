@@ -1,0 +1,109 @@
+"""function_app.py in Microsoft's worker library: indexed, called over HTTP and by the timer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.azure import functions_worker
+from tests.azure.azurite import ACCOUNT, table_for
+
+WORKER = functions_worker.ROOT / ".worker"
+SECRET = f"cs_{'a' * 16}_{'s' * 43}"
+
+
+def call(method: str, path: str, body: str = "", **headers: str) -> dict[str, Any]:
+    given = {"authorization": f"Bearer {SECRET}", "content-type": "application/json", **headers}
+    return {"do": "call", "method": method, "path": path, "body": body, "headers": given}
+
+
+@pytest.fixture
+def worker(
+    azurite: str, absent: Callable[[str, str], NoReturn], tmp_path: Path
+) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """Runs the app in a worker with threads in Azurite; what it tells of its functions and answers."""
+    if not WORKER.exists():
+        absent("azure-functions-runtime", "make .worker/.installed")
+    key = {
+        "id": "k",
+        "sha256": hashlib.sha256(SECRET.encode()).hexdigest(),
+        "tenant": "default",
+        "scopes": ["read", "write"],
+    }
+    url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={azurite}"
+
+    def run(asked: list[dict[str, Any]]) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, functions_worker.__file__, str(WORKER)],
+            input="\n".join(json.dumps(one) for one in asked),
+            env={
+                **os.environ,
+                "FUNCTIONS_WORKER_RUNTIME": "python",
+                "CHATSTORE_URL": url,
+                "CHATSTORE_AUTH": "api-key",
+                "CHATSTORE_API_KEYS": json.dumps([key]),
+                "CHATSTORE_REQUESTS_PER_MINUTE": "0",
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+
+    return run
+
+
+def test_it_is_indexed_and_answers(worker: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
+    messages = "/v1/threads/t/messages"
+    text = json.dumps([{"role": "user", "content": "\u00e9 \U0001f642"}], ensure_ascii=False)
+    told = worker(
+        [
+            call("POST", messages, text.encode().decode("latin-1")),
+            call("GET", f"{messages}?last=1"),
+            call("GET", "/v1/threads/none"),
+            call("POST", messages, "\xff\xfe\x00", **{"content-type": "application/octet-stream"}),
+            call("GET", "/v1/threads", authorization="Bearer nobody"),
+            {
+                "do": "together",
+                "path": "/v1/threads/many/messages",
+                "count": 50,
+                "headers": call("", "")["headers"],
+            },
+            call("GET", "/v1/threads/many/messages?limit=100"),
+            {"do": "timer"},
+        ]
+    )
+    functions = told["functions"]
+    assert set(functions) == {"http_app_func", "sweep"}
+    [trigger] = [one for one in functions["http_app_func"] if one["type"] == "httpTrigger"]
+    # The app asks callers itself, and so the host must not; an empty prefix is in host.json.
+    assert (trigger["authLevel"], trigger["route"]) == ("ANONYMOUS", "/{*route}")
+    assert (
+        json.loads((functions_worker.ROOT / "host.json").read_text())["extensions"]["http"]["routePrefix"]
+        == ""
+    )
+    [timer] = [one for one in functions["sweep"] if one["type"] == "timerTrigger"]
+    assert timer["schedule"] == "0 17 * * * *"
+
+    live, appended, read, missing, binary, stranger, together, many, swept = told["answers"]
+    assert live["status"] == 200
+    assert appended["status"] == 201, appended
+    assert appended["headers"]["chatstore-cost"].startswith("azure-tables; transactions=")
+    [item] = json.loads(read["body"].encode("latin-1"))["items"]
+    assert item["message"]["content"] == "\u00e9 \U0001f642"
+    assert (missing["status"], binary["status"], stranger["status"]) == (404, 415, 401)
+    assert together["statuses"] == [201] * 50
+    contents = [one["message"]["content"] for one in json.loads(many["body"])["items"]]
+    assert sorted(contents) == list(range(50))
+    assert swept == {"timer": "StatusResult.Success"}

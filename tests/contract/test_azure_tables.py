@@ -1,0 +1,122 @@
+"""Table Storage and Cosmos DB keep the contract: on Azurite, on one that is unkind, and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import hypothesis
+import pytest
+
+from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
+from chatstore.contract import Backend, Clock
+from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.colours import Colour
+from chatstore.testing.suite.erase import Erase
+from chatstore.testing.suite.fork import Fork
+from chatstore.testing.suite.iterate import Iterate
+from chatstore.testing.suite.list_threads import ListThreads
+from chatstore.testing.suite.read import Read
+from chatstore.testing.suite.replace_all import ReplaceAll
+from chatstore.testing.suite.sweep import Sweep
+from chatstore.urls import open_backend
+from tests.azure.azurite import ACCOUNT, KEY, table_for
+from tests.azure.fake import FakeDriver, FakeTable
+from tests.azure.unkind import Unkind
+from tests.conftest import SOAK
+
+# On a server each example of the machine takes seconds: most of them run in memory, below.
+hypothesis.settings.register_profile("few", deadline=None, max_examples=600 if SOAK else 9)
+
+
+@pytest.fixture(scope="module")
+def cutting(azurite: str) -> Iterator[Unkind]:
+    with Unkind(azurite, cuts=0.3, throttles=0.02) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def shuffling(azurite: str) -> Iterator[Unkind]:
+    with Unkind(azurite, cosmos=True, cuts=0.3, throttles=0.02) as proxy:
+        yield proxy
+
+
+class OnAServerTests(MachineContract):
+    scheme = "aztables"
+
+    @pytest.fixture(autouse=True)
+    def few(self) -> Iterator[None]:
+        before = hypothesis.settings.get_current_profile_name()
+        hypothesis.settings.load_profile("few")
+        yield
+        hypothesis.settings.load_profile(before)
+
+    def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
+        url = f"{self.scheme}://{ACCOUNT}/{table_for(tmp_path)}?endpoint={self.endpoint}"
+        return open_backend(url, blocking=blocking, clock=clock)
+
+    endpoint: str
+
+
+class OnAServer(BackendContract, OnAServerTests):
+    """All of the contract."""
+
+
+class TestAzureTables(OnAServer):
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.BLOCKING,)
+
+    @pytest.fixture(autouse=True)
+    def server(self, azurite: str) -> None:
+        self.endpoint = azurite
+
+
+class TestCosmos(OnAServer):
+    """Rows come in any order, pages end early, requests are throttled, and Cosmos DB's limits hold."""
+
+    scheme = "cosmos-table"
+    colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.ASYNC,)
+
+    @pytest.fixture(autouse=True)
+    def server(self, shuffling: Unkind, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AZURE_COSMOS_KEY", KEY)
+        self.endpoint = shuffling.endpoint
+
+
+class TestUnkindTables(Read, Iterate, ListThreads, Fork, ReplaceAll, Sweep, Erase, OnAServerTests):
+    """What reads pages, where those of Table Storage end early; `make soak` runs all of the contract."""
+
+    colours: ClassVar[Sequence[Colour]] = (Colour.ASYNC,)
+
+    @pytest.fixture(autouse=True)
+    def server(self, cutting: Unkind) -> None:
+        self.endpoint = cutting.endpoint
+
+
+@pytest.mark.soak
+class TestAllOnUnkindTables(OnAServer):
+    @pytest.fixture(autouse=True)
+    def server(self, cutting: Unkind) -> None:
+        self.endpoint = cutting.endpoint
+
+
+class InMemory(MachineContract):
+    """Any sequence of operations, on what the port says that a table does."""
+
+    colours: ClassVar[Sequence[Colour]] = (Colour.BLOCKING,)
+    dialect: Dialect
+
+    @pytest.fixture(autouse=True)
+    def table(self) -> None:
+        self.driver = FakeDriver(FakeTable(), page=7)
+
+    def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
+        return AzureTablesBackend(self.driver, self.dialect, clock)
+
+
+class TestTablesInMemory(InMemory):
+    dialect = TABLES
+
+
+class TestCosmosInMemory(InMemory):
+    dialect = COSMOS

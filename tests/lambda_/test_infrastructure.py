@@ -1,0 +1,289 @@
+"""The template and what is built from it, by AWS's own tools, and deployed into moto's CloudFormation."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import boto3
+import httpx
+import pytest
+
+from tests.http.running import free_port
+from tests.lambda_.conftest import PORTER
+from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
+from tests.lambda_.events import SCHEDULED, function_url
+
+TEMPLATE = ROOT / "infra/aws/template.yaml"
+REGION = "us-east-1"
+OFFLINE = {
+    "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0",
+}  # fmt: skip
+
+ACTIONS = {
+    "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:PutItem",
+    "dynamodb:Query",
+}  # fmt: skip
+"""What the service asks of its table. A transaction needs the actions that it is made of, and no other."""
+
+MAKERS = {"x86_64": 62, "arm64": 183}
+"""The number of each processor in the head of a shared library."""
+
+NOT_IN_MOTO = {
+    "AWS::CloudWatch::Alarm", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Lambda::Url",
+}  # fmt: skip
+"""What moto's CloudFormation does not make; it has no HTTP API either, which a function URL does without."""
+
+TRANSLATE = """
+import json, sys
+from samcli.yamlhelper import yaml_parse
+from samtranslator.translator.transform import transform
+template = yaml_parse(open(sys.argv[1]).read())
+template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://artefacts/code.zip"
+print(json.dumps(transform(template, {}, type("None_", (), {"load": lambda self: {}})())))
+"""
+
+UNUSED = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import handler, chatstore.http.aws, chatstore.http.app, chatstore.http.identity.tokens, chatstore.sweeping
+import botocore.session, jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+session = botocore.session.get_session()
+session.set_credentials("x", "x")
+client = session.create_client("dynamodb", region_name="us-east-1")
+client.generate_presigned_url("get_item", {"TableName": "t", "Key": {"pk": {"S": "x"}}})
+key = rsa.generate_private_key(65537, 2048)
+jwt.decode(jwt.encode({"sub": "ada"}, key, "RS256"), key.public_key(), ["RS256"])
+there = {path.name.partition(".")[0] for path in pathlib.Path(sys.argv[1]).iterdir()}
+print(*there - {"__pycache__"} - {name.partition(".")[0] for name in sys.modules})
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools(absent: Callable[[str, str], NoReturn]) -> None:
+    require_tools(absent)
+
+
+def run(*command: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, **OFFLINE, **environ}
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+
+
+@cache
+def translated() -> dict[str, Any]:
+    """The template as CloudFormation gets it from SAM."""
+    done = run(TOOLS / "bin/python", "-c", TRANSLATE, TEMPLATE)
+    assert done.returncode == 0, done.stderr
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
+
+
+def properties(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = translated()["Resources"][name]["Properties"]
+    return found
+
+
+def test_cloudformations_rules_hold() -> None:
+    done = run(TOOLS / "bin/cfn-lint", "--non-zero-exit-code", "informational", TEMPLATE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_sam_finds_the_template_valid() -> None:
+    done = run(TOOLS / "bin/sam", "validate", "--template", TEMPLATE)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
+    roles = [one for one in translated()["Resources"].values() if one["Type"] == "AWS::IAM::Role"]
+    assert [role["Properties"] for role in roles] == [properties("Role")]
+    assert properties("Function")["Role"] == {"Fn::GetAtt": ["Role", "Arn"]}
+    assert "ManagedPolicyArns" not in properties("Role")
+    [policy] = properties("Role")["Policies"]
+    table, log = policy["PolicyDocument"]["Statement"]
+    assert set(table["Action"]) == ACTIONS
+    assert table["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}
+    assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert log["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
+
+
+def test_the_table_is_safe() -> None:
+    table = properties("Table")
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"]["SSEEnabled"] is True
+    assert translated()["Parameters"]["DeletionProtection"]["Default"] == "true"
+    whole = translated()["Resources"]["Table"]
+    assert whole["DeletionPolicy"] == whole["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_outside_is_bounded_and_watched() -> None:
+    resources = translated()["Resources"]
+    assert properties("Stage")["DefaultRouteSettings"]["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+    assert "Concurrency" in str(properties("Function")["ReservedConcurrentExecutions"])
+    assert properties("LogGroup")["RetentionInDays"] == {"Ref": "LogDays"}
+    alarms = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    assert {"Errors", "Throttles", "Duration", "WriteThrottleEvents"} < {
+        str(one["MetricName"]) for one in alarms
+    }
+    assert all("AlarmTopic" in str(one["AlarmActions"]) for one in alarms)
+    assert properties("FunctionSweep")["ScheduleExpression"] == "rate(1 hour)"
+    for name, front in (("Url", "HasUrl"), ("Api", "HasApi"), ("Authorizer", "HasAuthorizer")):
+        assert resources[name]["Condition"] == front
+
+
+def test_the_artefact_holds_what_is_used(artefact: Path) -> None:
+    assert {path.name for path in (artefact / "botocore/data").iterdir()} == {
+        "_retry.json", "dynamodb", "endpoints.json", "partitions.json", "sdk-default-configuration.json",
+    }  # fmt: skip
+    package = {path.name for path in (artefact / "chatstore").iterdir()}
+    assert not package & {"cli", "testing", "integrations", "importing.py", "exporting.py", "__main__.py"}
+    assert not {"bench", "tests", "infra", "docs"} & {path.name for path in artefact.iterdir()}
+    assert not list(artefact.rglob("*.dist-info"))
+    done = run(RUNTIME, "-I", "-S", "-c", UNUSED, artefact)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_the_artefact_is_compiled(artefact: Path) -> None:
+    modules = list(artefact.rglob("*.py"))
+    assert len(modules) > 300
+    for module in modules:
+        head = Path(importlib.util.cache_from_source(str(module))).read_bytes()[:8]
+        # The second word says: by hash, and never compared with the source.
+        assert head == importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little"), module
+
+
+@pytest.mark.parametrize("architecture", MAKERS)
+def test_the_libraries_are_for_the_processor(architecture: str, artefact: Path, tmp_path: Path) -> None:
+    if architecture != ARCHITECTURE:
+        artefact = tmp_path / "artefact"
+        done = run(
+            sys.executable, ROOT / "infra/aws/artefact.py", "--architecture", architecture, artefact
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    libraries = [path for path in artefact.rglob("*.so*") if path.is_file()]
+    assert len(libraries) >= 3
+    for library in libraries:
+        assert int.from_bytes(library.read_bytes()[18:20], "little") == MAKERS[architecture], library
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """moto, where all of AWS answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+        stack.callback(process.kill)
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
+            client.get(f"http://127.0.0.1:{port}/moto-api/").raise_for_status()
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def client(aws: str) -> Callable[[str], Any]:
+    session = boto3.Session("x", "x", region_name=REGION)
+    return lambda service: session.client(service, endpoint_url=aws)
+
+
+@pytest.fixture
+def stack(client: Callable[[str], Any]) -> Iterator[dict[str, str]]:
+    """The template as it is deployed; gives its outputs."""
+    template = translated()
+    template = {
+        **template,
+        "Resources": {
+            name: one for name, one in template["Resources"].items() if one["Type"] not in NOT_IN_MOTO
+        },
+        "Outputs": {name: one for name, one in template["Outputs"].items() if name != "Address"},
+    }
+    storage, formation = client("s3"), client("cloudformation")
+    storage.create_bucket(Bucket="artefacts")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as packed:
+        packed.write(ROOT / "lambda/handler.py", "handler.py")
+    storage.put_object(Bucket="artefacts", Key="code.zip", Body=code.getvalue())
+    formation.create_stack(
+        StackName="chatstore", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
+    )
+    [made] = formation.describe_stacks(StackName="chatstore")["Stacks"]
+    assert made["StackStatus"] == "CREATE_COMPLETE"
+    yield {one["OutputKey"]: one["OutputValue"] for one in made["Outputs"]}
+    formation.delete_stack(StackName="chatstore")
+
+
+def test_the_stack_is_made_and_taken_down(
+    client: Callable[[str], Any], stack: dict[str, str], aws: str
+) -> None:
+    name = stack["TableName"]
+    table = client("dynamodb").describe_table(TableName=name)["Table"]
+    assert table["KeySchema"] == [
+        {"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"},
+    ]  # fmt: skip
+    assert {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]} == {
+        "pk": "S", "sk": "S",
+    }  # fmt: skip
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert str(table["DeletionProtectionEnabled"]).lower() == "true"
+    [function] = client("lambda").list_functions()["Functions"]
+    assert function["Environment"]["Variables"]["CHATSTORE_URL"] == stack["Storage"]
+    assert stack["Storage"] == f"dynamodb://{name}?region={REGION}"
+    [group] = client("logs").describe_log_groups()["logGroups"]
+    assert group["retentionInDays"] == 30
+
+    down = run(TOOLS / "bin/python", ROOT / "infra/aws/destroy.py", "chatstore", REGION, AWS_ENDPOINT_URL=aws)
+    assert down.returncode == 0, down.stderr
+    assert f"The threads stay in the table {name}" in down.stdout
+    assert name in client("dynamodb").list_tables()["TableNames"]
+    assert client("lambda").list_functions()["Functions"] == []
+
+    # Only where it is asked for are the threads deleted, too, though they are protected.
+    program = f"import destroy; destroy.delete_table({name!r}, {REGION!r})"
+    places = {"AWS_ENDPOINT_URL": aws, "PYTHONPATH": "infra/aws"}
+    gone = run(TOOLS / "bin/python", "-c", program, **places)
+    assert gone.returncode == 0, gone.stderr
+    assert name not in client("dynamodb").list_tables()["TableNames"]
+
+
+def test_the_artefact_serves_the_table_so_made(
+    client: Callable[[str], Any], stack: dict[str, str], aws: str, artefact: Path, tmp_path: Path
+) -> None:
+    [made] = client("lambda").list_functions()["Functions"]
+    variables = {
+        **made["Environment"]["Variables"],
+        "CHATSTORE_API_KEYS": PORTER,
+        "AWS_ENDPOINT_URL_DYNAMODB": aws,
+    }
+    with emulated(artefact, tmp_path / "log", **variables) as function:
+        path = "/v1/threads/first/messages"
+        for number in range(3):
+            kept = function.ask(
+                function_url, "POST", path, [{"role": "user", "n": number}, {"role": "assistant"}]
+            )
+            assert kept.status == 201, kept.body
+            assert kept.headers["chatstore-cost"].startswith("dynamodb; ")
+        read = function.ask(function_url, "GET", f"{path}?last=20").json()
+        assert [one["message"].get("n") for one in read["items"]] == [0, None, 1, None, 2, None]
+        assert function.invoke(SCHEDULED)["more"] is False
+    assert client("dynamodb").scan(TableName=stack["TableName"])["Count"] > 0
+
+
+def test_what_is_not_there_is_not_taken_down(aws: str) -> None:
+    down = run(TOOLS / "bin/python", ROOT / "infra/aws/destroy.py", "none", REGION, AWS_ENDPOINT_URL=aws)
+    assert down.returncode == 1
+    assert "there is no stack none" in down.stderr

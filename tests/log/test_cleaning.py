@@ -1,0 +1,140 @@
+"""What is left of threads in the table itself, after they are gone and were swept away."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
+from tests.log.memory_table import LogInMemory, MemoryTable
+
+LATER = timedelta(hours=26)
+BIG = "x" * 900_000
+
+
+class Kept:
+    """A store over a table that a test may look into."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.table = MemoryTable(page=7)
+        self.store = ChatStore(LogInMemory(self.table, self.clock))
+
+    def swept(self) -> None:
+        while self.store.sweep(limit=3).more:
+            pass
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The rows that are left, but for the hours that lists have been kept for."""
+        names = [(pk, sk) for pk, rows in self.table.rows.items() for sk in rows]
+        return [
+            (pk, sk) for pk, sk in names if pk != "X" and not (pk.startswith("A#") and pk.count("#") == 1)
+        ]
+
+    def text(self) -> str:
+        """All that the table holds."""
+        return repr([rows for rows in self.table.rows.items() if rows[1]])
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+def busy(store: ChatStore, thread: str, **made: object) -> None:
+    store.append(thread, {"role": "user", "content": "a"}, owner="zoey", request_id=f"{thread} made", **made)  # type: ignore[arg-type]
+    [b, c] = store.append(thread, {"role": "user", "content": BIG}, {"role": "user", "content": "c"}).messages
+    store.insert(thread, {"role": "user", "content": "i"}, before=c.id)
+    store.replace_message(thread, b.id or "", {"role": "user", "content": "B"})
+    store.replace_all(thread, [{"role": "user", "content": f"{n} {BIG}"} for n in range(3)])
+    store.pop(thread, request_id=f"{thread} pop")
+    store.update_thread(thread, topic="zoeys")
+
+
+def test_nothing_of_a_deleted_thread(kept: Kept) -> None:
+    busy(kept.store, "t")
+    kept.store.delete_thread("t", request_id="gone")
+    assert kept.rows()
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert kept.rows() == []
+
+
+def test_nothing_of_an_expired_thread(kept: Kept) -> None:
+    busy(kept.store, "t", ttl=60)
+    kept.clock.advance(timedelta(minutes=2))
+    kept.swept()
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert kept.rows() == []
+
+
+def test_nothing_but_the_living_of_a_thread_that_lives(kept: Kept) -> None:
+    busy(kept.store, "t")
+    kept.clock.advance(LATER)
+    kept.swept()
+    before = [message.text for message in kept.store.iter_messages("t")]
+    assert len(before) == 2
+    epochs = {sk.split("#")[0] for pk, sk in kept.rows() if pk.startswith("T#") and sk.startswith("E")}
+    pieces = {sk.split("#")[1] for pk, sk in kept.rows() if pk.startswith("T#") and sk.startswith("B")}
+    assert (len(epochs), len(pieces)) == (1, 2)
+
+
+def test_a_thread_of_the_same_name_and_owner_stays_listed(kept: Kept) -> None:
+    busy(kept.store, "t")
+    kept.store.delete_thread("t")
+    kept.store.append("t", {"role": "user", "content": "new"}, owner="zoey")
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert [thread.id for thread in kept.store.iter_threads(owner="zoey")] == ["t"]
+    assert [thread.id for thread in kept.store.iter_threads()] == ["t"]
+
+
+def test_a_request_about_no_thread_goes_too(kept: Kept) -> None:
+    assert not kept.store.delete_thread("never", request_id="r")
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert kept.rows() == []
+
+
+def test_right_after_an_erasure_no_word_is_left(kept: Kept) -> None:
+    for thread in ("one", "two", "three", "four"):
+        busy(kept.store, thread)
+    kept.store.delete_thread("two", request_id="two gone")
+    kept.store.append("three", {"role": "user", "content": "short"}, expires_in=60)
+    kept.store.delete_thread("four")
+    kept.clock.advance(timedelta(seconds=1))
+    kept.store.append("four", {"role": "user", "content": "bobs"}, owner="bob")
+    kept.clock.advance(timedelta(minutes=2))
+    erased = kept.store.erase("zoey")
+    assert erased.threads == 2
+    assert "bobs" in kept.text()
+    for word in ("zoey", "made", "pop", "gone", "short", "xxxx"):
+        assert word not in kept.text(), word
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert {pk for pk, _ in kept.rows() if pk.startswith("T#")} == {"T#default#four"}
+
+
+def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
+    store = kept.store
+    store.append("t", {"role": "user", "content": "a"})
+
+    class Stopped(MemoryTable):
+        async def put_new(self, row: object, **more: object) -> None:
+            raise KeyboardInterrupt
+
+    stopped = Stopped()
+    stopped.rows = kept.table.rows
+    with pytest.raises(KeyboardInterrupt):
+        ChatStore(LogInMemory(stopped, kept.clock)).replace_all(
+            "t", [{"role": "user", "content": "orphan" + BIG}]
+        )
+    assert "orphan" in kept.text()
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert "orphan" not in kept.text()
+    assert not [sk for pk, sk in kept.rows() if sk.startswith("B#")]
+    assert len(store.read("t")) == 1
