@@ -21,8 +21,8 @@ LOCKS = {
     "requirements/aws-runtime.txt": "--group aws-runtime",
     "requirements/bench-fastapi.txt": "--group bench-fastapi",
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
-    "requirements/bench-llama-index-dynamodb.txt": "--group bench-llama-index-dynamodb",
     "requirements/peers-llama-index.txt": "--group peers-llama-index",
+    "requirements/bench-llama-index-dynamodb.txt": "--group bench-llama-index-dynamodb",
     "requirements/audit.txt": "--group audit",
     # Its packages are for the Python that the cloud runs.
     "requirements/azure-worker.txt": "--group azure-worker --python-version 3.13 --no-deps",
