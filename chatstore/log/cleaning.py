@@ -139,8 +139,13 @@ class Cleaner:
             self._writer.known.forget(pk)
         owner = None if thread is None else thread.owner
         for pointer in remains.pointers:
-            if thread is None or owner != pointer.owner:
-                await self._lists.forget(key.tenant, pointer)
+            if thread is not None and owner == pointer.owner:
+                continue
+            await self._lists.forget(key.tenant, pointer)
+            begun = (await look(self._table, pk)).header
+            if begun is not None and begun.thread is not None and begun.thread.owner == pointer.owner:
+                # A new one of that name, between the look and the removal.
+                await self._lists.point(key, pointer.owner, now)
         if remains.next is not None:
             await self._lists.visit(pk, remains.next)
         return Swept(threads, remains.messages + faded, remains.requests, more=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 from chatstore import position
 from chatstore.contract import InsertAt, Span, ThreadKey
-from chatstore.errors import CorruptData, CursorExpired, MessageNotFound
+from chatstore.errors import CorruptData, CursorExpired, MessageNotFound, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, target_of
 from chatstore.log.port import Table
@@ -18,7 +19,8 @@ from chatstore.models import Cursor, Message, Page
 __all__ = ["Found", "Gap", "Reader"]
 
 _FIRST, _MOST = 16, 512
-_LOOKS = 8
+_LOOKS = 30
+_PAUSE_SECONDS = 0.01
 
 
 class Found(NamedTuple):
@@ -52,7 +54,10 @@ class Reader:
         """A page as one consistent view: what needs several trips is read again if it changed between."""
         pk = keys.thread_partition(key)
         from_end = span.newest and span.before is None
-        for _ in range(_LOOKS):
+        missing = False
+        for attempt in range(_LOOKS):
+            if attempt > 1:
+                await self._table.pause(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - guards nothing
             head = await look(self._table, pk, span.limit + 1 if from_end else 1, stale=self._stale)
             now = self._clock()
             thread = head.thread(key, now)
@@ -60,14 +65,18 @@ class Reader:
                 raise CursorExpired
             if thread is None:
                 return Page(())
-            walk = _Walk(self._table, head, newest=span.newest, stale=self._stale)
+            first = max(_FIRST, min(span.limit, _MOST))
+            walk = _Walk(self._table, head, newest=span.newest, first=first, stale=self._stale)
             found, more = await self._collect(walk, span, now)
-            if walk.trips > 1 and _edited(head, await look(self._table, pk)):
+            if walk.trips + from_end > 1 and _edited(head, await look(self._table, pk)):
                 continue
             texts = await self._with_texts(head.pk, found)
             if texts is not None:
                 return _page(head, span, texts, more)
-        raise CorruptData(f"thread {key.id!r}: a part of a message is missing")
+            if missing:
+                raise CorruptData(f"thread {key.id!r}: a part of a message is missing")
+            missing = True
+        raise Unavailable(f"thread {key.id!r} is edited faster than so much of it can be read at once")
 
     async def _collect(self, walk: _Walk, span: Span, now: int) -> tuple[list[Entry], bool]:
         """The entries of a page, in the order in which they are read, and whether more follow."""

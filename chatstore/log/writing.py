@@ -106,7 +106,7 @@ Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
 
 @dataclass(frozen=True, slots=True)
 class _Done(Generic[R]):
-    """A result, and what is to be done when others may write again."""
+    """A result, and what is to be done after it."""
 
     result: R
     after: Callable[[], Awaitable[None]] | None = None
@@ -134,14 +134,15 @@ class Writer:
     ) -> R:
         """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try."""
         pk = keys.thread_partition(key)
+        # Writers of one process come one after another, rather than all but one in vain.
         async with self.table.turn(pk):
-            done = await self._mutate(pk, key, request, plan, repeated)
+            done = await self._until_done(pk, key, request, plan, repeated)
         if done.after is not None:
             with contextlib.suppress(StorageError):
                 await done.after()
         return done.result
 
-    async def _mutate(
+    async def _until_done(
         self,
         pk: str,
         key: ThreadKey,
@@ -155,7 +156,7 @@ class Writer:
                 longest = min(_BACKOFF_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
                 await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
             try:
-                tried = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
+                done = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
             except _Unknown:
                 raise
             except Unavailable:
@@ -165,8 +166,8 @@ class Writer:
                 if silences == _TRIES:
                     raise
                 continue
-            if tried is not None:
-                return tried
+            if done is not None:
+                return done
             self.known.forget(pk)
         raise Unavailable(f"thread {key.id!r} is written to by too many at once")
 

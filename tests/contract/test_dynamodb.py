@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import pytest
 
+from chatstore.backends.dynamodb import DynamoBackend
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
 from chatstore.testing.colours import Colour
 from chatstore.urls import open_backend
 from tests.conftest import SOAK
+from tests.dynamodb.prefixed import Prefixed
 from tests.dynamodb.servers import url_for
+
+CLOUD = os.environ.get("CHATSTORE_TEST_DYNAMODB")
+"""A table in the cloud, by its URL; each test keeps to partitions of its own, which stay there."""
 
 
 class TestOnMoto(BackendContract, MachineContract):
@@ -43,3 +50,16 @@ class TestOnDynalite(BackendContract, MachineContract):
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
         url = url_for(self.endpoint, tmp_path, transactions="off")
         return open_backend(url, blocking=blocking, clock=clock)
+
+
+class InTheCloud(BackendContract, MachineContract):
+    def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
+        opened = cast("DynamoBackend", open_backend(str(CLOUD), blocking=blocking, clock=clock))
+        prefix = hashlib.sha256(f"{os.getpid()} {tmp_path}".encode()).hexdigest()[:12]
+        return DynamoBackend(Prefixed(opened.table, f"{prefix} "), clock)
+
+
+if CLOUD:
+
+    class TestInTheCloud(InTheCloud):
+        """Needs credentials, and is run on demand alone."""

@@ -19,7 +19,8 @@ HOW_TO_GET_IT = "install Node 20 with npm, then make node_modules/.installed"
 
 # Any will do; without some, nothing would be signed.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}  # pragma: allowlist secret
-os.environ.update(CREDENTIALS)
+for _name, _value in CREDENTIALS.items():
+    os.environ.setdefault(_name, _value)
 
 
 def dynalite_is_there() -> bool:

@@ -12,7 +12,7 @@ from chatstore.backends.dynamodb.client import BlockingCalls, Calls, Client, Thr
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.contract import Capability, Clock
 from chatstore.errors import ConfigurationError
-from chatstore.log import LogBackend
+from chatstore.log import LogBackend, Table
 from chatstore.urls import Url
 
 __all__ = ["DynamoBackend", "open_dynamodb"]
@@ -46,13 +46,13 @@ class DynamoBackend(LogBackend):
 
     name = "dynamodb"
 
-    def __init__(self, table: DynamoTable, clock: Clock, *, stale: bool = False) -> None:
+    def __init__(self, table: Table, clock: Clock, *, stale: bool = False) -> None:
         super().__init__(table, clock, stale=stale)
         self.capabilities = frozenset(Capability)
         if not table.atomic_pairs:
             self.capabilities -= {Capability.FORK}
-        self._dynamo = table
 
     async def prepare(self) -> None:
         """Make the table, if it is not there, and wait until it can be used."""
-        await self._dynamo.create()
+        if isinstance(self.table, DynamoTable):
+            await self.table.create()
