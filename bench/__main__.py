@@ -126,5 +126,9 @@ if __name__ == "__main__":
         from bench import dynamodb
 
         dynamodb.main()
+    elif sys.argv[1:2] == ["lists"]:
+        from bench import lists
+
+        lists.main()
     else:
         main()
