@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,20 +94,4 @@ def test_tasks_of_one_loop_and_of_the_next(url: str) -> None:
 
 
 def test_killed_writers(url: str) -> None:
-    seed = random.randrange(2**32)
-    command = [sys.executable, killing.__file__, url, str(KILLS), str(seed)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
-    assert finished.returncode == 0, finished.stderr
-    told = json.loads(finished.stdout)
-    with chatstore.connect(url) as store:
-        parts = [
-            (one["turn"], one["part"]) for one in map(chatstore.Message.to_dict, store.iter_messages("log"))
-        ]
-        document = [message.to_dict()["version"] for message in store.iter_messages("document")]
-    turns = len(parts) // killing.PARTS
-    assert parts == [(turn, part) for turn in range(turns) for part in range(killing.PARTS)], f"seed {seed}"
-    assert turns - 1 in {told["acknowledged"], told["begun"]}, f"seed {seed}: {told}"
-    assert told["kills"] >= KILLS
-    if told["version"]:
-        assert document == [document[0]] * killing.VERSION_LENGTH, f"seed {seed}"
-        assert document[0] >= told["version"], f"seed {seed}: {told}"
+    killing.check(url, KILLS, 0.05)
