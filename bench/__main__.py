@@ -122,5 +122,13 @@ if __name__ == "__main__":
         from bench import memories  # loads LlamaIndex, which the rest does not need
 
         memories.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["dynamodb"]:
+        from bench import dynamodb
+
+        dynamodb.main()
+    elif sys.argv[1:2] == ["lists"]:
+        from bench import lists
+
+        lists.main()
     else:
         main()

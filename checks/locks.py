@@ -22,7 +22,6 @@ LOCKS = {
     "requirements/bench-fastapi.txt": "--group bench-fastapi",
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
     "requirements/peers-llama-index.txt": "--group peers-llama-index",
-    "requirements/bench-llama-index-dynamodb.txt": "--group bench-llama-index-dynamodb",
     "requirements/audit.txt": "--group audit",
     "requirements/azure-tools.txt": "--group azure-tools",
     # Its packages are for the Python that the cloud runs.

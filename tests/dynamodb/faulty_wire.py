@@ -101,19 +101,23 @@ class Wire:
                 late.left -= 1
             arrived = [late for late in self._under_way if late.left <= 0]
             self._under_way = [late for late in self._under_way if late.left > 0]
-            fate = self._drawn()
+            fate = self._drawn(unconditional=request.headers["X-Amz-Target"].endswith(b"BatchWriteItem"))
         for late in arrived:
             self._session.send(late.request)
         return None if fate is None else self._fates[fate](request)
 
-    def _drawn(self) -> str | None:
+    def _drawn(self, *, unconditional: bool) -> str | None:
         if self._storm:
             self._storm -= 1
         elif self._chance.random() >= self._share:
             return None
         elif self._chance.random() < _STORMS:
             self._storm = self._chance.randint(1, _LONGEST_STORM)
-        fate = self._chance.choice(list(self._fates))
+        fates = list(self._fates)
+        if unconditional:
+            # Nobody sends these again, and then nothing brings them twice: the port says so.
+            fates = [fate for fate in fates if not fate.startswith("twice")]
+        fate = self._chance.choice(fates)
         self.faults[fate] += 1
         return fate
 

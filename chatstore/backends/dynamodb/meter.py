@@ -32,6 +32,8 @@ def billed(operation: str, sent: Mapping[str, Any], answer: Mapping[str, Any]) -
         written = sum(_transacted(action) for action in sent["TransactItems"])
     elif operation == "Query":
         read = _reads(sum(map(size_of, answer.get("Items", ()))), consistent=bool(sent.get("ConsistentRead")))
+    elif operation == "GetItem":
+        read = _reads(size_of(answer.get("Item", {})), consistent=bool(sent.get("ConsistentRead")))
     elif operation == "BatchGetItem":
         for table, items in answer.get("Responses", {}).items():
             asked = sent["RequestItems"][table]
@@ -52,6 +54,11 @@ def _value(value: Mapping[str, Any]) -> int:
     kind, content = next(iter(value.items()))
     if kind == "S":
         return len(str(content).encode())
+    if kind in ("L", "M"):
+        inner = sum(map(_value, content)) if kind == "L" else size_of(content)
+        return 3 + len(content) + inner
+    if kind in ("BOOL", "NULL"):
+        return 1
     if kind == "N":
         digits = content.lstrip("-").lstrip("0").replace(".", "")
         return (len(digits) + 1) // 2 + 1 + int(content.startswith("-"))
