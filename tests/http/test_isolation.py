@@ -78,12 +78,12 @@ def drawn(number: int) -> Case:
 cases = st.builds(drawn, st.integers(0, 2**64))
 
 
-@pytest.mark.parametrize("backend", ["memory", "sqlite", "log"])
+@pytest.mark.parametrize("backend", ["memory", "sqlite", "log", "azure tables"])
 def test_nobody_sees_changes_or_guesses_what_is_anothers(
     backend: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     counted: Counter[str] = Counter()
-    worlds = Worlds(tmp_path if backend == "sqlite" else None, log=backend == "log")
+    worlds = Worlds(backend, tmp_path)
 
     with asyncio.Runner() as runner:
 
@@ -109,7 +109,7 @@ def test_nobody_sees_changes_or_guesses_what_is_anothers(
 def test_the_same_over_a_socket(record_property: Callable[[str, object], None]) -> None:
     counted: Counter[str] = Counter()
     with asyncio.Runner() as runner:
-        world = runner.run(Worlds(None).having(THREADS))
+        world = runner.run(Worlds("memory", Path()).having(THREADS))
         with serving(world.app) as base, httpx.Client(base_url=base) as client:
 
             @settings(max_examples=OVER_SOCKETS, phases=[Phase.generate], database=None, derandomize=True)

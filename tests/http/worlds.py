@@ -13,11 +13,13 @@ from typing import NamedTuple
 import httpx
 
 from chatstore import aconnect
+from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.http.app import create_app
 from chatstore.keys import Scope, digest, new_key
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.testing.manual_clock import ManualClock
+from tests.azure.fake import FakeDriver, FakeTable
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 CLOCK = ManualClock()
@@ -135,13 +137,21 @@ async def seed(store: AsyncChatStore, threads: Iterable[Seeded]) -> dict[tuple[s
     return messages
 
 
-class Worlds:
-    """Makes worlds: of memory, of the log, or of SQLite files in `folder`. A used one is made anew."""
+def _on_azure(table: FakeTable) -> AsyncChatStore:
+    return AsyncChatStore(AzureTablesBackend(FakeDriver(table), TABLES, CLOCK))
 
-    def __init__(self, folder: Path | None, *, log: bool = False) -> None:
+
+class Worlds:
+    """Makes worlds on one kind of backend; a used one is made anew, of a copy of what it began with.
+
+    SQLite's are files in `folder`; the clouds' backends stand on tables in memory.
+    """
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self._kind = kind
         self._folder = folder
-        self._log = log
-        self._tables: dict[tuple[Seeded, ...], tuple[MemoryTable, dict[tuple[str, str], str]]] = {}
+        self._logs: dict[tuple[Seeded, ...], tuple[MemoryTable, dict[tuple[str, str], str]]] = {}
+        self._tables: dict[tuple[Seeded, ...], tuple[FakeTable, dict[tuple[str, str], str]]] = {}
         self._numbers = itertools.count()
         self._templates: dict[tuple[Seeded, ...], tuple[Path, dict[tuple[str, str], str]]] = {}
         self._made: dict[tuple[Seeded, ...], World] = {}
@@ -163,13 +173,19 @@ class Worlds:
             await self.forget(threads)
 
     async def _make(self, threads: tuple[Seeded, ...]) -> World:
-        if self._log:
+        if self._kind == "log":
+            if threads not in self._logs:
+                log = MemoryTable()
+                self._logs[threads] = log, await seed(AsyncChatStore(LogInMemory(log, CLOCK)), threads)
+            log, messages = self._logs[threads]
+            return World(AsyncChatStore(LogInMemory(log.copy(), CLOCK)), messages)
+        if self._kind == "azure tables":
             if threads not in self._tables:
-                full = MemoryTable()
-                self._tables[threads] = full, await seed(AsyncChatStore(LogInMemory(full, CLOCK)), threads)
-            full, messages = self._tables[threads]
-            return World(AsyncChatStore(LogInMemory(full.copy(), CLOCK)), messages)
-        if self._folder is None:
+                table = FakeTable()
+                self._tables[threads] = table, await seed(_on_azure(table), threads)
+            table, messages = self._tables[threads]
+            return World(_on_azure(FakeTable(table.rows)), messages)
+        if self._kind == "memory":
             store = aconnect("memory://", clock=CLOCK)
             return World(store, await seed(store, threads))
         if threads not in self._templates:
