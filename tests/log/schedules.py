@@ -23,7 +23,7 @@ class Deterministic(LogBackend):
     name = "log"
     capabilities = frozenset(Capability) - {Capability.DURABLE, Capability.SHARED, Capability.COST}
 
-    def __init__(self, table: Table, actor: int = 0) -> None:
+    def __init__(self, table: Table, actor: int = 0, *, ahead: int = 0) -> None:
         count = 0
 
         def token() -> str:
@@ -31,7 +31,7 @@ class Deterministic(LogBackend):
             count += 1
             return f"{count:03x}{actor:01x}{actor:08x}"
 
-        super().__init__(table, lambda: NOW + actor, tokens=token)
+        super().__init__(table, lambda: NOW + actor + ahead, tokens=token)
 
 
 def append(*texts: str, by: str = "", create: bool = True) -> Operation:

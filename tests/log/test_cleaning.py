@@ -118,6 +118,19 @@ def test_right_after_an_erasure_no_word_is_left(kept: Kept) -> None:
     assert {pk for pk, _ in kept.rows() if pk.startswith("T#")} == {"T#default#four"}
 
 
+def test_a_process_that_slept_while_all_was_swept_away_loses_nothing(kept: Kept) -> None:
+    asleep = ChatStore(LogInMemory(kept.table, kept.clock))
+    asleep.append("t", {"role": "user", "content": "old"})
+    kept.store.delete_thread("t")
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert kept.rows() == []
+    asleep.append("t", {"role": "user", "content": "new"})
+    assert [message.content for message in kept.store.read("t")] == ["new"]
+    kept.store.append("t", {"role": "user", "content": "newer"})
+    assert [message.content for message in asleep.read("t")] == ["new", "newer"]
+
+
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
     store = kept.store
     store.append("t", {"role": "user", "content": "a"})

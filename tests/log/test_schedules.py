@@ -134,6 +134,27 @@ def test_one_request_from_two_at_once(counted: list[Count]) -> None:
     hold(counted, actor(1, one, one), actor(2, one, known=STARTED), actor(3, do.append("y")))
 
 
+MINUTE = 60_000_000
+
+
+@pytest.mark.parametrize("ahead", [-4 * MINUTE, 4 * MINUTE])
+def test_a_request_from_two_whose_clocks_differ(ahead: int, counted: list[Count]) -> None:
+    """`seen` bounds the search for a request under any skew that its window allows."""
+    one = do.append_once("x")
+
+    def skewed(table: Table) -> LogBackend:
+        return Deterministic(table, 2, ahead=ahead)
+
+    hold(counted, actor(1, do.append("y"), one), Actor([one, do.append("z")], skewed))
+
+
+@pytest.mark.parametrize("other", ["append", "put b", "take b", "insert before b", "pop", "grow"])
+def test_a_replace_that_expects_what_was_read_beside_each(other: str, counted: list[Count]) -> None:
+    etag = STARTED._writer.known._known["T#default#t"].head.etag
+    replacing = do.replace_all("r", if_match=etag, was=THERE)
+    hold(counted, actor(1, replacing), actor(2, WRITERS[other]("2"), known=STARTED))
+
+
 # What is guarded, unguarded: the checker must find it.
 
 
