@@ -27,7 +27,7 @@ from tests.conftest import SOAK
 from tests.dynamodb.faulty_wire import Patient, Wire
 from tests.dynamodb.servers import table_for
 
-ROUNDS = 1000 if SOAK else 70
+ROUNDS = 1000 if SOAK else 45
 
 EXAMPLES = 200 if SOAK else 2
 
