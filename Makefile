@@ -12,8 +12,8 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak schedules bench bench-cold-start bench-cold-start-azure audit lock format clean deploy-aws destroy-aws \
-	deploy-azure destroy-azure
+.PHONY: help run test check soak schedules bench bench-cold-start bench-cold-start-azure audit lock format clean \
+	deploy-aws destroy-aws deploy-azure destroy-azure
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -22,7 +22,8 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 	@$(BIN)/chatstore serve
 
 # Beside our own: other projects' stores, and servers and tools to test against.
-SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed .venv-peers-llama-index/.installed \
+SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed \
+	.venv-peers-llama-index/.installed \
 	node_modules/.installed .worker/.installed
 
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure

@@ -1,8 +1,8 @@
 """``make bench-cold-start-azure``: how long a function app takes from its start to its first answer.
 
 Three function apps take turns in Microsoft's worker library for 15 rounds: the service, a function that makes
-one call of azure-data-tables and does nothing else, and FastAPI with azure-identity doing the same. Azurite has
-the tables, signed for with a key. The host and its channel to the worker are left out: everybody has them.
+one call of azure-data-tables and does nothing else, and FastAPI with azure-identity doing the same. Azurite
+has the tables, signed for with a key. The host and its channel are left out: everybody has them.
 """
 
 from __future__ import annotations
