@@ -16,7 +16,7 @@ RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 	deploy-aws destroy-aws deploy-azure destroy-azure
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
