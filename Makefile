@@ -12,17 +12,18 @@ BIN := .venv/bin
 # The tools for developing include all that running needs: once they are there, they are enough.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
-.PHONY: help run test check soak schedules bench bench-cold-start audit lock format clean deploy-aws destroy-aws \
-	deploy-azure destroy-azure
+.PHONY: help run test check soak schedules bench bench-cold-start bench-cold-start-azure audit lock format clean \
+	deploy-aws destroy-aws deploy-azure destroy-azure
 
 help:  ## Show this list
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variables change that
 	@$(BIN)/chatstore serve
 
 # Beside our own: other projects' stores, and servers and tools to test against.
-SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed .venv-peers-llama-index/.installed \
+SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed \
+	.venv-peers-llama-index/.installed \
 	node_modules/.installed .worker/.installed
 
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
@@ -50,6 +51,9 @@ bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, wh
 
 bench-cold-start: .venv/.dev .venv-aws-runtime/.installed .venv-bench-fastapi/.installed  ## Time a new instance on AWS Lambda
 	@$(BIN)/python -m bench.cold_start
+
+bench-cold-start-azure: .venv/.dev .venv-bench-azure/.installed .worker/.installed node_modules/.installed  ## Time a new instance on Azure Functions
+	@$(BIN)/python -m bench.cold_start_azure
 
 # Not a part of check: it asks a vulnerability service on the network, and what holds changes with the day.
 audit: .venv-audit/.installed  ## Ask the vulnerability service about every locked package; needs the network

@@ -19,6 +19,7 @@ LOCKS = {
     "lambda/requirements.txt": f"--extra aws-lambda {AS_TESTED}",
     "requirements/aws-tools.txt": "--group aws-tools",
     "requirements/aws-runtime.txt": "--group aws-runtime",
+    "requirements/bench-azure.txt": f"--group bench-azure {AS_TESTED}",
     "requirements/bench-fastapi.txt": "--group bench-fastapi",
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
     "requirements/peers-llama-index.txt": "--group peers-llama-index",

@@ -83,30 +83,35 @@ class Bound(SimpleNamespace):
         return "data"
 
 
-async def main(worker: str) -> None:
-    sys.path[:0] = [str(ROOT)]
-    sys.path.append(worker)
-    import azure.functions  # the project's own comes before the worker's
+class Host:
+    """The library with an app in it, indexed."""
 
-    assert azure.functions.__file__
-    from azure_functions_runtime import handle_event as library  # type: ignore[import-not-found, unused-ignore]
+    def __init__(self, library: Any, functions: dict[str, Any]) -> None:
+        self._library = library
+        self.functions = functions
+        [self._web] = [one for name, one in functions.items() if name != "sweep"]
+        [self._parameter] = [
+            json.loads(raw)["name"] for raw in self._web.raw_bindings if "httpTrigger" in raw
+        ]
 
-    logging.disable(logging.INFO)
-    begun = time.perf_counter()
-    ready = await library.worker_init_request(
-        request(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(ROOT)))
-    )
-    assert ready.result.status == "StatusResult.Success", ready.result.exception
-    indexed = await library.functions_metadata_request(request())
-    functions = {one.name: one for one in indexed.function_metadata_results}
-    told: dict[str, Any] = {
-        "functions": {name: [json.loads(raw) for raw in one.raw_bindings] for name, one in functions.items()},
-        "answers": [],
-    }
-    [web] = [one for name, one in functions.items() if name != "sweep"]
-    [parameter] = [json.loads(raw)["name"] for raw in web.raw_bindings if "httpTrigger" in raw]
+    @classmethod
+    async def of(cls, worker: str, app: Path) -> Host:
+        sys.path[:0] = [str(app)]
+        sys.path.append(worker)
+        import azure.functions  # the project's own comes before the worker's
 
-    async def call(method: str, path: str, body: bytes = b"", **headers: str) -> dict[str, Any]:
+        assert azure.functions.__file__
+        from azure_functions_runtime import handle_event as library  # type: ignore[import-not-found, unused-ignore]
+
+        logging.disable(logging.INFO)
+        ready = await library.worker_init_request(
+            request(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(app)))
+        )
+        assert ready.result.status == "StatusResult.Success", ready.result.exception
+        indexed = await library.functions_metadata_request(request())
+        return cls(library, {one.name: one for one in indexed.function_metadata_results})
+
+    async def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> dict[str, Any]:
         route, _, query = path.partition("?")
         http = SimpleNamespace(
             method=method,
@@ -116,7 +121,9 @@ async def main(worker: str) -> None:
             params={"route": route.lstrip("/")},
             query=dict(parse_qsl(query)),
         )
-        answer = await library.invocation_request(invocation(web.function_id, parameter, Data(http=http)))
+        answer = await self._library.invocation_request(
+            invocation(self._web.function_id, self._parameter, Data(http=http))
+        )
         if answer.result.status != "StatusResult.Success":
             return {"failed": answer.result.exception.message}
         sent = answer.return_value.http
@@ -128,20 +135,25 @@ async def main(worker: str) -> None:
             "body": value.decode("latin-1") if isinstance(value, bytes) else value,
         }
 
-    first = await call("GET", "/healthz")
-    told["first_ms"] = round((time.perf_counter() - begun) * 1000)
-    told["answers"].append(first)
+    async def tick(self) -> dict[str, Any]:
+        timer = json.dumps({"Schedule": {}, "ScheduleStatus": None, "IsPastDue": False})
+        answer = await self._library.invocation_request(
+            invocation(self.functions["sweep"].function_id, "timer", Data(json=timer))
+        )
+        return {"timer": answer.result.status}
+
+
+async def main(worker: str) -> None:
+    host = await Host.of(worker, ROOT)
+    answers = [await host.call("GET", "/healthz")]
     for line in sys.stdin:
         asked = json.loads(line)
         if asked["do"] == "call":
-            told["answers"].append(
-                await call(
-                    asked["method"], asked["path"], asked["body"].encode("latin-1"), **asked["headers"]
-                )
-            )
+            body = asked["body"].encode("latin-1")
+            answers.append(await host.call(asked["method"], asked["path"], body, **asked["headers"]))
         elif asked["do"] == "together":
             calls = [
-                call(
+                host.call(
                     "POST",
                     asked["path"],
                     json.dumps([{"role": "user", "content": n}]).encode(),
@@ -149,14 +161,11 @@ async def main(worker: str) -> None:
                 )
                 for n in range(asked["count"])
             ]
-            told["answers"].append({"statuses": [one.get("status") for one in await asyncio.gather(*calls)]})
+            answers.append({"statuses": [one.get("status") for one in await asyncio.gather(*calls)]})
         else:
-            timer = json.dumps({"Schedule": {}, "ScheduleStatus": None, "IsPastDue": False})
-            answer = await library.invocation_request(
-                invocation(functions["sweep"].function_id, "timer", Data(json=timer))
-            )
-            told["answers"].append({"timer": answer.result.status})
-    print(json.dumps(told))
+            answers.append(await host.tick())
+    functions = {name: [json.loads(raw) for raw in one.raw_bindings] for name, one in host.functions.items()}
+    print(json.dumps({"functions": functions, "answers": answers}))
 
 
 if __name__ == "__main__":

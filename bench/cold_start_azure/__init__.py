@@ -1,0 +1,1 @@
+"""How long a new instance on Azure Functions takes to its first answer."""
