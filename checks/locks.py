@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,8 @@ LOCKS = {
     "requirements/bootstrap.txt": "--group bootstrap",
 }
 
+NPM = Path("package-lock.json")
+
 ADDRESS = re.compile(r"://|\bfile:| @ |--(extra-)?index|--find-links|--trusted-host|(^|\s)[/~]")
 HASH = re.compile(r" \\\n    --hash=(\S+)")
 PIN = re.compile(r"^\S+==.*", re.MULTILINE)
@@ -56,6 +59,19 @@ def write(*, upgrade: bool) -> str | None:
         if done.returncode:
             return f"{name}: {done.stderr}"
         print(f"wrote {name}")
+    command = [
+        "npm",
+        "install",
+        "--package-lock-only",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+    ]
+    if subprocess.run(command, check=False).returncode:
+        return f"{NPM}: npm could not write it"
+    NPM.write_text(bare_npm(NPM.read_text()))
+    print(f"wrote {NPM}")
     return None
 
 
@@ -87,11 +103,22 @@ def check_against_index(name: str, text: str) -> list[str]:
     return found
 
 
+def bare_npm(text: str) -> str:
+    """npm's lock file without the addresses in what its packages say of themselves."""
+    lock = json.loads(text)
+    for package in lock["packages"].values():
+        package.pop("funding", None)
+        package.pop("deprecated", None)
+    return json.dumps(lock, indent=2, ensure_ascii=False) + "\n"
+
+
 def check() -> list[str]:
     """What is wrong with the lock files."""
     texts = {name: Path(name).read_text() for name in LOCKS}
     unlisted = {str(path) for path in Path("requirements").iterdir()} - set(LOCKS)
     found = [f"{name}: not a lock file that make lock writes" for name in sorted(unlisted)]
+    if "://" in (npm := NPM.read_text()) or "integrity" not in npm:
+        found.append(f"{NPM}: holds an address, or no hashes: run make lock")
     for name, text in texts.items():
         found += check_text(name, text)
     try:
