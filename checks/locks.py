@@ -107,8 +107,8 @@ def bare_npm(text: str) -> str:
     """npm's lock file without the addresses in what its packages say of themselves."""
     lock = json.loads(text)
     for package in lock["packages"].values():
-        package.pop("funding", None)
-        package.pop("deprecated", None)
+        for said in ("deprecated", "funding", "license"):
+            package.pop(said, None)
     return json.dumps(lock, indent=2, ensure_ascii=False) + "\n"
 
 
