@@ -41,6 +41,7 @@ _REFUSALS = {
 _LONGEST_DELAY = 60
 _LONGEST_STORM = 30
 _STORMS = 0.1
+_ANSWERED = ("twice", "twice, once late")
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Wire:
         self._chance = chance
         self._share = share
         self._storm = 0
+        self._outage = threading.local()
         self._under_way: list[_Late] = []
         self._lock = threading.Lock()
         self._session = URLLib3Session(max_pool_connections=32)
@@ -84,6 +86,10 @@ class Wire:
         made.atomic_pairs = transactions
         return DynamoBackend(made, clock)
 
+    def fail(self, calls: int) -> None:
+        """Answer none of this thread's next calls, whatever comes of them."""
+        self._outage.left = calls
+
     def end(self) -> None:
         """Let arrive what is under way, and be faultless from now on."""
         with self._lock:
@@ -107,16 +113,19 @@ class Wire:
         return None if fate is None else self._fates[fate](request)
 
     def _drawn(self, *, unconditional: bool) -> str | None:
-        if self._storm:
+        fates = list(self._fates)
+        if out := getattr(self._outage, "left", 0):
+            self._outage.left = out - 1
+            fates = [fate for fate in fates if fate not in _ANSWERED]
+        elif self._storm:
             self._storm -= 1
         elif self._chance.random() >= self._share:
             return None
         elif self._chance.random() < _STORMS:
             self._storm = self._chance.randint(1, _LONGEST_STORM)
-        fates = list(self._fates)
         if unconditional:
             # Nobody sends these again, and then nothing brings them twice: the port says so.
-            fates = [fate for fate in fates if not fate.startswith("twice")]
+            fates = [fate for fate in fates if fate not in _ANSWERED]
         fate = self._chance.choice(fates)
         self.faults[fate] += 1
         return fate

@@ -31,6 +31,9 @@ ROUNDS = 1000 if SOAK else 45
 
 EXAMPLES = 200 if SOAK else 2
 
+OUTAGE = 20
+"""So many calls fail at the beginning: more than one operation makes before it gives up."""
+
 Tell = Callable[[str, object], None]
 
 
@@ -62,6 +65,7 @@ def test_clients_over_a_faulty_wire(
         with opened() as store:
             patient = cast("ChatStore", Patient(store, system_clock, repeated))
             chance = random.Random(f"{seed} {number}")
+            wire.fail(OUTAGE)
             return actors.ACTORS[actor](patient, f"{actor}-{number}", chance, ROUNDS)
 
     with ThreadPoolExecutor(len(actors.CAST)) as pool:
