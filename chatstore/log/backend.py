@@ -50,12 +50,7 @@ from chatstore.models import (
 __all__ = ["LogBackend"]
 
 R = TypeVar("R", bound=records.Result)
-T = TypeVar("T")
-
 _MICROSECOND = timedelta(microseconds=1)
-_MINUTE = 60_000_000
-_FEWEST_PLACES = 64
-_NOTHING = Draft("")
 
 
 class LogBackend(Backend):
@@ -70,8 +65,8 @@ class LogBackend(Backend):
         self._reader = Reader(table, clock, stale=stale)
         self._exact = Reader(table, clock)
         self._lists = Lists(table, clock)
-        self._cleaner = Cleaner(table, clock, self._writer, self._lists, self._exact)
-        self._decide = Deciding(table, self._lists, self._exact, self._cleaner.compact)
+        self._decide = Deciding(table, self._writer, self._lists, self._exact)
+        self._cleaner = Cleaner(table, clock, self._writer, self._lists, self._exact, self._decide)
 
     async def close(self) -> None:
         await self.table.close()

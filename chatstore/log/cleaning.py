@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.log import keys
+from chatstore.log.deciding import Deciding
 from chatstore.log.head import Head, look, settle
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Reader
-from chatstore.log.records import Header, Slot, Totals
-from chatstore.log.staging import stage
-from chatstore.log.visiting import KEPT, all_rows, survey, without_dead
-from chatstore.log.writing import Answer, Decision, Turn, Writer
+from chatstore.log.records import Header, Slot
+from chatstore.log.visiting import all_rows, survey, without_dead
+from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
 from chatstore.models import Erased, Swept, to_micros
 
 __all__ = ["Cleaner"]
@@ -26,12 +25,15 @@ _MILLISECOND = 1000
 class Cleaner:
     """Visits threads, and removes of them what is dead."""
 
-    def __init__(self, table: Table, clock: Clock, writer: Writer, lists: Lists, reader: Reader) -> None:
+    def __init__(
+        self, table: Table, clock: Clock, writer: Writer, lists: Lists, reader: Reader, decide: Deciding
+    ) -> None:
         self._table = table
         self._clock = clock
         self._writer = writer
         self._lists = lists
         self._reader = reader
+        self._decide = decide
 
     async def sweep(self, limit: int) -> Swept:
         """Make the visits that are due, until about `limit` rows were removed."""
@@ -58,11 +60,7 @@ class Cleaner:
             pk = keys.thread_partition(key)
             head = await look(self._table, pk)
             threads = messages = 0
-            if (
-                head.header is not None
-                and head.header.thread is not None
-                and head.header.thread.owner == owner
-            ):
+            if _names(head.header, owner):
                 messages = len([found async for found in self._reader.living(head, self._clock())])
                 threads = int(await self._end(key, head))
             requests = await self._empty(pk, owner)
@@ -70,30 +68,6 @@ class Cleaner:
             await self._lists.forget(tenant, pointer)
             erased = Erased(erased.threads + threads, erased.messages + messages, erased.requests + requests)
         return erased
-
-    async def compact(self, key: ThreadKey) -> None:
-        """Give a thread an epoch without the places that hold nothing; positions and ids stay."""
-
-        async def plan(turn: Turn) -> Answer[None] | Decision[None]:
-            head = turn.head
-            header = head.header
-            if header is None or not header.living:
-                return Answer(None)
-            slots = [slot async for slot in self._reader.rows(head) if slot.messages]
-            epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
-            version = header.version + 1
-            totals = replace(turn.totals, places=0, version=version)
-            staged = [
-                replace(slot, epoch=epoch, totals=totals, request=None, result=None, header=None, kept=0,
-                        staged=True, version=0)
-                for slot in slots
-            ]  # fmt: skip
-            await self._lists.visit(head.pk, turn.now + KEPT)
-            rows = await stage(self._table, head.pk, staged)
-            moved = replace(header, version=version, epoch=epoch, base=replace(totals))
-            return Decision(turn.slot(turn.totals, header=moved, seals=True), None, staged=rows)
-
-        await self._writer.mutate(key, None, plan, _no_request)
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
         """Delete a thread, expired or not, if it is still the one of `head`."""
@@ -103,15 +77,9 @@ class Cleaner:
             present = turn.head
             if present.header is None or not present.header.living or present.totals.life != life:
                 return Answer(False)
-            version = present.header.version + 1
-            epoch = keys.epoch_after(present.epoch, turn.now, turn.token)
-            header = Header(version, epoch, Totals(version=version, seen=turn.totals.seen))
-            thread = present.header.thread
-            pointer = None if thread is None else (present.totals.active_at, key.id, thread.owner)
-            await self._lists.visit(present.pk, turn.now + KEPT)
-            return Decision(turn.slot(turn.totals, header=header, seals=True, pointer=pointer), True)
+            return replace(await self._decide.flip(turn, None, (), None), result=True)
 
-        return await self._writer.mutate(key, None, plan, _no_request)
+        return await self._writer.mutate(key, None, plan, no_request)
 
     async def _visit(self, pk: str, now: int) -> Swept:
         """Remove what is dead of a thread, and plan the next visit."""
@@ -142,8 +110,7 @@ class Cleaner:
             if thread is not None and owner == pointer.owner:
                 continue
             await self._lists.forget(key.tenant, pointer)
-            begun = (await look(self._table, pk)).header
-            if begun is not None and begun.thread is not None and begun.thread.owner == pointer.owner:
+            if _names((await look(self._table, pk)).header, pointer.owner):
                 # A new one of that name, between the look and the removal.
                 await self._lists.point(key, pointer.owner, now)
         if remains.next is not None:
@@ -178,9 +145,5 @@ class Cleaner:
         return sum(slot.request is not None for slot in slots)
 
 
-def _names(header: Header | None, owner: str) -> bool:
+def _names(header: Header | None, owner: str | None) -> bool:
     return header is not None and header.thread is not None and header.thread.owner == owner
-
-
-async def _no_request(slot: Slot) -> NoReturn:
-    raise AssertionError(slot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -19,7 +19,7 @@ from chatstore.log.reading import Found, Reader
 from chatstore.log.records import Effect, Entry, Header, Slot, Totals, chained
 from chatstore.log.staging import MOST_INLINE, arranged, keep_apart, stage
 from chatstore.log.visiting import KEPT
-from chatstore.log.writing import Answer, Decision, Turn
+from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
 from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
 
 __all__ = ["Deciding", "answering", "edited", "grown", "made", "patched"]
@@ -34,13 +34,11 @@ _FEWEST_PLACES = 64
 class Deciding:
     """Decides on the thread as a turn has it. What it writes before, nobody sees until the slot is taken."""
 
-    def __init__(
-        self, table: Table, lists: Lists, reader: Reader, compact: Callable[[ThreadKey], Awaitable[None]]
-    ) -> None:
+    def __init__(self, table: Table, writer: Writer, lists: Lists, reader: Reader) -> None:
         self._table = table
+        self._writer = writer
         self._lists = lists
         self._reader = reader
-        self._compact = compact
 
     async def add(self, turn: Turn, drafts: Sequence[Draft], kept: int = 0) -> Decision[Appended]:
         """Messages at the end."""
@@ -243,13 +241,35 @@ class Deciding:
         async def after(head: Head) -> None:
             living = totals.count - totals.gone
             if totals.places > max(_FEWEST_PLACES, living):
-                await self._compact(key)
+                await self.compact(key)
             before = turn.head.totals.active_at
             if totals.active_at != before:
                 owner = cast("Thread", cast("Header", head.header).thread).owner
                 await self._lists.touch(ThreadKey(key.tenant, key.id), owner, totals.active_at, before)
 
         return Decision(answering(slot, message, draft), message, edits=row, after=after)
+
+    async def compact(self, key: ThreadKey) -> None:
+        """Give a thread an epoch without the places that hold nothing; positions and ids stay."""
+
+        async def plan(turn: Turn) -> Answer[None] | Decision[None]:
+            head = turn.head
+            header = head.header
+            if header is None or not header.living:
+                return Answer(None)
+            slots = [slot async for slot in self._reader.rows(head) if slot.messages]
+            epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
+            version = header.version + 1
+            totals = replace(turn.totals, places=0, version=version)
+            staged = [
+                replace(slot, epoch=epoch, totals=totals, request=None, result=None, header=None, kept=0,
+                        staged=True, version=0)
+                for slot in slots
+            ]  # fmt: skip
+            moved = replace(header, version=version, epoch=epoch, base=totals)
+            return await self._seal(turn, moved, staged)
+
+        await self._writer.mutate(key, None, plan, no_request)
 
     async def note(self, turn: Turn, result: T) -> Answer[T] | Decision[T]:
         """A result that changes nothing: remembered where a request asks for it."""
@@ -261,8 +281,9 @@ class Deciding:
 
     async def _inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
-        if sum(len(entry.text.encode()) for entry in entries) > MOST_INLINE:
-            await self._lists.visit(pk, now + KEPT)
+        if sum(len(entry.text.encode()) for entry in entries) <= MOST_INLINE:
+            return tuple(entries)
+        await self._lists.visit(pk, now + KEPT)
         return await keep_apart(self._table, pk, entries, now)
 
     async def _plan_visits(self, pk: str, drafts: Sequence[Draft], now: int) -> None:

@@ -176,9 +176,9 @@ class Lists:
                 yield pointer
             return
         latest = _LAST if listing.before is None else _hour(to_micros(listing.before.active_at))
-        async for hour_row in self._rows(keys.active_hours(tenant), " ", latest, newest=True):
+        async for hour_row in self._table.all(keys.active_hours(tenant), " ", latest, newest=True):
             hour = str(hour_row["sk"])
-            rows = [row async for row in self._rows(keys.active_bucket(tenant, hour), " ", _LAST)]
+            rows = [row async for row in self._table.all(keys.active_bucket(tenant, hour), " ", _LAST)]
             here = [Pointer(int(row["v"]), str(row["id"]), _owner(row)) for row in rows]
             wanted = [
                 Key(keys.owner_partition(tenant, one.owner), keys.owner_row(one.thread_id)) for one in here
@@ -197,15 +197,15 @@ class Lists:
     async def owned(self, tenant: str, owner: str | None) -> list[Pointer]:
         """An owner's pointers, newest activity first."""
         pk = keys.owner_partition(tenant, owner)
-        rows = [row async for row in self._rows(pk, " ", _LAST)]
+        rows = [row async for row in self._table.all(pk, " ", _LAST)]
         pointers = [Pointer(int(row["v"]), str(row.get("id", str(row["sk"])[1:])), owner) for row in rows]
         return sorted(pointers, key=_activity, reverse=True)
 
     async def due(self, now: int) -> AsyncIterator[tuple[Key, str]]:
         """Visits that are due, the oldest first: the visit's row, and the thread's partition."""
-        async for hour_row in self._rows(keys.VISITS, " ", _hour(now)):
+        async for hour_row in self._table.all(keys.VISITS, " ", _hour(now)):
             hour = str(hour_row["sk"])
-            async for row in self._rows(keys.visit_bucket(hour), " ", f"{now:017d}~"):
+            async for row in self._table.all(keys.visit_bucket(hour), " ", f"{now:017d}~"):
                 yield Key(str(row["pk"]), str(row["sk"])), str(row["of"])
             if hour < _hour(now - keys.HOUR):
                 # Over for long enough that nobody writes to it any more.
@@ -214,16 +214,6 @@ class Lists:
     async def visited(self, visit: Key) -> None:
         """Take a visit off the list."""
         await self._table.write([], [visit])
-
-    async def _rows(self, pk: str, low: str, high: str, *, newest: bool = False) -> AsyncIterator[Row]:
-        after = None
-        while True:
-            found = await self._table.query(pk, low, high, limit=1000, newest=newest, after=after)
-            for row in found.rows:
-                yield row
-            if not found.more or not found.rows:
-                return
-            after = str(found.rows[-1]["sk"])
 
 
 def _hour(micros: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, TypeAlias
 
@@ -51,6 +51,19 @@ class Table(ABC):
         stale: bool = False,
     ) -> Rows:
         """Rows with `low` <= sk <= `high`, ascending or from the `newest`, behind the sk `after`."""
+
+    async def all(
+        self, pk: str, low: str, high: str, *, newest: bool = False, page: int = 1000
+    ) -> AsyncIterator[Row]:
+        """The same rows one by one, however many; a trip for each `page` or less of them."""
+        after = None
+        while True:
+            found = await self.query(pk, low, high, limit=page, newest=newest, after=after)
+            for row in found.rows:
+                yield row
+            if not found.more or not found.rows:
+                return
+            after = str(found.rows[-1]["sk"])
 
     @abstractmethod
     async def get(self, keys: Sequence[Key]) -> list[Row]:

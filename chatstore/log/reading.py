@@ -113,16 +113,8 @@ class Reader:
         """An entry's text; None where it is kept apart and no longer there."""
         if entry.blob is None:
             return entry.text
-        low, high = keys.blob_rows(entry.blob.ref)
-        pieces: list[bytes] = []
-        after = None
-        while True:
-            found = await self._table.query(pk, low, high, limit=100, after=after)
-            pieces += [bytes(row["b"]) for row in found.rows if isinstance(row["b"], bytes)]
-            if not found.more or not found.rows:
-                break
-            after = str(found.rows[-1]["sk"])
-        body = b"".join(pieces)
+        pieces = [row["b"] async for row in self._table.all(pk, *keys.blob_rows(entry.blob.ref))]
+        body = b"".join(piece for piece in pieces if isinstance(piece, bytes))
         return body.decode() if len(body) == entry.blob.size else None
 
     async def message(self, head: Head, entry: Entry) -> Message:

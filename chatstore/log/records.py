@@ -21,7 +21,7 @@ from chatstore.log import keys
 from chatstore.log.port import Row
 from chatstore.models import Message, Participant, Thread, from_micros, to_micros
 
-__all__ = ["EMPTY", "Blob", "Effect", "Entry", "Header", "Slot", "Totals", "chained", "is_staged"]
+__all__ = ["EMPTY", "Blob", "Effect", "Entry", "Header", "Slot", "Totals", "chained"]
 
 UNIT = 1024
 _MICROSECOND = timedelta(microseconds=1)
@@ -268,11 +268,6 @@ class Slot:
         else:
             entries[effect.place] = by.entries[0]
         return replace(self, entries=tuple(entries), version=self.version + 1)
-
-
-def is_staged(row: Row) -> bool:
-    """Whether a slot's row was staged."""
-    return "g" in _unpacked(row)[0]
 
 
 def chained(chain: str, texts: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ newest slot, over sealed epochs too, and ends at the first slot whose `seen` lie
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ class Asked(NamedTuple):
 
     def among(self, known: Known) -> tuple[Slot | None, bool]:
         """The slot among those that are known, and whether it is certain that there is no other."""
-        found = next((slot for slot in known.slots if self.written_by(slot)), None)
+        found = _written(known.slots, self)
         return found, found is not None or self.time > known.since
 
 
@@ -64,26 +65,24 @@ def asked(key: ThreadKey, request: Request | None, now: int) -> Asked | None:
 async def search(table: Table, head: Head, asked: Asked | None, now: int) -> tuple[Slot | None, Known]:
     """The slot that the request wrote, and what is known after looking for it."""
     own = () if head.newest is None or head.newest.staged else (head.newest,)
-    if asked is None or head.totals.seen < asked.time or any(asked.written_by(slot) for slot in own):
-        found = next((slot for slot in own if asked is not None and asked.written_by(slot)), None)
+    found = None if asked is None else _written(own, asked)
+    if asked is None or found is not None or head.totals.seen < asked.time:
         return found, Known(head, own, head.totals.seen, now)
     slots: list[Slot] = []
-    after = None
-    while True:
-        page = await table.query(head.pk, "E", keys.HEADER, limit=_PAGE, newest=True, after=after)
-        for row in page.rows:
-            if row["sk"] == keys.HEADER:
-                continue
-            slot = Slot.load(row)
-            if slot.staged or len(slot.position) > 10 or slot.epoch > head.epoch:
-                continue
-            slots.insert(0, slot)
-            if slot.totals.seen < asked.time:
-                return _chosen(slots, asked), Known(head, tuple(slots), slot.totals.seen, now)
-        if not page.more:
-            return _chosen(slots, asked), Known(head, tuple(slots), -1, now)
-        after = str(page.rows[-1]["sk"]) if page.rows else after
+    since = -1
+    async for row in table.all(head.pk, "E", keys.HEADER, newest=True, page=_PAGE):
+        if row["sk"] == keys.HEADER:
+            continue
+        slot = Slot.load(row)
+        if slot.staged or len(slot.position) > 10 or slot.epoch > head.epoch:
+            continue
+        slots.append(slot)
+        if slot.totals.seen < asked.time:
+            since = slot.totals.seen
+            break
+    return _written(slots, asked), Known(head, tuple(reversed(slots)), since, now)
 
 
-def _chosen(slots: list[Slot], asked: Asked) -> Slot | None:
-    return next((slot for slot in reversed(slots) if asked.written_by(slot)), None)
+def _written(slots: Sequence[Slot], asked: Asked) -> Slot | None:
+    """The first of `slots`, the newest in front, that the request wrote."""
+    return next((slot for slot in slots if asked.written_by(slot)), None)

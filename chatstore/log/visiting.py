@@ -12,7 +12,7 @@ from chatstore.log.lists import Pointer
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.records import Slot
 
-__all__ = ["KEPT", "Remains", "all_rows", "survey"]
+__all__ = ["KEPT", "Remains", "all_rows", "survey", "without_dead"]
 
 KEPT = timedelta(hours=25) // timedelta(microseconds=1)
 """How long a sealed epoch stays: it is the memory of its requests, and keeps late writers out."""
@@ -49,6 +49,11 @@ class Remains:
         """Note when there is something to do."""
         for time in times:
             self.next = time if self.next is None else min(self.next, time)
+
+
+def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
+    """All rows of a thread but its header."""
+    return table.all(pk, "B", "E~")
 
 
 async def survey(table: Table, head: Head, now: int) -> Remains:
@@ -115,18 +120,6 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         # The header last: what is left of a thread without one would be taken for a new one's.
         remains.rows.append(Key(head.pk, keys.HEADER))
     return remains
-
-
-async def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
-    """All rows of a thread but its header."""
-    after = None
-    while True:
-        found = await table.query(pk, "B", "E~", limit=500, after=after)
-        for row in found.rows:
-            yield row
-        if not found.more or not found.rows:
-            return
-        after = str(found.rows[-1]["sk"])
 
 
 def without_dead(slot: Slot, now: int) -> Slot:

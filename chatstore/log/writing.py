@@ -21,7 +21,7 @@ import functools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from chatstore import position
 from chatstore.contract import Clock, Request, ThreadKey
@@ -33,7 +33,7 @@ from chatstore.log.port import Key, Table
 from chatstore.log.records import Header, Slot, Totals
 from chatstore.log.requests import Asked, asked, search
 
-__all__ = ["Answer", "Decision", "Plan", "Turn", "Writer"]
+__all__ = ["Answer", "Decision", "Plan", "Turn", "Writer", "no_request"]
 
 R = TypeVar("R")
 
@@ -262,3 +262,8 @@ class Writer:
         except StorageError:
             self.known.forget(pk)
         return head
+
+
+async def no_request(slot: Slot) -> NoReturn:
+    """What answers the repetition of a mutation that has no request: there is none."""
+    raise AssertionError(slot)

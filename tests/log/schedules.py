@@ -190,7 +190,7 @@ def read(name: str = "read", *, newest: bool = True) -> Operation:
 
 def compact(by: str = "") -> Operation:
     async def call(backend: LogBackend) -> Any:
-        await backend._cleaner.compact(KEY)
+        await backend._decide.compact(KEY)
         return "done"
 
     return Operation("compact", call, lambda now: (now, "done"))
