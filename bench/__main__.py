@@ -123,9 +123,13 @@ if __name__ == "__main__":
 
         memories.main(sys.argv[2:])
     elif sys.argv[1:2] == ["dynamodb"]:
-        from bench import dynamodb
+        from bench.conversation import dynamodb
 
         dynamodb.main()
+    elif sys.argv[1:2] == ["azure-tables"]:
+        from bench.conversation import azure_tables
+
+        azure_tables.main()
     elif sys.argv[1:2] == ["lists"]:
         from bench import lists
 

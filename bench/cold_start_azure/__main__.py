@@ -49,7 +49,7 @@ def subjects(endpoint: str) -> dict[str, Subject]:
     theirs = {**shared, "TABLES_ENDPOINT": endpoint, "TABLES_ACCOUNT": azurite.ACCOUNT}
     ours = {
         **shared,
-        "CHATSTORE_URL": f"aztables://{azurite.ACCOUNT}/chat?endpoint={endpoint}",
+        "CHATSTORE_URL": f"aztables://{azurite.ACCOUNT}/chat?endpoint={endpoint}&client=blocking",
         "CHATSTORE_AUTH": "api-key",
         "CHATSTORE_API_KEYS": json.dumps(KEYS),
         "PYDANTIC_DISABLE_PLUGINS": "__all__",

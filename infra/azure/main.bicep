@@ -223,7 +223,8 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
     AzureWebJobsStorage__credential: 'managedidentity'
     APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD'
-    CHATSTORE_URL: threads
+    // The blocking client loads sooner, and a function starts often.
+    CHATSTORE_URL: '${threads}?client=blocking'
     CHATSTORE_AUTH: auth
     CHATSTORE_JWT_ISSUER: readsTokens ? jwtIssuer : ''
     CHATSTORE_JWT_AUDIENCE: readsTokens ? jwtAudience : ''

@@ -42,7 +42,7 @@ def worker(azurite: str, absent: Callable[[str, str], NoReturn], tmp_path: Path)
         "tenant": "default",
         "scopes": ["read", "write", "admin"],
     }
-    url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={azurite}"
+    url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={azurite}&client=blocking"
 
     def run(asked: list[dict[str, Any]], **environ: str) -> dict[str, Any]:
         done = subprocess.run(

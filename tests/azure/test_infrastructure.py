@@ -64,7 +64,7 @@ def test_the_app_settings_are_what_the_service_reads(auth: str) -> None:
     ours = {name for name in made if name.startswith("CHATSTORE_")}
     assert ours <= {f"CHATSTORE_{one.name.upper()}" for one in fields(Settings)}
     settings = Settings.from_environment(made)
-    assert settings.url == "aztables://st0abcdefghijkl/chat"
+    assert settings.url == "aztables://st0abcdefghijkl/chat?client=blocking"
     assert settings.auth == auth
     reads = "jwt" in auth
     assert (settings.jwt_issuer, settings.jwt_audience) == (
@@ -115,7 +115,7 @@ def test_cosmos_is_made_where_it_is_asked_for() -> None:
     assert resource("cosmosTable", cosmos=True)["name"] == "chat"
     assert Deployment(cosmos=True).resource("table") is None
     made = resource("settings", cosmos=True)["properties"]
-    assert Settings.from_environment(made).url == "cosmos-table://cosmos-0abcdefghijkl/chat"
+    assert Settings.from_environment(made).url == "cosmos-table://cosmos-0abcdefghijkl/chat?client=blocking"
 
 
 def test_the_function_is_bounded() -> None:

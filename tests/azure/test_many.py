@@ -72,10 +72,11 @@ def test_threads_of_two_processes(unkind: str) -> None:
     checked(told, final)
 
 
-def test_tasks_of_one_loop_and_of_the_next(url: str) -> None:
+@pytest.mark.parametrize("client", ["async", "blocking"])
+def test_tasks_of_one_loop_and_of_the_next(url: str, client: str) -> None:
     """Tasks wait for each other, not for conflicts; a client of a loop that ended is replaced."""
     turns = [Turn(f"task-{task}", number, 2) for task in range(30) for number in range(2)]
-    store = chatstore.aconnect(url)
+    store = chatstore.aconnect(f"{url}&client={client}")
 
     async def write(number: int) -> float:
         spent = await asyncio.gather(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -90,6 +93,7 @@ def test_without_a_secret_the_identity_is_used() -> None:
         ("aztables://acme/chat?endpoint=somewhere", "begins with https://"),
         ("aztables://acme/chat?key=a2V5", "no option 'key'"),
         ("aztables://acme/chat?timeout=0", "positive number"),
+        ("aztables://acme/chat?client=other", "ASYNC, BLOCKING"),
     ],
 )
 def test_what_names_nothing_is_refused(text: str, said: str) -> None:
@@ -112,3 +116,26 @@ def test_a_connection_string_opens_the_same_table(
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", given)
     with chatstore.connect(f"aztables:///{table}") as store:
         assert contents(store.read("t")) == ["a"]
+
+
+@pytest.mark.parametrize("client", ["async", "blocking"])
+def test_only_the_asynchronous_client_loads_what_it_needs(client: str, azurite: str, tmp_path: Any) -> None:
+    url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={azurite}&client={client}"
+    program = f"""
+import asyncio, sys, chatstore
+
+async def main():
+    async with chatstore.aconnect({url!r}) as store:
+        print(await store.read("t"))
+
+asyncio.run(main())
+print("aiohttp" in sys.modules)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "AZURE_STORAGE_KEY": KEY},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout.splitlines()[-1] == str(client == "async")

@@ -44,6 +44,7 @@ def shuffling(azurite: str) -> Iterator[Unkind]:
 
 class OnAServerTests(MachineContract):
     scheme = "aztables"
+    client = "async"
 
     @pytest.fixture(autouse=True)
     def few(self) -> Iterator[None]:
@@ -53,7 +54,8 @@ class OnAServerTests(MachineContract):
         hypothesis.settings.load_profile(before)
 
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
-        url = f"{self.scheme}://{ACCOUNT}/{table_for(tmp_path)}?endpoint={self.endpoint}"
+        table = f"{ACCOUNT}/{table_for(tmp_path)}"
+        url = f"{self.scheme}://{table}?endpoint={self.endpoint}&client={self.client}"
         return open_backend(url, blocking=blocking, clock=clock)
 
     endpoint: str
@@ -86,6 +88,7 @@ class TestCosmos(OnAServer):
 class TestUnkindTables(Read, Iterate, ListThreads, Fork, ReplaceAll, Sweep, Erase, OnAServerTests):
     """What reads pages, where those of Table Storage end early; `make soak` runs all of the contract."""
 
+    client = "blocking"
     colours: ClassVar[Sequence[Colour]] = (Colour.ASYNC,)
 
     @pytest.fixture(autouse=True)
@@ -95,6 +98,8 @@ class TestUnkindTables(Read, Iterate, ListThreads, Fork, ReplaceAll, Sweep, Eras
 
 @pytest.mark.soak
 class TestAllOnUnkindTables(OnAServer):
+    client = "blocking"
+
     @pytest.fixture(autouse=True)
     def server(self, cutting: Unkind) -> None:
         self.endpoint = cutting.endpoint

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.data.tables import TableClient
-from azure.data.tables.aio import TableClient as AsyncTableClient
 
 from chatstore.backends.azure_tables.meter import count_charge, count_request
 from chatstore.errors import ConfigurationError
 from chatstore.settings import AzureAccess
 from chatstore.urls import Url
+
+if TYPE_CHECKING:
+    from azure.data.tables.aio import TableClient as AsyncTableClient
 
 __all__ = ["Account"]
 
@@ -69,6 +71,8 @@ class Account:
 
     def async_client(self) -> AsyncTableClient:
         """A client for the running event loop."""
+        from azure.data.tables.aio import TableClient as AsyncTableClient
+
         if not self.name:
             return AsyncTableClient.from_connection_string(
                 self.access.connection_string, self.table, **self._options()

@@ -1,0 +1,58 @@
+"""``python -m bench dynamodb``: a conversation of 1,000 turns on DynamoDB, beside LlamaIndex's store.
+
+Against one dynalite. Units are counted at the wire by one meter for both.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from bench import conversation
+from bench.conversation.traffic import DynamoTraffic
+from chatstore.backends.dynamodb import DynamoBackend
+from chatstore.backends.dynamodb.client import BlockingCalls, Client
+from chatstore.backends.dynamodb.table import DynamoTable
+from chatstore.contract import system_clock
+from chatstore.store import ChatStore
+from tests.dynamodb import servers
+
+__all__ = ["main"]
+
+
+def ours(endpoint: str) -> conversation.Found:
+    """The sums of chatstore, and what two writers left."""
+
+    def opened() -> tuple[ChatStore, Client]:
+        client = Client("chatstore", "us-east-1", endpoint, 30.0)
+        table = DynamoTable(BlockingCalls(client), client)
+        return ChatStore(DynamoBackend(table, system_clock)), client
+
+    store, client = opened()
+    store.read("nothing")  # makes the table, as the peer's was made
+    traffic = DynamoTraffic(client.client.meta.events)
+
+    def say(turn: list[dict[str, str]]) -> None:
+        assert len(store.read(conversation.THREAD, last=conversation.LAST)) <= conversation.LAST
+        store.append(conversation.THREAD, *turn)
+
+    found = conversation.run(say, traffic.sums)
+
+    def write(writer: int) -> None:
+        mine, _ = opened()
+        for number in range(conversation.EACH):
+            mine.append(conversation.SHARED, {"role": "user", "content": f"{writer} {number}"})
+
+    with ThreadPoolExecutor(conversation.WRITERS) as pool:
+        list(pool.map(write, range(conversation.WRITERS)))
+    return {**found, "there": len(list(store.iter_messages(conversation.SHARED)))}
+
+
+def main() -> None:
+    if not servers.dynalite_is_there():
+        sys.exit("run `make node_modules/.installed` first")
+    with servers.dynalite() as endpoint:
+        theirs = conversation.peer("peer_dynamodb.py", endpoint)
+        mine = ours(endpoint)
+    columns = {"write units": ("wru", 0), "read units": ("rru", 1), "calls": ("calls", 0)}
+    conversation.report("dynalite", columns, mine, theirs)

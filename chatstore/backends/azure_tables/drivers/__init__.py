@@ -1,0 +1,1 @@
+"""The drivers, over the SDK's two clients; they differ in nothing but how they wait."""

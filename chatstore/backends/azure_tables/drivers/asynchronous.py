@@ -1,0 +1,130 @@
+"""The driver for event loops, over the SDK's asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables.aio import TableClient
+
+from chatstore.backends.azure_tables.drivers.forms import (
+    alone,
+    called,
+    entity_of,
+    etag_of,
+    filter_of,
+    selected,
+)
+from chatstore.backends.azure_tables.faults import NoTable, faults, is_about_the_table
+from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
+
+__all__ = ["AsyncDriver"]
+
+
+class AsyncDriver:
+    """For event loops, each of which has a client; one whose loop has ended is replaced."""
+
+    def __init__(self, make: Callable[[], TableClient]) -> None:
+        self._make = make
+        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+
+    async def get(self, partition: str, row: str) -> Entity | None:
+        while True:
+            try:
+                with faults():
+                    try:
+                        return entity_of(await (await self._client()).get_entity(partition, row))
+                    except ResourceNotFoundError as error:
+                        if not is_about_the_table(error):
+                            return None
+                        raise
+            except NoTable:
+                await self._create()
+
+    async def page(
+        self,
+        partitions: str | Range,
+        rows: Range | None,
+        top: int,
+        token: object | None,
+        before: str | None = None,
+        *,
+        bodies: bool = True,
+    ) -> Slice:
+        while True:
+            try:
+                with faults():
+                    found = (await self._client()).query_entities(
+                        filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
+                    )
+                    pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
+                    entities = []
+                    async for page in pages:
+                        entities = [entity_of(entity) async for entity in page]
+                        break
+                    return Slice(entities, pages.continuation_token)
+            except NoTable:
+                await self._create()
+
+    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+        calls = [called(partition, op) for op in ops]
+        while True:
+            try:
+                with faults(writing=True):
+                    client = await self._client()
+                    if len(calls) == 1:
+                        return [etag_of(await alone(client, calls[0]))]
+                    return [answer.get("etag") for answer in await client.submit_transaction(calls)]
+            except NoTable:
+                await self._create()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, partition: str) -> AsyncIterator[None]:
+        await self._client()
+        turns = self._opened[asyncio.get_running_loop()].turns
+        turn = turns.setdefault(partition, asyncio.Lock())
+        async with turn:
+            yield
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        opened = self._opened.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.closing.aclose()
+
+    async def _client(self) -> TableClient:
+        loop = asyncio.get_running_loop()
+        if loop not in self._opened:
+            for dead in [other for other in self._opened if other.is_closed()]:
+                del self._opened[dead]
+            opened = _Opened(self._make())
+            self._opened[loop] = opened
+            await anext(opened.closing)
+        return self._opened[loop].client
+
+    async def _create(self) -> None:
+        with faults(), contextlib.suppress(ResourceExistsError):
+            await (await self._client()).create_table()
+
+
+class _Opened:
+    """What one event loop has."""
+
+    def __init__(self, client: TableClient) -> None:
+        self.client = client
+        self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.closing = _closing(client)
+
+
+async def _closing(client: TableClient) -> AsyncGenerator[None]:
+    """Closes `client` at its end, which a loop brings about itself before it is closed."""
+    try:
+        yield
+    finally:
+        await client.close()
