@@ -6,12 +6,14 @@ what they point to, so that a writer that is killed leaves a pointer too many an
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing, ThreadKey
+from chatstore.errors import Unavailable
 from chatstore.log import keys
 from chatstore.log.head import look
 from chatstore.log.port import Key, Row, Table
@@ -23,6 +25,10 @@ __all__ = ["Lists", "Pointer"]
 _REMEMBERED = 10_000
 _LAST = "\U0010ffff"
 _EXAMINED, _TOGETHER = 1000, 100
+"""How many pointers a page looks at, and at how many threads together."""
+
+_PER_HOUR = 5
+"""What it takes to find an hour's pointers, as if it were so many."""
 
 
 class Pointer(NamedTuple):
@@ -136,20 +142,25 @@ class Lists:
         found: list[Thread] = []
         some: list[Pointer] = []
         examined = 0
-        async for pointer in self._pointers(tenant, listing):
-            if listing.active_since is not None and pointer.active_at < to_micros(listing.active_since):
-                break
-            if listing.before is None or pointer.place < listing.before:
-                some.append(pointer)
-            if len(some) < _TOGETHER:
+        async for one in self._pointers(tenant, listing):
+            if isinstance(one, ThreadCursor):
+                examined += _PER_HOUR
+                end = one
+            else:
+                if listing.active_since is not None and one.active_at < to_micros(listing.active_since):
+                    break
+                end = one.place
+                if listing.before is None or end < listing.before:
+                    some.append(one)
+            if len(some) < _TOGETHER and examined + len(some) < _EXAMINED:
                 continue
             examined += len(some)
             found += await self._living(tenant, some, listing, now)
-            if len(found) <= listing.limit and examined >= _EXAMINED:
-                return Page(tuple(found), next=_cursor(some[-1].place))
             some = []
             if len(found) > listing.limit:
                 break
+            if examined >= _EXAMINED:
+                return Page(tuple(found), next=_cursor(end))
         found += await self._living(tenant, some, listing, now)
         page = tuple(found[: listing.limit])
         return Page(page, next=_cursor(page[-1]) if len(found) > len(page) else None)
@@ -170,7 +181,8 @@ class Lists:
                 threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
         return threads
 
-    async def _pointers(self, tenant: str, listing: Listing) -> AsyncIterator[Pointer]:
+    async def _pointers(self, tenant: str, listing: Listing) -> AsyncIterator[Pointer | ThreadCursor]:
+        """An owner's pointers, or a tenant's, and behind those of an hour the place where it began."""
         if listing.owner is not None:
             for pointer in await self.owned(tenant, listing.owner):
                 yield pointer
@@ -191,8 +203,21 @@ class Lists:
                 for one, row in zip(here, wanted, strict=True)
                 if row in current and _hour(current[row]) == hour
             ]
+            if hour < _hour(self._clock() - keys.HOUR):
+                # Over for long enough that nobody writes to it any more: the next one passes it by.
+                moved = [row for row in rows if row["id"] not in {one.thread_id for one in exact}]
+                gone = [Key(str(row["pk"]), str(row["sk"])) for row in moved]
+                gone += [] if exact else [Key(keys.active_hours(tenant), hour)]
+                await self._remove(gone)
             for pointer in sorted(exact, key=_activity, reverse=True):
                 yield pointer
+            yield ThreadCursor(from_micros(int(hour) * keys.HOUR), "")
+
+    async def _remove(self, gone: list[Key]) -> None:
+        # A list that is read is read, whether or not there is time to clear up.
+        with contextlib.suppress(Unavailable):
+            if gone:
+                await self._table.write([], gone)
 
     async def owned(self, tenant: str, owner: str | None) -> list[Pointer]:
         """An owner's pointers, newest activity first."""

@@ -19,6 +19,8 @@ from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
 from tests.dynamodb.servers import url_for
 
+HOURS = 250
+
 SAY = {"role": "user", "content": "x" * 400}
 ANSWER = {"role": "assistant", "content": "y" * 400}
 
@@ -173,3 +175,23 @@ def test_the_meter_agrees_with_a_server_that_counts(dynalite: str, tmp_path: Pat
             answer = client.call("Query", sent)
             assert billed("Query", sent, answer)["rru"] == answer["ConsumedCapacity"]["CapacityUnits"]
     client.close()
+
+
+def test_a_list_passes_by_the_hours_that_threads_have_left(opened: Any, clock: ManualClock) -> None:
+    store: ChatStore = opened()
+    store.append("old", SAY)
+    store.append("new", SAY)
+    for _ in range(HOURS):
+        clock.advance(timedelta(hours=1))
+        store.append("new", SAY)
+    pages = [store.list_threads()]
+    while pages[-1].next is not None:
+        pages.append(store.list_threads(cursor=pages[-1].next))
+    # However long ago, a page is a bounded piece of work, and the next one goes on from there.
+    assert [thread.id for page in pages for thread in page.items] == ["new", "old"]
+    assert len(pages) == 2
+    assert max(cost(page)[2] for page in pages) < 2 * HOURS
+    # Somebody has looked now: the hours that are over and empty are gone.
+    again = store.list_threads()
+    assert [thread.id for thread in again.items] == ["new", "old"]
+    assert cost(again)[2] <= 8
