@@ -1,13 +1,32 @@
-"""What the backends whose every operation is one transaction share: etags, merge patches."""
+"""What backends decide alike: etags and their conditions, patches of threads, when something expires."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
 
 from chatstore.codec import Json, encode
+from chatstore.contract import UNSET, NewThread, ThreadPatch
 from chatstore.errors import Conflict
+from chatstore.models import Thread, from_micros
 
-__all__ = ["has_metadata", "log_etag", "merge", "message_etag", "require", "require_log"]
+__all__ = [
+    "expiry",
+    "has_metadata",
+    "log_etag",
+    "merge",
+    "message_etag",
+    "patched",
+    "require",
+    "require_log",
+    "updated",
+]
+
+Properties = TypeVar("Properties", Thread, NewThread)
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def log_etag(epoch: str, tail: int, edits: int) -> str:
@@ -45,6 +64,32 @@ def merge(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Js
         else:
             merged[key] = value
     return merged
+
+
+def patched(properties: Properties, patch: ThreadPatch) -> Properties:
+    """The properties of a thread as a patch leaves them, but for when it expires."""
+    if patch.topic is not UNSET:
+        properties = replace(properties, topic=patch.topic)
+    if patch.metadata is not UNSET:
+        metadata = {} if patch.metadata is None else merge(properties.metadata, patch.metadata)
+        properties = replace(properties, metadata=metadata)
+    if patch.participants is not UNSET:
+        properties = replace(properties, participants=patch.participants or ())
+    return properties
+
+
+def updated(thread: Thread, patch: ThreadPatch, now: int) -> Thread:
+    """The same, and when it expires."""
+    thread = patched(thread, patch)
+    if patch.ttl is UNSET:
+        return thread
+    expires = expiry(now, patch.ttl)
+    return replace(thread, expires_at=None if expires is None else from_micros(expires))
+
+
+def expiry(now: int, ttl: timedelta | None) -> int | None:
+    """When something of that time to live expires, in microseconds; None for never."""
+    return None if ttl is None else now + ttl // _MICROSECOND
 
 
 def has_metadata(metadata: Mapping[str, Json], wanted: Mapping[str, Json]) -> bool:

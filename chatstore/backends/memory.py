@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar, cast
 
 from chatstore import position
-from chatstore.codec import Json
-from chatstore.conditions import has_metadata, log_etag, merge, message_etag, require, require_log
+from chatstore.conditions import has_metadata, log_etag, message_etag, require, require_log, updated
 from chatstore.contract import (
-    UNSET,
     Backend,
     Capability,
     Clock,
@@ -120,15 +118,7 @@ class MemoryBackend(Backend):
             stored = self._get(key)
             thread = stored.thread
             require(if_match, thread.etag)
-            if patch.topic is not UNSET:
-                thread = replace(thread, topic=patch.topic)
-            if patch.metadata is not UNSET:
-                thread = replace(thread, metadata=_merged(thread.metadata, patch.metadata))
-            if patch.participants is not UNSET:
-                thread = replace(thread, participants=patch.participants or ())
-            if patch.ttl is not UNSET:
-                thread = replace(thread, expires_at=self._expiry(patch.ttl))
-            stored.thread = replace(thread, etag=token())
+            stored.thread = replace(updated(thread, patch, self.clock()), etag=token())
             return self._snapshot(stored.thread)
 
         return self._once(key, request, update)
@@ -481,10 +471,6 @@ def _position(message: Message) -> str:
 
 def _activity(thread: Thread) -> tuple[datetime, str]:
     return thread.active_at, thread.id
-
-
-def _merged(present: Mapping[str, Json], patch: Mapping[str, Json] | None) -> Mapping[str, Json]:
-    return {} if patch is None else merge(present, patch)
 
 
 def _listed(thread: Thread, listing: Listing) -> bool:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeVar, cast
 
 from chatstore import position, records
-from chatstore.conditions import require, require_log
+from chatstore.conditions import expiry, require, require_log, updated
 from chatstore.contract import (
     Backend,
     Capability,
@@ -26,8 +26,7 @@ from chatstore.errors import MessageNotFound, ThreadExists
 from chatstore.ids import token
 from chatstore.log import keys
 from chatstore.log.cleaning import Cleaner
-from chatstore.log.costs import metered
-from chatstore.log.deciding import Deciding, answering, edited, grown, made, patched
+from chatstore.log.deciding import Deciding, answering, edited, grown, made
 from chatstore.log.head import look
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
@@ -35,6 +34,7 @@ from chatstore.log.reading import Found, Reader
 from chatstore.log.records import EMPTY, Effect, Entry, Header, Slot
 from chatstore.log.staging import arranged
 from chatstore.log.writing import Answer, Decision, Turn, Writer
+from chatstore.metering import metered
 from chatstore.models import (
     Appended,
     Deleted,
@@ -88,11 +88,9 @@ class LogBackend(Backend):
 
         return await self._write(key, request, plan)
 
+    @metered
     async def get_thread(self, key: ThreadKey) -> Thread:
-        async def get() -> Thread:
-            return (await look(self.table, keys.thread_partition(key))).existing(key, self.clock())
-
-        return await metered(get())
+        return (await look(self.table, keys.thread_partition(key))).existing(key, self.clock())
 
     async def update_thread(
         self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
@@ -100,7 +98,7 @@ class LogBackend(Backend):
         async def plan(turn: Turn) -> Decision[Thread]:
             thread = turn.head.existing(key, turn.now)
             require(if_match, thread.etag)
-            changed = replace(patched(thread, patch, turn.now), etag=turn.token)
+            changed = replace(updated(thread, patch, turn.now), etag=turn.token)
             if changed.expires_at is not None:
                 await self._lists.visit(turn.head.pk, to_micros(changed.expires_at))
             present = cast("Header", turn.head.header)
@@ -121,8 +119,9 @@ class LogBackend(Backend):
 
         return await self._write(key, request, plan)
 
+    @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        return await metered(self._lists.page(tenant, listing))
+        return await self._lists.page(tenant, listing)
 
     # Messages
 
@@ -143,17 +142,16 @@ class LogBackend(Backend):
 
         return await self._write(key, request, plan, drafts)
 
+    @metered
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
-        return await metered(self._reader.page(key, span))
+        return await self._reader.page(key, span)
 
+    @metered
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
-        async def get() -> Message:
-            head, now = await look(self.table, keys.thread_partition(key)), self.clock()
-            head.existing(key, now)
-            found = await self._exact.named(key, head, message_id, now)
-            return await self._exact.message(head, found.entry)
-
-        return await metered(get())
+        head, now = await look(self.table, keys.thread_partition(key)), self.clock()
+        head.existing(key, now)
+        found = await self._exact.named(key, head, message_id, now)
+        return await self._exact.message(head, found.entry)
 
     async def replace_all(
         self,
@@ -199,7 +197,7 @@ class LogBackend(Backend):
                 message = added.result.messages[0]
                 return Decision(answering(added.slot, message, draft), message, after=added.after)
             between = position.between(gap.low, gap.following.entry.position)
-            expires = None if draft.ttl is None else turn.now + draft.ttl // _MICROSECOND
+            expires = expiry(turn.now, draft.ttl)
             entry = Entry(draft.text, f"{between}-{turn.token}", between, turn.now, expires)
             if position.crowded(between):
                 return await self._decide.number_anew(turn, entry, gap.following)
@@ -289,14 +287,17 @@ class LogBackend(Backend):
 
         return await self._write(key, request, plan)
 
+    @metered
     async def sweep(self, limit: int) -> Swept:
-        return await metered(self._cleaner.sweep(limit))
+        return await self._cleaner.sweep(limit)
 
+    @metered
     async def erase(self, tenant: str, owner: str) -> Erased:
-        return await metered(self._cleaner.erase(tenant, owner))
+        return await self._cleaner.erase(tenant, owner)
 
     # Requests
 
+    @metered
     async def _write(
         self,
         key: ThreadKey,
@@ -307,7 +308,7 @@ class LogBackend(Backend):
         async def repeated(slot: Slot) -> R:
             return cast("R", await self._first_result(keys.thread_partition(key), slot, drafts))
 
-        return await metered(self._writer.mutate(key, request, plan, repeated))
+        return await self._writer.mutate(key, request, plan, repeated)
 
     async def _first_result(self, pk: str, slot: Slot, drafts: Sequence[Draft]) -> records.Result:
         """What the request that wrote `slot` was answered."""

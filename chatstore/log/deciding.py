@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from chatstore import position, records
-from chatstore.conditions import merge, require
-from chatstore.contract import UNSET, Draft, NewThread, ThreadKey, ThreadPatch
+from chatstore.conditions import require
+from chatstore.contract import Draft, NewThread, ThreadKey
 from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.log import keys
 from chatstore.log.head import Head
@@ -22,7 +22,7 @@ from chatstore.log.visiting import KEPT
 from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
 from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
 
-__all__ = ["Deciding", "answering", "edited", "grown", "made", "patched"]
+__all__ = ["Deciding", "answering", "edited", "grown", "made"]
 
 T = TypeVar("T")
 
@@ -295,22 +295,8 @@ class Deciding:
 def made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
     """A thread with the properties of `new`, made now."""
     at = from_micros(turn.now)
-    expires = _expiry(at, new.ttl)
+    expires = None if new.ttl is None else at + new.ttl
     return Thread(key.id, new.owner, new.topic, new.metadata, new.participants, at, at, expires, turn.token)
-
-
-def patched(thread: Thread, patch: ThreadPatch, now: int) -> Thread:
-    """`thread` with `patch` on it."""
-    if patch.topic is not UNSET:
-        thread = replace(thread, topic=patch.topic)
-    if patch.metadata is not UNSET:
-        metadata = {} if patch.metadata is None else merge(thread.metadata, patch.metadata)
-        thread = replace(thread, metadata=metadata)
-    if patch.participants is not UNSET:
-        thread = replace(thread, participants=patch.participants or ())
-    if patch.ttl is not UNSET:
-        thread = replace(thread, expires_at=_expiry(from_micros(now), patch.ttl))
-    return thread
 
 
 def grown(totals: Totals, drafts: Sequence[Draft]) -> Totals:
@@ -347,7 +333,3 @@ def answering(slot: Slot, message: Message, draft: Draft) -> Slot:
 def _active(before: int, now: int) -> int:
     """When a thread was active, to the minute."""
     return before if before // _MINUTE == now // _MINUTE else now
-
-
-def _expiry(at: datetime, ttl: timedelta | None) -> datetime | None:
-    return None if ttl is None else at + ttl

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-from chatstore.conditions import log_etag
+from chatstore.conditions import expiry, log_etag
 from chatstore.contract import Draft
 from chatstore.errors import CorruptData
 from chatstore.log import keys
@@ -254,7 +254,7 @@ class Slot:
         made = []
         for index, draft in enumerate(drafts):
             at = self.position + _fraction(index)
-            expires = None if draft.ttl is None else self.at + draft.ttl // _MICROSECOND
+            expires = expiry(self.at, draft.ttl)
             made.append(Entry(draft.text, f"{at}-{self.token}", at, self.at, expires))
         return tuple(made)
 

@@ -29,8 +29,8 @@ from chatstore.urls import Url
 
 __all__ = ["COSMOS", "TABLES", "AzureTablesBackend", "Dialect", "open_azure_tables"]
 
-TABLES = Dialect("azure-tables", ordered=True, group_bytes=2_700_000)
-COSMOS = Dialect("cosmos-table", ordered=False, group_bytes=1_300_000)
+TABLES = Dialect(ordered=True, group_bytes=2_700_000)
+COSMOS = Dialect(ordered=False, group_bytes=1_300_000)
 
 
 def open_azure_tables(url: Url, *, blocking: bool, clock: Clock) -> AzureTablesBackend:

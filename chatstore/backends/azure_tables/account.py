@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.data.tables import TableClient
 
-from chatstore.backends.azure_tables.meter import count_charge, count_request
+from chatstore.backends.azure_tables.meter import COSMOS_PRICES, TABLES_PRICES, Meter
 from chatstore.errors import ConfigurationError
 from chatstore.settings import AzureAccess
 from chatstore.urls import Url
@@ -33,6 +33,7 @@ class Account:
     endpoint: str | None
     name: str
     seconds: float
+    meter: Meter
 
     @classmethod
     def of(cls, url: Url, access: AzureAccess, *, cosmos: bool) -> Account:
@@ -43,7 +44,7 @@ class Account:
                 f"{url.scheme}:// names an account and a table of 3 to 63 letters and digits, such as "
                 f"{url.scheme}://myaccount/chat, and no secret: those come from the environment"
             )
-        seconds = url.seconds("timeout", 30)
+        seconds, meter = url.seconds("timeout", 30), Meter(COSMOS_PRICES if cosmos else TABLES_PRICES)
         endpoint = url.options.get("endpoint")
         if endpoint is not None and not endpoint.startswith(("http://", "https://")):
             raise ConfigurationError(f"endpoint={endpoint} is not an address that begins with https://")
@@ -53,10 +54,10 @@ class Account:
                     f"{url.text} names no account, so {access.prefix}_CONNECTION_STRING must: set it, "
                     f"or write {url.scheme}://ACCOUNT/{table}"
                 )
-            return cls(access, table, endpoint, "", seconds)
+            return cls(access, table, endpoint, "", seconds, meter)
         if endpoint is None:
             endpoint = f"https://{url.host}.{_COSMOS_SUFFIX if cosmos else _SUFFIX}"
-        return cls(access, table, endpoint, url.host, seconds)
+        return cls(access, table, endpoint, url.host, seconds, meter)
 
     def client(self) -> TableClient:
         """A client for blocking callers."""
@@ -93,6 +94,6 @@ class Account:
             "retry_total": 0,
             "connection_timeout": min(self.seconds, _CONNECT_SECONDS),
             "read_timeout": self.seconds,
-            "raw_request_hook": count_request,
-            "raw_response_hook": count_charge,
+            "raw_request_hook": self.meter.count_request,
+            "raw_response_hook": self.meter.count_charge,
         }

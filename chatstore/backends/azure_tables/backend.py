@@ -17,15 +17,12 @@ from chatstore.backends.azure_tables.header import (
 )
 from chatstore.backends.azure_tables.listing import Lister
 from chatstore.backends.azure_tables.messages import Messages
-from chatstore.backends.azure_tables.meter import metered
 from chatstore.backends.azure_tables.plans import (
     appended,
     created,
     earliest,
     existing,
-    expiry,
     is_far,
-    patched,
     replaced,
     widest,
     writable,
@@ -36,7 +33,7 @@ from chatstore.backends.azure_tables.segments import Segment, cut
 from chatstore.backends.azure_tables.sweeping import Sweeper
 from chatstore.backends.azure_tables.table import Dialect, Table
 from chatstore.backends.azure_tables.writing import Change, View, Writer
-from chatstore.conditions import message_etag, require, require_log
+from chatstore.conditions import expiry, message_etag, patched, require, require_log
 from chatstore.contract import (
     UNSET,
     Backend,
@@ -53,6 +50,7 @@ from chatstore.contract import (
 )
 from chatstore.errors import CursorExpired, MessageNotFound, Unavailable
 from chatstore.ids import token as _revision
+from chatstore.metering import metered
 from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Thread
 
 __all__ = ["AzureTablesBackend"]
@@ -77,11 +75,6 @@ class AzureTablesBackend(Backend):
         self._reader = Reader(self._table, seen)
         self._messages = Messages(self._reader)
         self._writer = Writer(self._table, self._reader, seen, clock, self.request_window)
-
-    @property
-    def price_list(self) -> str:
-        """How costs name the service."""
-        return self.dialect.name
 
     async def close(self) -> None:
         await self.driver.close()

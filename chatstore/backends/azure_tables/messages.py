@@ -11,8 +11,9 @@ from chatstore.backends.azure_tables import keys
 from chatstore.backends.azure_tables.header import State
 from chatstore.backends.azure_tables.plans import anew
 from chatstore.backends.azure_tables.reading import Head, Reader, chosen
-from chatstore.backends.azure_tables.segments import Segment, Stored, expiry_of
+from chatstore.backends.azure_tables.segments import Segment, Stored
 from chatstore.backends.azure_tables.writing import Change, View
+from chatstore.conditions import expiry
 from chatstore.contract import Draft, InsertAt, Span
 from chatstore.errors import MessageNotFound
 from chatstore.models import Cursor, Message, Page
@@ -112,7 +113,7 @@ class Messages:
         home = gap.segment if gap.place else await self.row_before(view, state, before)
         earlier = () if home is None else [one for one in home.messages if one.position < before]
         place = position.between(earlier[-1].position if earlier else position.nth(state.base), before)
-        expires = expiry_of(view.now, draft)
+        expires = expiry(view.now, draft.ttl)
         new = Stored(keys.message_id(view.now, place), place, view.now, 0, expires, draft.text)
         if position.crowded(place):
             return await self.numbered_anew(view, state, new)

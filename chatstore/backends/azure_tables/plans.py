@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from chatstore.backends.azure_tables import keys
 from chatstore.backends.azure_tables.header import State, born, properties_text
 from chatstore.backends.azure_tables.segments import Segment, Stored, cut, stored
 from chatstore.backends.azure_tables.writing import Change, View
-from chatstore.conditions import merge, require
-from chatstore.contract import UNSET, Draft, NewThread, Span, ThreadPatch
+from chatstore.conditions import expiry, require
+from chatstore.contract import Draft, NewThread, Span
 from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.models import Appended
 
@@ -21,15 +20,11 @@ __all__ = [
     "created",
     "earliest",
     "existing",
-    "expiry",
     "is_far",
-    "patched",
     "replaced",
     "widest",
     "writable",
 ]
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def existing(view: View) -> State:
@@ -110,23 +105,6 @@ def earliest(expires: int | None, segments: Sequence[Segment]) -> int | None:
     return min(
         [one for one in (expires, *(row.expires for row in segments)) if one is not None], default=None
     )
-
-
-def patched(properties: NewThread, patch: ThreadPatch) -> NewThread:
-    """The properties as an update leaves them."""
-    if patch.topic is not UNSET:
-        properties = replace(properties, topic=patch.topic)
-    if patch.metadata is not UNSET:
-        metadata = {} if patch.metadata is None else merge(properties.metadata, patch.metadata)
-        properties = replace(properties, metadata=metadata)
-    if patch.participants is not UNSET:
-        properties = replace(properties, participants=patch.participants or ())
-    return properties
-
-
-def expiry(now: int, ttl: timedelta | None) -> int | None:
-    """When something of that time to live expires, in microseconds; None for never."""
-    return None if ttl is None else now + ttl // _MICROSECOND
 
 
 def is_far(state: State, span: Span) -> bool:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
 from typing import NamedTuple
 
 from chatstore import position
 from chatstore.backends.azure_tables import keys
-from chatstore.conditions import message_etag
+from chatstore.conditions import expiry, message_etag
 from chatstore.contract import Draft
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
 
-__all__ = ["Segment", "Stored", "cut", "expiry_of", "expiry_text", "living", "stored"]
+__all__ = ["Segment", "Stored", "cut", "expiry_text", "living", "stored"]
 
 _MESSAGES, _BYTES, _ROWS = 16, 192 * 1024, 40
 _SPLIT_ABOVE = 64
@@ -90,7 +89,7 @@ def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
     found = []
     for slot, draft in enumerate(drafts, tail + 1):
         place = position.nth(slot)
-        found.append(Stored(keys.message_id(now, place), place, now, 0, expiry_of(now, draft), draft.text))
+        found.append(Stored(keys.message_id(now, place), place, now, 0, expiry(now, draft.ttl), draft.text))
     return found
 
 
@@ -108,11 +107,6 @@ def cut(messages: Sequence[Stored]) -> Iterator[tuple[Stored, ...]]:
         size += len(one.text)
     if row:
         yield tuple(row)
-
-
-def expiry_of(now: int, draft: Draft) -> int | None:
-    """When a message that is written now expires."""
-    return None if draft.ttl is None else now + draft.ttl // timedelta(microseconds=1)
 
 
 def expiry_text(expires: int | None) -> dict[str, str]:

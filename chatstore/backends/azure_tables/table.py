@@ -22,9 +22,6 @@ _OPERATION_BYTES = 500
 class Dialect(NamedTuple):
     """What tells the two services apart."""
 
-    name: str
-    """As costs name it."""
-
     ordered: bool
     """Whether rows come in the order of their keys."""
 

@@ -23,7 +23,7 @@ from chatstore.backends.dynamodb.client import Calls, Client
 from chatstore.backends.dynamodb.meter import billed
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
 from chatstore.log import Key, Row, Rows, Table
-from chatstore.log.costs import spent
+from chatstore.metering import spent
 
 __all__ = ["DynamoTable"]
 

@@ -7,8 +7,8 @@ from typing import cast
 
 from chatstore import position
 from chatstore.backends.sql.port import Row, Transaction
-from chatstore.backends.sql.threads import LIVING, Log, expiry
-from chatstore.conditions import message_etag
+from chatstore.backends.sql.threads import LIVING, Log
+from chatstore.conditions import expiry, message_etag
 from chatstore.contract import Clock, Draft, InsertAt, Span, ThreadKey
 from chatstore.errors import MessageNotFound
 from chatstore.ids import uuid7

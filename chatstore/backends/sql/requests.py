@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from chatstore.backends.sql.port import Transaction
-from chatstore.backends.sql.threads import expiry
+from chatstore.conditions import expiry
 from chatstore.contract import Clock, Request, ThreadKey
 from chatstore.errors import RequestMismatch
 

@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 
 from chatstore.backends.sql.port import Row, Transaction
-from chatstore.conditions import has_metadata, log_etag, merge, require
-from chatstore.contract import UNSET, Clock, Listing, NewThread, ThreadKey, ThreadPatch
+from chatstore.conditions import expiry, has_metadata, log_etag, require, updated
+from chatstore.contract import Clock, Listing, NewThread, ThreadKey, ThreadPatch
 from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Page, Participant, Thread, ThreadCursor, from_micros, to_micros
 
-__all__ = ["LIVING", "Log", "Threads", "expiry"]
+__all__ = ["LIVING", "Log", "Threads"]
 
 LIVING = "(expires_at IS NULL OR expires_at > ?)"
 """The condition on rows that have not expired; its parameter is the present."""
@@ -111,21 +111,15 @@ class Threads:
 
     async def update(self, key: ThreadKey, thread: Thread, patch: ThreadPatch) -> None:
         """Change the properties of `thread`, as it was just read."""
-        changes: dict[str, object] = {"revision": token()}
-        if patch.topic is not UNSET:
-            changes["topic"] = patch.topic
-        if patch.metadata is not UNSET:
-            changes["metadata"] = _json(
-                {} if patch.metadata is None else merge(thread.metadata, patch.metadata)
-            )
-        if patch.participants is not UNSET:
-            changes["participants"] = _participants(patch.participants or ())
-        if patch.ttl is not UNSET:
-            changes["expires_at"] = expiry(self._clock(), patch.ttl)
-        columns = ", ".join(f"{column} = ?" for column in changes)
+        changed = updated(thread, patch, self._clock())
         await self._tx.run(
-            f"UPDATE threads SET {columns} WHERE tenant = ? AND id = ?",
-            *changes.values(),
+            "UPDATE threads SET topic = ?, metadata = ?, participants = ?, expires_at = ?, revision = ? "
+            "WHERE tenant = ? AND id = ?",
+            changed.topic,
+            _json(changed.metadata),
+            _participants(changed.participants),
+            None if changed.expires_at is None else to_micros(changed.expires_at),
+            token(),
             key.tenant,
             key.id,
         )
@@ -223,11 +217,6 @@ class Threads:
 def _named(key: ThreadKey, now: int) -> tuple[object, ...]:
     """The parameters of the condition that finds a thread."""
     return key.tenant, key.id, now, key.owner, key.owner
-
-
-def expiry(now: int, ttl: timedelta | None) -> int | None:
-    """When something of that time to live expires, in microseconds; None for never."""
-    return None if ttl is None else now + ttl // _MICROSECOND
 
 
 def _thread(row: Row) -> Thread:
