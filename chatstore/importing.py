@@ -24,6 +24,7 @@ from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import BinaryIO
 
+from chatstore.batching import batches
 from chatstore.codec import Json, parse
 from chatstore.errors import (
     Conflict,
@@ -149,7 +150,8 @@ def import_thread(store: ChatStore, conversation: Conversation) -> Outcome:
                 store.create_thread(conversation.id, **conversation.properties, ttl=_ttl(store, conversation))
                 created = True
                 continue  # and look at it, for the etag to append under
-            for batch in _batches(conversation.messages[present:]):
+            new = conversation.messages[present:]
+            for batch in batches(new, _length, most=_BATCH_MESSAGES, size_most=_BATCH_BYTES):
                 etag = store.append(conversation.id, *batch, create=False, if_match=etag).etag
                 added += len(batch)
         except (Conflict, CursorExpired, ThreadExists, ThreadNotFound):
@@ -228,18 +230,8 @@ def _changed(conversation: Conversation, added: int, reason: str) -> Outcome:
     return Outcome(conversation.where, Status.CHANGED, conversation.id, added, reason)
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    batch: list[Message] = []
-    size = 0
-    for message in messages:
-        length = len(message.text.encode())
-        if batch and (len(batch) == _BATCH_MESSAGES or size + length > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(message)
-        size += length
-    if batch:
-        yield batch
+def _length(message: Message) -> int:
+    return len(message.text.encode())
 
 
 def _values(source: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from chatstore import position
+from chatstore.batching import batches
 from chatstore.contract import Draft
 from chatstore.log import keys
 from chatstore.log.port import Key, Row, Table
@@ -23,19 +24,9 @@ PIECE = 350_000
 _MOST_ENTRIES, _MOST_BYTES = 16, 16_384
 
 
-def packed(drafts: Sequence[Draft]) -> list[Sequence[Draft]]:
+def packed(drafts: Sequence[Draft]) -> list[list[Draft]]:
     """`drafts` in the groups that one row each takes: the same groups for the same drafts, always."""
-    groups: list[Sequence[Draft]] = []
-    start = size = 0
-    for index, draft in enumerate(drafts):
-        more = len(draft.text.encode())
-        if index > start and (index - start == _MOST_ENTRIES or size + more > _MOST_BYTES):
-            groups.append(drafts[start:index])
-            start, size = index, 0
-        size += more
-    if start < len(drafts):
-        groups.append(drafts[start:])
-    return groups
+    return list(batches(drafts, _length, most=_MOST_ENTRIES, size_most=_MOST_BYTES))
 
 
 def arranged(epoch: str, drafts: Sequence[Draft], token: str, at: int, totals: Totals) -> list[Slot]:
@@ -80,3 +71,7 @@ async def _apart(table: Table, pk: str, entry: Entry, now: int) -> Entry:
     ]
     await table.write(pieces)
     return replace(entry, text="", blob=Blob(ref, len(body)))
+
+
+def _length(draft: Draft) -> int:
+    return len(draft.text.encode())

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PROGRAM = ROOT / "node_modules" / "azurite" / "dist" / "src" / "table" / "main.js"
+from tests import servers
+
+PROGRAM = servers.ROOT / "node_modules" / "azurite" / "dist" / "src" / "table" / "main.js"
 ACCOUNT = "devstoreaccount1"
 # Everybody's: Azurite knows no other.
 KEY = (
@@ -30,29 +26,7 @@ def there() -> bool:
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """Its address, as an endpoint of the account."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["node", str(PROGRAM), "--tableHost", "127.0.0.1", "--tablePort", str(port)]
-    server = subprocess.Popen(
-        [*command, "-s", "--inMemoryPersistence", "--disableTelemetry"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        until = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-                break
-            assert server.poll() is None, "Azurite ended by itself"
-            assert time.monotonic() < until, "Azurite does not answer"
-            time.sleep(0.05)
+    options = ["-s", "--inMemoryPersistence", "--disableTelemetry"]
+    command = ["node", PROGRAM, "--tableHost", "127.0.0.1", "--tablePort", "{port}", *options]
+    with servers.running(command) as port:
         yield f"http://127.0.0.1:{port}/{ACCOUNT}"
-    finally:
-        server.kill()
-        server.wait()
-
-
-def table_for(name: object) -> str:
-    """A table's name of its own for anything."""
-    return "t" + hashlib.sha256(str(name).encode()).hexdigest()[:30]

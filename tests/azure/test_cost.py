@@ -12,8 +12,9 @@ import pytest
 import chatstore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
-from tests.azure.azurite import ACCOUNT, KEY, table_for
+from tests.azure.azurite import ACCOUNT, KEY
 from tests.azure.unkind import Unkind
+from tests.servers import table_for
 
 Open = Callable[[], chatstore.ChatStore]
 

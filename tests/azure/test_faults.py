@@ -9,8 +9,9 @@ import pytest
 
 import chatstore
 from chatstore.testing.samples import contents, say
-from tests.azure.azurite import ACCOUNT, KEY, table_for
+from tests.azure.azurite import ACCOUNT, KEY
 from tests.azure.unkind import FAULTS, Unkind
+from tests.servers import table_for
 
 Change = Callable[[chatstore.ChatStore, str], Any]
 

@@ -15,8 +15,8 @@ import pytest
 
 from chatstore.http.routes import ROUTES
 from tests.azure import functions_worker
-from tests.azure.azurite import ACCOUNT, table_for
-from tests.http.running import free_port
+from tests.azure.azurite import ACCOUNT
+from tests.servers import free_port, table_for
 
 WORKER = functions_worker.ROOT / ".worker"
 SECRET = f"cs_{'a' * 16}_{'s' * 43}"

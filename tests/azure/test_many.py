@@ -12,10 +12,11 @@ import pytest
 
 import chatstore
 from chatstore.testing.history import Turn, find_faults, mark_of, marked
-from tests.azure.azurite import ACCOUNT, table_for
+from tests.azure.azurite import ACCOUNT
 from tests.azure.unkind import Unkind
 from tests.backends import actors, killing
 from tests.conftest import SOAK
+from tests.servers import table_for
 
 ROUNDS = 60 if SOAK else 6
 KILLS = 500 if SOAK else 25

@@ -15,7 +15,8 @@ from chatstore.backends.azure_tables.account import Account
 from chatstore.settings import AzureAccess
 from chatstore.testing.samples import contents, say
 from chatstore.urls import Url
-from tests.azure.azurite import ACCOUNT, KEY, table_for
+from tests.azure.azurite import ACCOUNT, KEY
+from tests.servers import table_for
 
 TABLES = "https://acme.table.core.windows.net"
 VARIABLES = [

@@ -21,10 +21,11 @@ from chatstore.testing.suite.read import Read
 from chatstore.testing.suite.replace_all import ReplaceAll
 from chatstore.testing.suite.sweep import Sweep
 from chatstore.urls import open_backend
-from tests.azure.azurite import ACCOUNT, KEY, table_for
+from tests.azure.azurite import ACCOUNT, KEY
 from tests.azure.fake import FakeDriver, FakeTable
 from tests.azure.unkind import Unkind
 from tests.conftest import SOAK
+from tests.servers import table_for
 
 # On a server each example of the machine takes seconds: most of them run in memory, below.
 hypothesis.settings.register_profile("few", deadline=None, max_examples=600 if SOAK else 9)

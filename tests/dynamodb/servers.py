@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.servers import ROOT, running, table_for
+
 DYNALITE = ROOT / "node_modules" / "dynalite" / "cli.js"
 HOW_TO_GET_IT = "install Node 20 with npm, then make node_modules/.installed"
 
@@ -31,44 +27,17 @@ def dynalite_is_there() -> bool:
 @contextlib.contextmanager
 def moto() -> Iterator[str]:
     """moto's address."""
-    with _running([sys.executable, "-m", "tests.dynamodb.moto_server"], "{port}") as address:
-        yield address
+    with running([sys.executable, "-m", "tests.dynamodb.moto_server", "{port}"]) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextlib.contextmanager
 def dynalite() -> Iterator[str]:
     """dynalite's address."""
-    options = ("--host", "127.0.0.1", "--createTableMs", "0", "--deleteTableMs", "0", "--updateTableMs", "0")
-    with _running(["node", str(DYNALITE), *options], "--port", "{port}") as address:
-        yield address
-
-
-@contextlib.contextmanager
-def _running(command: list[str], *more: str) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [*command, *(part.format(port=port) for part in more)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as server:
-        try:
-            until = time.monotonic() + 60
-            while True:
-                with (
-                    contextlib.suppress(ConnectionRefusedError),
-                    socket.create_connection(("127.0.0.1", port)),
-                ):
-                    break
-                assert server.poll() is None, f"{command[0]} ended by itself"
-                assert time.monotonic() < until, f"{command[0]} does not answer"
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-
-
-def table_for(name: object) -> str:
-    """A table's name of its own for anything."""
-    return "t" + hashlib.sha256(str(name).encode()).hexdigest()[:30]
+    options = ("--createTableMs", "0", "--deleteTableMs", "0", "--updateTableMs", "0")
+    command = ["node", DYNALITE, "--host", "127.0.0.1", "--port", "{port}", *options]
+    with running(command) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def url_for(endpoint: str, name: object, **options: str) -> str:

@@ -25,7 +25,7 @@ from chatstore.testing.machine import StoreMachine
 from tests.backends import actors
 from tests.conftest import SOAK
 from tests.dynamodb.faulty_wire import Patient, Wire
-from tests.dynamodb.servers import table_for
+from tests.servers import table_for
 
 ROUNDS = 1000 if SOAK else 45
 

@@ -19,7 +19,7 @@ from chatstore.backends.dynamodb.client import BlockingCalls, Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.codec import Json
 from chatstore.testing import ManualClock
-from tests.dynamodb.servers import table_for
+from tests.servers import table_for
 
 MIB = 1024 * 1024
 LARGEST = 400 * 1024

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import chatstore
-from tests.http.running import free_port, started
+from tests.http.running import started
+from tests.servers import free_port
 
 CLIENTS = 64
 THREADS = 8

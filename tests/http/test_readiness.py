@@ -12,8 +12,9 @@ import pytest
 
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
-from tests.http.running import free_port, started
+from tests.http.running import started
 from tests.http.serving import serving
+from tests.servers import free_port
 
 TURN = {"role": "user", "content": "hello"}
 

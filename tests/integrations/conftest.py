@@ -16,6 +16,7 @@ from chatstore.store import AsyncChatStore
 from tests.azure import azurite
 from tests.dynamodb.servers import url_for
 from tests.http.serving import serving
+from tests.servers import table_for
 
 Fresh = Callable[[], str]
 """Gives the URL of a new, empty store each time."""
@@ -63,7 +64,7 @@ def _dynamodb(request: pytest.FixtureRequest) -> Fresh:
 def _aztables(request: pytest.FixtureRequest) -> Fresh:
     endpoint, numbers = request.getfixturevalue("azurite"), itertools.count()
     return lambda: (
-        f"aztables://{azurite.ACCOUNT}/{azurite.table_for(f'{id(numbers)}-{next(numbers)}')}?endpoint={endpoint}"
+        f"aztables://{azurite.ACCOUNT}/{table_for(f'{id(numbers)}-{next(numbers)}')}?endpoint={endpoint}"
     )
 
 

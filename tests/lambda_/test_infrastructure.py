@@ -19,10 +19,10 @@ import boto3
 import httpx
 import pytest
 
-from tests.http.running import free_port
 from tests.lambda_.conftest import PORTER
 from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
 from tests.lambda_.events import SCHEDULED, function_url
+from tests.servers import free_port
 
 TEMPLATE = ROOT / "infra/aws/template.yaml"
 REGION = "us-east-1"

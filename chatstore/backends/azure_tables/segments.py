@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from chatstore import position
 from chatstore.backends.azure_tables import keys
+from chatstore.batching import batches
 from chatstore.conditions import expiry, message_etag
 from chatstore.contract import Draft
 from chatstore.errors import CorruptData
@@ -93,20 +94,11 @@ def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
     return found
 
 
-def cut(messages: Sequence[Stored]) -> Iterator[tuple[Stored, ...]]:
+def cut(messages: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
     """`messages` in rows: few in each, and so few rows that one group takes those of any turn."""
     most = max(_MESSAGES, -(-len(messages) // _ROWS))
-    bytes_most = max(_BYTES, sum(len(one.text) for one in messages) // _ROWS)
-    row: list[Stored] = []
-    size = 0
-    for one in messages:
-        if row and (len(row) == most or size + len(one.text) > bytes_most):
-            yield tuple(row)
-            row, size = [], 0
-        row.append(one)
-        size += len(one.text)
-    if row:
-        yield tuple(row)
+    bytes_most = max(_BYTES, sum(map(_length, messages)) // _ROWS)
+    return batches(messages, _length, most=most, size_most=bytes_most)
 
 
 def expiry_text(expires: int | None) -> dict[str, str]:
@@ -117,3 +109,7 @@ def expiry_text(expires: int | None) -> dict[str, str]:
 def living(segments: Iterable[Segment], now: int) -> Iterator[Stored]:
     """The messages that have not expired."""
     return (one for segment in segments for one in segment.messages if one.lives(now))
+
+
+def _length(message: Stored) -> int:
+    return len(message.text)

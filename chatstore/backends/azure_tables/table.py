@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import NamedTuple, TypeVar
 
 from chatstore.backends.azure_tables.port import Again, Driver, Entity, Op, Overtaken, Range, Slice
+from chatstore.batching import batches
 from chatstore.errors import Unavailable
 
 __all__ = ["Dialect", "Table"]
@@ -106,18 +107,7 @@ class Table:
         await self.driver.pause(seconds * random.uniform(0.5, 1))  # noqa: S311 - spreads writers
 
     def _groups(self, ops: Sequence[Op]) -> Iterator[list[Op]]:
-        group: list[Op] = []
-        size = 0
-        for op in ops:
-            weight = _OPERATION_BYTES + sum(len(value) for value in op.properties.values())
-            full = len(group) == self.dialect.group_rows or size + weight > self.dialect.group_bytes
-            if group and full:
-                yield group
-                group, size = [], 0
-            group.append(op)
-            size += weight
-        if group:
-            yield group
+        return batches(ops, _weight, most=self.dialect.group_rows, size_most=self.dialect.group_bytes)
 
     async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
         for pause in _pauses():
@@ -132,6 +122,10 @@ class Table:
             cause = error.__cause__ or error
             raise Unavailable(f"the table does not answer: {cause}") from cause
         await self.pause(max(pause, min(error.seconds, _LONGEST_PAUSE)))
+
+
+def _weight(op: Op) -> int:
+    return _OPERATION_BYTES + sum(len(value) for value in op.properties.values())
 
 
 def _pauses() -> Iterator[float | None]:

@@ -20,7 +20,8 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
 from chatstore.backends.dynamodb.client import Calls, Client
-from chatstore.backends.dynamodb.meter import billed
+from chatstore.backends.dynamodb.meter import billed, size_of
+from chatstore.batching import batches
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
 from chatstore.log import Key, Row, Rows, Table
 from chatstore.metering import spent
@@ -135,13 +136,9 @@ class DynamoTable(Table):
         return True
 
     async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
-        requests: list[tuple[int, dict[str, Any]]] = [
-            (sum(len(value) for value in row.values() if isinstance(value, (bytes, str))),
-             {"PutRequest": {"Item": _item(row)}})
-            for row in puts
-        ]  # fmt: skip
-        requests += [(0, {"DeleteRequest": {"Key": _key(key)}}) for key in deletes]
-        for together in _batches(requests):
+        requests: list[dict[str, Any]] = [{"PutRequest": {"Item": _item(row)}} for row in puts]
+        requests += [{"DeleteRequest": {"Key": _key(key)}} for key in deletes]
+        for together in batches(requests, _size, most=_WRITE_TOGETHER, size_most=_WRITE_TOGETHER_BYTES):
             asked: dict[str, Any] = {self._name: together}
             while asked:
                 # Tried once: a put that arrives late, behind its own repetition, would undo an edit between.
@@ -275,17 +272,8 @@ def _key(key: Key) -> dict[str, Any]:
     return {"pk": {"S": key.pk}, "sk": {"S": key.sk}}
 
 
-def _batches(requests: Sequence[tuple[int, dict[str, Any]]]) -> Iterable[list[dict[str, Any]]]:
-    together: list[dict[str, Any]] = []
-    size = 0
-    for more, request in requests:
-        if together and (len(together) == _WRITE_TOGETHER or size + more > _WRITE_TOGETHER_BYTES):
-            yield together
-            together, size = [], 0
-        together.append(request)
-        size += more
-    if together:
-        yield together
+def _size(request: dict[str, Any]) -> int:
+    return size_of(request["PutRequest"]["Item"]) if "PutRequest" in request else 0
 
 
 def _code(error: ClientError) -> str:
