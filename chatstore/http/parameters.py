@@ -10,8 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from chatstore import RequestId, store
-from chatstore.http import ids
+from chatstore import RequestId, paths, store
 from chatstore.http.fields import Count, Form, Owner, Place, Time, TokenCount
 
 __all__ = [
@@ -57,8 +56,8 @@ class ThreadPath(Form):
 
     id: Annotated[
         str,
-        PlainValidator(ids.thread_id),
-        WithJsonSchema({"type": "string", "pattern": ids.THREAD_PATTERN}),
+        PlainValidator(paths.thread_id),
+        WithJsonSchema({"type": "string", "pattern": paths.THREAD_PATTERN}),
     ] = Field(
         description="The thread's id as it is, if it is made of letters, digits and ._~@:- only; otherwise, "
         "and for an empty one, '.', '..' and those that begin with b64:, `b64:` and the base64url of its "
@@ -71,8 +70,8 @@ class OwnerPath(Form):
 
     owner: Annotated[
         str,
-        PlainValidator(ids.thread_id),
-        WithJsonSchema({"type": "string", "pattern": ids.THREAD_PATTERN}),
+        PlainValidator(paths.thread_id),
+        WithJsonSchema({"type": "string", "pattern": paths.THREAD_PATTERN}),
     ] = Field(description="The owner, written in a path as a thread's id is.")
 
 
@@ -81,8 +80,8 @@ class MessagePath(ThreadPath):
 
     message_id: Annotated[
         str,
-        PlainValidator(ids.message_id),
-        WithJsonSchema({"type": "string", "pattern": ids.MESSAGE_PATTERN}),
+        PlainValidator(paths.message_id),
+        WithJsonSchema({"type": "string", "pattern": paths.MESSAGE_PATTERN}),
     ] = Field(description="The message's id, as the store gave it.")
 
 

@@ -10,9 +10,9 @@ from urllib.parse import quote, urlencode
 from starlette.responses import Response
 
 from chatstore.codec import Json
-from chatstore.http.ids import segment
 from chatstore.http.problems import quoted
 from chatstore.models import Appended, Cost, Deleted, Thread, rfc3339
+from chatstore.paths import segment
 
 __all__ = ["appended", "deleted", "fitting", "link", "messages_href", "reply", "thread", "thread_href"]
 

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chatstore.http.ids import segment
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute
 from chatstore.models import ThreadCursor
+from chatstore.paths import segment
 from tests.conftest import SOAK
 from tests.http.serving import serving
 from tests.http.worlds import ACME, CALLERS, IDS, OTHER, THREADS, Caller, World, Worlds, X, Y

@@ -12,11 +12,11 @@ and within a budget.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from datetime import timedelta
 
+from chatstore import paths
 from chatstore.backends.service import forms
 from chatstore.backends.service.connection import Connection, Meant
 from chatstore.conditions import has_metadata
@@ -39,8 +39,6 @@ from chatstore.models import Appended, Deleted, Erased, Message, Page, Thread, T
 from chatstore.urls import Url
 
 __all__ = ["ServiceBackend", "open_service"]
-
-_PLAIN_ID = re.compile(r"[A-Za-z0-9._~@:-]{1,1024}")
 
 
 def open_service(url: Url, *, blocking: bool, clock: Clock) -> ServiceBackend:
@@ -225,7 +223,7 @@ class ServiceBackend(Backend):
         )
 
     async def erase(self, tenant: str, owner: str) -> Erased:
-        path = f"{self._base(tenant, self._owner)}/owners/{_segment(owner)}"
+        path = f"{self._base(tenant, self._owner)}/owners/{paths.segment(owner)}"
         return await self._connection.call(forms.erased, "DELETE", path)
 
     # Paths
@@ -247,20 +245,13 @@ class ServiceBackend(Backend):
         return f"{self._base(tenant, owner)}/threads"
 
     def _thread_path(self, key: ThreadKey) -> str:
-        return f"{self._threads_path(key.tenant, key.owner)}/{_segment(key.id)}"
+        return f"{self._threads_path(key.tenant, key.owner)}/{paths.segment(key.id)}"
 
     def _messages_path(self, key: ThreadKey) -> str:
         return f"{self._thread_path(key)}/messages"
 
     async def _message_path(self, key: ThreadKey, message_id: str) -> str:
-        if not _PLAIN_ID.fullmatch(message_id) or message_id in {".", ".."}:
+        if message_id in {".", ".."} or not re.fullmatch(paths.MESSAGE_PATTERN, message_id):
             await self.get_thread(key)  # which may be the one that is missing
             raise MessageNotFound(key.id, message_id)
         return f"{self._messages_path(key)}/{message_id}"
-
-
-def _segment(id: str) -> str:
-    """The path segment that names a thread or an owner."""
-    if _PLAIN_ID.fullmatch(id) and id not in {".", ".."} and not id.startswith("b64:"):
-        return id
-    return "b64:" + base64.urlsafe_b64encode(id.encode()).decode().rstrip("=")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatstore.http import ids
+from chatstore import paths
 
 PLAIN = "ABCXYZabcxyz0189._~@:-"
 thread_ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | st.text(PLAIN, max_size=30)
@@ -22,19 +22,19 @@ thread_ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=200) | s
 @example("a/b\n\0?#%2F")
 @example("a b")
 def test_an_id_has_one_form_in_a_path_which_gives_it_back(id: str) -> None:
-    segment = ids.segment(id)
-    assert ids.thread_id(segment) == id
-    assert re.fullmatch(ids.THREAD_PATTERN, segment)
+    segment = paths.segment(id)
+    assert paths.thread_id(segment) == id
+    assert re.fullmatch(paths.THREAD_PATTERN, segment)
     assert segment not in {"", ".", ".."}
 
 
 @given(st.text("bBYQ64:-_=./ é", max_size=12) | st.binary(max_size=8).map(lambda raw: "b64:" + raw.hex()))
 def test_a_segment_is_taken_only_in_that_form(segment: str) -> None:
     try:
-        id = ids.thread_id(segment)
+        id = paths.thread_id(segment)
     except ValueError:
         return
-    assert ids.segment(id) == segment
+    assert paths.segment(id) == segment
 
 
 @given(thread_ids)
@@ -45,7 +45,7 @@ def test_a_segment_is_taken_only_in_that_form(segment: str) -> None:
 def test_any_thread_is_reached_by_its_href(http: httpx.Client, id: str) -> None:
     created = http.post("/v1/threads", json={"id": id})
     if created.status_code == 409:
-        http.delete(created.request.url.join(f"/v1/threads/{ids.segment(id)}"))
+        http.delete(created.request.url.join(f"/v1/threads/{paths.segment(id)}"))
         created = http.post("/v1/threads", json={"id": id})
     assert created.status_code == 201
     href = created.json()["href"]
