@@ -5,9 +5,10 @@ Every hour a timer removes what has expired.
 
 import gc
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-# A new instance loads hundreds of modules, of which nothing is garbage: not to look for it saves a tenth of
-# that time. The service, once it has started, looks for it again.
+# Until the first request is answered, hundreds of modules are loaded, of which nothing is garbage: looking
+# for it takes a tenth of that time.
 gc.disable()
 
 import azure.functions as func  # noqa: E402 - after garbage is left alone
@@ -16,12 +17,25 @@ from chatstore.http.app import create_app  # noqa: E402
 from chatstore.settings import Settings  # noqa: E402
 from chatstore.sweeping import sweep_stored  # noqa: E402
 
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
 SWEEP_SECONDS = 60
 
-app = func.AsgiFunctionApp(
-    app=create_app(settings=replace(Settings.from_environment(), sweep_every=0)),
-    http_auth_level=func.AuthLevel.ANONYMOUS,
-)
+service = create_app(settings=replace(Settings.from_environment(), sweep_every=0))
+
+
+async def answer(scope: "Scope", receive: "Receive", send: "Send") -> None:
+    """The service; once it has answered, what is loaded stays and garbage is looked for."""
+    try:
+        await service(scope, receive, send)
+    finally:
+        if scope["type"] == "http" and not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+
+
+app = func.AsgiFunctionApp(app=answer, http_auth_level=func.AuthLevel.ANONYMOUS)
 
 
 @app.function_name("sweep")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -54,9 +53,6 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         # Opened here where there is a start-up to fail; without one, at the first request.
         async with sweeping(service.store, service.settings.sweep_every):
-            # What is loaded by now stays: whoever looks for garbage may pass it over.
-            gc.freeze()
-            gc.enable()
             yield
         await service.close()
 
