@@ -160,8 +160,7 @@ class NewThread:
     ttl: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadPatch:
+class ThreadPatch(NamedTuple):
     """Changes to a thread's properties: None removes one, `UNSET` leaves it alone.
 
     `metadata` is merged as RFC 7396 says; participants are replaced as a whole.
@@ -173,8 +172,7 @@ class ThreadPatch:
     ttl: timedelta | Unset | None = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """Which threads to list. `metadata` values must be equal as JSON text.
 
     `before` is the activity time and id that the last page ended at.

@@ -11,8 +11,7 @@ import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
@@ -54,8 +53,7 @@ _readers = ThreadPoolExecutor(2, "chatstore-body")
 """Read longer bodies, a few at a time: 4 MB of JSON can take a second and 100 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[P, Q, H, B]):
+class Call(NamedTuple, Generic[P, Q, H, B]):
     """A request that has been checked; `base` is the path that the service is mounted under.
 
     `answer_bytes` is how much of what is stored the answer may hold before it becomes a shorter page.
@@ -87,8 +85,7 @@ class Call(Generic[P, Q, H, B]):
         return new.ttl if "ttl" in new.model_fields_set else self.service.settings.ttl_of(self.store.tenant)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What one status means: its body, by its name in `chatstore.http.answers`, and its headers."""
 
     meaning: str
@@ -105,8 +102,7 @@ class Answer:
         return model
 
 
-@dataclass(frozen=True, slots=True)
-class Body(Generic[B]):
+class Body(NamedTuple, Generic[B]):
     """What a request's body is; one that is `optional` may be empty and is then like ``{}``."""
 
     adapter: Callable[[], TypeAdapter[B]]
@@ -114,8 +110,7 @@ class Body(Generic[B]):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route(Generic[P, Q, H, B]):
+class Route(NamedTuple, Generic[P, Q, H, B]):
     """One operation. `problems` are the statuses beside those that any request may meet.
 
     Without a `scope` it is for everybody, credential or not.
@@ -131,7 +126,7 @@ class Route(Generic[P, Q, H, B]):
     headers: type[H]
     body: Body[B] | None
     answers: Mapping[int, Answer]
-    problems: tuple[int, ...] = field(default=())
+    problems: tuple[int, ...] = ()
 
 
 AnyRoute: TypeAlias = Route[Any, Any, Any, Any]

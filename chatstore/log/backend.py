@@ -83,8 +83,8 @@ class LogBackend(Backend):
             decision = await self._decide.bear(turn, made(key, new, turn), ())
             header = cast("Header", decision.slot.header)
             thread = replace(cast("Thread", header.thread), active_at=from_micros(turn.now))
-            slot = replace(decision.slot, result=records.dump(thread))
-            return replace(decision, slot=slot, result=thread)
+            slot = decision.slot._replace(result=records.dump(thread))
+            return decision._replace(slot=slot, result=thread)
 
         return await self._write(key, request, plan)
 
@@ -102,7 +102,7 @@ class LogBackend(Backend):
             if changed.expires_at is not None:
                 await self._lists.visit(turn.head.pk, to_micros(changed.expires_at))
             present = cast("Header", turn.head.header)
-            header = replace(present, version=present.version + 1, thread=changed)
+            header = present._replace(version=present.version + 1, thread=changed)
             return Decision(turn.note(records.dump(changed), header=header), changed)
 
         return await self._write(key, request, plan)
@@ -218,7 +218,7 @@ class LogBackend(Backend):
             turn.head.existing(key, turn.now)
             found = await self._exact.named(key, turn.head, message_id, turn.now)
             require(if_match, found.entry.etag)
-            entry = replace(found.entry, text=draft.text, revision=found.entry.revision + 1, blob=None)
+            entry = found.entry._replace(text=draft.text, revision=found.entry.revision + 1, blob=None)
             effect = Effect(found.slot.position, found.slot.version, "put", found.place)
             return await self._decide.edit(
                 turn, key, edited(turn), effect, entry, draft, row=found.slot, was=found.entry
@@ -248,7 +248,7 @@ class LogBackend(Backend):
             decision = await self._decide.edit(
                 turn, key, totals, effect, found.entry, Draft(taken.text), row=found.slot, was=found.entry
             )
-            return cast("Decision[Message | None]", replace(decision, result=taken))
+            return cast("Decision[Message | None]", decision._replace(result=taken))
 
         return await self._write(key, request, plan)
 
@@ -274,7 +274,7 @@ class LogBackend(Backend):
             entries = []
             async for found in self._exact.living(origin, turn.now):
                 text = (await self._exact.message(origin, found.entry)).text
-                entries.append(replace(found.entry, text=text, blob=None))
+                entries.append(found.entry._replace(text=text, blob=None))
                 if found.entry.position == last:
                     break
             if turn.head.thread(key._replace(owner=None), turn.now) is not None:
@@ -283,7 +283,7 @@ class LogBackend(Backend):
             thread = replace(present, id=key.id, etag=turn.token, created_at=now, active_at=now, cost=None)
             free = Key(origin.pk, keys.slot_row(origin.epoch, position.nth(origin.tail + 1)))
             decision = await self._decide.copy(turn, thread, entries, free)
-            return replace(decision, slot=replace(decision.slot, result=records.dump(thread)), result=thread)
+            return decision._replace(slot=decision.slot._replace(result=records.dump(thread)), result=thread)
 
         return await self._write(key, request, plan)
 

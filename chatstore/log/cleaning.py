@@ -77,7 +77,7 @@ class Cleaner:
             present = turn.head
             if present.header is None or not present.header.living or present.totals.life != life:
                 return Answer(False)
-            return replace(await self._decide.flip(turn, None, (), None), result=True)
+            return (await self._decide.flip(turn, None, (), None))._replace(result=True)
 
         return await self._writer.mutate(key, None, plan, no_request)
 

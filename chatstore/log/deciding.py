@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -49,14 +49,10 @@ class Deciding:
         slot = turn.slot(totals, kept=kept)
         entries = slot.arranged(drafts)
         await self._plan_visits(head.pk, drafts, turn.now)
-        slot = replace(slot, entries=await self._inline(head.pk, entries, turn.now))
+        slot = slot._replace(entries=await self._inline(head.pk, entries, turn.now))
         result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch), kept)
 
-        async def touch(_: Head) -> None:
-            key = ThreadKey(turn.key.tenant, turn.key.id)
-            await self._lists.touch(key, thread.owner, active, head.totals.active_at)
-
-        return Decision(slot, result, after=touch if active != head.totals.active_at else None)
+        return Decision(slot, result, after=self._touch(turn, thread, active))
 
     async def create(
         self,
@@ -88,7 +84,7 @@ class Deciding:
         totals = replace(grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
         entries = slot.arranged(drafts)
-        slot = replace(slot, entries=await self._inline(head.pk, entries, turn.now))
+        slot = slot._replace(entries=await self._inline(head.pk, entries, turn.now))
         result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch))
         return Decision(slot, result)
 
@@ -137,10 +133,12 @@ class Deciding:
         entries = [entry for slot in slots for entry in slot.entries]
         answer = Appended(tuple(entry.message() for entry in entries), totals.etag(epoch))
         decision = await self._seal(turn, header, slots)
+        if thread is not None and not life:
+            decision = decision._replace(after=self._touch(turn, thread, base.active_at))
         if result is not None:
             gone = result if isinstance(result, Deleted) else result(answer.etag)
-            return replace(decision, slot=replace(decision.slot, result=records.dump(gone)), result=gone)
-        return replace(decision, result=answer)
+            return decision._replace(slot=decision.slot._replace(result=records.dump(gone)), result=gone)
+        return decision._replace(result=answer)
 
     async def copy(self, turn: Turn, thread: Thread, entries: list[Entry], free: Key | None) -> Decision[Any]:
         """A history of `entries`, with new ids, in an epoch of its own."""
@@ -157,16 +155,15 @@ class Deciding:
         )
         old = iter(entries)
         slots = [
-            replace(
-                slot,
+            slot._replace(
                 entries=tuple(
-                    replace(entry, created_at=was.created_at, expires_at=was.expires_at)
+                    entry._replace(created_at=was.created_at, expires_at=was.expires_at)
                     for entry, was in zip(slot.entries, old, strict=False)
                 ),
             )
             for slot in slots
         ]
-        return replace(await self._seal(turn, header, slots), free=free)
+        return (await self._seal(turn, header, slots))._replace(free=free)
 
     async def number_anew(self, turn: Turn, entry: Entry, following: Found) -> Decision[Message]:
         """The history with `entry` in front of another message, all at new positions under their old ids."""
@@ -180,13 +177,12 @@ class Deciding:
         expiring = turn.totals.expiring or entry.expires_at is not None
         base = replace(base, expiring=expiring, edits=1, count=len(entries))
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
-        header = replace(
-            self._next_header(head, epoch, base, cast("Header", head.header).thread), scattered=True
-        )
+        thread = cast("Header", head.header).thread
+        header = self._next_header(head, epoch, base, thread)._replace(scattered=True)
         slots = []
         for number, each in enumerate(entries, 1):
             at = position.nth(number)
-            placed = replace(each, position=at)
+            placed = each._replace(position=at)
             totals = replace(base, version=header.version)
             slots.append(Slot(epoch, at, turn.token, turn.now, totals, (placed,), staged=True))
             if each.id == entry.id:
@@ -234,7 +230,7 @@ class Deciding:
         if entry.expires_at is not None and was is None:
             await self._lists.visit(pk, entry.expires_at)
         await self._lists.visit(pk, turn.now + KEPT)
-        message = replace(entry, text=draft.text).message()
+        message = entry._replace(text=draft.text).message()
         kept = entry if entry.blob is not None else (await self._inline(pk, (entry,), turn.now))[0]
         slot = turn.slot(totals, entries=(kept,), effect=effect)
 
@@ -242,12 +238,22 @@ class Deciding:
             living = totals.count - totals.gone
             if totals.places > max(_FEWEST_PLACES, living):
                 await self.compact(key)
-            before = turn.head.totals.active_at
-            if totals.active_at != before:
-                owner = cast("Thread", cast("Header", head.header).thread).owner
-                await self._lists.touch(ThreadKey(key.tenant, key.id), owner, totals.active_at, before)
+            touch = self._touch(turn, cast("Thread", cast("Header", head.header).thread), totals.active_at)
+            if touch is not None:
+                await touch(head)
 
         return Decision(answering(slot, message, draft), message, edits=row, after=after)
+
+    def _touch(self, turn: Turn, thread: Thread, active: int) -> Callable[[Head], Awaitable[None]] | None:
+        """What lists a thread as active, unless it was so in the same minute."""
+        before = turn.head.totals.active_at
+        if active == before:
+            return None
+
+        async def touch(_: Head) -> None:
+            await self._lists.touch(ThreadKey(turn.key.tenant, turn.key.id), thread.owner, active, before)
+
+        return touch
 
     async def compact(self, key: ThreadKey) -> None:
         """Give a thread an epoch without the places that hold nothing; positions and ids stay."""
@@ -262,11 +268,11 @@ class Deciding:
             version = header.version + 1
             totals = replace(turn.totals, places=0, version=version)
             staged = [
-                replace(slot, epoch=epoch, totals=totals, request=None, result=None, header=None, kept=0,
+                slot._replace(epoch=epoch, totals=totals, request=None, result=None, header=None, kept=0,
                         staged=True, version=0)
                 for slot in slots
             ]  # fmt: skip
-            moved = replace(header, version=version, epoch=epoch, base=totals)
+            moved = header._replace(version=version, epoch=epoch, base=totals)
             return await self._seal(turn, moved, staged)
 
         await self._writer.mutate(key, None, plan, no_request)
@@ -327,7 +333,7 @@ def edited(
 
 def answering(slot: Slot, message: Message, draft: Draft) -> Slot:
     """The slot, with its result where a request asks for it."""
-    return slot if slot.request is None else replace(slot, result=records.dump(message, [draft]))
+    return slot if slot.request is None else slot._replace(result=records.dump(message, [draft]))
 
 
 def _active(before: int, now: int) -> int:

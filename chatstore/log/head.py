@@ -7,7 +7,8 @@ below the newest are applied, always.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from chatstore.contract import ThreadKey
 from chatstore.errors import ThreadNotFound
@@ -19,8 +20,7 @@ from chatstore.models import Thread, from_micros, to_micros
 __all__ = ["Head", "look", "settle", "target_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A thread as it was at one moment.
 
     `header` is as the newest slot leaves it, `stored` the version that its row has. `newest` is None

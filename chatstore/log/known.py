@@ -6,8 +6,8 @@ found out by the store. It is dropped after ten minutes, long before a slot can 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from chatstore.log.head import Head
 from chatstore.log.records import Slot
@@ -19,8 +19,7 @@ _MOST_REQUESTS = 64
 LONGEST = timedelta(minutes=10) // timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """A thread's head, and the slots behind it that bear requests: all of a time after `since`."""
 
     head: Head
@@ -32,8 +31,8 @@ class Known:
         """After `slot` was written, which left `head`."""
         slots = (*self.slots, slot)
         if len(slots) <= _MOST_REQUESTS:
-            return replace(self, head=head, slots=slots)
-        return replace(self, head=head, slots=slots[1:], since=max(self.since, slots[0].totals.seen))
+            return self._replace(head=head, slots=slots)
+        return self._replace(head=head, slots=slots[1:], since=max(self.since, slots[0].totals.seen))
 
 
 class Threads:

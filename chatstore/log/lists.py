@@ -7,7 +7,7 @@ what they point to, so that a writer that is killed leaves a pointer too many an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -50,7 +50,7 @@ class Lists:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
-        self._hours: dict[Key, None] = {}
+        self._written: dict[Key, None] = {}
         self._visits: dict[str, int] = {}
 
     # Writing
@@ -59,22 +59,25 @@ class Lists:
         self, key: ThreadKey, owner: str | None, active_at: int, *, visit: int | None = None
     ) -> None:
         """Before a thread is made: list it, and note when it is to be visited; one trip."""
-        rows = self._activity(key, owner, active_at, None)
-        if visit is not None:
-            rows += self._visit(keys.thread_partition(key), visit)
-        await self._put(rows)
+        row, bucket, hour = self._activity(key, owner, active_at)
+        visits, hours = ([], []) if visit is None else self._visit(keys.thread_partition(key), visit)
+        await self._put([row, bucket, *visits], once=[hour, *hours])
+        self._remember([bucket])
 
     async def touch(self, key: ThreadKey, owner: str | None, active_at: int, before: int) -> None:
-        """After messages were added in another minute: note it; one trip."""
-        rows = self._activity(key, owner, active_at, before)
-        gone = []
+        """After messages were added in another minute: note it; a trip, and in another hour one more."""
+        row, bucket, hour = self._activity(key, owner, active_at)
+        # Whoever was to list it for this hour may have been killed: only what was written here is there.
+        await self._put([row], once=[bucket, hour])
         if _hour(before) != _hour(active_at):
-            gone.append(Key(keys.active_bucket(key.tenant, _hour(before)), _named(key.id, owner)))
-        await self._put(rows, gone)
+            # Not before, nor together, because a batch may be done in part.
+            old = Key(keys.active_bucket(key.tenant, _hour(before)), _named(key.id, owner))
+            await self._table.write([], [old])
 
     async def visit(self, pk: str, at: int) -> None:
         """Note that a thread is to be visited once `at` has passed."""
-        await self._put(self._visit(pk, at))
+        visits, hours = self._visit(pk, at)
+        await self._put(visits, once=hours)
 
     async def forget(self, tenant: str, pointer: Pointer) -> None:
         """Remove a thread from the lists."""
@@ -87,7 +90,8 @@ class Lists:
             ],
         )
 
-    def _activity(self, key: ThreadKey, owner: str | None, active_at: int, before: int | None) -> list[Row]:
+    def _activity(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[Row, Row, Row]:
+        """A thread's row in its owner's list, its row in the hour's, and the hour's in the tenant's."""
         row: Row = {
             "pk": keys.owner_partition(key.tenant, owner),
             "sk": keys.owner_row(key.id),
@@ -96,8 +100,6 @@ class Lists:
         if not str(row["sk"]).startswith("#"):
             row["id"] = key.id
         hour = _hour(active_at)
-        if before is not None and _hour(before) == hour:
-            return [row]
         bucket: Row = {
             "pk": keys.active_bucket(key.tenant, hour),
             "sk": _named(key.id, owner),
@@ -106,33 +108,30 @@ class Lists:
         }
         if owner is not None:
             bucket["o"] = owner
-        return [row, bucket, *self._once(keys.active_hours(key.tenant), hour)]
+        return row, bucket, {"pk": keys.active_hours(key.tenant), "sk": hour}
 
-    def _visit(self, pk: str, at: int) -> list[Row]:
+    def _visit(self, pk: str, at: int) -> tuple[list[Row], list[Row]]:
+        """The visit's row, and its hour's in the list of visits; nothing where another comes first."""
         planned = self._visits.get(pk, 0)
         if self._clock() < planned <= at:
             # Whoever makes that visit plans the next.
-            return []
+            return [], []
         self._visits[pk] = at
         _shorten(self._visits)
         hour = _hour(at)
-        return [
-            *self._once(keys.VISITS, hour),
-            {"pk": keys.visit_bucket(hour), "sk": f"{at:017d}#{keys.digest(pk)}", "of": pk},
-        ]
+        row: Row = {"pk": keys.visit_bucket(hour), "sk": f"{at:017d}#{keys.digest(pk)}", "of": pk}
+        return [row], [{"pk": keys.VISITS, "sk": hour}]
 
-    def _once(self, pk: str, sk: str) -> list[Row]:
-        if Key(pk, sk) in self._hours:
-            return []
-        return [{"pk": pk, "sk": sk}]
+    async def _put(self, rows: Sequence[Row], *, once: Sequence[Row]) -> None:
+        """Write `rows`, and of `once` those that this process has not yet written."""
+        new = [row for row in once if _key(row) not in self._written]
+        if rows or new:
+            await self._table.write([*rows, *new])
+        self._remember(new)
 
-    async def _put(self, rows: list[Row], gone: list[Key] | None = None) -> None:
-        if rows or gone:
-            await self._table.write(rows, gone or [])
-        for row in rows:
-            if len(row) == 2:
-                self._hours[Key(str(row["pk"]), str(row["sk"]))] = None
-        _shorten(self._hours)
+    def _remember(self, rows: Sequence[Row]) -> None:
+        self._written.update(dict.fromkeys(map(_key, rows)))
+        _shorten(self._written)
 
     # Reading
 
@@ -192,26 +191,39 @@ class Lists:
             hour = str(hour_row["sk"])
             rows = [row async for row in self._table.all(keys.active_bucket(tenant, hour), " ", _LAST)]
             here = [Pointer(int(row["v"]), str(row["id"]), _owner(row)) for row in rows]
-            wanted = [
-                Key(keys.owner_partition(tenant, one.owner), keys.owner_row(one.thread_id)) for one in here
-            ]
-            current = {
-                Key(str(row["pk"]), str(row["sk"])): int(row["v"]) for row in await self._table.get(wanted)
-            }
-            exact = [
-                one._replace(active_at=current[row])
-                for one, row in zip(here, wanted, strict=True)
-                if row in current and _hour(current[row]) == hour
-            ]
+            exact = await self._exact(tenant, hour, here)
             if hour < _hour(self._clock() - keys.HOUR):
                 # Over for long enough that nobody writes to it any more: the next one passes it by.
-                moved = [row for row in rows if row["id"] not in {one.thread_id for one in exact}]
-                gone = [Key(str(row["pk"]), str(row["sk"])) for row in moved]
-                gone += [] if exact else [Key(keys.active_hours(tenant), hour)]
-                await self._remove(gone)
+                kept = {(one.thread_id, one.owner) for one in exact}
+                gone = [_key(row) for row in rows if (row["id"], _owner(row)) not in kept]
+                await self._remove(gone if exact else [*gone, Key(keys.active_hours(tenant), hour)])
             for pointer in sorted(exact, key=_activity, reverse=True):
                 yield pointer
             yield ThreadCursor(from_micros(int(hour) * keys.HOUR), "")
+
+    async def _exact(self, tenant: str, hour: str, here: list[Pointer]) -> list[Pointer]:
+        """Those of an hour's pointers that hold, as their owners' lists say."""
+        rows = [Key(keys.owner_partition(tenant, one.owner), keys.owner_row(one.thread_id)) for one in here]
+        current = {_key(row): int(row["v"]) for row in await self._table.get(rows)}
+        exact: list[Pointer] = []
+        later: list[tuple[Pointer, Key, Key]] = []
+        for one, row in zip(here, rows, strict=True):
+            if row not in current:
+                continue
+            held = one._replace(active_at=current[row])
+            if _hour(held.active_at) == hour:
+                exact.append(held)
+            elif _hour(held.active_at) > hour:
+                listed = Key(keys.active_hours(tenant), _hour(held.active_at))
+                there = Key(
+                    keys.active_bucket(tenant, _hour(held.active_at)), _named(one.thread_id, one.owner)
+                )
+                later.append((held, there, listed))
+        # One that is on its way to a later hour, or whose writer was killed, is still to be found here.
+        asked = {row for _, *rows in later for row in rows}
+        present = {_key(row) for row in await self._table.get(sorted(asked))} if asked else set()
+        end = (int(hour) + 1) * keys.HOUR - 1
+        return exact + [held._replace(active_at=end) for held, *rows in later if not present.issuperset(rows)]
 
     async def _remove(self, gone: list[Key]) -> None:
         # A list that is read is read, whether or not there is time to clear up.
@@ -231,7 +243,7 @@ class Lists:
         async for hour_row in self._table.all(keys.VISITS, " ", _hour(now)):
             hour = str(hour_row["sk"])
             async for row in self._table.all(keys.visit_bucket(hour), " ", f"{now:017d}~"):
-                yield Key(str(row["pk"]), str(row["sk"])), str(row["of"])
+                yield _key(row), str(row["of"])
             if hour < _hour(now - keys.HOUR):
                 # Over for long enough that nobody writes to it any more.
                 await self._table.write([], [Key(keys.VISITS, hour)])
@@ -239,6 +251,10 @@ class Lists:
     async def visited(self, visit: Key) -> None:
         """Take a visit off the list."""
         await self._table.write([], [visit])
+
+
+def _key(row: Row) -> Key:
+    return Key(str(row["pk"]), str(row["sk"]))
 
 
 def _hour(micros: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 from chatstore import position
@@ -106,7 +105,7 @@ class Reader:
             text = await self.text(pk, entry)
             if text is None:
                 return None
-            whole.append(replace(entry, text=text))
+            whole.append(entry._replace(text=text))
         return whole
 
     async def text(self, pk: str, entry: Entry) -> str | None:
@@ -122,7 +121,7 @@ class Reader:
         text = await self.text(head.pk, entry)
         if text is None:
             raise CorruptData(f"a part of the message {entry.id!r} is missing")
-        return replace(entry, text=text).message()
+        return entry._replace(text=text).message()
 
     # Single messages
 

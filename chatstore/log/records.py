@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -36,8 +36,7 @@ class Blob(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A message in its slot. `text` is empty where a `blob` keeps it."""
 
     text: str
@@ -98,8 +97,7 @@ def public_epoch(epoch: str, life: str) -> str:
     return epoch + life
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A thread's properties and where its history is; `living` is false for one that was deleted.
 
     `base` are the totals that its epoch began with. `scattered` says that messages may be elsewhere
@@ -146,8 +144,7 @@ class Header:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What a slot decides to be done to a row of messages: it brings that row, from one version, to another.
 
     `place` counts into the row's messages: the entry there is replaced by the slot's own, taken
@@ -160,8 +157,7 @@ class Effect:
     place: int
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A row of the log. It holds messages that were appended, or what was decided and is then applied.
 
     `header` is what the header is to become, `effect` what is to happen to an earlier row; `seals`
@@ -247,7 +243,7 @@ class Slot:
             staged="g" in form,
             pointer=tuple(form["p"]) if "p" in form else None,
         )
-        return replace(slot, entries=_entries(form["m"], texts, slot))
+        return slot._replace(entries=_entries(form["m"], texts, slot))
 
     def arranged(self, drafts: Sequence[Draft]) -> tuple[Entry, ...]:
         """The entries that appending `drafts` here makes."""
@@ -267,7 +263,7 @@ class Slot:
             entries.insert(effect.place, by.entries[0])
         else:
             entries[effect.place] = by.entries[0]
-        return replace(self, entries=tuple(entries), version=self.version + 1)
+        return self._replace(entries=tuple(entries), version=self.version + 1)
 
 
 def chained(chain: str, texts: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from chatstore import position
 from chatstore.batching import batches
@@ -34,7 +33,7 @@ def arranged(epoch: str, drafts: Sequence[Draft], token: str, at: int, totals: T
     slots = []
     for number, group in enumerate(packed(drafts), 1):
         slot = Slot(epoch, position.nth(number), token, at, totals, staged=True)
-        slots.append(replace(slot, entries=slot.arranged(group)))
+        slots.append(slot._replace(entries=slot.arranged(group)))
     return slots
 
 
@@ -54,7 +53,7 @@ async def stage(table: Table, pk: str, slots: Iterable[Slot]) -> tuple[Key, ...]
     """Write slots that nobody sees yet, and name their rows."""
     rows = []
     for slot in slots:
-        kept = replace(slot, entries=await keep_apart(table, pk, slot.entries, slot.at))
+        kept = slot._replace(entries=await keep_apart(table, pk, slot.entries, slot.at))
         rows.append(kept.dump(pk))
     if rows:
         await table.write(rows)
@@ -70,7 +69,7 @@ async def _apart(table: Table, pk: str, entry: Entry, now: int) -> Entry:
         for index, start in enumerate(range(0, len(body), PIECE))
     ]
     await table.write(pieces)
-    return replace(entry, text="", blob=Blob(ref, len(body)))
+    return entry._replace(text="", blob=Blob(ref, len(body)))
 
 
 def _length(draft: Draft) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from chatstore.log import keys
@@ -125,6 +125,6 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
 def without_dead(slot: Slot, now: int) -> Slot:
     """A row without its messages that have expired, or without what it did to another and has answered."""
     if slot.effect is not None:
-        return replace(slot, entries=(), effect=None, request=None, result=None, version=slot.version + 1)
+        return slot._replace(entries=(), effect=None, request=None, result=None, version=slot.version + 1)
     left = tuple(entry for entry in slot.entries if not entry.expired(now))
-    return replace(slot, entries=left, version=slot.version + 1)
+    return slot._replace(entries=left, version=slot.version + 1)

@@ -20,8 +20,8 @@ import contextlib
 import functools
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from dataclasses import replace
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
 
 from chatstore import position
 from chatstore.contract import Clock, Request, ThreadKey
@@ -46,15 +46,13 @@ _BACKOFF_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[R]):
+class Answer(NamedTuple, Generic[R]):
     """A result for which nothing needs to be written."""
 
     result: R
 
 
-@dataclass(frozen=True, slots=True)
-class Decision(Generic[R]):
+class Decision(NamedTuple, Generic[R]):
     """The slot to be taken, and the result once it is.
 
     It is taken only if the row `free` is not there. `edits` is the row that its effect is on, as
@@ -70,8 +68,7 @@ class Decision(Generic[R]):
     after: Callable[[Head], Awaitable[None]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One try of a mutation: the thread as it is, the present, and the totals with the request in them."""
 
     key: ThreadKey
@@ -104,8 +101,7 @@ Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
 """Says what is to be written on the thread as it is, or raises why it cannot be."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Done(Generic[R]):
+class _Done(NamedTuple, Generic[R]):
     """A result, and what is to be done after it."""
 
     result: R
@@ -197,7 +193,7 @@ class Writer:
                 return None
             header = known.head.header
             stored = None if header is None else header.version
-            known = replace(known, head=replace(known.head, settled=True, stored=stored))
+            known = known._replace(head=known.head._replace(settled=True, stored=stored))
         try:
             planned = await plan(self._turn(key, known.head, now, asks))
         except Unavailable:
@@ -257,8 +253,8 @@ class Writer:
                 self.known.forget(pk)
             else:
                 stored = None if header is None else header.version
-                head = replace(head, settled=True, stored=stored)
-                self.known.put(pk, replace(known.then(head, slot), at=slot.at))
+                head = head._replace(settled=True, stored=stored)
+                self.known.put(pk, known.then(head, slot)._replace(at=slot.at))
         except StorageError:
             self.known.forget(pk)
         return head

@@ -27,7 +27,11 @@ ANSWER = {"role": "assistant", "content": "y" * 400}
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock()
+    """Ten minutes into an hour: another one costs more."""
+    clock = ManualClock()
+    at = timedelta(minutes=clock.now.minute)
+    clock.advance(timedelta(minutes=70) - at)
+    return clock
 
 
 @pytest.fixture
@@ -54,10 +58,10 @@ def cost(result: Any) -> tuple[float, float, int]:
     return found.units["wru"], found.units["rru"], found.trips
 
 
-def test_append(store: ChatStore, opened: Any) -> None:
+def test_append(store: ChatStore, opened: Any, clock: ManualClock) -> None:
     assert cost(store.append("t", SAY)) == (1, 0, 1)
     assert cost(store.append("t", SAY, ANSWER)) == (1, 0, 1)
-    assert cost(store.append("t", SAY, request_id=chatstore.uuid7())) == (1, 0, 1)
+    assert cost(store.append("t", SAY, request_id=chatstore.uuid7(clock() // 1000))) == (1, 0, 1)
     assert cost(opened().append("t", SAY)) == (1, 1, 2)
     # Another process took the slot: the try that failed is billed too.
     assert cost(store.append("t", SAY)) == (2, 1, 3)
@@ -69,7 +73,7 @@ def test_append_of_a_new_minute_and_of_a_new_hour(store: ChatStore, clock: Manua
     assert cost(store.append("t", SAY)) == (1, 0, 1)
     clock.advance(timedelta(hours=2))
     # Too long ago to be relied on, so it is read again; the thread moves to another hour's list.
-    assert cost(store.append("t", SAY)) == (5, 1, 3)
+    assert cost(store.append("t", SAY)) == (5, 1, 4)
 
 
 def test_a_new_thread(store: ChatStore) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.data.tables import TableClient
@@ -24,8 +23,7 @@ _CONNECT_SECONDS = 5.0
 _SUFFIX, _COSMOS_SUFFIX = "table.core.windows.net", "table.cosmos.azure.com"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """Opens clients for a table: by connection string, key, signature or identity, in this order."""
 
     access: AzureAccess

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -112,11 +111,11 @@ class AzureTablesBackend(Backend):
             state = existing(view)
             require(if_match, state.revision)
             properties = patched(await self._properties(view), patch)
-            state = replace(state, revision=_revision())
+            state = state._replace(revision=_revision())
             due = None
             if patch.ttl is not UNSET:
                 due = expiry(view.now, patch.ttl)
-                state = replace(state, expires=due)
+                state = state._replace(expires=due)
             text = properties_text(key.id, properties)
             return Change(snapshot(state, key.id, properties), state, text, due=due)
 
@@ -221,7 +220,7 @@ class AzureTablesBackend(Backend):
             if state is None:
                 return Change(Deleted(False))
             cleared = replaced(view, state, (), await self._messages.kept(view, state, ()), None)
-            return replace(cast("Change[Deleted]", cleared), result=Deleted(True, cleared.result.etag))
+            return cast("Change[Deleted]", cleared)._replace(result=Deleted(True, cleared.result.etag))
 
         return await self._writer.mutate(key, request, (), clear)
 
@@ -235,7 +234,7 @@ class AzureTablesBackend(Backend):
             following = await self._messages.following(view, state, at)
             if following is None:
                 change = appended(view, state, [draft], None)
-                return replace(cast("Change[Message]", change), result=change.result.messages[0])
+                return cast("Change[Message]", change)._replace(result=change.result.messages[0])
             return await self._messages.put_before(view, state, draft, following)
 
         return await self._writer.mutate(key, request, [draft], insert)
@@ -251,7 +250,7 @@ class AzureTablesBackend(Backend):
             require(if_match, message_etag(old.id, old.revision))
             new = old._replace(text=draft.text, revision=old.revision + 1)
             messages = (*segment.messages[:place], new, *segment.messages[place + 1 :])
-            state = replace(state, edits=state.edits + 1)
+            state = state._replace(edits=state.edits + 1)
             return Change(new.message(), state, put=[segment._replace(messages=messages)])
 
         return await self._writer.mutate(key, request, [draft], replace_message)
@@ -279,7 +278,7 @@ class AzureTablesBackend(Backend):
             left = (*segment.messages[:place], *segment.messages[place + 1 :])
             return Change(
                 old.message(),
-                replace(state, edits=state.edits + 1),
+                state._replace(edits=state.edits + 1),
                 put=[segment._replace(messages=left)] if left else (),
                 drop=() if left else [segment.row],
                 due=view.now if segment.large else None,
@@ -309,9 +308,9 @@ class AzureTablesBackend(Backend):
                 last = segment.messages[place].position
             copied = await self._messages.copied(origin, state, last)
             await self._reader.unchanged(partition, state)
-            new = replace(created(view, properties), expires=state.expires, tail=len(copied))
+            new = created(view, properties)._replace(expires=state.expires, tail=len(copied))
             segments = [Segment.of(new.generation, row) for row in cut(copied)]
-            new = replace(new, widest=widest(segments, new))
+            new = new._replace(widest=widest(segments, new))
             text = properties_text(key.id, properties)
             return Change(
                 snapshot(new, key.id, properties), new, text, segments, due=earliest(new.expires, segments)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -23,8 +22,7 @@ _FORM = 1
 _REMEMBERED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What a header says, but for the thread's properties; times in microseconds.
 
     `generation` names the history, whose messages took the slots above `base` up to `tail`, in rows of
@@ -65,11 +63,11 @@ class State:
 
     def touched(self, now: int) -> State:
         """Active now; kept to the minute, so that most appends need not tell the listing."""
-        return self if now // MINUTE == self.active // MINUTE else replace(self, active=now)
+        return self if now // MINUTE == self.active // MINUTE else self._replace(active=now)
 
     def written(self, name: str) -> State:
         """Changed by the write of that name."""
-        return replace(self, writes=(name, *self.writes)[:_REMEMBERED])
+        return self._replace(writes=(name, *self.writes)[:_REMEMBERED])
 
     def remembers_since(self, earlier: State | None) -> bool:
         """Whether every write since `earlier` is still among `writes`."""
@@ -79,7 +77,7 @@ class State:
 
     def dump(self) -> str:
         """As text, for `load`."""
-        return json.dumps([_FORM, *(getattr(self, name) for name in self.__slots__)], separators=(",", ":"))
+        return json.dumps([_FORM, *self], separators=(",", ":"))
 
     @classmethod
     def load(cls, text: object) -> State:
@@ -88,7 +86,7 @@ class State:
             form, *values = json.loads(text)  # type: ignore[arg-type]
             if form != _FORM:
                 raise CorruptData(f"a thread of the stored form {form} needs a newer chatstore")
-            given: dict[str, Any] = dict(zip(cls.__slots__, values, strict=True))
+            given: dict[str, Any] = dict(zip(cls._fields, values, strict=True))
         except (ValueError, TypeError) as error:
             raise CorruptData("a thread's header cannot be read") from error
         return cls(**given | {name: tuple(given[name]) for name in ("listings", "writes")})

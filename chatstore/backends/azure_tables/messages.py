@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple, cast
 
 from chatstore import position
@@ -117,7 +116,7 @@ class Messages:
         new = Stored(keys.message_id(view.now, place), place, view.now, 0, expires, draft.text)
         if position.crowded(place):
             return await self.numbered_anew(view, state, new)
-        state = replace(state, edits=state.edits + 1).touched(view.now)
+        state = state._replace(edits=state.edits + 1).touched(view.now)
         if home is None:
             return Change(new.message(), state, put=[Segment.of(state.generation, [new])])
         messages = tuple(sorted((*home.messages, new), key=lambda one: one.position))
@@ -140,10 +139,10 @@ class Messages:
         numbered = [
             one._replace(position=position.nth(slot)) for slot, one in enumerate(messages, state.tail + 1)
         ]
-        state = replace(state, edits=state.edits + 1, scattered=True)
+        state = state._replace(edits=state.edits + 1, scattered=True)
         change = anew(view, state, numbered)
         [placed] = [one for one in numbered if one.id == new.id]
-        return replace(cast("Change[Message]", change), result=placed.message())
+        return cast("Change[Message]", change)._replace(result=placed.message())
 
     async def kept(self, view: View, state: State, drafts: Sequence[Draft]) -> int | None:
         """How many messages there are, if they are the first of `drafts`; None if they are not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from chatstore.backends.azure_tables import keys
 from chatstore.backends.azure_tables.header import State, born, properties_text
@@ -60,8 +59,8 @@ def appended(
     """`drafts` at the end of the log of `state`, which is a new thread's if it comes with its properties."""
     messages = stored(drafts, state.tail, view.now)
     segments = [Segment.of(state.generation, row) for row in cut(messages)]
-    state = replace(state, tail=state.tail + len(messages))
-    state = replace(state, widest=widest(segments, state))
+    state = state._replace(tail=state.tail + len(messages))
+    state = state._replace(widest=widest(segments, state))
     if messages:
         state = state.touched(view.now)
     due = None
@@ -80,15 +79,15 @@ def replaced(
         if kept == len(drafts) and text is None:
             return Change(Appended((), state.etag, kept))
         return appended(view, state, drafts[kept:], text, kept)
-    return anew(view, replace(state, scattered=False), stored(drafts, state.tail, view.now))
+    return anew(view, state._replace(scattered=False), stored(drafts, state.tail, view.now))
 
 
 def anew(view: View, state: State, messages: Sequence[Stored]) -> Change[Appended]:
     """`messages` as a history of its own, in the slots above the old one's."""
     generation = keys.next_generation(state.generation, view.now)
     segments = [Segment.of(generation, row) for row in cut(messages)]
-    state = replace(state, generation=generation, base=state.tail, tail=state.tail + len(messages), widest=1)
-    state = replace(state, widest=widest(segments, state))
+    state = state._replace(generation=generation, base=state.tail, tail=state.tail + len(messages), widest=1)
+    state = state._replace(widest=widest(segments, state))
     if messages:
         state = state.touched(view.now)
     result = Appended(tuple(one.message() for one in messages), state.etag)

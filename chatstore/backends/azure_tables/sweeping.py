@@ -7,7 +7,6 @@ nothing. The header's `due` says that there is one, so that most changes need no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from chatstore.backends.azure_tables import keys
@@ -125,7 +124,7 @@ class Sweeper:
         if again is not None:
             again = max(again, self._now + 1)
             await self._note(partition, again)
-        await self._commit(partition, known, replace(state, due=again))
+        await self._commit(partition, known, state._replace(due=again))
 
     async def _purge(self, partition: str, state: State | None, count: _Count) -> list[int]:
         """Remove rows that the header does not name; when those are due that it may be about to name."""
@@ -256,11 +255,11 @@ class Sweeper:
             if state is None or owned:
                 after = buried(state, self._now)
                 if after.due is None:
-                    after = replace(after, due=self._now + _KEPT)
+                    after = after._replace(due=self._now + _KEPT)
                     await self._note(partition, self._now + _KEPT)
             else:
                 after = state
-            after = replace(after, listings=tuple(one for one in after.listings if one != listing))
+            after = after._replace(listings=tuple(one for one in after.listings if one != listing))
             known = await self._commit(partition, known, after)
             count.threads += owned
             count.living = state.generation if state is not None and owned else ""

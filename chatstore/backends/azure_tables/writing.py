@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Generic, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from chatstore import records
 from chatstore.backends.azure_tables import keys
@@ -32,8 +32,7 @@ _INLINE_PROPERTIES = 128 * 1024
 _SMALL = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """A thread as one try of an operation sees it: `state` is None where there is none for the caller."""
 
     key: ThreadKey
@@ -50,8 +49,7 @@ class View:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[R]):
+class Change(NamedTuple, Generic[R]):
     """What an operation makes of a thread: its result, and the header and rows as they become.
 
     Without a `state` nothing changes. `properties` are given only where they change; `due` is when the sweep
@@ -154,7 +152,7 @@ class Writer:
             owner = _owner(view, state)
             own = keys.listing(view.key.tenant, owner)
             if own not in state.listings:
-                state = replace(state, listings=(*state.listings, own))
+                state = state._replace(listings=(*state.listings, own))
             attempt.record(request, change.result, drafts, own, view.now + self._window)
             if state.due is None:
                 due.append(view.now + self._window + GRACE)
@@ -166,7 +164,7 @@ class Writer:
         if early:
             due.append(view.now + GRACE)
         if due and (state.due is None or min(due) < state.due):
-            state = replace(state, due=min(due))
+            state = state._replace(due=min(due))
             note = Op("upsert", keys.note_row(min(due), view.partition), {})
             await self._table.submit(keys.note_partition(view.partition), [note])
         for listing in _untold(before, state):

@@ -34,7 +34,9 @@ VALUES = st.sampled_from([None, 0, 0.0, False, "", [None], {"b": 1}, {"b": None,
 METADATA = st.dictionaries(st.sampled_from(["a", "b", "\u00e9'"]), VALUES, max_size=2)
 OWNERS = st.sampled_from([None, "ada", "bob"])
 TTLS = st.sampled_from([None, None, timedelta(seconds=90), timedelta(minutes=10)])
-WAITS = st.sampled_from([timedelta(microseconds=1), timedelta(minutes=1), timedelta(minutes=7)])
+WAITS = st.sampled_from(
+    [timedelta(microseconds=1), timedelta(minutes=1), timedelta(minutes=7), timedelta(hours=2)]
+)
 PICKS = st.integers(0, 10**6)
 INDEXES = st.integers(-6, 6)
 TERMS = st.builds(Terms, st.booleans(), st.sampled_from([None, None, "present", "earlier"]))

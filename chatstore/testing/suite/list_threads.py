@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from datetime import timedelta, timezone
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -18,8 +19,22 @@ from chatstore.testing.samples import THREAD_IDS, json_text, say
 
 __all__ = ["ListThreads"]
 
+Activity: TypeAlias = Callable[[ChatStore, str], object]
+
 # More than the minute to which a backend may keep the activity.
 APART = timedelta(minutes=2)
+NUMBERS = itertools.count()
+
+
+ACTIVITIES: dict[str, Activity] = {
+    "append": lambda store, id: store.append(id, say("more")),
+    "replace_all, grown": lambda store, id: store.replace_all(id, [*store.iter_messages(id), say("more")]),
+    "replace_all, another": lambda store, id: store.replace_all(id, [say(next(NUMBERS))]),
+    "replace_all, then append": lambda store, id: (
+        store.replace_all(id, [say(next(NUMBERS))]),
+        store.append(id, say("more")),
+    ),
+}
 
 
 def pages(store: ChatStore, **options: Any) -> Iterator[Page[Thread]]:
@@ -34,6 +49,21 @@ def pages(store: ChatStore, **options: Any) -> Iterator[Page[Thread]]:
 def ids(store: ChatStore, **options: Any) -> list[str]:
     """The ids on all pages."""
     return [thread.id for page in pages(store, **options) for thread in page]
+
+
+def check_listed(store: ChatStore, clock: ManualClock, activity: Activity) -> None:
+    """A thread comes first after `activity`, after minutes, an hour and a day."""
+    for id in ("a", "b"):
+        store.append(id, say("hello"), owner="ada")
+    for wait in (APART, timedelta(hours=1), APART, timedelta(days=1), APART):
+        for id in ("a", "b"):
+            clock.advance(wait)
+            activity(store, id)
+            [first, second] = store.list_threads()
+            assert first.id == id
+            assert first.active_at > second.active_at
+            assert ids(store, owner="ada") == [first.id, second.id]
+            assert ids(store, active_since=first.active_at) == [id]
 
 
 @needs(Capability.LIST)
@@ -54,6 +84,16 @@ class ListThreads:
         clock.advance(APART)
         store.append("d", say("a new one"))
         assert ids(store) == ["d", "a", "c", "b"]
+
+    @pytest.mark.parametrize("name", ACTIVITIES)
+    def test_what_adds_messages_lists_a_thread_anew_after_any_time(
+        self, store: ChatStore, clock: ManualClock, name: str
+    ) -> None:
+        check_listed(store, clock, ACTIVITIES[name])
+
+    @needs(Capability.INSERT)
+    def test_so_does_an_insert(self, store: ChatStore, clock: ManualClock) -> None:
+        check_listed(store, clock, lambda store, id: store.insert(id, say("more"), index=0))
 
     def test_the_entries_are_the_threads(self, store: ChatStore) -> None:
         store.create_thread(

@@ -1,0 +1,88 @@
+"""A thread is listed, whenever and whoever was killed while it became active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import pytest
+
+from chatstore import ChatStore
+from chatstore.log import Key, Row, Rows
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import say
+from tests.log.memory_table import LogInMemory, MemoryTable
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Mortal(MemoryTable):
+    """A process's way to a table: it is killed before its call after `left` others."""
+
+    def __init__(self, table: MemoryTable, left: int) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self._left = left
+
+    def _call(self) -> None:
+        if not self._left:
+            raise Killed
+        self._left -= 1
+
+    async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
+                    after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
+        self._call()
+        return await super().query(pk, low, high, limit=limit, newest=newest, after=after, stale=stale)
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        self._call()
+        return await super().put_new(row, free=free)
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        self._call()
+        return await super().swap(row, version)
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        # A batch is done in part, in any order.
+        for put in puts:
+            self._call()
+            await super().write([put])
+        for delete in deletes:
+            self._call()
+            await super().write([], [delete])
+
+
+CHANGES: dict[str, Callable[[ChatStore], object]] = {
+    "append": lambda store: store.append("t", say("more")),
+    "insert": lambda store: store.insert("t", say("more"), index=0),
+    "replace_all": lambda store: store.replace_all("t", [say("another")]),
+    "create_thread": lambda store: store.create_thread("new"),
+    "fork": lambda store: store.fork("t", "new"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_thread_is_listed_whoever_was_killed(name: str) -> None:
+    for left in range(30):
+        table, clock = MemoryTable(), ManualClock()
+        first = ChatStore(LogInMemory(table, clock))
+        first.append("t", say("hello"), owner="ada")
+        clock.advance(timedelta(hours=1))
+        killed = False
+        try:
+            CHANGES[name](ChatStore(LogInMemory(Mortal(table, left), clock)))
+        except Killed:
+            killed = True
+        for store in (first, ChatStore(LogInMemory(table, clock))):
+            clock.advance(timedelta(minutes=2))
+            there = [id for id in ("t", "new") if store.read(id).etag is not None]
+            assert sorted(thread.id for thread in store.list_threads()) == sorted(there)
+            store.append("t", say("later"))
+            assert store.list_threads().items[0].id == "t"
+            assert store.list_threads(owner="ada").items[0].id == "t"
+        if not killed:
+            assert left > 2
+            return
+    raise AssertionError("a change takes no thirty calls")
