@@ -6,28 +6,24 @@ long it pauses between tries.
 
 from __future__ import annotations
 
-import inspect
 import json
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any, TypeAlias
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
-import chatstore
-from chatstore import ChatStore
 from chatstore.backends.dynamodb import DynamoBackend
 from chatstore.backends.dynamodb.client import BlockingCalls, Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.contract import Clock
 
-__all__ = ["Patient", "Wire"]
+__all__ = ["Wire"]
 
 Request: TypeAlias = AWSPreparedRequest
 
@@ -204,34 +200,3 @@ class _Impatient(BlockingCalls):
 
     async def pause(self, seconds: float) -> None:
         await super().pause(min(seconds, 0.002))
-
-
-class Patient:
-    """A store whose calls are repeated while it is unavailable, each mutation under one request id."""
-
-    def __init__(self, store: ChatStore, clock: Clock, repeated: Counter[str] | None = None) -> None:
-        self._store = store
-        self._clock = clock
-        self.repeated: Counter[str] = Counter() if repeated is None else repeated
-
-    def for_tenant(self, tenant: str) -> Patient:
-        return Patient(self._store.for_tenant(tenant), self._clock, self.repeated)
-
-    def __getattr__(self, name: str) -> Any:
-        member = getattr(self._store, name)
-        if not callable(member):
-            return member
-        identified = "request_id" in inspect.signature(member).parameters
-
-        @wraps(member)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if identified and kwargs.get("request_id") is None:
-                kwargs["request_id"] = chatstore.uuid7(self._clock() // 1000)
-            while True:
-                try:
-                    result = member(*args, **kwargs)
-                    return iter(list(result)) if inspect.isgenerator(result) else result
-                except chatstore.Unavailable:
-                    self.repeated[name] += 1
-
-        return call

@@ -23,8 +23,9 @@ from chatstore.testing import ManualClock
 from chatstore.testing.colours import Colour
 from chatstore.testing.machine import StoreMachine
 from tests.backends import actors
+from tests.backends.patient import Patient
 from tests.conftest import SOAK
-from tests.dynamodb.faulty_wire import Patient, Wire
+from tests.dynamodb.faulty_wire import Wire
 from tests.servers import table_for
 
 ROUNDS = 1000 if SOAK else 45

@@ -1,0 +1,45 @@
+"""A caller who repeats what may have been done, so that it is done once."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from functools import wraps
+from typing import Any
+
+import chatstore
+from chatstore import ChatStore
+from chatstore.contract import Clock
+
+__all__ = ["Patient"]
+
+
+class Patient:
+    """A store whose calls are repeated while it is unavailable, each mutation under one request id."""
+
+    def __init__(self, store: ChatStore, clock: Clock, repeated: Counter[str] | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self.repeated: Counter[str] = Counter() if repeated is None else repeated
+
+    def for_tenant(self, tenant: str) -> Patient:
+        return Patient(self._store.for_tenant(tenant), self._clock, self.repeated)
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._store, name)
+        if not callable(member):
+            return member
+        identified = "request_id" in inspect.signature(member).parameters
+
+        @wraps(member)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if identified and kwargs.get("request_id") is None:
+                kwargs["request_id"] = chatstore.uuid7(self._clock() // 1000)
+            while True:
+                try:
+                    result = member(*args, **kwargs)
+                    return iter(list(result)) if inspect.isgenerator(result) else result
+                except chatstore.Unavailable:
+                    self.repeated[name] += 1
+
+        return call
