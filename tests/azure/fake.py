@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from types import MappingProxyType
 
 from chatstore.backends.azure_tables.port import Again, Entity, Op, Overtaken, Properties, Range, Slice
-from chatstore.metering import spent
 from tests.schedules.explorer import Fate
 
 _NONE: Mapping[tuple[str, str], Entity] = MappingProxyType({})
@@ -111,7 +110,6 @@ class FakeDriver:
         """Nothing is open."""
 
     async def _arrive(self, call: str) -> Fate:
-        spent("fake", {"calls": 1})
         fate = await self._step(call)
         if fate is Fate.LOST:
             raise Again
