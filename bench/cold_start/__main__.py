@@ -7,16 +7,13 @@ on loopback that answers at once. Imports are compiled already, as in every roun
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,15 +21,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.cold_start import rounds
+from bench.cold_start.rounds import KEY, KEYS, PATH
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 ROUNDS = 25
-KEY = "cs_bench_" + "a" * 43
-KEYS = [
-    {"id": "bench", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), "tenant": "acme", "scopes": ["admin"]}
-]
-PATH = "/v1/threads/first/messages"
-GOALS = {"bare": {"GET": 1.35, "POST": 1.5}, "FastAPI": {"GET": 0.6, "POST": 0.6}}
+GOALS = {"GET": {"bare": 1.35, "FastAPI": 0.6}, "POST": {"bare": 1.5, "FastAPI": 0.6}}
 
 
 class Subject(NamedTuple):
@@ -102,16 +97,7 @@ def seconds(subject: Subject, sent: bytes, endpoint: str) -> float:
         subject.module,
         *subject.folders,
     ]
-    began = time.perf_counter()
-    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(sent)
-        process.stdin.close()
-        said = process.stdout.readline()
-        taken = time.perf_counter() - began
-    assert said.strip() in {b"200", b"201"}, f"{subject.module}: {said!r}"
-    return taken
+    return rounds.seconds(command, environ, sent)
 
 
 def subjects(built: Path) -> dict[str, Subject]:
@@ -141,7 +127,7 @@ def sizes(artefact: Path) -> str:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
     with tempfile.TemporaryDirectory() as folder, dynamodb() as endpoint:
         artefact = Path(folder, "artefact")
@@ -159,23 +145,10 @@ def main() -> None:
             f"{platform.system()} {machine}, {os.cpu_count()} processors, Python {platform.python_version()}"
         )
         print(f"the artefact: {size}")
-        print(f"milliseconds from the start of a process to its first answer, {rounds} rounds\n")
-        print(f"{'':8}{'':12}{'median':>8}{'minimum':>9}{'chatstore / it':>22}{'goal':>7}")
-        for method in ("GET", "POST"):
-            sent = event(method)
-            for subject in measured.values():
-                seconds(subject, sent, endpoint)
-            taken: dict[str, list[float]] = {name: [] for name in measured}
-            for _ in range(rounds):
-                for name, subject in measured.items():
-                    taken[name].append(seconds(subject, sent, endpoint) * 1000)
-            ours = taken["chatstore"]
-            for name, times in taken.items():
-                line = f"{method:8}{name:12}{statistics.median(times):8.0f}{min(times):9.0f}"
-                if name in GOALS:
-                    median = statistics.median(ours) / statistics.median(times)
-                    line += f"{median:14.2f}{min(ours) / min(times):8.2f}{GOALS[name][method]:7.2f}"
-                print(line)
+        sent = {method: event(method) for method in GOALS}
+        rounds.compare(
+            measured, lambda subject, method: seconds(subject, sent[method], endpoint), times, GOALS
+        )
 
 
 if __name__ == "__main__":

@@ -7,14 +7,10 @@ has the tables, signed for with a key. The host and its channel are left out: ev
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -22,17 +18,15 @@ from typing import NamedTuple
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.data.tables import TableServiceClient
 
+from bench.cold_start import rounds
+from bench.cold_start.rounds import KEY, KEYS, PATH
 from tests.azure import azurite
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 ROUNDS = 15
-KEY = "cs_bench_" + "a" * 43
-KEYS = [
-    {"id": "bench", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), "tenant": "acme", "scopes": ["admin"]}
-]
-PATH = "/v1/threads/first/messages"
-GOALS = {"bare": 1.35, "FastAPI": 0.6}
+# The first POST makes the thread, whose messages the GETs read.
+GOALS = {"POST": {"bare": 1.35, "FastAPI": 0.6}, "GET": {"bare": 1.35, "FastAPI": 0.6}}
 
 
 class Subject(NamedTuple):
@@ -69,20 +63,11 @@ def seconds(subject: Subject, method: str) -> float:
     driver, worker = ROOT / "tests/azure/functions_worker.py", ROOT / ".worker"
     command: list[str | Path] = [subject.python, "-I", HERE / "first_answer.py", driver, worker, subject.app]
     environ = {"PATH": os.environ["PATH"], **subject.environ}
-    began = time.perf_counter()
-    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(sent)
-        process.stdin.close()
-        said = process.stdout.readline()
-        taken = time.perf_counter() - began
-    assert said.strip() in {b"200", b"201"}, f"{subject.app}: {said!r}"
-    return taken
+    return rounds.seconds(command, environ, sent)
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    times = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     with azurite.running() as endpoint:
         credential = AzureNamedKeyCredential(azurite.ACCOUNT, azurite.KEY)
         with TableServiceClient(endpoint, credential=credential) as service:
@@ -90,23 +75,7 @@ def main() -> None:
                 service.create_table(table)
         measured = subjects(endpoint)
         print(f"{platform.system()}, {os.cpu_count()} processors, Python {platform.python_version()}")
-        print(f"milliseconds from the start of a process to its first answer, {rounds} rounds\n")
-        print(f"{'':8}{'':12}{'median':>8}{'minimum':>9}{'chatstore / it':>22}{'goal':>7}")
-        # The first POST makes the thread, whose messages the GETs read.
-        for method in ("POST", "GET"):
-            for subject in measured.values():
-                seconds(subject, method)
-            taken: dict[str, list[float]] = {name: [] for name in measured}
-            for _ in range(rounds):
-                for name, subject in measured.items():
-                    taken[name].append(seconds(subject, method) * 1000)
-            ours = taken["chatstore"]
-            for name, times in taken.items():
-                line = f"{method:8}{name:12}{statistics.median(times):8.0f}{min(times):9.0f}"
-                if name in GOALS:
-                    median = statistics.median(ours) / statistics.median(times)
-                    line += f"{median:14.2f}{min(ours) / min(times):8.2f}{GOALS[name]:7.2f}"
-                print(line)
+        rounds.compare(measured, seconds, times, GOALS)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["EACH", "LAST", "SHARED", "THREAD", "WRITERS", "peer", "report", "run", "turn"]
+from chatstore.store import ChatStore
+
+__all__ = ["EACH", "LAST", "SHARED", "THREAD", "WRITERS", "ours", "peer", "report", "run", "turn"]
 
 Found: TypeAlias = dict[str, Any]
 
@@ -53,6 +56,25 @@ def run(say: Callable[[list[dict[str, str]]], object], sums: Mapping[str, float]
         if number in TOLD:
             told[number] = {**sums, "seconds": time.perf_counter() - began}
     return {"told": told, "failed": []}
+
+
+def ours(opened: Callable[[], ChatStore], store: ChatStore, sums: Mapping[str, float]) -> Found:
+    """The sums of chatstore, and what two writers with stores of their own left."""
+
+    def say(turn: list[dict[str, str]]) -> None:
+        assert len(store.read(THREAD, last=LAST)) <= LAST
+        store.append(THREAD, *turn)
+
+    found = run(say, sums)
+
+    def write(writer: int) -> None:
+        mine = opened()
+        for number in range(EACH):
+            mine.append(SHARED, {"role": "user", "content": f"{writer} {number}"})
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, range(WRITERS)))
+    return {**found, "there": len(list(store.iter_messages(SHARED)))}
 
 
 def peer(script: str, *arguments: str) -> Found:

@@ -6,7 +6,6 @@ Against one Azurite. Each request is a transaction that Azure bills, a group of 
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.data.tables import TableClient
@@ -38,23 +37,11 @@ def ours(endpoint: str) -> conversation.Found:
     for name in traffic.sums:
         traffic.sums[name] = 0
 
-    def say(turn: list[dict[str, str]]) -> None:
-        assert len(store.read(conversation.THREAD, last=conversation.LAST)) <= conversation.LAST
-        store.append(conversation.THREAD, *turn)
-
-    found = conversation.run(say, traffic.sums)
+    found = conversation.ours(opened, store, traffic.sums)
     # What the peer is asked for at the end as well.
     store.replace_all(conversation.THREAD, conversation.turn(1))
     store.delete_thread(conversation.THREAD)
-
-    def write(writer: int) -> None:
-        mine = opened()
-        for number in range(conversation.EACH):
-            mine.append(conversation.SHARED, {"role": "user", "content": f"{writer} {number}"})
-
-    with ThreadPoolExecutor(conversation.WRITERS) as pool:
-        list(pool.map(write, range(conversation.WRITERS)))
-    return {**found, "there": len(list(store.iter_messages(conversation.SHARED)))}
+    return found
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ Against one dynalite. Units are counted at the wire by one meter for both.
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from bench import conversation
 from bench.conversation.traffic import DynamoTraffic
@@ -32,20 +31,7 @@ def ours(endpoint: str) -> conversation.Found:
     store.read("nothing")  # makes the table, as the peer's was made
     traffic = DynamoTraffic(client.client.meta.events)
 
-    def say(turn: list[dict[str, str]]) -> None:
-        assert len(store.read(conversation.THREAD, last=conversation.LAST)) <= conversation.LAST
-        store.append(conversation.THREAD, *turn)
-
-    found = conversation.run(say, traffic.sums)
-
-    def write(writer: int) -> None:
-        mine, _ = opened()
-        for number in range(conversation.EACH):
-            mine.append(conversation.SHARED, {"role": "user", "content": f"{writer} {number}"})
-
-    with ThreadPoolExecutor(conversation.WRITERS) as pool:
-        list(pool.map(write, range(conversation.WRITERS)))
-    return {**found, "there": len(list(store.iter_messages(conversation.SHARED)))}
+    return conversation.ours(lambda: opened()[0], store, traffic.sums)
 
 
 def main() -> None:
