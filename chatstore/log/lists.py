@@ -206,7 +206,7 @@ class Lists:
         rows = [Key(keys.owner_partition(tenant, one.owner), keys.owner_row(one.thread_id)) for one in here]
         current = {_key(row): int(row["v"]) for row in await self._table.get(rows)}
         exact: list[Pointer] = []
-        later: list[tuple[Pointer, Key, Key]] = []
+        later: list[tuple[Pointer, set[Key]]] = []
         for one, row in zip(here, rows, strict=True):
             if row not in current:
                 continue
@@ -214,16 +214,14 @@ class Lists:
             if _hour(held.active_at) == hour:
                 exact.append(held)
             elif _hour(held.active_at) > hour:
-                listed = Key(keys.active_hours(tenant), _hour(held.active_at))
-                there = Key(
-                    keys.active_bucket(tenant, _hour(held.active_at)), _named(one.thread_id, one.owner)
-                )
-                later.append((held, there, listed))
+                key = ThreadKey(tenant, one.thread_id)
+                _, *listed = self._activity(key, one.owner, held.active_at)
+                later.append((held, set(map(_key, listed))))
         # One that is on its way to a later hour, or whose writer was killed, is still to be found here.
-        asked = {row for _, *rows in later for row in rows}
+        asked = set[Key]().union(*(listed for _, listed in later))
         present = {_key(row) for row in await self._table.get(sorted(asked))} if asked else set()
         end = (int(hour) + 1) * keys.HOUR - 1
-        return exact + [held._replace(active_at=end) for held, *rows in later if not present.issuperset(rows)]
+        return exact + [held._replace(active_at=end) for held, listed in later if not listed <= present]
 
     async def _remove(self, gone: list[Key]) -> None:
         # A list that is read is read, whether or not there is time to clear up.
