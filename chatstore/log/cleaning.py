@@ -8,6 +8,7 @@ from chatstore.contract import Clock, ThreadKey
 from chatstore.log import keys
 from chatstore.log.deciding import Deciding
 from chatstore.log.head import Head, look, settle
+from chatstore.log.known import LONGEST
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Reader
@@ -39,11 +40,13 @@ class Cleaner:
         """Make the visits that are due, until about `limit` rows were removed."""
         now = self._clock()
         swept = Swept(0, 0, 0, more=False)
-        async for visit, pk in self._lists.due(now):
+        async for visit in self._lists.due(now):
             if swept.threads + swept.messages + swept.requests >= limit:
                 return replace(swept, more=True)
-            done = await self._visit(pk, now)
-            await self._lists.visited(visit)
+            done, met = await self._visit(visit.pk, now)
+            # What a visit is for may be on its way: its writer noted it first.
+            if visit.at in met or visit.at + LONGEST < now:
+                await self._lists.visited(visit.row)
             swept = Swept(
                 swept.threads + done.threads,
                 swept.messages + done.messages,
@@ -81,12 +84,12 @@ class Cleaner:
 
         return await self._writer.mutate(key, None, plan, no_request)
 
-    async def _visit(self, pk: str, now: int) -> Swept:
-        """Remove what is dead of a thread, and plan the next visit."""
+    async def _visit(self, pk: str, now: int) -> tuple[Swept, set[int]]:
+        """Remove what is dead of a thread, and plan the next visit; when what was met had died."""
         head = await look(self._table, pk)
         if not await settle(self._table, head):
             await self._lists.visit(pk, now + keys.HOUR)
-            return Swept(0, 0, 0, more=False)
+            return Swept(0, 0, 0, more=False), set()
         threads = 0
         thread = None if head.header is None else head.header.thread
         key = ThreadKey(keys.tenant_of(pk), keys.thread_of(pk))
@@ -95,8 +98,8 @@ class Cleaner:
             threads = int(await self._end(key, head))
             head = await look(self._table, pk)
         remains = await survey(self._table, head, now)
-        if expires is not None and expires > now:
-            remains.due([expires])
+        if expires is not None:
+            remains.meet(now, expires)
         faded = 0
         for slot in remains.faded:
             bare = without_dead(slot, now)
@@ -115,7 +118,7 @@ class Cleaner:
                 await self._lists.point(key, pointer.owner, now)
         if remains.next is not None:
             await self._lists.visit(pk, remains.next)
-        return Swept(threads, remains.messages + faded, remains.requests, more=False)
+        return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
 
     async def _empty(self, pk: str, owner: str) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore."""

@@ -16,11 +16,12 @@ from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.errors import Unavailable
 from chatstore.log import keys
 from chatstore.log.head import look
+from chatstore.log.known import LONGEST
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.records import Header
 from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
 
-__all__ = ["Lists", "Pointer"]
+__all__ = ["Lists", "Pointer", "Visit"]
 
 _REMEMBERED = 10_000
 _LAST = "\U0010ffff"
@@ -44,6 +45,14 @@ class Pointer(NamedTuple):
         return ThreadCursor(from_micros(self.active_at), self.thread_id)
 
 
+class Visit(NamedTuple):
+    """A thread's partition that is to be visited, when, and the row that says so."""
+
+    row: Key
+    at: int
+    pk: str
+
+
 class Lists:
     """The rows outside of the threads' own partitions."""
 
@@ -60,9 +69,11 @@ class Lists:
     ) -> None:
         """Before a thread is made: list it, and note when it is to be visited; one trip."""
         row, bucket, hour = self._activity(key, owner, active_at)
-        visits, hours = ([], []) if visit is None else self._visit(keys.thread_partition(key), visit)
+        pk = keys.thread_partition(key)
+        visits, hours = ([], []) if visit is None else self._visit(pk, visit)
         await self._put([row, bucket, *visits], once=[hour, *hours])
         self._remember([bucket])
+        self._plan(pk, visits)
 
     async def touch(self, key: ThreadKey, owner: str | None, active_at: int, before: int) -> None:
         """After messages were added in another minute: note it; a trip, and in another hour one more."""
@@ -78,6 +89,7 @@ class Lists:
         """Note that a thread is to be visited once `at` has passed."""
         visits, hours = self._visit(pk, at)
         await self._put(visits, once=hours)
+        self._plan(pk, visits)
 
     async def forget(self, tenant: str, pointer: Pointer) -> None:
         """Remove a thread from the lists."""
@@ -113,14 +125,17 @@ class Lists:
     def _visit(self, pk: str, at: int) -> tuple[list[Row], list[Row]]:
         """The visit's row, and its hour's in the list of visits; nothing where another comes first."""
         planned = self._visits.get(pk, 0)
-        if self._clock() < planned <= at:
-            # Whoever makes that visit plans the next.
+        if self._clock() + LONGEST < planned <= at:
+            # Whoever makes that visit plans the next, also one whose clock is ahead.
             return [], []
-        self._visits[pk] = at
-        _shorten(self._visits)
         hour = _hour(at)
         row: Row = {"pk": keys.visit_bucket(hour), "sk": f"{at:017d}#{keys.digest(pk)}", "of": pk}
         return [row], [{"pk": keys.VISITS, "sk": hour}]
+
+    def _plan(self, pk: str, visits: Sequence[Row]) -> None:
+        for row in visits:
+            self._visits[pk] = _due(row)
+        _shorten(self._visits)
 
     async def _put(self, rows: Sequence[Row], *, once: Sequence[Row]) -> None:
         """Write `rows`, and of `once` those that this process has not yet written."""
@@ -236,12 +251,12 @@ class Lists:
         pointers = [Pointer(int(row["v"]), str(row.get("id", str(row["sk"])[1:])), owner) for row in rows]
         return sorted(pointers, key=_activity, reverse=True)
 
-    async def due(self, now: int) -> AsyncIterator[tuple[Key, str]]:
-        """Visits that are due, the oldest first: the visit's row, and the thread's partition."""
+    async def due(self, now: int) -> AsyncIterator[Visit]:
+        """Visits that are due, the oldest first."""
         async for hour_row in self._table.all(keys.VISITS, " ", _hour(now)):
             hour = str(hour_row["sk"])
             async for row in self._table.all(keys.visit_bucket(hour), " ", f"{now:017d}~"):
-                yield _key(row), str(row["of"])
+                yield Visit(_key(row), _due(row), str(row["of"]))
             if hour < _hour(now - keys.HOUR):
                 # Over for long enough that nobody writes to it any more.
                 await self._table.write([], [Key(keys.VISITS, hour)])
@@ -253,6 +268,10 @@ class Lists:
 
 def _key(row: Row) -> Key:
     return Key(str(row["pk"]), str(row["sk"]))
+
+
+def _due(visit: Row) -> int:
+    return int(str(visit["sk"]).partition("#")[0])
 
 
 def _hour(micros: int) -> str:

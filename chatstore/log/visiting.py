@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -34,8 +34,8 @@ class _Epoch:
 class Remains:
     """What is dead of a thread: rows to be deleted, how much that is, and pointers that lead nowhere.
 
-    `faded` are rows of the living history that hold something that is dead. `next` is when there is more
-    to do, None for never.
+    `faded` are rows of the living history that hold something that is dead. `dead` are the times at which
+    what was met had died, and `next` is when there is more to do, None for never.
     """
 
     rows: list[Key] = field(default_factory=list)
@@ -43,12 +43,17 @@ class Remains:
     requests: int = 0
     pointers: list[Pointer] = field(default_factory=list)
     faded: list[Slot] = field(default_factory=list)
+    dead: set[int] = field(default_factory=set)
     next: int | None = None
 
-    def due(self, times: Iterable[int]) -> None:
-        """Note when there is something to do."""
-        for time in times:
-            self.next = time if self.next is None else min(self.next, time)
+    def meet(self, now: int, *until: int) -> bool:
+        """Whether any of what lives until then is dead; notes when it died, or when it will."""
+        for time in until:
+            if time <= now:
+                self.dead.add(time)
+            elif self.next is None or time < self.next:
+                self.next = time
+        return any(time <= now for time in until)
 
 
 def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
@@ -71,20 +76,13 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         slot = Slot.load(row)
         texts = {entry.blob.ref for entry in slot.entries if entry.blob is not None}
         if living and slot.epoch == head.epoch:
-            if slot.effect is not None:
-                # What it carries was applied, and is kept for repetitions alone.
-                if slot.at + KEPT <= now:
-                    remains.faded.append(slot)
-                    continue
-                remains.due([slot.at + KEPT])
-            used |= texts
-            if any(entry.expired(now) for entry in slot.messages):
+            # What an effect carries was applied, and is kept for repetitions alone.
+            if slot.effect is not None and remains.meet(now, slot.at + KEPT):
                 remains.faded.append(slot)
-            remains.due(
-                entry.expires_at
-                for entry in slot.messages
-                if entry.expires_at is not None and not entry.expired(now)
-            )
+                continue
+            used |= texts
+            if remains.meet(now, *(one.expires_at for one in slot.messages if one.expires_at is not None)):
+                remains.faded.append(slot)
             continue
         epoch = epochs.setdefault(slot.epoch, _Epoch(keys.epoch_time(slot.epoch)))
         # What was staged for nothing has only the time that its epoch tells; others, that of their last slot.
@@ -98,7 +96,7 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
     left = 0
     listed: set[str | None] = set()
     for epoch in epochs.values():
-        if epoch.since + KEPT <= now:
+        if remains.meet(now, epoch.since + KEPT):
             remains.rows += epoch.rows
             remains.messages += epoch.messages
             remains.requests += epoch.requests
@@ -107,15 +105,12 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         left += 1
         listed |= {pointer.owner for pointer in epoch.pointers}
         used |= epoch.texts
-        remains.due([epoch.since + KEPT])
     # What is still there of a later thread of the same owner is found by the same pointer.
     remains.pointers = [pointer for pointer in remains.pointers if pointer.owner not in listed]
     for ref, rows in pieces.items():
         made = int(ref[:12], 16) * 1000
-        if ref not in used and made + KEPT <= now:
+        if ref not in used and remains.meet(now, made + KEPT):
             remains.rows += rows
-        elif ref not in used:
-            remains.due([made + KEPT])
     if not living and not left and head.header is not None:
         # The header last: what is left of a thread without one would be taken for a new one's.
         remains.rows.append(Key(head.pk, keys.HEADER))
