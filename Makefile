@@ -44,7 +44,7 @@ soak: .venv/.dev $(SERVICES)  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 schedules: .venv/.dev  ## Explore every order of what may meet on a thread, the long ones too
-	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 tests/log/test_schedules.py
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 tests/schedules
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench

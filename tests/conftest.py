@@ -113,15 +113,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("deselected")
         for reason, count in sorted(deselected.items()):
             terminalreporter.write_line(f"{count} tests: {reason}")
-    counts: dict[str, int] = {}
-    for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            if name == "schedules" and report.when == "call":
-                counts[value[0]] = counts.get(value[0], 0) + value[1]
-    if counts:
-        terminalreporter.section("schedules, each with another order of calls to the storage")
-        for what, count in sorted(counts.items()):
-            terminalreporter.write_line(f"{what}: {count:,}")
     if _skips:
         terminalreporter.section("skipped")
         for nodeid, reason in sorted(_skips.items()):

@@ -1,31 +1,38 @@
-"""A table in memory behind the backend's port, one step a call."""
+"""A table in memory behind the backend's port."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+import copy
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from chatstore.backends.azure_tables.port import Again, Entity, Op, Overtaken, Properties, Range, Slice
-from tests.schedules.explorer import Fate
+from chatstore.backends.azure_tables.port import Entity, Op, Overtaken, Properties, Range, Slice
 
-_NONE: Mapping[tuple[str, str], Entity] = MappingProxyType({})
 _MOST = 100
 
 
 class FakeTable:
     """What the service keeps: shared by as many drivers as there are processes."""
 
-    def __init__(self, rows: Mapping[tuple[str, str], Entity] = _NONE) -> None:
-        self.rows = dict(rows)
-        self.etags = itertools.count(len(self.rows) * 100)
+    def __init__(self) -> None:
+        self.rows: Mapping[tuple[str, str], Entity] = {}
+        self._versions: Mapping[tuple[str, str], int] = {}
+
+    def copy(self) -> FakeTable:
+        """Another with the same rows."""
+        return copy.copy(self)
+
+    def key(self) -> object:
+        """Equal where the same is there, and was as often written."""
+        return frozenset(self._versions.items()), frozenset(
+            (key, entity.etag, frozenset(entity.properties.items())) for key, entity in self.rows.items()
+        )
 
     def apply(self, partition: str, ops: Sequence[Op]) -> list[str | None]:
         """All of `ops` or none."""
         assert 1 <= len(ops) <= _MOST, "a group has at most a hundred operations"
         assert len({op.row for op in ops}) == len(ops), "a row appears once in a group"
-        rows, etags = dict(self.rows), list[str | None]()
+        rows, versions, etags = dict(self.rows), dict(self._versions), list[str | None]()
         for op in ops:
             key = partition, op.row
             found = rows.get(key)
@@ -41,29 +48,22 @@ class FakeTable:
             kept: Properties = {}
             if found is not None and op.kind in {"merge", "touch"}:
                 kept = found.properties
-            rows[key] = Entity(*key, {**kept, **op.properties}, f"e{next(self.etags)}")
+            # A row that comes again is another: no etag comes twice.
+            versions[key] = versions.get(key, 0) + 1
+            rows[key] = Entity(*key, {**kept, **op.properties}, f"e{versions[key]}")
             etags.append(rows[key].etag)
-        self.rows = rows
+        self.rows, self._versions = rows, versions
         return etags
 
 
-async def _at_once(call: str) -> Fate:
-    """No step to wait for."""
-    return Fate.MADE
-
-
 class FakeDriver:
-    """One process's way to a table; `step` is awaited before each call takes place."""
+    """One process's way to a table."""
 
-    def __init__(
-        self, table: FakeTable, step: Callable[[str], Awaitable[Fate]] = _at_once, *, page: int = 1000
-    ) -> None:
+    def __init__(self, table: FakeTable, *, page: int = 1000) -> None:
         self.table = table
-        self._step = step
         self._page = page
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        await self._arrive(f"get {row}")
         return self.table.rows.get((partition, row))
 
     async def page(
@@ -76,9 +76,6 @@ class FakeDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        if not str(partitions).startswith("X-"):
-            # Nobody but the sweep reads notes: to look for them at another moment changes nothing.
-            await self._arrive(f"page {rows}")
         low, high = (partitions, f"{partitions}\0") if isinstance(partitions, str) else partitions
         found = [
             entity
@@ -93,24 +90,14 @@ class FakeDriver:
         return Slice(found[:most], None if following is None else [following.partition, following.row])
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
-        fate = await self._arrive(f"{' and '.join(f'{op.kind} {op.row}' for op in ops)} in {partition[:9]}")
-        etags = self.table.apply(partition, ops)
-        if fate is Fate.ANSWER_LOST:
-            raise Again
-        return etags
+        return self.table.apply(partition, ops)
 
     @contextlib.asynccontextmanager
     async def turn(self, partition: str) -> AsyncIterator[None]:
         yield
 
     async def pause(self, seconds: float) -> None:
-        """Whoever waits lets others go first, which every schedule does anyway."""
+        """Nobody else is on the way."""
 
     async def close(self) -> None:
         """Nothing is open."""
-
-    async def _arrive(self, call: str) -> Fate:
-        fate = await self._step(call)
-        if fate is Fate.LOST:
-            raise Again
-        return fate

@@ -184,7 +184,7 @@ class Worlds:
                 table = FakeTable()
                 self._tables[threads] = table, await seed(_on_azure(table), threads)
             table, messages = self._tables[threads]
-            return World(_on_azure(FakeTable(table.rows)), messages)
+            return World(_on_azure(table.copy()), messages)
         if self._kind == "memory":
             store = aconnect("memory://", clock=CLOCK)
             return World(store, await seed(store, threads))

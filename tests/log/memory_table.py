@@ -65,6 +65,13 @@ class MemoryTable(Table):
         copied.rows = {pk: dict(rows) for pk, rows in self.rows.items()}
         return copied
 
+    def key(self) -> object:
+        """Equal where threads, and what says when to sweep them, have the same rows."""
+        those = ((pk, rows) for pk, rows in self.rows.items() if pk.startswith(("T#", "X")))
+        return frozenset(
+            (pk, sk, row.get("v"), row.get("b")) for pk, rows in those for sk, row in rows.items()
+        )
+
     def _row(self, key: Key) -> Row | None:
         row = self.rows.get(key.pk, {}).get(key.sk)
         return None if row is None else dict(row)

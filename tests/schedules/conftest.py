@@ -1,18 +1,18 @@
-"""How many schedules were run, said at the end of the run."""
+"""How much was explored, said at the end of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.schedules.explorer import Count
+
 
 @pytest.fixture
-def schedules(record_property: Callable[[str, object], None]) -> Callable[[str, int], None]:
-    """To be told how many schedules of what were run."""
-
-    def schedules(what: str, count: int) -> None:
-        assert count > 0
-        record_property("schedules", (what, count))
-
-    return schedules
+def counted(record_property: Callable[[str, object], None]) -> Iterator[list[Count]]:
+    """Collects what was explored."""
+    counts: list[Count] = []
+    yield counts
+    record_property("different ends", sum(count.ends for count in counts))
+    record_property("states", sum(count.states for count in counts))

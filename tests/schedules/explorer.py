@@ -1,149 +1,299 @@
-"""Runs a few coroutines in every order of their steps, or in some where there are too many.
+"""Runs actors over one storage, a call at a time, in every order there is, and judges what came of each.
 
-An actor is a coroutine that awaits `Stage.step` before each call to its storage. What it does from there to
-its next step is one indivisible move. A stage's step also says what becomes of the call: that it is made,
-that its answer is lost, or that it never arrives; as many such faults as are allowed are tried at
-every place. An actor may also be killed in front of any step.
+An actor calls operations, one after another, on a backend of its own, whose every call to the storage awaits
+`stop`. Whose call is made next is a choice, and each is tried. As often as `faults` allows, a call is lost,
+its answer is lost, it arrives late, or its actor is killed. An operation begins with its first call: to begin
+earlier would only excuse more.
 
-Nothing here knows a storage: any whose driver awaits the step can be explored.
+What an actor does depends on nothing but what it was told, so it does it once for all schedules in which it
+is told the same. A state that was met before is not gone into again.
 """
 
 from __future__ import annotations
 
-import enum
-import random
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+import contextvars
+import copy
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Fate", "Outcome", "Scene", "Stage", "explore", "sample"]
+from chatstore.errors import Unavailable
 
+__all__ = ["Actor", "Count", "Done", "Lost", "Storage", "explore", "stop"]
 
-class Fate(enum.Enum):
-    """What becomes of a call, or of who makes it."""
+T = TypeVar("T")
+O = TypeVar("O", bound=Callable[[Any], Awaitable[Any]])  # noqa: E741 - an operation
 
-    MADE = "made"
-    ANSWER_LOST = "made, and its answer lost"
-    LOST = "lost"
-    KILLED = "killed in front of it"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an actor ended: with a result, with an error, or not at all."""
-
-    result: object = None
-    error: BaseException | None = None
-    killed: bool = False
+_REPETITIONS = 20
+MOST_STATES = 2_000_000
 
 
-class Scene(Protocol):
-    """One run: actors on a fresh storage."""
+class Storage(Protocol):
+    """What actors share. Whoever changes it has made a copy."""
 
-    def actors(self, stage: Stage) -> Sequence[Coroutine[Any, Any, object]]:
-        """The actors, whose storage awaits `stage.step`."""
+    def copy(self) -> Storage:
+        """Another with the same in it."""
 
-    def check(self, outcomes: Sequence[Outcome]) -> None:
-        """Raise AssertionError for what must not come of it."""
-
-
-class Stage:
-    """Where actors meet: each waits in its step until its turn comes."""
-
-    async def step(self, call: str) -> Fate:
-        """Wait for the next move, which `call` describes; what becomes of it."""
-        return await _Step(call)
+    def key(self) -> Hashable:
+        """Equal where the same is in it."""
 
 
-@dataclass(slots=True)
-class _Step(Awaitable[Fate]):
-    call: str
-
-    def __await__(self) -> Generator[_Step, Fate, Fate]:
-        return (yield self)
+class Lost(Exception):
+    """There was no answer to a call, which was made or was not, or will be."""
 
 
-@dataclass(slots=True)
-class _Run:
-    """One schedule: which of the choices at each move was taken, of how many."""
-
-    taken: list[int] = field(default_factory=list)
-    offered: list[int] = field(default_factory=list)
-    moves: list[str] = field(default_factory=list)
-    chance: random.Random | None = None
-
-    def choose(self, choices: Sequence[tuple[int, Fate]], follow: Sequence[int]) -> tuple[int, Fate]:
-        at = len(self.taken)
-        if self.chance is not None:
-            number = self.chance.randrange(len(choices))
-        else:
-            number = follow[at] if at < len(follow) else 0
-        self.taken.append(number)
-        self.offered.append(len(choices))
-        return choices[number]
-
-    def following(self) -> list[int] | None:
-        """The choices that lead to the next schedule; None after the last."""
-        for at in reversed(range(len(self.taken))):
-            if self.taken[at] + 1 < self.offered[at]:
-                return [*self.taken[:at], self.taken[at] + 1]
-        return None
+class _Call(NamedTuple):
+    name: str
+    made: Callable[[Any], Awaitable[Any]]
+    writes: bool
 
 
-def explore(scene: Callable[[], Scene], *, faults: Sequence[Fate] = (), most_faults: int = 0) -> int:
-    """Run every schedule of `scene`, with at most so many of `faults` in each; how many there were."""
-    follow: list[int] | None = []
-    count = 0
-    while follow is not None:
-        run = _Run()
-        _play(scene(), run, follow, faults, most_faults)
-        follow = run.following()
-        count += 1
+class _Stop:
+    """Awaiting it hands a call to the explorer, or says that an operation may begin, and gives the answer."""
+
+    def __init__(self, call: _Call | None) -> None:
+        self._call = call
+
+    def __await__(self) -> Generator[_Call | None, Any, Any]:
+        return (yield self._call)
+
+
+async def stop(name: str, call: Callable[[Any], Awaitable[T]], *, writes: bool) -> T:
+    """Wait until it is this call's turn to be made, on the storage that it is then given; its answer."""
+    answer: T = await _Stop(_Call(name, call, writes))
+    return answer
+
+
+@dataclass(frozen=True)
+class Actor(Generic[O]):
+    """Somebody who calls `operations` one after another; with `repeats`, again after no answer.
+
+    `backend` is called in a context of the actor's own, more than once: what it makes must do the same again.
+    """
+
+    operations: Sequence[O]
+    backend: Callable[[], Any]
+    repeats: bool = False
+
+    async def act(self, results: list[Any]) -> None:
+        """Do it all, and keep the results: an error's is its name. Without an answer there is none."""
+        backend = self.backend()
+        for operation in self.operations:
+            await _Stop(None)
+            for _ in range(_REPETITIONS if self.repeats else 1):
+                try:
+                    results.append(await operation(backend))
+                except Unavailable:
+                    continue
+                except Exception as error:  # noqa: BLE001 - how an operation ends is for the judge
+                    results.append(type(error).__name__)
+                break
+            else:
+                return
+
+
+@dataclass(frozen=True)
+class Done(Generic[O]):
+    """An operation that was begun: which were over before it, and its result if it came to one."""
+
+    operation: O
+    after: frozenset[int]
+    result: Any = None
+    over: bool = False
+
+
+@dataclass
+class Count:
+    """What an exploration went through: states, of which so many were ends."""
+
+    ends: int = 0
+    states: int = 0
+    bad: list[str] = field(default_factory=list)
+
+
+class _News(NamedTuple):
+    """What an actor is told: the answer to its call, or the error that it ended in."""
+
+    answer: Any = None
+    error: Exception | None = None
+
+
+_NO_ANSWER = _News(error=Lost())
+
+
+class _Running:
+    """An actor that is being run."""
+
+    def __init__(self, actor: Actor[Any], heard: Sequence[_News]) -> None:
+        self.actor = actor
+        self.heard: list[_News] = []
+        self.results: list[Any] = []
+        self.asks: _Call | None = None
+        self.ended = False
+        self._context = contextvars.copy_context()
+        self._coroutine = actor.act(self.results)
+        self._context.run(self._coroutine.send, None)
+        for news in heard:
+            self.tell(news)
+
+    def tell(self, news: _News) -> None:
+        """Let it go on to its next stop."""
+        self.heard.append(news)
+        try:
+            if news.error is not None:
+                self.asks = self._context.run(self._coroutine.throw, news.error)
+            else:
+                # It may be told the same again, and may change what it is given.
+                self.asks = self._context.run(self._coroutine.send, copy.deepcopy(news.answer))
+        except StopIteration:
+            self.asks, self.ended = None, True
+
+
+class _Moment:
+    """An actor after all that it was told: in front of a call, before an operation, or at its end."""
+
+    def __init__(self, running: _Running) -> None:
+        self.asks, self.ended, self.results = running.asks, running.ended, tuple(running.results)
+        self._actor, self._heard = running.actor, tuple(running.heard)
+        self._running: _Running | None = running
+        self._next: dict[str, _Moment] = {}
+
+    def told(self, news: _News) -> _Moment:
+        """What becomes of the actor."""
+        key = repr(news)
+        if key not in self._next:
+            running, self._running = self._running or _Running(self._actor, self._heard), None
+            running.tell(news)
+            self._next[key] = _Moment(running)
+        return self._next[key]
+
+    def killed(self) -> _Moment:
+        """The actor as it is, and never goes on."""
+        dead = copy.copy(self)
+        dead.asks, dead.ended = None, True
+        return dead
+
+    def key(self) -> Hashable:
+        """Equal where the actor goes on in the same way."""
+        return repr(self.results) if self.ended else id(self)
+
+
+class _State(NamedTuple):
+    """A moment of a schedule; `began` has for each actor what was over when each of its operations began."""
+
+    storage: Any
+    moments: tuple[_Moment, ...]
+    began: tuple[tuple[tuple[int, ...], ...], ...]
+    late: tuple[_Call, ...]
+    faults: int
+    path: tuple[Any, ...]
+
+    def key(self) -> Hashable:
+        """Equal where the same can follow, and be judged the same."""
+        late = tuple(sorted(map(id, self.late)))
+        return self.storage.key(), tuple(one.key() for one in self.moments), self.began, late, self.faults
+
+    def schedule(self) -> list[str]:
+        """What happened, in its order."""
+        taken, path = list[str](), self.path
+        while path:
+            path, step = path
+            taken.append(step)
+        return taken[::-1]
+
+    def following(self) -> Iterator[_State]:
+        """What may happen next."""
+        for number, moment in enumerate(self.moments):
+            if not moment.ended:
+                yield from self._advance(number, moment)
+        for number, call in enumerate(self.late):
+            storage = self.storage.copy()
+            _answer(call, storage)
+            rest = (*self.late[:number], *self.late[number + 1 :])
+            yield self._replace(storage=storage, late=rest, path=(self.path, f"late: {call.name}"))
+
+    def _advance(self, number: int, moment: _Moment) -> Iterator[_State]:
+        began = self.began
+        begins = moment.asks is None
+        if begins:
+            over = tuple(len(one.results) for one in self.moments)
+            began = _with(began, number, (*began[number], over))
+            moment = moment.told(_News())
+        call = moment.asks
+
+        def state(then: _Moment, what: str, **changed: Any) -> _State:
+            path = (self.path, f"{number} {call.name if call else 'nothing to call'}{what}")
+            return self._replace(moments=_with(self.moments, number, then), began=began, path=path, **changed)
+
+        if call is None:
+            yield state(moment, "")
+            return
+        storage = self.storage.copy() if call.writes else self.storage
+        yield state(moment.told(_answer(call, storage)), "", storage=storage)
+        if self.faults:
+            left = self.faults - 1
+            unheard = moment.told(_NO_ANSWER)
+            yield state(unheard, ": lost", faults=left)
+            if call.writes:
+                yield state(unheard, ": its answer lost", storage=storage, faults=left)
+                yield state(unheard, ": comes late", late=(*self.late, call), faults=left)
+            if not begins:
+                yield state(moment.killed(), ": killed in front of it", faults=left)
+
+
+def explore(
+    storage: Storage,
+    actors: Sequence[Actor[O]],
+    judge: Callable[[Any, Sequence[Done[O]]], str | None],
+    *,
+    faults: int = 0,
+    most: int = MOST_STATES,
+) -> Count:
+    """Play every schedule until one ends badly; `judge` says what is wrong with an end, if anything."""
+    count = Count()
+    met: set[int] = set()
+    moments = tuple(_Moment(_Running(actor, ())) for actor in actors)
+    todo = [_State(storage, moments, ((),) * len(actors), (), faults, ())]
+    while todo and not count.bad:
+        state = todo.pop()
+        key = hash(state.key())
+        if key in met:
+            continue
+        met.add(key)
+        assert len(met) <= most, f"more than {most} states"
+        before = len(todo)
+        todo += state.following()
+        if len(todo) == before:
+            count.ends += 1
+            problem = judge(state.storage, _done(state, actors))
+            if problem is not None:
+                count.bad.append("\n".join([problem, "schedule:", *state.schedule()]))
+    count.states = len(met)
     return count
 
 
-def sample(
-    scene: Callable[[], Scene], count: int, seed: int, *, faults: Sequence[Fate] = (), most_faults: int = 0
-) -> int:
-    """Run `count` schedules made up by chance, where there are too many to run each; `count` again."""
-    chance = random.Random(seed)
-    for _ in range(count):
-        _play(scene(), _Run(chance=chance), (), faults, most_faults)
-    return count
-
-
-def _play(scene: Scene, run: _Run, follow: Sequence[int], faults: Sequence[Fate], left: int) -> None:
-    actors = list(scene.actors(Stage()))
-    outcomes: list[Outcome | None] = [None] * len(actors)
-    waiting: dict[int, str] = {}
-    for number, actor in enumerate(actors):
-        _advance(actor, None, number, waiting, outcomes)
-    while waiting:
-        fates = [Fate.MADE, *(faults if left else ())]
-        number, fate = run.choose([(one, fate) for fate in fates for one in sorted(waiting)], follow)
-        left -= int(fate is not Fate.MADE)
-        run.moves.append(f"{number} {waiting.pop(number)}: {fate.value}")
-        if fate is Fate.KILLED:
-            actors[number].close()
-            outcomes[number] = Outcome(killed=True)
-        else:
-            _advance(actors[number], fate, number, waiting, outcomes)
+def _answer(call: _Call, storage: Any) -> _News:
+    coroutine: Any = call.made(storage)
     try:
-        scene.check([outcome for outcome in outcomes if outcome is not None])
-    except AssertionError as wrong:
-        raise AssertionError("\n".join([str(wrong), "after", *run.moves])) from wrong
+        coroutine.send(None)
+    except StopIteration as stopped:
+        return _News(stopped.value)
+    except Exception as error:  # noqa: BLE001 - what a storage refuses is an answer too
+        return _News(error=error)
+    raise AssertionError("a call to a storage waits for nothing")
 
 
-def _advance(
-    actor: Coroutine[Any, Any, object],
-    fate: Fate | None,
-    number: int,
-    waiting: dict[int, str],
-    outcomes: list[Outcome | None],
-) -> None:
-    try:
-        waiting[number] = actor.send(fate).call
-    except StopIteration as ended:
-        outcomes[number] = Outcome(ended.value)
-    except Exception as error:  # noqa: BLE001 - how an actor ends is for the scene to judge
-        outcomes[number] = Outcome(error=error)
+def _done(state: _State, actors: Sequence[Actor[O]]) -> list[Done[O]]:
+    begun = [(actor, number) for actor, began in enumerate(state.began) for number in range(len(began))]
+    places = {one: place for place, one in enumerate(begun)}
+    done = []
+    for actor, number in begun:
+        over = state.began[actor][number]
+        after = frozenset(places[other, before] for other, many in enumerate(over) for before in range(many))
+        results = state.moments[actor].results[number : number + 1]
+        done.append(Done(actors[actor].operations[number], after, *results, *[True] * len(results)))
+    return done
+
+
+def _with(values: tuple[T, ...], number: int, value: T) -> tuple[T, ...]:
+    return (*values[:number], value, *values[number + 1 :])

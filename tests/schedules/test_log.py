@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +12,11 @@ from chatstore.log.head import Head
 from chatstore.log.known import Known
 from chatstore.log.port import Key
 from chatstore.log.records import Slot
-from tests.log import schedules as do
-from tests.log.explorer import Actor, Count, Operation, explore
 from tests.log.memory_table import MemoryTable
-from tests.log.schedules import Deterministic, started
+from tests.schedules import log as do
+from tests.schedules.explorer import Actor, Count, explore
+from tests.schedules.log import Deterministic, SteppedTable, judge, started
+from tests.schedules.model import Modelled
 
 TABLE, IDS, STARTED = started(["a"], ["b", "c"], ["d"])
 THERE = ("a", "b", "c", "d")
@@ -24,7 +25,7 @@ THERE = ("a", "b", "c", "d")
 _, _, STALE = started(["a"], ["b", "c"])
 KNOWING = {"cold": None, "warm": STARTED, "stale": STALE}
 
-WRITERS: dict[str, Callable[[str], Operation]] = {
+WRITERS: dict[str, Callable[[str], Modelled]] = {
     "append": lambda by: do.append(f"x{by}"),
     "replace all": lambda by: do.replace_all("r", f"s{by}"),
     "grow": lambda by: do.replace_all(*THERE, f"g{by}"),
@@ -40,38 +41,30 @@ WRITERS: dict[str, Callable[[str], Operation]] = {
 PAIRS = [(one, other) for number, one in enumerate(WRITERS) for other in list(WRITERS)[number:]]
 
 
-def actor(number: int, *operations: Operation, known: LogBackend | None = None) -> Actor:
-    def backend(table: Table) -> LogBackend:
-        made = Deterministic(table, number)
+def actor(number: int, *operations: Modelled, known: LogBackend | None = None) -> Actor[Modelled]:
+    def backend() -> LogBackend:
+        made = Deterministic(SteppedTable(), number)
         if known is not None:
             made._writer.known._known.update(known._writer.known._known)
         return made
 
-    return Actor(operations, backend)
-
-
-@pytest.fixture
-def counted(record_property: Callable[[str, object], None]) -> Iterator[list[Count]]:
-    """Collects what was explored, for the summary."""
-    counts: list[Count] = []
-    yield counts
-    record_property("schedules", sum(count.schedules for count in counts))
-    record_property("states", sum(count.states for count in counts))
+    return Actor(operations, backend, repeats=True)
 
 
 def hold(
-    counts: list[Count], *actors: Actor, faults: int = 0, table: MemoryTable = TABLE, there: Any = THERE
+    counts: list[Count],
+    *actors: Actor[Modelled],
+    faults: int = 0,
+    table: MemoryTable = TABLE,
+    there: Any = THERE,
 ) -> None:
-    count = explore(table, actors, there, do.read("finally"), Deterministic, faults=faults)
+    count = explore(table, actors, judge(there), faults=faults)
     counts.append(count)
     assert not count.bad, count.bad[0]
-    assert count.schedules
+    assert count.ends
 
 
-@pytest.mark.parametrize(
-    "knowing",
-    ["stale", pytest.param("cold", marks=pytest.mark.soak), pytest.param("warm", marks=pytest.mark.soak)],
-)
+@pytest.mark.parametrize("knowing", KNOWING)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_every_pair(one: str, other: str, knowing: str, counted: list[Count]) -> None:
     known = KNOWING[knowing]
@@ -85,9 +78,9 @@ def test_a_reader_beside_each(one: str, newest: bool, counted: list[Count]) -> N
     hold(counted, actor(1, WRITERS[one]("")), actor(2, *reads), faults=1)
 
 
-@pytest.mark.parametrize("one", WRITERS)
-def test_an_append_beside_each_while_one_thing_fails(one: str, counted: list[Count]) -> None:
-    hold(counted, actor(1, WRITERS[one]("2")), actor(2, do.append("x"), known=STARTED), faults=1)
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_every_pair_while_one_thing_fails(one: str, other: str, counted: list[Count]) -> None:
+    hold(counted, actor(1, WRITERS[one](""), known=STARTED), actor(2, WRITERS[other]("2")), faults=1)
 
 
 @pytest.mark.parametrize("one", WRITERS)
@@ -107,22 +100,18 @@ def test_a_thread_made_by_two(counted: list[Count]) -> None:
     [
         (do.append("x"), do.append("y"), do.replace_all("r")),
         (do.append("x"), do.replace_message(IDS["b"], "b", "B"), do.read()),
-        pytest.param(
-            (do.append("x"), do.replace_all("r"), do.replace_message(IDS["b"], "b", "B")),
-            marks=pytest.mark.soak,
-        ),
-        pytest.param((do.replace_all("r"), do.replace_all("s"), do.append("x")), marks=pytest.mark.soak),
+        (do.append("x"), do.replace_all("r"), do.replace_message(IDS["b"], "b", "B")),
+        (do.replace_all("r"), do.replace_all("s"), do.append("x")),
         (do.pop(), do.append("x"), do.read()),
         (do.delete_thread(), do.append("x"), do.append("y")),
     ],
 )
-def test_three(operations: tuple[Operation, ...], counted: list[Count]) -> None:
+def test_three(operations: tuple[Modelled, ...], counted: list[Count]) -> None:
     hold(counted, *(actor(number, one, known=STARTED) for number, one in enumerate(operations, 1)))
 
 
-@pytest.mark.parametrize("many", [3, pytest.param(4, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
-def test_appenders_from_one_stale_tail(many: int, counted: list[Count]) -> None:
-    hold(counted, *(actor(number, do.append(f"x{number}"), known=STALE) for number in range(1, many + 1)))
+def test_four_appenders_from_one_stale_tail(counted: list[Count]) -> None:
+    hold(counted, *(actor(number, do.append(f"x{number}"), known=STALE) for number in range(1, 5)))
 
 
 def test_a_lost_append_then_a_replace_then_its_repetition(counted: list[Count]) -> None:
@@ -142,10 +131,10 @@ def test_a_request_from_two_whose_clocks_differ(ahead: int, counted: list[Count]
     """`seen` bounds the search for a request under any skew that its window allows."""
     one = do.append_once("x")
 
-    def skewed(table: Table) -> LogBackend:
-        return Deterministic(table, 2, ahead=ahead)
+    def skewed() -> LogBackend:
+        return Deterministic(SteppedTable(), 2, ahead=ahead)
 
-    hold(counted, actor(1, do.append("y"), one), Actor([one, do.append("z")], skewed))
+    hold(counted, actor(1, do.append("y"), one), Actor([one, do.append("z")], skewed, repeats=True))
 
 
 @pytest.mark.parametrize("other", ["append", "put b", "take b", "insert before b", "pop", "grow"])
@@ -174,8 +163,8 @@ class Heedless(MemoryTable):
         return True
 
 
-def found(*actors: Actor, table: MemoryTable = TABLE, faults: int = 0) -> bool:
-    return bool(explore(table, actors, THERE, do.read("finally"), Deterministic, faults=faults).bad)
+def found(*actors: Actor[Modelled], table: MemoryTable = TABLE, faults: int = 0) -> bool:
+    return bool(explore(table, actors, judge(THERE), faults=faults).bad)
 
 
 @pytest.mark.parametrize("table", [Overwriting, Heedless])
@@ -218,7 +207,6 @@ def test_without_reading_what_was_decided_as_applied_it_is_found_out(monkeypatch
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_every_pair_beside_a_reader_while_one_thing_fails(one: str, other: str, counted: list[Count]) -> None:
     first, second = actor(1, WRITERS[one](""), known=STALE), actor(2, WRITERS[other]("2"))

@@ -1,20 +1,89 @@
-"""The operations of the schedules: each as a call of the backend and as a step of a plain list."""
+"""The log in schedules, and its operations: each as a call of the backend and as a step of a plain list."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
+from chatstore.blocking import run
 from chatstore.contract import Capability, Draft, InsertAt, NewThread, Request, Span, ThreadKey
-from chatstore.errors import Conflict, MessageNotFound, ThreadNotFound
-from chatstore.log import LogBackend, Table
-from tests.log.explorer import Operation
+from chatstore.errors import Conflict, MessageNotFound, ThreadNotFound, Unavailable
+from chatstore.log import Key, LogBackend, Row, Rows, Table
+from tests.log.memory_table import MemoryTable
+from tests.schedules.explorer import Done, Lost, stop
+from tests.schedules.model import Modelled, explained
 
+T = TypeVar("T")
 KEY = ThreadKey("default", "t")
 NOW = 1_790_000_000_000_000
 
 Texts: TypeAlias = tuple[str, ...] | None
 """A thread's messages; None where there is no thread. The model's state."""
+
+
+class SteppedTable(Table):
+    """A table that stops before each call for a thread's rows, with `visits` also for when to sweep them.
+
+    Lists only point to threads: nobody reads them here, so each is found empty and takes what it is given.
+    """
+
+    def __init__(self, *, visits: bool = False) -> None:
+        self._stopped = ("T#", "X") if visits else ("T#",)
+
+    async def query(
+        self,
+        pk: str,
+        low: str,
+        high: str,
+        *,
+        limit: int,
+        newest: bool = False,
+        after: str | None = None,
+        stale: bool = False,
+    ) -> Rows:
+        async def call(table: Table) -> Rows:
+            return await table.query(pk, low, high, limit=limit, newest=newest, after=after)
+
+        return await self._stop(f"query {low!r} to {high!r}", [pk], call, Rows([], more=False), writes=False)
+
+    async def get(self, keys: Sequence[Key]) -> list[Row]:
+        name = f"get {' and '.join(key.sk for key in keys)}"
+        return await self._stop(
+            name, [key.pk for key in keys], lambda table: table.get(keys), [], writes=False
+        )
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        name = f"put new {row['sk']!r}"
+        return await self._stop(
+            name, [str(row["pk"])], lambda table: table.put_new(row, free=free), None, writes=True
+        )
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        name = f"swap {row['sk']!r} of {version}"
+        return await self._stop(
+            name, [str(row["pk"])], lambda table: table.swap(row, version), True, writes=True
+        )
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        pks = [*(str(row["pk"]) for row in puts), *(key.pk for key in deletes)]
+        name = f"write {len(puts)} and delete {len(deletes)}"
+        await self._stop(name, pks, lambda table: table.write(puts, deletes), None, writes=True)
+
+    async def ping(self) -> None: ...
+
+    async def pause(self, seconds: float) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def _stop(
+        self, name: str, pks: Sequence[str], call: Callable[[Table], Awaitable[T]], listed: T, *, writes: bool
+    ) -> T:
+        if not any(pk.startswith(self._stopped) for pk in pks):
+            return listed
+        try:
+            return await stop(name, call, writes=writes)
+        except Lost as lost:
+            raise Unavailable("no answer") from lost
 
 
 class Deterministic(LogBackend):
@@ -34,7 +103,7 @@ class Deterministic(LogBackend):
         super().__init__(table, lambda: NOW + actor + ahead, tokens=token)
 
 
-def append(*texts: str, by: str = "", create: bool = True) -> Operation:
+def append(*texts: str, by: str = "", create: bool = True) -> Modelled:
     async def call(backend: LogBackend) -> Any:
         try:
             await backend.append(
@@ -53,10 +122,10 @@ def append(*texts: str, by: str = "", create: bool = True) -> Operation:
             return now, "no thread"
         return (now or ()) + texts, "done"
 
-    return Operation(f"append {texts}", call, step)
+    return Modelled(f"append {texts}", call, step)
 
 
-def append_once(text: str) -> Operation:
+def append_once(text: str) -> Modelled:
     """The same request as everybody else's of this text: it takes effect once."""
 
     async def call(backend: LogBackend) -> Any:
@@ -67,10 +136,10 @@ def append_once(text: str) -> Operation:
     def step(now: Texts) -> tuple[Texts, Any]:
         return now if text in (now or ()) else (*(now or ()), text), "done"
 
-    return Operation(f"append once {text}", call, step)
+    return Modelled(f"append once {text}", call, step)
 
 
-def replace_all(*texts: str, by: str = "", if_match: str | None = None, was: Texts = None) -> Operation:
+def replace_all(*texts: str, by: str = "", if_match: str | None = None, was: Texts = None) -> Modelled:
     async def call(backend: LogBackend) -> Any:
         drafts = [Draft(text) for text in texts]
         try:
@@ -85,10 +154,10 @@ def replace_all(*texts: str, by: str = "", if_match: str | None = None, was: Tex
             return now, "conflict"
         return texts, "done"
 
-    return Operation(f"replace_all {texts} {if_match}", call, step)
+    return Modelled(f"replace_all {texts} {if_match}", call, step)
 
 
-def replace_message(id: str, old: str, new: str, by: str = "") -> Operation:
+def replace_message(id: str, old: str, new: str, by: str = "") -> Modelled:
     async def call(backend: LogBackend) -> Any:
         try:
             await backend.replace_message(
@@ -103,10 +172,10 @@ def replace_message(id: str, old: str, new: str, by: str = "") -> Operation:
             return now, "not there"
         return tuple(new if text in old.split("|") else text for text in now), "done"
 
-    return Operation(f"replace_message {old} {new}", call, step)
+    return Modelled(f"replace_message {old} {new}", call, step)
 
 
-def delete_message(id: str, old: str, by: str = "") -> Operation:
+def delete_message(id: str, old: str, by: str = "") -> Modelled:
     async def call(backend: LogBackend) -> Any:
         try:
             await backend.delete_message(KEY, id, if_match=None, request=Request(f"delete {id}{by}", "d"))
@@ -119,10 +188,10 @@ def delete_message(id: str, old: str, by: str = "") -> Operation:
             return now, "not there"
         return tuple(text for text in now if text not in old.split("|")), "done"
 
-    return Operation(f"delete_message {old}", call, step)
+    return Modelled(f"delete_message {old}", call, step)
 
 
-def insert_before(id: str, old: str, new: str, by: str = "") -> Operation:
+def insert_before(id: str, old: str, new: str, by: str = "") -> Modelled:
     async def call(backend: LogBackend) -> Any:
         try:
             await backend.insert(
@@ -138,10 +207,10 @@ def insert_before(id: str, old: str, new: str, by: str = "") -> Operation:
             return now, "not there"
         return (*now[:at], new, *now[at:]), "done"
 
-    return Operation(f"insert {new} before {old}", call, step)
+    return Modelled(f"insert {new} before {old}", call, step)
 
 
-def pop(by: str = "") -> Operation:
+def pop(by: str = "") -> Modelled:
     async def call(backend: LogBackend) -> Any:
         try:
             popped = await backend.delete_message(KEY, -1, if_match=None, request=Request(f"pop{by}", "d"))
@@ -154,30 +223,30 @@ def pop(by: str = "") -> Operation:
             return now, "no thread"
         return now[:-1], now[-1] if now else None
 
-    return Operation("pop", call, step)
+    return Modelled("pop", call, step)
 
 
-def clear(by: str = "") -> Operation:
+def clear(by: str = "") -> Modelled:
     async def call(backend: LogBackend) -> Any:
         return (await backend.clear(KEY, if_match=None, request=Request(f"clear{by}", "d"))).existed
 
     def step(now: Texts) -> tuple[Texts, Any]:
         return (None, False) if now is None else ((), True)
 
-    return Operation("clear", call, step)
+    return Modelled("clear", call, step)
 
 
-def delete_thread(by: str = "") -> Operation:
+def delete_thread(by: str = "") -> Modelled:
     async def call(backend: LogBackend) -> Any:
         return (await backend.delete_thread(KEY, if_match=None, request=Request(f"delete{by}", "d"))).existed
 
     def step(now: Texts) -> tuple[Texts, Any]:
         return None, now is not None
 
-    return Operation("delete_thread", call, step)
+    return Modelled("delete_thread", call, step)
 
 
-def read(name: str = "read", *, newest: bool = True) -> Operation:
+def read(name: str = "read", *, newest: bool = True) -> Modelled:
     async def call(backend: LogBackend) -> Any:
         page = await backend.read(KEY, Span(1000, newest=newest))
         return None if page.etag is None else tuple(message.text for message in page)
@@ -185,22 +254,19 @@ def read(name: str = "read", *, newest: bool = True) -> Operation:
     def step(now: Texts) -> tuple[Texts, Any]:
         return now, now
 
-    return Operation(name, call, step)
+    return Modelled(name, call, step)
 
 
-def compact(by: str = "") -> Operation:
+def compact(by: str = "") -> Modelled:
     async def call(backend: LogBackend) -> Any:
         await backend._decide.compact(KEY)
         return "done"
 
-    return Operation("compact", call, lambda now: (now, "done"))
+    return Modelled("compact", call, lambda now: (now, "done"))
 
 
 def started(*turns: Sequence[str]) -> Any:
     """A table with a thread of these turns, and the ids of its messages by their texts."""
-    from chatstore.blocking import run
-    from tests.log.memory_table import MemoryTable
-
     table = MemoryTable()
     backend = Deterministic(table, 15)
     ids = {}
@@ -209,3 +275,24 @@ def started(*turns: Sequence[str]) -> Any:
         appended = run(backend.append(KEY, drafts, create=NewThread(), if_match=None, request=None))
         ids.update({message.text: message.id or "" for message in appended.messages})
     return table, ids, backend
+
+
+def judge(there: Texts) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str | None]:
+    """What is wrong where a thread had these texts, after what was done to it since."""
+    last = read("finally")
+    right: dict[object, bool] = {}
+
+    def problem(table: MemoryTable, done: Sequence[Done[Modelled]]) -> str | None:
+        over = frozenset(number for number, one in enumerate(done) if one.over)
+        done = [*done, Done(last, over, run(last(Deterministic(table))), over=True)]
+        told = tuple((one.operation.name, one.after, one.over, one.result) for one in done)
+        if told not in right:
+            right[told] = explained(done, there)
+        if right[told]:
+            return None
+        return "\n".join(
+            f"{number}: {name} after {sorted(after)} -> {result if over else 'unknown'}"
+            for number, (name, after, over, result) in enumerate(told)
+        )
+
+    return problem
