@@ -63,6 +63,11 @@ class Head(NamedTuple):
             return None
         return replace(thread, active_at=from_micros(self.totals.active_at))
 
+    @property
+    def listed(self) -> bool:
+        """Whether lists have the thread as it is: they look further only where there is no header."""
+        return self.header is None or self.stored in (None, self.header.version)
+
     def existing(self, key: ThreadKey, now: int) -> Thread:
         """The thread's properties. Raises ThreadNotFound."""
         thread = self.thread(key, now)

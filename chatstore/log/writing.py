@@ -186,7 +186,7 @@ class Writer:
         if known is None or not certain:
             head = await look(self.table, pk)
             found, known = await search(self.table, head, asks, now)
-        if found is not None:
+        if found is not None and known.head.listed:
             return _Done(await repeated(found))
         if not known.head.settled:
             if not await settle(self.table, known.head):
@@ -194,6 +194,8 @@ class Writer:
             header = known.head.header
             stored = None if header is None else header.version
             known = known._replace(head=known.head._replace(settled=True, stored=stored))
+        if found is not None:
+            return _Done(await repeated(found))
         try:
             planned = await plan(self._turn(key, known.head, now, asks))
         except Unavailable:
@@ -242,7 +244,10 @@ class Writer:
         raise AssertionError
 
     async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> Head:
-        """Apply what was decided, and remember it; it stands even if this fails."""
+        """Apply what was decided, and remember it; it stands even if this fails.
+
+        Raises Unavailable where lists would still show the thread as it was.
+        """
         slot, before = decision.slot, known.head
         header = before.header if slot.header is None else slot.header
         sealed = header is not None and header.epoch != slot.epoch
@@ -255,8 +260,10 @@ class Writer:
                 stored = None if header is None else header.version
                 head = head._replace(settled=True, stored=stored)
                 self.known.put(pk, known.then(head, slot)._replace(at=slot.at))
-        except StorageError:
+        except StorageError as error:
             self.known.forget(pk)
+            if not head.listed:
+                raise _Unknown(f"what was decided is not applied yet: {error}") from error
         return head
 
 

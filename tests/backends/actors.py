@@ -12,10 +12,17 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import cast
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import chatstore
+from chatstore.contract import system_clock
 from chatstore.models import Message
 from chatstore.testing.history import Mark, Turn, find_faults, mark_of, marked
+from tests.backends.patient import Patient
 
 LOG, DOCUMENT = "the log", "the document"
 PARTS = 25
@@ -148,7 +155,11 @@ def main(url: str, actor: str, name: str, seed: str, rounds: str) -> None:
         store.ping()
         print("ready", flush=True)
         sys.stdin.readline()
-        print(json.dumps(asdict(ACTORS[actor](store, name, random.Random(seed), int(rounds)))))
+        # A table may be unavailable to one of many; a file is not.
+        caller = (
+            store if url.startswith("sqlite") else cast("chatstore.ChatStore", Patient(store, system_clock))
+        )
+        print(json.dumps(asdict(ACTORS[actor](caller, name, random.Random(seed), int(rounds)))))
 
 
 __all__ = ["ACTORS", "CAST", "DOCUMENT", "LOG", "PARTS", "Told", "check"]

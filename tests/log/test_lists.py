@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from chatstore import ChatStore
+from chatstore.contract import system_clock
+from chatstore.errors import Unavailable
 from chatstore.log import Key, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
@@ -86,3 +88,34 @@ def test_a_thread_is_listed_whoever_was_killed(name: str) -> None:
             assert left > 2
             return
     raise AssertionError("a change takes no thirty calls")
+
+
+class Deaf(MemoryTable):
+    """A table that, while it is told to, does not take headers."""
+
+    deaf = False
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        if self.deaf and row["sk"] == "~":
+            raise Unavailable("no answer")
+        return await super().swap(row, version)
+
+
+ACKNOWLEDGED: list[Callable[[ChatStore], bool]] = [
+    lambda store: store.update_thread("t", topic="new", request_id="update").topic == "new",
+    lambda store: store.delete_thread("t", request_id="delete").existed,
+]
+
+
+def test_what_is_acknowledged_is_listed_so() -> None:
+    table = Deaf()
+    stores = [ChatStore(LogInMemory(table, system_clock)) for _ in range(2)]
+    stores[0].append("t", say("hello"))
+    for change in ACKNOWLEDGED:
+        table.deaf = True
+        with pytest.raises(Unavailable):
+            change(stores[0])
+        table.deaf = False
+        for store in stores:
+            assert change(store), "the first answer again"
+            assert [one.topic for one in store.list_threads()] == ["new"] * (store.read("t").etag is not None)
