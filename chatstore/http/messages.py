@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from chatstore.codec import Json
 from chatstore.errors import InvalidArgument
-from chatstore.http import replies, schemas
+from chatstore.http import bodies, replies
 from chatstore.http.parameters import (
     IfNoneMatch,
     MessagePath,
@@ -30,7 +30,7 @@ __all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
 Reading: TypeAlias = Call[ThreadPath, MessagesQuery, NoHeaders, None]
 
 
-async def append(call: Call[ThreadPath, NoQuery, Mutation, schemas.Turn]) -> Response:
+async def append(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
     """Add messages
 
     One, a list, or an envelope around a list: in each case one turn, whose messages become visible together,
@@ -45,7 +45,7 @@ async def append(call: Call[ThreadPath, NoQuery, Mutation, schemas.Turn]) -> Res
         *_counted(call.service.settings.max_messages, turn.messages),
         create=turn.create and not call.identity.restricted,
         owner=turn.owner,
-        ttl=call.lifetime(turn),
+        ttl=call.lifetime(turn.ttl),
         expires_in=turn.expires_in,
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
@@ -95,7 +95,7 @@ async def _window(call: Reading, max_tokens: int) -> Response:
     return reply(body, etag=window.etag, cost=window.cost)
 
 
-async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, schemas.History]) -> Response:
+async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.History]) -> Response:
     """Replace all messages
 
     A reader sees the old history or the new one, never a part. One that only grew is an append: what is
@@ -109,7 +109,7 @@ async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, schemas.History]
         _counted(call.service.settings.max_messages, history.messages),
         create=history.create and not call.identity.restricted,
         owner=history.owner,
-        ttl=call.lifetime(history),
+        ttl=call.lifetime(history.ttl),
         expires_in=history.expires_in,
         request_id=call.headers.request_id,
         if_match=call.headers.etag,

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from inspect import getdoc
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 import chatstore
 from chatstore import store
 from chatstore.codec import MAX_DEPTH, Json
-from chatstore.http import answers
+from chatstore.http import answers, schemas
 from chatstore.http.identity import asks_nobody
+from chatstore.http.parameters import Parameter, parameters
 from chatstore.http.problems import PROBLEMS, RETRY_AFTER_SECONDS
 from chatstore.http.rates import per_minute
 from chatstore.http.routing import Answer, AnyRoute
@@ -127,15 +128,15 @@ def _limits(settings: Settings) -> dict[str, Json]:
     }
 
 
-def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[int, Json], dict[str, Json]]:
-    """A schema for each adapter (by its identity) and model, and the definitions that they refer to."""
-    models = {id(answers.Problem): TypeAdapter[Any](answers.Problem)}
+def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[str, Json], dict[str, Json]]:
+    """A schema for each body and model by its name, and the definitions that they refer to."""
+    models = {"Problem": TypeAdapter[Any](answers.Problem)}
     for route in routes:
         if route.body is not None:
-            models[id(route.body.adapter)] = route.body.adapter()
+            models[route.body.shows] = schemas.ADAPTERS[route.body.shows]()
         for answer in route.answers.values():
-            if answer.model is not None:
-                models[id(answer.model)] = TypeAdapter(answer.model)
+            if answer.shows is not None:
+                models[answer.shows] = TypeAdapter(getattr(answers, answer.shows))
     found, extra = TypeAdapter.json_schemas(
         [(key, "validation", adapter) for key, adapter in models.items()], ref_template=_REF
     )
@@ -154,7 +155,7 @@ def _schemes(settings: Settings) -> dict[str, Json]:
 
 
 def _operation(
-    route: AnyRoute, described: Mapping[int, Json], schemes: Mapping[str, Json]
+    route: AnyRoute, described: Mapping[str, Json], schemes: Mapping[str, Json]
 ) -> dict[str, Json]:
     summary, _, text = (getdoc(route.handler) or "").partition("\n")
     operation: dict[str, Json] = {
@@ -171,7 +172,7 @@ def _operation(
         "responses": _responses(route, described),
     }
     if route.body is not None:
-        schema = described[id(route.body.adapter)]
+        schema = described[route.body.shows]
         operation["requestBody"] = {
             "required": not route.body.optional,
             "content": {media: {"schema": schema} for media in route.body.media},
@@ -183,35 +184,26 @@ def _needed(route: AnyRoute) -> tuple[str, ...]:
     return () if route.scope is None else (f"Needs the scope `{route.scope}`.",)
 
 
-def _parameters(where: str, model: type[BaseModel]) -> list[Json]:
-    form = model.model_json_schema(ref_template=_REF)
-    required = form.get("required", ())
+def _parameters(where: str, form: type[tuple[Any, ...]]) -> list[Json]:
     return [
-        _parameter(where, name, schema, name in required)
-        for name, schema in form.get("properties", {}).items()
+        _parameter(where, name, parameter, field not in getattr(form, "_field_defaults", {}))
+        for name, (field, parameter) in parameters(form).items()
     ]
 
 
-def _parameter(where: str, name: str, schema: dict[str, Json], required: bool) -> dict[str, Json]:
-    schema = {key: value for key, value in schema.items() if key != "title"}
-    if schema.get("default", ...) in (None, {}):
-        del schema["default"]
-    description = schema.pop("description", "")
-    # A parameter is there or not; there is no null to send.
-    [*kinds] = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
-    for kind in kinds:
-        schema = {**kind, **schema}
-    parameter = {
+def _parameter(where: str, name: str, parameter: Parameter, required: bool) -> dict[str, Json]:
+    described = {
         "name": name,
         "in": where,
         "required": required,
-        "description": description,
-        "schema": schema,
+        "description": parameter.description,
+        "schema": dict(parameter.schema),
     }
-    return parameter | ({"style": "deepObject", "explode": True} if schema["type"] == "object" else {})
+    deep = parameter.schema["type"] == "object"
+    return described | ({"style": "deepObject", "explode": True} if deep else {})
 
 
-def _responses(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json]:
+def _responses(route: AnyRoute, described: Mapping[str, Json]) -> dict[str, Json]:
     answers = {str(status): _answer(answer, described) for status, answer in route.answers.items()}
     asked = () if route.scope is None else (401,)
     for status in sorted({*_ANY_REQUEST, *(_WITH_BODY if route.body else ()), *asked, *route.problems}):
@@ -219,13 +211,13 @@ def _responses(route: AnyRoute, described: Mapping[int, Json]) -> dict[str, Json
     return answers
 
 
-def _answer(answer: Answer, described: Mapping[int, Json]) -> dict[str, Json]:
-    content = {} if answer.model is None else {answer.media: {"schema": described[id(answer.model)]}}
+def _answer(answer: Answer, described: Mapping[str, Json]) -> dict[str, Json]:
+    content = {} if answer.shows is None else {answer.media: {"schema": described[answer.shows]}}
     headers = {name: _HEADERS[name] for name in (*answer.headers, *_EVERY_ANSWER)}
     return {"description": answer.meaning, "headers": headers, **({"content": content} if content else {})}
 
 
-def _problem(status: int, described: Mapping[int, Json]) -> dict[str, Json]:
+def _problem(status: int, described: Mapping[str, Json]) -> dict[str, Json]:
     meanings = [
         f"`{problem.code}`: {problem.title}." for problem in PROBLEMS.values() if problem.status == status
     ]
@@ -233,7 +225,7 @@ def _problem(status: int, described: Mapping[int, Json]) -> dict[str, Json]:
     return {
         "description": " ".join(meanings) or "`method-not-allowed`: the path does not take this method.",
         "headers": {name: _HEADERS[name] for name in (*headers, *_EVERY_ANSWER)},
-        "content": {"application/problem+json": {"schema": described[id(answers.Problem)]}},
+        "content": {"application/problem+json": {"schema": described["Problem"]}},
     }
 
 

@@ -1,17 +1,22 @@
-"""What comes in paths, queries and headers."""
+"""What comes in paths, queries and headers: each value is checked by what describes it in OpenAPI.
+
+A form is a named tuple whose fields carry their `Parameter`. pydantic, which checks bodies, is not needed for
+these, and a new instance that is not asked for more answers sooner without it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Annotated
-
-from pydantic import Field, PlainValidator, WithJsonSchema
+from functools import cache
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 from chatstore import RequestId, paths, store
-from chatstore.http.fields import Count, Form, Owner, Place, Time, TokenCount
+from chatstore.codec import Json
+from chatstore.http.problems import Invalid
 
 __all__ = [
     "ETAG",
@@ -24,9 +29,14 @@ __all__ = [
     "NoPath",
     "NoQuery",
     "OwnerPath",
+    "Parameter",
     "ThreadPath",
     "ThreadsQuery",
+    "parameters",
+    "read",
 ]
+
+F = TypeVar("F", bound=tuple[Any, ...])
 
 ETAG = r'^("[!#-~]{1,512}"|\*)$'
 """One strong entity tag, or any."""
@@ -35,144 +45,291 @@ KEY = r'^("[!#-~]{1,254}"|[!#-~]{1,256})$'
 """A request id, in quotes or not."""
 
 _UNBRACKETED = r"^[^\[\]]+$"
-_HTTP_DATE = (
-    r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
-    r"[0-9]{4} [0-2][0-9]:[0-5][0-9]:[0-6][0-9] GMT$"
+_PLACE = r"^([0-9A-Za-z]{1,64}~)?[0-9A-Za-z.]{1,512}$"
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))")
+_HTTP_DATE = re.compile(
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
+    r"[0-9]{4} [0-2][0-9]:[0-5][0-9]:[0-6][0-9] GMT"
 )
 
 
-def _http_date(value: object) -> datetime:
-    if not isinstance(value, str) or not re.match(_HTTP_DATE, value):
+class Parameter(NamedTuple):
+    """What one value may be, as OpenAPI has it.
+
+    `parse` makes of a text what it stands for, and checks it in place of the schema. `name` is what requests
+    call it, where that is not the field's own name.
+    """
+
+    schema: Mapping[str, Json]
+    description: str
+    parse: Callable[[str], Any] | None = None
+    name: str | None = None
+
+    def read(self, given: str | dict[str, str]) -> Any:
+        """What is given, checked. Raises ValueError, which says what to change."""
+        kind = self.schema["type"]
+        if isinstance(given, dict) != (kind == "object"):
+            raise ValueError(
+                "this is written NAME[KEY]=VALUE" if kind == "object" else "this has no keys in brackets"
+            )
+        if isinstance(given, dict):
+            return given
+        if kind == "integer":
+            return self._whole(given)
+        if self.parse is not None:
+            return self.parse(given)
+        least, most = self.schema.get("minLength", 0), self.schema.get("maxLength", len(given))
+        if not least <= len(given) <= most:
+            raise ValueError(f"this has {least:,} to {most:,} characters, not {len(given):,}")
+        if "pattern" in self.schema and not re.fullmatch(self.schema["pattern"], given):
+            raise ValueError(f"this does not match {self.schema['pattern']}")
+        return given
+
+    def _whole(self, given: str) -> int:
+        if not _WHOLE.fullmatch(given):
+            raise ValueError("this is a whole number in decimal digits")
+        number, least, most = int(given), self.schema["minimum"], self.schema["maximum"]
+        if not least <= number <= most:
+            raise ValueError(f"this is a number from {least:,} to {most:,}")
+        return number
+
+
+@cache
+def parameters(form: type[Any]) -> dict[str, tuple[str, Parameter]]:
+    """The parameters of a form by the names that requests use, each with its field."""
+    hints = get_type_hints(form, include_extras=True)
+    marked = {
+        field: next(one for one in get_args(hint) if isinstance(one, Parameter))
+        for field, hint in hints.items()
+    }
+    return {parameter.name or field: (field, parameter) for field, parameter in marked.items()}
+
+
+def read(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -> F:
+    """A form as it is filled in. Raises Invalid with what is wrong with each value."""
+    known = parameters(form)
+    values: dict[str, Any] = {}
+
+    def faults() -> Iterator[tuple[str, str]]:
+        for name, value in given.items():
+            try:
+                field, parameter = known[name]
+                values[field] = parameter.read(value)
+            except KeyError:
+                yield f"{where}.{name}", "there is no such parameter here"
+            except ValueError as error:
+                yield f"{where}.{name}", str(error)
+
+    invalid = Invalid(faults())
+    if invalid.faults:
+        raise invalid
+    return form(**values)
+
+
+def _http_date(value: str) -> datetime:
+    if not _HTTP_DATE.fullmatch(value):
         raise ValueError("this is an HTTP date, such as Sat, 31 Jan 2026 12:00:00 GMT")
     return parsedate_to_datetime(value).replace(tzinfo=UTC)
 
 
-class NoPath(Form):
+def _time(value: str) -> datetime:
+    found = _RFC3339.fullmatch(value)
+    if found is None:
+        raise ValueError(
+            "this is an RFC 3339 time with its zone, such as 2026-01-31T12:00:00Z; a + is sent as %2B"
+        )
+    year, month, day, hour, minute, second = (int(digits) for digits in found.groups()[:6])
+    offset = timedelta(hours=int(found[10] or 0), minutes=int(found[11] or 0))
+    # A leap second, which datetime does not know, is the first moment of the next minute; a year
+    # before any thread or past the calendar selects all or none as the nearest one does.
+    local = datetime(min(max(year, 4), 9996), month, day, hour, minute, min(second, 59), tzinfo=UTC)
+    fraction = timedelta(seconds=second - local.second, microseconds=int(float(found[7] or 0) * 1_000_000))
+    if second > 60 or offset >= timedelta(days=1) or int(found[11] or 0) > 59:
+        raise ValueError("there is no such time")
+    return local + fraction + (offset if found[9] == "-" else -offset)
+
+
+_TEXT: Mapping[str, Json] = {"type": "string"}
+_COUNT: Mapping[str, Json] = {"maximum": store.MAX_LIMIT, "minimum": 1, "type": "integer"}
+_THREAD: Mapping[str, Json] = {"pattern": paths.THREAD_PATTERN, "type": "string"}
+_THREAD_ID = Parameter(
+    _THREAD,
+    "The thread's id as it is, if it is made of letters, digits and ._~@:- only; otherwise, "
+    "and for an empty one, '.', '..' and those that begin with b64:, `b64:` and the base64url of its "
+    "UTF-8 without padding. Every answer has it ready in `href`.",
+    paths.thread_id,
+)
+
+
+class NoPath(NamedTuple):
     """No parameters in the path."""
 
 
-class ThreadPath(Form):
+class ThreadPath(NamedTuple):
     """Names a thread."""
 
-    id: Annotated[
-        str,
-        PlainValidator(paths.thread_id),
-        WithJsonSchema({"type": "string", "pattern": paths.THREAD_PATTERN}),
-    ] = Field(
-        description="The thread's id as it is, if it is made of letters, digits and ._~@:- only; otherwise, "
-        "and for an empty one, '.', '..' and those that begin with b64:, `b64:` and the base64url of its "
-        "UTF-8 without padding. Every answer has it ready in `href`."
-    )
+    id: Annotated[str, _THREAD_ID]
 
 
-class OwnerPath(Form):
+class OwnerPath(NamedTuple):
     """Names an owner."""
 
     owner: Annotated[
-        str,
-        PlainValidator(paths.thread_id),
-        WithJsonSchema({"type": "string", "pattern": paths.THREAD_PATTERN}),
-    ] = Field(description="The owner, written in a path as a thread's id is.")
+        str, Parameter(_THREAD, "The owner, written in a path as a thread's id is.", paths.thread_id)
+    ]
 
 
-class MessagePath(ThreadPath):
+class MessagePath(NamedTuple):
     """Names a message of a thread."""
 
+    id: Annotated[str, _THREAD_ID]
     message_id: Annotated[
         str,
-        PlainValidator(paths.message_id),
-        WithJsonSchema({"type": "string", "pattern": paths.MESSAGE_PATTERN}),
-    ] = Field(description="The message's id, as the store gave it.")
+        Parameter(
+            {"pattern": paths.MESSAGE_PATTERN, "type": "string"},
+            "The message's id, as the store gave it.",
+            paths.message_id,
+        ),
+    ]
 
 
-class NoQuery(Form):
+class NoQuery(NamedTuple):
     """No parameters in the query."""
 
 
-class ThreadsQuery(Form):
+class ThreadsQuery(NamedTuple):
     """Which threads to list."""
 
-    limit: Count = Field(store.DEFAULT_LIMIT, description="The most threads in an answer.")
-    cursor: Annotated[str, Field(json_schema_extra={"format": "thread-cursor"})] | None = Field(
-        None, description="The `next` of the page before."
-    )
-    owner: Owner | None = Field(None, description="Only the threads of this owner.")
-    active_since: Time | None = Field(None, description="Only threads with messages, or created, since then.")
-    metadata: Annotated[
-        Mapping[Annotated[str, Field(pattern=_UNBRACKETED)], str],
-        WithJsonSchema(
+    limit: Annotated[
+        int, Parameter({"default": store.DEFAULT_LIMIT, **_COUNT}, "The most threads in an answer.")
+    ] = store.DEFAULT_LIMIT
+    cursor: Annotated[
+        str | None,
+        Parameter({"format": "thread-cursor", "type": "string"}, "The `next` of the page before."),
+    ] = None
+    owner: Annotated[
+        str | None,
+        Parameter(
             {
-                "type": "object",
-                "propertyNames": {"pattern": _UNBRACKETED},
-                "additionalProperties": {"type": "string"},
-            }
+                "description": "Up to 256 bytes of UTF-8.",
+                "maxLength": store.MAX_OWNER_BYTES,
+                "minLength": 1,
+                "type": "string",
+            },
+            "Only the threads of this owner.",
         ),
-    ] = Field(
-        {}, description="`metadata[KEY]=VALUE`: only threads whose metadata has this text under this key."
-    )
+    ] = None
+    active_since: Annotated[
+        datetime | None,
+        Parameter(
+            {"format": "date-time", "type": "string"},
+            "Only threads with messages, or created, since then.",
+            _time,
+        ),
+    ] = None
+    metadata: Annotated[
+        Mapping[str, str],
+        Parameter(
+            {
+                "additionalProperties": {"type": "string"},
+                "propertyNames": {"pattern": _UNBRACKETED},
+                "type": "object",
+            },
+            "`metadata[KEY]=VALUE`: only threads whose metadata has this text under this key.",
+        ),
+    ] = MappingProxyType({})
 
 
-class MessagesQuery(Form):
+class MessagesQuery(NamedTuple):
     """Which messages to read."""
 
-    last: Count | None = Field(
-        None, description="The newest so many. Not together with after, before, limit or max_tokens."
+    last: Annotated[
+        int | None,
+        Parameter(_COUNT, "The newest so many. Not together with after, before, limit or max_tokens."),
+    ] = None
+    after: Annotated[
+        str | None,
+        Parameter(
+            {"pattern": _PLACE, "type": "string"}, "A cursor or position: what follows it, from there on."
+        ),
+    ] = None
+    before: Annotated[
+        str | None,
+        Parameter(
+            {"pattern": _PLACE, "type": "string"}, "A cursor or position: alone, the nearest before it."
+        ),
+    ] = None
+    limit: Annotated[int | None, Parameter(_COUNT, "The most messages in an answer; 100 unless given.")] = (
+        None
     )
-    after: Place | None = Field(None, description="A cursor or position: what follows it, from there on.")
-    before: Place | None = Field(None, description="A cursor or position: alone, the nearest before it.")
-    limit: Count | None = Field(None, description="The most messages in an answer; 100 unless given.")
-    max_tokens: TokenCount | None = Field(
-        None, description="The newest messages that fit into so many tokens. Stands alone, but for keep."
-    )
-    keep: str | None = Field(
-        None,
-        max_length=1000,
-        description="Only with max_tokens: the roles, separated by commas, of leading messages that stay; "
-        "system,developer unless given.",
-    )
+    max_tokens: Annotated[
+        int | None,
+        Parameter(
+            {"maximum": 2**53, "minimum": 0, "type": "integer"},
+            "The newest messages that fit into so many tokens. Stands alone, but for keep.",
+        ),
+    ] = None
+    keep: Annotated[
+        str | None,
+        Parameter(
+            {"maxLength": 1000, "type": "string"},
+            "Only with max_tokens: the roles, separated by commas, of leading messages that stay; "
+            "system,developer unless given.",
+        ),
+    ] = None
 
 
-class NoHeaders(Form):
+class NoHeaders(NamedTuple):
     """No headers of our own."""
 
 
-class IfNoneMatch(Form):
+class IfNoneMatch(NamedTuple):
     """A read that may answer 304."""
 
-    if_none_match: str | None = Field(
-        None, alias="If-None-Match", description="ETags already held: if one is current, the answer is 304."
-    )
+    if_none_match: Annotated[
+        str | None,
+        Parameter(_TEXT, "ETags already held: if one is current, the answer is 304.", name="If-None-Match"),
+    ] = None
 
 
-class Mutation(Form):
+class Mutation(NamedTuple):
     """Every write: safe to repeat, and conditional where wanted."""
 
-    if_match: Annotated[str, Field(pattern=ETAG, json_schema_extra={"format": "entity-tag"})] | None = Field(
-        None,
-        alias="If-Match",
-        description="One strong ETag that must still hold, or *; else the answer is 412.",
-    )
-    idempotency_key: Annotated[str, Field(pattern=KEY)] | None = Field(
-        None,
-        alias="Idempotency-Key",
-        description="Makes the request safe to repeat: the same key gives the first answer again. A UUIDv7 "
-        "or ULID is remembered for 24 hours. The same key with another request is refused.",
-    )
-    repeatability_request_id: Annotated[str, Field(pattern=KEY)] | None = Field(
-        None, alias="Repeatability-Request-ID", description="The same under its OASIS name."
-    )
-    repeatability_first_sent: (
-        Annotated[
-            datetime,
-            PlainValidator(_http_date),
-            WithJsonSchema({"type": "string", "format": "http-date"}),
-        ]
-        | None
-    ) = Field(
-        None,
-        alias="Repeatability-First-Sent",
-        description="When the request was first sent, for a key without a time.",
-    )
+    if_match: Annotated[
+        str | None,
+        Parameter(
+            {"format": "entity-tag", "pattern": ETAG, "type": "string"},
+            "One strong ETag that must still hold, or *; else the answer is 412.",
+            name="If-Match",
+        ),
+    ] = None
+    idempotency_key: Annotated[
+        str | None,
+        Parameter(
+            {"pattern": KEY, "type": "string"},
+            "Makes the request safe to repeat: the same key gives the first answer again. A UUIDv7 "
+            "or ULID is remembered for 24 hours. The same key with another request is refused.",
+            name="Idempotency-Key",
+        ),
+    ] = None
+    repeatability_request_id: Annotated[
+        str | None,
+        Parameter(
+            {"pattern": KEY, "type": "string"},
+            "The same under its OASIS name.",
+            name="Repeatability-Request-ID",
+        ),
+    ] = None
+    repeatability_first_sent: Annotated[
+        datetime | None,
+        Parameter(
+            {"format": "http-date", "type": "string"},
+            "When the request was first sent, for a key without a time.",
+            _http_date,
+            name="Repeatability-First-Sent",
+        ),
+    ] = None
 
     @property
     def request_id(self) -> str | None:

@@ -6,11 +6,11 @@ text, and what really happened is in the log.
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 RETRY_AFTER_SECONDS = 1
-_ERRORS_SHOWN = 10
-_PLACE_SHOWN = 100
+_FAULTS_SHOWN = 10
+_PLACE_SHOWN = 200
 _REASON_SHOWN = 2000
 
 _log = logging.getLogger(__name__)
@@ -125,19 +125,14 @@ class AnswerTooLong(Refusal):
 
 
 class Invalid(Refusal):
-    """A query or a body that its schema refuses; `faults` are (place, reason)."""
+    """A query or a body that its schema refuses; `faults` are the first few as (place, reason)."""
 
-    def __init__(self, where: str, error: ValidationError) -> None:
+    def __init__(self, faults: Iterable[tuple[str, str]]) -> None:
         self.faults = [
-            (
-                ".".join(str(part)[:_PLACE_SHOWN] for part in (where, *fault["loc"])),
-                fault["msg"].removeprefix("Value error, ")[:_REASON_SHOWN],
-            )
-            for fault in error.errors(include_url=False, include_input=False, include_context=False)
+            (place[:_PLACE_SHOWN], reason[:_REASON_SHOWN])
+            for place, reason in itertools.islice(faults, _FAULTS_SHOWN)
         ]
-        super().__init__(
-            "; ".join(f"{place[:200]}: {reason}" for place, reason in self.faults[:_ERRORS_SHOWN])
-        )
+        super().__init__("; ".join(f"{place}: {reason}" for place, reason in self.faults))
 
 
 class Problem(NamedTuple):
@@ -211,7 +206,7 @@ def problem_response(error: Exception) -> Response:
     more: dict[str, Json] = {}
     headers: dict[str, str] = {}
     if isinstance(error, Invalid):
-        more["errors"] = [{"in": place, "detail": reason} for place, reason in error.faults[:_ERRORS_SHOWN]]
+        more["errors"] = [{"in": place, "detail": reason} for place, reason in error.faults]
     if isinstance(error, errors.Conflict):
         more["current"] = error.current
         headers |= {} if error.current is None else {"ETag": quoted(error.current)}

@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from chatstore.errors import ChatStoreError, Unavailable
-from chatstore.http import messages, owners, schemas, threads
+from chatstore.http import bodies, messages, owners, threads
 from chatstore.http.identity import Scope
 from chatstore.http.parameters import (
     IfNoneMatch,
@@ -94,7 +94,7 @@ _OK = Answer("Yes.", "Health")
 ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="POST", path="/v1/threads", scope=WRITE, tag="Threads", handler=threads.create,
-        parameters=NoPath, query=NoQuery, headers=Mutation, body=Body(schemas.thread, optional=True),
+        parameters=NoPath, query=NoQuery, headers=Mutation, body=Body("thread", optional=True),
         answers={201: _A_NEW_THREAD}, problems=(409, 412),
     ),
     Route(
@@ -110,7 +110,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="PATCH", path="/v1/threads/{id}", scope=WRITE, tag="Threads", handler=threads.update,
         parameters=ThreadPath, query=NoQuery, headers=Mutation,
-        body=Body(schemas.patch, (_MERGE_PATCH, "application/json")),
+        body=Body("patch", (_MERGE_PATCH, "application/json")),
         answers={200: _A_THREAD}, problems=(412,),
     ),
     Route(
@@ -120,12 +120,13 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="POST", path="/v1/threads/{id}/fork", scope=WRITE, tag="Threads", handler=threads.fork,
-        parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.fork, optional=True),
+        parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body("fork", optional=True),
         answers={201: _A_NEW_THREAD}, problems=(409, 412),
     ),
     Route(
         method="POST", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.append,
-        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.turn),
+        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation,
+        body=Body("turn", plain=bodies.turn),
         answers={201: _STORED}, problems=(412,),
     ),
     Route(
@@ -135,7 +136,8 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,
-        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body(schemas.history),
+        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation,
+        body=Body("history", plain=bodies.history),
         answers={200: _STORED}, problems=(412,),
     ),
     Route(
@@ -150,7 +152,8 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="PUT", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.replace,
-        tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=Body(schemas.message),
+        tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation,
+        body=Body("message", plain=bodies.message),
         answers={200: _AN_ENTRY}, problems=(412,),
     ),
     Route(

@@ -7,18 +7,18 @@ is made from them, so the three never tell different stories.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chatstore.codec import Json, parse
+from chatstore.contract import UNSET, Unset
 from chatstore.errors import InvalidMessage
+from chatstore.http import parameters
 from chatstore.http.carried import answer_bytes, check_carried
 from chatstore.http.identity import Identity, Scope
 from chatstore.http.identity.authentication import IDENTITY
@@ -31,16 +31,15 @@ from chatstore.http.problems import (
     WrongMediaType,
     problem_response,
 )
-from chatstore.http.schemas import NewThread, Turn
 from chatstore.http.service import Service
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import Ttl
 
 __all__ = ["Answer", "AnyRoute", "Body", "Call", "Route", "endpoint"]
 
-P = TypeVar("P", bound=BaseModel)
-Q = TypeVar("Q", bound=BaseModel)
-H = TypeVar("H", bound=BaseModel)
+P = TypeVar("P", bound=tuple[Any, ...])
+Q = TypeVar("Q", bound=tuple[Any, ...])
+H = TypeVar("H", bound=tuple[Any, ...])
 B = TypeVar("B")
 
 JSON = "application/json"
@@ -80,9 +79,9 @@ class Call(NamedTuple, Generic[P, Q, H, B]):
             raise Unauthenticated("this operation needs a credential")
         return self.caller
 
-    def lifetime(self, new: NewThread | Turn) -> Ttl:
+    def lifetime(self, asked: Ttl | Unset) -> Ttl:
         """How long a thread to be created lives: what the request says, null included, or the default."""
-        return new.ttl if "ttl" in new.model_fields_set else self.service.settings.ttl_of(self.store.tenant)
+        return self.service.settings.ttl_of(self.store.tenant) if asked is UNSET else asked
 
 
 class Answer(NamedTuple):
@@ -93,21 +92,29 @@ class Answer(NamedTuple):
     headers: tuple[str, ...] = ()
     media: str = JSON
 
-    @property
-    def model(self) -> type[BaseModel] | None:
-        """What describes the body; nothing but the document needs it."""
-        if self.shows is None:
-            return None
-        model: type[BaseModel] = getattr(importlib.import_module("chatstore.http.answers"), self.shows)
-        return model
-
 
 class Body(NamedTuple, Generic[B]):
-    """What a request's body is; one that is `optional` may be empty and is then like ``{}``."""
+    """What a request's body is, by the name of its schema in `chatstore.http.schemas`.
 
-    adapter: Callable[[], TypeAdapter[B]]
+    `plain` takes what needs no schema, and gives None for the rest. One that is `optional` may be empty and
+    is then like ``{}``.
+    """
+
+    shows: str
     media: tuple[str, ...] = (JSON,)
     optional: bool = False
+    plain: Callable[[Json], B | None] | None = None
+
+    def check(self, value: Json) -> B:
+        """What `value` says. Raises Invalid."""
+        found = None if self.plain is None else self.plain(value)
+        if found is not None:
+            return found
+        # pydantic takes as long to load as the rest of the service.
+        from chatstore.http import schemas
+
+        checked: B = schemas.check(self.shows, value)
+        return checked
 
 
 class Route(NamedTuple, Generic[P, Q, H, B]):
@@ -166,36 +173,33 @@ async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any
     )
 
 
-def _path(model: type[BaseModel], request: Request) -> BaseModel:
+def _path(form: type[P], request: Request) -> P:
     if b"%2f" in (request.scope.get("raw_path") or b"").lower():
         raise NoSuchPath("a slash in a thread id is not percent-encoded: address the thread by its href")
     try:
-        return model.model_validate(request.path_params)
-    except ValidationError as error:
-        raise NoSuchPath(str(Invalid("path", error))) from error
+        return parameters.read(form, "path", request.path_params)
+    except Invalid as error:
+        raise NoSuchPath(str(error)) from error
 
 
-def _query(model: type[BaseModel], request: Request) -> BaseModel:
-    given: dict[str, Json] = {}
+def _query(form: type[Q], request: Request) -> Q:
+    given: dict[str, str | dict[str, str]] = {}
     for name, value in request.query_params.multi_items():
         deep = _DEEP.fullmatch(name)
         target, key = (given.setdefault(deep[1], {}), deep[2]) if deep else (given, name)
         if not isinstance(target, dict) or key in target:
             raise Malformed(f"the query names {name[:200]!r} twice: name each parameter once")
         target[key] = value
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise Invalid("query", error) from error
+    return parameters.read(form, "query", given)
 
 
-def _headers(model: type[BaseModel], request: Request) -> BaseModel:
-    names = [field.alias for field in model.model_fields.values() if field.alias is not None]
-    given = {name: ", ".join(values) for name in names if (values := request.headers.getlist(name))}
+def _headers(form: type[H], request: Request) -> H:
+    named = parameters.parameters(form)
+    given = {name: ", ".join(values) for name in named if (values := request.headers.getlist(name))}
     try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise Malformed(f"{Invalid('headers', error)}; given was {given!r}"[:1000]) from error
+        return parameters.read(form, "headers", given)
+    except Invalid as error:
+        raise Malformed(f"{error}; given was {given!r}"[:1000]) from error
 
 
 async def _body(body: Body[B], request: Request, most: int) -> B:
@@ -203,7 +207,7 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
         raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
     text = await _read(request, most)
     if not text and body.optional:
-        return body.adapter().validate_python({})
+        return body.check({})
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.lower().partition("charset=")[2].strip(' "')
     if media.strip().lower() not in body.media or charset not in {"", "utf-8", "utf8"}:
@@ -215,11 +219,10 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
 
 def _checked(body: Body[B], text: bytes) -> B:
     try:
-        return body.adapter().validate_python(parse(text, around=_ENVELOPE_LEVELS))
+        value = parse(text, around=_ENVELOPE_LEVELS)
     except InvalidMessage as error:
         raise Malformed(str(error)) from error
-    except ValidationError as error:
-        raise Invalid("body", error) from error
+    return body.check(value)
 
 
 async def _read(request: Request, most: int) -> bytes:

@@ -6,13 +6,16 @@ What each value may be beyond its shape is the store's to say.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from chatstore import store
 from chatstore.codec import Json
+from chatstore.contract import UNSET, Unset
+from chatstore.http import bodies
 from chatstore.http.fields import (
     AnyMessages,
     Form,
@@ -24,21 +27,10 @@ from chatstore.http.fields import (
     ThreadId,
     Topic,
 )
+from chatstore.http.problems import Invalid
+from chatstore.store.arguments import Ttl
 
-__all__ = [
-    "Fork",
-    "History",
-    "NewThread",
-    "Participant",
-    "ThreadPatch",
-    "Turn",
-    "fork",
-    "history",
-    "message",
-    "patch",
-    "thread",
-    "turn",
-]
+__all__ = ["ADAPTERS", "Fork", "History", "NewThread", "Participant", "ThreadPatch", "Turn", "check"]
 
 
 _TTL = "Seconds from now; null means for ever; absent, the service's default for the tenant."
@@ -113,14 +105,32 @@ def _kind(value: object) -> str | None:
     return None
 
 
-def _turn(value: Json | Turn) -> Turn:
+def _turn(value: Json | Turn) -> bodies.Turn:
     if isinstance(value, Turn):
-        return value
-    return Turn.model_validate({"messages": value if isinstance(value, list) else [value]})
+        return bodies.Turn(value.messages, value.create, value.owner, _lifetime(value), value.expires_in)
+    return bodies.Turn(value if isinstance(value, list) else [value])
 
 
-def _history(value: list[dict[str, Json]] | History) -> History:
-    return value if isinstance(value, History) else History.model_validate({"messages": value})
+def _history(value: list[dict[str, Json]] | History) -> bodies.History:
+    if isinstance(value, History):
+        return bodies.History(value.messages, value.create, value.owner, _lifetime(value), value.expires_in)
+    return bodies.History(value)
+
+
+def _lifetime(form: Turn) -> Ttl | Unset:
+    return form.ttl if "ttl" in form.model_fields_set else UNSET
+
+
+def check(name: str, value: Json) -> Any:
+    """What a body says, by the schema of this name. Raises Invalid with what is wrong with it."""
+    try:
+        return ADAPTERS[name]().validate_python(value)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise Invalid(
+            (".".join(map(str, ("body", *fault["loc"]))), fault["msg"].removeprefix("Value error, "))
+            for fault in faults
+        ) from error
 
 
 _NO_KIND = {
@@ -157,10 +167,10 @@ def fork() -> TypeAdapter[Fork]:
 
 
 @cache
-def turn() -> TypeAdapter[Turn]:
+def turn() -> TypeAdapter[bodies.Turn]:
     """One message, several, or an envelope around them, to be added."""
     return TypeAdapter(
-        Annotated[  # type: ignore[arg-type]  # its last validator gives a Turn
+        Annotated[  # type: ignore[arg-type]  # its last validator gives a turn
             Annotated[Message, Tag("message")]
             | Annotated[Messages, Tag("messages")]
             | Annotated[Turn, Tag("envelope")],
@@ -171,12 +181,23 @@ def turn() -> TypeAdapter[Turn]:
 
 
 @cache
-def history() -> TypeAdapter[History]:
+def history() -> TypeAdapter[bodies.History]:
     """Messages, or an envelope around them, to be put in place of all that are there."""
     return TypeAdapter(
-        Annotated[  # type: ignore[arg-type]  # its last validator gives a History
+        Annotated[  # type: ignore[arg-type]  # its last validator gives a history
             Annotated[AnyMessages, Tag("messages")] | Annotated[History, Tag("envelope")],
             Discriminator(_kind, **_NO_KIND),
             AfterValidator(_history),
         ]
     )
+
+
+ADAPTERS: Mapping[str, Callable[[], TypeAdapter[Any]]] = {
+    "message": message,
+    "thread": thread,
+    "patch": patch,
+    "fork": fork,
+    "turn": turn,
+    "history": history,
+}
+"""The schemas of bodies, by the names that routes have for them."""

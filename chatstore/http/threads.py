@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from starlette.responses import Response
 
 from chatstore import models
 from chatstore.contract import UNSET
-from chatstore.http import replies, schemas
+from chatstore.http import replies
 from chatstore.http.parameters import (
     IfNoneMatch,
     Mutation,
@@ -22,6 +22,9 @@ from chatstore.http.problems import quoted
 from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
+
+if TYPE_CHECKING:
+    from chatstore.http import schemas
 
 __all__ = ["create", "delete", "fork", "get", "list_threads", "unchanged", "update"]
 
@@ -43,7 +46,7 @@ async def create(call: Call[NoPath, NoQuery, Mutation, schemas.NewThread]) -> Re
         owner=new.owner,
         metadata=new.metadata,
         participants=[one.model_dump() for one in new.participants],
-        ttl=call.lifetime(new),
+        ttl=call.lifetime(new.ttl if "ttl" in new.model_fields_set else UNSET),
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )

@@ -1,0 +1,56 @@
+"""Bodies that carry messages. A message is taken as it is, so most of them need no schema.
+
+Envelopes, and saying what is wrong, are left to `chatstore.http.schemas`, which loads pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from chatstore.codec import Json
+from chatstore.contract import UNSET, Unset
+from chatstore.store.arguments import Ttl
+
+__all__ = ["History", "Turn", "history", "message", "turn"]
+
+
+class Turn(NamedTuple):
+    """Messages to be added together; `owner` and `ttl` are of the thread, if it is created."""
+
+    messages: list[dict[str, Json]]
+    create: bool = True
+    owner: str | None = None
+    ttl: Ttl | Unset = UNSET
+    expires_in: float | None = None
+
+
+class History(NamedTuple):
+    """Messages to be put in place of all that are there."""
+
+    messages: list[dict[str, Json]]
+    create: bool = False
+    owner: str | None = None
+    ttl: Ttl | Unset = UNSET
+    expires_in: float | None = None
+
+
+def message(value: Json) -> dict[str, Json] | None:
+    """A message; None for anything else."""
+    role = value.get("role") if isinstance(value, dict) else None
+    return value if isinstance(role, str) and role else None
+
+
+def turn(value: Json) -> Turn | None:
+    """A message or a list of some, as a turn; None for anything else."""
+    messages = _messages(value if isinstance(value, list) else [value])
+    return Turn(messages) if messages else None
+
+
+def history(value: Json) -> History | None:
+    """A list of messages, as a history; None for anything else."""
+    messages = _messages(value) if isinstance(value, list) else None
+    return None if messages is None else History(messages)
+
+
+def _messages(values: list[Json]) -> list[dict[str, Json]] | None:
+    return values if all(message(value) for value in values) else None
