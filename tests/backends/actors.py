@@ -1,7 +1,7 @@
 """Actors that work at one store at the same time, and tell what was acknowledged and what they saw.
 
 Each is a function of a store, a name, a source of chance and a number of rounds; several threads
-or processes run them. Run as a script, ``python actors.py URL ACTOR NAME SEED ROUNDS``, one says that
+or processes run them. Run as a script, ``-m tests.backends.actors URL ACTOR NAME SEED ROUNDS``, one says that
 it is ready, waits for a line, acts, and prints what it tells as JSON.
 """
 
@@ -12,11 +12,7 @@ import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import cast
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import chatstore
 from chatstore.contract import system_clock
@@ -150,19 +146,21 @@ def _messages(texts: list[str]) -> list[Message]:
     return [Message(text) for text in texts]
 
 
+def caller(store: chatstore.ChatStore, url: str) -> chatstore.ChatStore:
+    """A file is always there; a table may be unavailable to one of many, who then asks again."""
+    return store if url.startswith("sqlite") else cast("chatstore.ChatStore", Patient(store, system_clock))
+
+
 def main(url: str, actor: str, name: str, seed: str, rounds: str) -> None:
     with chatstore.connect(url) as store:
         store.ping()
         print("ready", flush=True)
         sys.stdin.readline()
-        # A table may be unavailable to one of many; a file is not.
-        caller = (
-            store if url.startswith("sqlite") else cast("chatstore.ChatStore", Patient(store, system_clock))
-        )
-        print(json.dumps(asdict(ACTORS[actor](caller, name, random.Random(seed), int(rounds)))))
+        told = ACTORS[actor](caller(store, url), name, random.Random(seed), int(rounds))
+        print(json.dumps(asdict(told)))
 
 
-__all__ = ["ACTORS", "CAST", "DOCUMENT", "LOG", "PARTS", "Told", "check"]
+__all__ = ["ACTORS", "CAST", "DOCUMENT", "LOG", "PARTS", "Told", "caller", "check"]
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

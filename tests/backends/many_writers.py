@@ -22,14 +22,17 @@ from chatstore.testing.history import Turn, find_faults, marked
 
 from . import actors
 
+ROOT = Path(__file__).parents[2]
+
 SOAK = bool(os.environ.get("CHATSTORE_SOAK"))
 
 
 def in_threads(url: str, seed: int, rounds: int) -> tuple[list[actors.Told], chatstore.ChatStore]:
     store = chatstore.connect(url)
+    caller = actors.caller(store, url)
 
     def act(number: int, actor: str) -> actors.Told:
-        return actors.ACTORS[actor](store, f"{actor}-{number}", random.Random(seed + number), rounds)
+        return actors.ACTORS[actor](caller, f"{actor}-{number}", random.Random(seed + number), rounds)
 
     with ThreadPoolExecutor(len(actors.CAST)) as pool:
         return list(pool.map(act, range(len(actors.CAST)), actors.CAST)), store
@@ -41,13 +44,15 @@ def in_processes(url: str, seed: int, rounds: int) -> tuple[list[actors.Told], c
         subprocess.Popen(
             [
                 sys.executable,
-                actors.__file__,
+                "-m",
+                actors.__name__,
                 url,
                 actor,
                 f"{actor}-{number}",
                 f"{seed}-{number}",
                 str(rounds),
             ],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

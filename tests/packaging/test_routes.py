@@ -111,3 +111,37 @@ def test_the_app_is_light_to_import() -> None:
     program = f"import sys, chatstore.http.app; print(*set({heavy!r}.split()) & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.split() == []
+
+
+def test_messages_are_served_without_pydantic() -> None:
+    """It takes as long to load as all the rest, and a new instance answers once that is done."""
+    program = """
+import asyncio, sys, chatstore
+from chatstore.http.app import create_app
+
+app = create_app(chatstore.aconnect("memory://"))
+
+async def call(method, query, body):
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            print(message["status"])
+
+    key = method.encode()
+    headers = {b"host": b"localhost", b"content-type": b"application/json", b"idempotency-key": key}
+    path = "/v1/threads/t/messages"
+    await app({"type": "http", "method": method, "path": path, "raw_path": path.encode(), "root_path": "",
+               "scheme": "http", "query_string": query, "headers": [*headers.items()]}, receive, send)
+
+for method, query, body in (
+    ("POST", b"", b'{"role": "user", "content": "hello"}'),
+    ("PUT", b"", b'[{"role": "user", "content": "hello"}]'),
+    ("GET", b"last=20", b""),
+):
+    asyncio.run(call(method, query, body))
+print("pydantic" in sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["201", "200", "200", "False"]
