@@ -11,24 +11,17 @@ from chatstore.codec import Json
 from chatstore.contract import UNSET, Unset
 from chatstore.store.arguments import Ttl
 
-__all__ = ["History", "Turn", "history", "message", "turn"]
+__all__ = ["Turn", "history", "message", "turn"]
 
 
 class Turn(NamedTuple):
-    """Messages to be added together; `owner` and `ttl` are of the thread, if it is created."""
+    """Messages to be added, or put in place of all that are there, together.
+
+    `owner` and `ttl` are of the thread, if it is created.
+    """
 
     messages: list[dict[str, Json]]
     create: bool = True
-    owner: str | None = None
-    ttl: Ttl | Unset = UNSET
-    expires_in: float | None = None
-
-
-class History(NamedTuple):
-    """Messages to be put in place of all that are there."""
-
-    messages: list[dict[str, Json]]
-    create: bool = False
     owner: str | None = None
     ttl: Ttl | Unset = UNSET
     expires_in: float | None = None
@@ -46,10 +39,10 @@ def turn(value: Json) -> Turn | None:
     return Turn(messages) if messages else None
 
 
-def history(value: Json) -> History | None:
-    """A list of messages, as a history; None for anything else."""
+def history(value: Json) -> Turn | None:
+    """A list of messages, to be all that are there; None for anything else."""
     messages = _messages(value) if isinstance(value, list) else None
-    return None if messages is None else History(messages)
+    return None if messages is None else Turn(messages, create=False)
 
 
 def _messages(values: list[Json]) -> list[dict[str, Json]] | None:

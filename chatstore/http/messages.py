@@ -95,7 +95,7 @@ async def _window(call: Reading, max_tokens: int) -> Response:
     return reply(body, etag=window.etag, cost=window.cost)
 
 
-async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.History]) -> Response:
+async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
     """Replace all messages
 
     A reader sees the old history or the new one, never a part. One that only grew is an append: what is

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, Val
 
 from chatstore import store
 from chatstore.codec import Json
-from chatstore.contract import UNSET, Unset
+from chatstore.contract import UNSET
 from chatstore.http import bodies
 from chatstore.http.fields import (
     AnyMessages,
@@ -28,7 +28,6 @@ from chatstore.http.fields import (
     Topic,
 )
 from chatstore.http.problems import Invalid
-from chatstore.store.arguments import Ttl
 
 __all__ = ["ADAPTERS", "Fork", "History", "NewThread", "Participant", "ThreadPatch", "Turn", "check"]
 
@@ -106,19 +105,15 @@ def _kind(value: object) -> str | None:
 
 
 def _turn(value: Json | Turn) -> bodies.Turn:
-    if isinstance(value, Turn):
-        return bodies.Turn(value.messages, value.create, value.owner, _lifetime(value), value.expires_in)
-    return bodies.Turn(value if isinstance(value, list) else [value])
+    if not isinstance(value, Turn):
+        return bodies.Turn(value if isinstance(value, list) else [value])
+    ttl = value.ttl if "ttl" in value.model_fields_set else UNSET
+    return bodies.Turn(value.messages, value.create, value.owner, ttl, value.expires_in)
 
 
-def _history(value: list[dict[str, Json]] | History) -> bodies.History:
-    if isinstance(value, History):
-        return bodies.History(value.messages, value.create, value.owner, _lifetime(value), value.expires_in)
-    return bodies.History(value)
-
-
-def _lifetime(form: Turn) -> Ttl | Unset:
-    return form.ttl if "ttl" in form.model_fields_set else UNSET
+def _history(value: Json | History) -> bodies.Turn:
+    turn = _turn(value)
+    return turn if isinstance(value, History) else turn._replace(create=False)
 
 
 def check(name: str, value: Json) -> Any:
@@ -181,10 +176,10 @@ def turn() -> TypeAdapter[bodies.Turn]:
 
 
 @cache
-def history() -> TypeAdapter[bodies.History]:
+def history() -> TypeAdapter[bodies.Turn]:
     """Messages, or an envelope around them, to be put in place of all that are there."""
     return TypeAdapter(
-        Annotated[  # type: ignore[arg-type]  # its last validator gives a history
+        Annotated[  # type: ignore[arg-type]  # its last validator gives a turn
             Annotated[AnyMessages, Tag("messages")] | Annotated[History, Tag("envelope")],
             Discriminator(_kind, **_NO_KIND),
             AfterValidator(_history),
