@@ -28,7 +28,7 @@ from tests.conftest import SOAK
 from tests.servers import table_for
 
 # On a server each example of the machine takes seconds: most of them run in memory, below.
-hypothesis.settings.register_profile("few", deadline=None, max_examples=600 if SOAK else 9)
+hypothesis.settings.register_profile("few", deadline=None, max_examples=150 if SOAK else 9)
 
 
 @pytest.fixture(scope="module")
