@@ -25,6 +25,8 @@ from . import actors
 ROOT = Path(__file__).parents[2]
 
 SOAK = bool(os.environ.get("CHATSTORE_SOAK"))
+_PATIENCE = 1000 if SOAK else 100
+"""Seconds in which every process has done all that it was to do."""
 
 
 def in_threads(url: str, seed: int, rounds: int) -> tuple[list[actors.Told], chatstore.ChatStore]:
@@ -67,7 +69,7 @@ def in_processes(url: str, seed: int, rounds: int) -> tuple[list[actors.Told], c
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        told = [actors.Told.from_json(process.communicate(timeout=100)[0]) for process in processes]
+        told = [actors.Told.from_json(process.communicate(timeout=_PATIENCE)[0]) for process in processes]
     finally:
         for process in processes:
             process.kill()

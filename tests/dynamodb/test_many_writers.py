@@ -12,7 +12,7 @@ from tests.dynamodb.servers import url_for
 
 
 class TestOnDynalite(ManyProcesses):
-    rounds = 300 if SOAK else 15
+    rounds = 100 if SOAK else 15
 
     def url(self, tmp_path: Path, request: pytest.FixtureRequest) -> str:
         return url_for(request.getfixturevalue("dynalite"), tmp_path, transactions="off", timeout="30")
