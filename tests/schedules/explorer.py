@@ -25,7 +25,7 @@ T = TypeVar("T")
 O = TypeVar("O", bound=Callable[[Any], Awaitable[Any]])  # noqa: E741 - an operation
 
 _REPETITIONS = 20
-MOST_STATES = 2_000_000
+MOST_STATES = 5_000_000
 
 
 class Storage(Protocol):
