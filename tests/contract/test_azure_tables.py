@@ -27,8 +27,9 @@ from tests.azure.unkind import Unkind
 from tests.conftest import SOAK
 from tests.servers import table_for
 
-# On a server each example of the machine takes seconds: most of them run in memory, below.
-hypothesis.settings.register_profile("few", deadline=None, max_examples=150 if SOAK else 9)
+# On a server each example of the machine takes seconds, and in memory a tenth of one.
+hypothesis.settings.register_profile("on a server", deadline=None, max_examples=150 if SOAK else 9)
+hypothesis.settings.register_profile("in memory", deadline=None, max_examples=1500 if SOAK else 100)
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +44,21 @@ def shuffling(azurite: str) -> Iterator[Unkind]:
         yield proxy
 
 
-class OnAServerTests(MachineContract):
-    scheme = "aztables"
-    client = "async"
+class Sized(MachineContract):
+    profile: str
 
     @pytest.fixture(autouse=True)
-    def few(self) -> Iterator[None]:
+    def sized(self) -> Iterator[None]:
         before = hypothesis.settings.get_current_profile_name()
-        hypothesis.settings.load_profile("few")
+        hypothesis.settings.load_profile(self.profile)
         yield
         hypothesis.settings.load_profile(before)
+
+
+class OnAServerTests(Sized):
+    profile = "on a server"
+    scheme = "aztables"
+    client = "async"
 
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
         table = f"{ACCOUNT}/{table_for(tmp_path)}"
@@ -106,9 +112,10 @@ class TestAllOnUnkindTables(OnAServer):
         self.endpoint = cutting.endpoint
 
 
-class InMemory(MachineContract):
+class InMemory(Sized):
     """Any sequence of operations, on what the port says that a table does."""
 
+    profile = "in memory"
     colours: ClassVar[Sequence[Colour]] = (Colour.BLOCKING,)
     dialect: Dialect
 
