@@ -57,7 +57,8 @@ print(json.dumps(transform(template, {}, type("None_", (), {"load": lambda self:
 UNUSED = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[1])
-import handler, chatstore.http.aws, chatstore.http.app, chatstore.http.identity.tokens, chatstore.sweeping
+import handler, chatstore.http.aws, chatstore.http.app, chatstore.http.identity.tokens, chatstore.http.schemas
+import chatstore.sweeping
 import botocore.session, jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 session = botocore.session.get_session()
