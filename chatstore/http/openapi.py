@@ -133,7 +133,7 @@ def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[str, Json], dict[str, 
     models = {"Problem": TypeAdapter[Any](answers.Problem)}
     for route in routes:
         if route.body is not None:
-            models[route.body.shows] = schemas.ADAPTERS[route.body.shows]()
+            models[route.body.shows] = schemas.adapter(route.body.shows)
         for answer in route.answers.values():
             if answer.shows is not None:
                 models[answer.shows] = TypeAdapter(getattr(answers, answer.shows))

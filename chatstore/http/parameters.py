@@ -7,7 +7,7 @@ these, and a new instance that is not asked for more answers sooner without it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -110,20 +110,18 @@ def read(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -
     """A form as it is filled in. Raises Invalid with what is wrong with each value."""
     known = parameters(form)
     values: dict[str, Any] = {}
-
-    def faults() -> Iterator[tuple[str, str]]:
-        for name, value in given.items():
-            try:
-                field, parameter = known[name]
-                values[field] = parameter.read(value)
-            except KeyError:
-                yield f"{where}.{name}", "there is no such parameter here"
-            except ValueError as error:
-                yield f"{where}.{name}", str(error)
-
-    invalid = Invalid(faults())
-    if invalid.faults:
-        raise invalid
+    faults: list[tuple[str, str]] = []
+    for name, value in given.items():
+        if name not in known:
+            faults.append((f"{where}.{name}", "there is no such parameter here"))
+            continue
+        field, parameter = known[name]
+        try:
+            values[field] = parameter.read(value)
+        except ValueError as error:
+            faults.append((f"{where}.{name}", str(error)))
+    if faults:
+        raise Invalid(faults)
     return form(**values)
 
 

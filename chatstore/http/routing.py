@@ -208,8 +208,8 @@ async def _body(body: Body[B], request: Request, most: int) -> B:
     text = await _read(request, most)
     if not text and body.optional:
         return body.check({})
-    media, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.lower().partition("charset=")[2].strip(' "')
+    media, _, options = request.headers.get("content-type", "").partition(";")
+    charset = options.lower().partition("charset=")[2].strip(' "')
     if media.strip().lower() not in body.media or charset not in {"", "utf-8", "utf8"}:
         raise WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
     if len(text) <= _SHORT_BYTES:

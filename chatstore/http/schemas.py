@@ -6,7 +6,7 @@ What each value may be beyond its shape is the store's to say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, TypeAlias
 
@@ -29,7 +29,7 @@ from chatstore.http.fields import (
 )
 from chatstore.http.problems import Invalid
 
-__all__ = ["ADAPTERS", "Fork", "History", "NewThread", "Participant", "ThreadPatch", "Turn", "check"]
+__all__ = ["BODIES", "Fork", "History", "NewThread", "Participant", "ThreadPatch", "Turn", "adapter", "check"]
 
 
 _TTL = "Seconds from now; null means for ever; absent, the service's default for the tenant."
@@ -116,83 +116,46 @@ def _history(value: Json | History) -> bodies.Turn:
     return turn if isinstance(value, History) else turn._replace(create=False)
 
 
+_BY_KIND = Discriminator(
+    _kind,
+    custom_error_type="no_kind",
+    custom_error_message="send a message, a list, or {messages: […]}",
+)
+
+BODIES: Mapping[str, Any] = {
+    "message": Message,
+    "thread": NewThread,
+    "patch": ThreadPatch,
+    "fork": Fork,
+    "turn": Annotated[
+        Annotated[Message, Tag("message")]
+        | Annotated[Messages, Tag("messages")]
+        | Annotated[Turn, Tag("envelope")],
+        _BY_KIND,
+        AfterValidator(_turn),
+    ],
+    "history": Annotated[
+        Annotated[AnyMessages, Tag("messages")] | Annotated[History, Tag("envelope")],
+        _BY_KIND,
+        AfterValidator(_history),
+    ],
+}
+"""What each body is, by the name that routes have for it."""
+
+
+@cache
+def adapter(name: str) -> TypeAdapter[Any]:
+    """What checks a body and describes it; made when it is first needed, because that takes a while."""
+    return TypeAdapter(BODIES[name])
+
+
 def check(name: str, value: Json) -> Any:
     """What a body says, by the schema of this name. Raises Invalid with what is wrong with it."""
     try:
-        return ADAPTERS[name]().validate_python(value)
+        return adapter(name).validate_python(value)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         raise Invalid(
             (".".join(map(str, ("body", *fault["loc"]))), fault["msg"].removeprefix("Value error, "))
             for fault in faults
         ) from error
-
-
-_NO_KIND = {
-    "custom_error_type": "no_kind",
-    "custom_error_message": "send a message, a list, or {messages: […]}",
-}
-
-# Each adapter is made when it is first needed: a new instance answers its first request sooner than it could
-# make all of them.
-
-
-@cache
-def message() -> TypeAdapter[dict[str, Json]]:
-    """A message as a body."""
-    return TypeAdapter(Message)
-
-
-@cache
-def thread() -> TypeAdapter[NewThread]:
-    """A thread to be created."""
-    return TypeAdapter(NewThread)
-
-
-@cache
-def patch() -> TypeAdapter[ThreadPatch]:
-    """A change of a thread."""
-    return TypeAdapter(ThreadPatch)
-
-
-@cache
-def fork() -> TypeAdapter[Fork]:
-    """Where a copy goes."""
-    return TypeAdapter(Fork)
-
-
-@cache
-def turn() -> TypeAdapter[bodies.Turn]:
-    """One message, several, or an envelope around them, to be added."""
-    return TypeAdapter(
-        Annotated[  # type: ignore[arg-type]  # its last validator gives a turn
-            Annotated[Message, Tag("message")]
-            | Annotated[Messages, Tag("messages")]
-            | Annotated[Turn, Tag("envelope")],
-            Discriminator(_kind, **_NO_KIND),
-            AfterValidator(_turn),
-        ]
-    )
-
-
-@cache
-def history() -> TypeAdapter[bodies.Turn]:
-    """Messages, or an envelope around them, to be put in place of all that are there."""
-    return TypeAdapter(
-        Annotated[  # type: ignore[arg-type]  # its last validator gives a turn
-            Annotated[AnyMessages, Tag("messages")] | Annotated[History, Tag("envelope")],
-            Discriminator(_kind, **_NO_KIND),
-            AfterValidator(_history),
-        ]
-    )
-
-
-ADAPTERS: Mapping[str, Callable[[], TypeAdapter[Any]]] = {
-    "message": message,
-    "thread": thread,
-    "patch": patch,
-    "fork": fork,
-    "turn": turn,
-    "history": history,
-}
-"""The schemas of bodies, by the names that routes have for them."""

@@ -186,9 +186,7 @@ class Writer:
         if known is None or not certain:
             head = await look(self.table, pk)
             found, known = await search(self.table, head, asks, now)
-        if found is not None and known.head.listed:
-            return _Done(await repeated(found))
-        if not known.head.settled:
+        if not known.head.settled and (found is None or not known.head.listed):
             if not await settle(self.table, known.head):
                 return None
             header = known.head.header
