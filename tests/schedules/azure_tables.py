@@ -73,10 +73,6 @@ async def edit(store: AsyncChatStore) -> object:
     return (await store.replace_message("t", _id(store), say("edited"))).content
 
 
-async def remove(store: AsyncChatStore) -> object:
-    return (await store.delete_message("t", _id(store))).content
-
-
 async def update(store: AsyncChatStore) -> object:
     return (await store.update_thread("t", topic="changed", ttl=None)).topic
 

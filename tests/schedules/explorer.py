@@ -141,7 +141,8 @@ class _Running:
         self.heard.append(news)
         try:
             if news.error is not None:
-                self.asks = self._context.run(self._coroutine.throw, news.error)
+                # An error that is raised again would keep the frames of every time.
+                self.asks = self._context.run(self._coroutine.throw, news.error.with_traceback(None))
             else:
                 # It may be told the same again, and may change what it is given.
                 self.asks = self._context.run(self._coroutine.send, copy.deepcopy(news.answer))
@@ -247,7 +248,6 @@ def explore(
     judge: Callable[[Any, Sequence[Done[O]]], str | None],
     *,
     faults: int = 0,
-    most: int = MOST_STATES,
 ) -> Count:
     """Play every schedule until one ends badly; `judge` says what is wrong with an end, if anything."""
     count = Count()
@@ -260,7 +260,7 @@ def explore(
         if key in met:
             continue
         met.add(key)
-        assert len(met) <= most, f"more than {most} states"
+        assert len(met) <= MOST_STATES, f"more than {MOST_STATES} states"
         before = len(todo)
         todo += state.following()
         if len(todo) == before:
