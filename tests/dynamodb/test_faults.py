@@ -30,7 +30,7 @@ from tests.servers import table_for
 
 ROUNDS = 300 if SOAK else 45
 
-EXAMPLES = 200 if SOAK else 2
+EXAMPLES = 30 if SOAK else 2
 
 OUTAGE = 20
 """So many calls fail at the beginning: more than one operation makes before it gives up."""
