@@ -34,6 +34,7 @@ _BACKOFF_SECONDS = 0.05
 _GET_TOGETHER, _WRITE_TOGETHER = 100, 25
 _WRITE_TOGETHER_BYTES = 8_000_000
 _READY_TRIES = 120
+_READY_PAUSE_SECONDS = (0.01, 0.5)
 
 _TRANSIENT = frozenset(
     {
@@ -161,6 +162,19 @@ class DynamoTable(Table):
 
     async def create(self) -> None:
         """Make the table, if it is not there, and wait until it can be used."""
+        pause, longest = _READY_PAUSE_SECONDS
+        try:
+            await self._create()
+            for _ in range(_READY_TRIES):
+                if await self._is_ready():
+                    return
+                await self.pause(pause)
+                pause = min(2 * pause, longest)
+        except (ClientError, BotoCoreError) as error:
+            _raise(error, self._client)
+        raise Unavailable(f"the table {self._name!r} is not ready yet")
+
+    async def _create(self) -> None:
         try:
             await self._calls.call(
                 "CreateTable",
@@ -178,15 +192,17 @@ class DynamoTable(Table):
             )
         except ClientError as error:
             if _code(error) != "ResourceInUseException":
-                _raise(error, self._client)
-        except BotoCoreError as error:
-            _raise(error, self._client)
-        for _ in range(_READY_TRIES):
+                raise
+
+    async def _is_ready(self) -> bool:
+        try:
             answer = await self._calls.call("DescribeTable", {"TableName": self._name})
-            if answer["Table"]["TableStatus"] == "ACTIVE":
-                return
-            await self.pause(0.5)
-        raise Unavailable(f"the table {self._name!r} is not ready yet")
+        except ClientError as error:
+            # Descriptions are eventually consistent: one that was just asked for may not be there yet.
+            if _code(error) != _ABSENT:
+                raise
+            return False
+        return bool(answer["Table"]["TableStatus"] == "ACTIVE")
 
     # Calls
 
