@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chatstore.contract import Clock, ThreadKey
+from chatstore.errors import ChatStoreError, Unavailable
 from chatstore.log import keys
 from chatstore.log.deciding import Deciding
 from chatstore.log.head import Head, look, settle
@@ -37,13 +38,27 @@ class Cleaner:
         self._decide = decide
 
     async def sweep(self, limit: int) -> Swept:
-        """Make the visits that are due, until about `limit` rows were removed."""
+        """Make the visits that are due, until about `limit` rows were removed.
+
+        Raises at the end what the first visit raised that could not be made; it is made again in an hour.
+        """
         now = self._clock()
         swept = Swept(0, 0, 0, more=False)
+        failed: ChatStoreError | None = None
         async for visit in self._lists.due(now):
             if swept.threads + swept.messages + swept.requests >= limit:
-                return replace(swept, more=True)
-            done, met = await self._visit(visit.pk, now)
+                swept = replace(swept, more=True)
+                break
+            try:
+                done, met = await self._visit(visit.pk, now)
+            except Unavailable:
+                raise
+            except ChatStoreError as error:
+                # The others do not wait for a thread that cannot be visited.
+                failed = failed or error
+                await self._lists.visit(visit.pk, now + keys.HOUR)
+                await self._lists.visited(visit.row)
+                continue
             # What a visit is for may be on its way: its writer noted it first.
             if visit.at in met or visit.at + LONGEST < now:
                 await self._lists.visited(visit.row)
@@ -53,6 +68,8 @@ class Cleaner:
                 swept.requests + done.requests,
                 more=False,
             )
+        if failed is not None:
+            raise failed
         return swept
 
     async def erase(self, tenant: str, owner: str) -> Erased:
@@ -84,6 +101,29 @@ class Cleaner:
 
         return await self._writer.mutate(key, None, plan, no_request)
 
+    async def _move_on(self, key: ThreadKey, head: Head) -> None:
+        """Seal the epoch of what is no thread, so that whoever comes has another place to begin at.
+
+        One that bears only what is dead is followed by an empty one, and an empty one by the epoch in which
+        all threads begin. When the seal goes, an hour later, nobody knows any more of the epoch that it
+        sealed, and the header says what its absence says.
+        """
+
+        async def plan(turn: Turn) -> Answer[None] | Decision[None]:
+            present = turn.head
+            living = present.header is not None and present.header.living
+            if living or (present.epoch, present.tail) != (head.epoch, head.tail):
+                return Answer(None)
+            if present.newest is not None:
+                return await self._decide.flip(turn, None, (), None)
+            first = await self._table.query(present.pk, *keys.in_epoch(keys.ZERO), limit=1)
+            if first.rows:
+                await self._lists.visit(present.pk, turn.now + keys.HOUR)
+                return Answer(None)
+            return await self._decide.close(turn)
+
+        await self._writer.mutate(key, None, plan, no_request)
+
     async def _visit(self, pk: str, now: int) -> tuple[Swept, set[int]]:
         """Remove what is dead of a thread, and plan the next visit; when what was met had died."""
         head = await look(self._table, pk)
@@ -106,7 +146,11 @@ class Cleaner:
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)
         await self._table.write([], remains.rows)
-        if remains.rows:
+        for row in remains.shared:
+            await self._table.remove(row)
+        if remains.ended:
+            await self._move_on(key, head)
+        if remains.rows or remains.shared:
             self._writer.known.forget(pk)
         owner = None if thread is None else thread.owner
         for pointer in remains.pointers:
@@ -130,8 +174,11 @@ class Cleaner:
             sk = str(row["sk"])
             if sk.startswith("B#"):
                 pieces.setdefault(sk.split("#")[1], []).append(Key(pk, sk))
-            elif not others or not sk.startswith(keys.below(head.epoch)):
-                slots.append(Slot.load(row))
+                continue
+            slot = Slot.load(row)
+            # Another's thread keeps what it refers to, also from the epochs that it has left.
+            if not others or slot.totals.life != head.totals.life:
+                slots.append(slot)
         # What is older than the present thread is not its. Texts go first: no bare slot leads to them.
         thread = None if head.header is None else head.header.thread
         since = self._clock() + keys.HOUR if thread is None else to_micros(thread.created_at)

@@ -140,6 +140,11 @@ class Deciding:
             return decision._replace(slot=decision.slot._replace(result=records.dump(gone)), result=gone)
         return decision._replace(result=answer)
 
+    async def close(self, turn: Turn) -> Decision[Any]:
+        """Seal the epoch of what is no thread; one that comes begins where all threads begin."""
+        base = self._base(turn, None, life=False, active=False)
+        return await self._seal(turn, self._next_header(turn.head, keys.ZERO, base, None), ())
+
     async def copy(self, turn: Turn, thread: Thread, entries: list[Entry], free: Key | None) -> Decision[Any]:
         """A history of `entries`, with new ids, in an epoch of its own."""
         expires = None if thread.expires_at is None else to_micros(thread.expires_at)
@@ -192,7 +197,7 @@ class Deciding:
         return Decision(answering(decision.slot, message, Draft(entry.text)), message, staged=decision.staged)
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
-        await self._lists.visit(turn.head.pk, turn.now + KEPT)
+        await self._lists.visit(turn.head.pk, turn.now + (keys.HOUR if header.epoch == keys.ZERO else KEPT))
         staged = await stage(self._table, turn.head.pk, slots)
         before = None if turn.head.header is None else turn.head.header.thread
         ends = before is not None and turn.head.totals.life != header.base.life
@@ -211,7 +216,8 @@ class Deciding:
     @staticmethod
     def _next_header(head: Head, epoch: str, base: Totals, thread: Thread | None) -> Header:
         version = 1 if head.header is None else head.header.version + 1
-        return Header(version, epoch, replace(base, version=version), thread)
+        # The header of what is no thread goes one day: no slot may ask for it.
+        return Header(version, epoch, replace(base, version=0 if thread is None else version), thread)
 
     async def edit(
         self,

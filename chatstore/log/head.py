@@ -7,17 +7,22 @@ below the newest are applied, always.
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import NamedTuple
 
 from chatstore.contract import ThreadKey
-from chatstore.errors import ThreadNotFound
+from chatstore.errors import CorruptData, ThreadNotFound
 from chatstore.log import keys
 from chatstore.log.port import Key, Row, Rows, Table
 from chatstore.log.records import EMPTY, Header, Slot, Totals, public_epoch
 from chatstore.models import Thread, from_micros, to_micros
 
 __all__ = ["Head", "look", "settle", "target_of"]
+
+
+_LOOKS = 20
+_PAUSE_SECONDS = 0.01
 
 
 class Head(NamedTuple):
@@ -77,12 +82,18 @@ class Head(NamedTuple):
 
 
 async def look(table: Table, pk: str, limit: int = 1, *, stale: bool = False) -> Head:
-    """The thread's state and at least its newest `limit` slots; one trip, or two beside staged rows."""
-    while True:
-        head = await _glance(table, pk, limit, stale)
+    """The thread's state and at least its newest `limit` slots; one trip, or two beside staged rows.
+
+    Only the first trip may be `stale`: what another brings has to be there already.
+    """
+    for attempt in range(_LOOKS):
+        if attempt > 1:
+            await table.pause(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - guards nothing
+        head = await _glance(table, pk, limit, stale and attempt == 0)
         # Rows are read one after another: a slot may tell of a header that is newer than the one read.
         if head.totals.version <= (0 if head.header is None else head.header.version):
             return head
+    raise CorruptData(f"the header of thread {keys.thread_of(pk)!r} is missing, or older than its messages")
 
 
 async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
@@ -90,12 +101,12 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
     rows = list(found.rows)
     header = Header.load(rows.pop(0)) if rows and rows[0]["sk"] == keys.HEADER else None
     stored = None if header is None else header.version
-    epoch = await _newest_epoch(table, pk, rows, stale) if header is None else header.epoch
+    epoch = await _newest_epoch(table, pk, rows) if header is None else header.epoch
     own = _own(Rows(rows, found.more), epoch)
     while True:
         if own is None:
             # Rows of another epoch are on top: staged ones, or of one that the header does not name yet.
-            own = await table.query(pk, *keys.in_epoch(epoch), limit=limit, newest=True, stale=stale)
+            own = await table.query(pk, *keys.in_epoch(epoch), limit=limit, newest=True)
         newest = Slot.load(own.rows[0]) if own.rows else None
         decided = None if newest is None else newest.header
         if decided is not None and (header is None or header.version < decided.version):
@@ -150,12 +161,12 @@ def _own(found: Rows, epoch: str) -> Rows | None:
     return Rows(own, found.more and len(own) == len(found.rows))
 
 
-async def _newest_epoch(table: Table, pk: str, rows: list[Row], stale: bool) -> str:
+async def _newest_epoch(table: Table, pk: str, rows: list[Row]) -> str:
     """The epoch of the newest slot that was not staged, where there is no header to name it."""
     while rows:
         slot = Slot.load(rows[0])
         if not slot.staged:
             return slot.epoch
-        found = await table.query(pk, "E", keys.below(slot.epoch), limit=1, newest=True, stale=stale)
+        found = await table.query(pk, "E", keys.below(slot.epoch), limit=1, newest=True)
         rows = found.rows
     return keys.ZERO

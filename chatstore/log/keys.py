@@ -44,13 +44,13 @@ __all__ = [
 
 HEADER = "~"
 VISITS = "X"
-ZERO = "0" * 16
-"""The epoch of a thread that nobody has written to."""
+ZERO = "0" * 24
+"""The epoch of a thread that nobody has written to; the only one that can be taken again."""
 
 HOUR = 3_600_000_000
 """An hour in microseconds."""
 
-_SLOT = re.compile(r"E([0-9a-f]{16})#(.+)", re.DOTALL)
+_SLOT = re.compile(r"E([0-9a-f]{24})#(.+)", re.DOTALL)
 _MOST_BYTES = 1000
 
 
@@ -108,7 +108,7 @@ def epoch_of(sk: str) -> tuple[str, str] | None:
 
 def epoch_after(epoch: str, now: int, token: str) -> str:
     """An epoch above another, of this attempt alone: the time in milliseconds and random digits."""
-    return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{token[:4]}"
+    return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{token[:12]:0>12}"
 
 
 def epoch_time(epoch: str) -> int:

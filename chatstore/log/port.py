@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeAlias
 __all__ = ["Key", "Row", "Rows", "Table"]
 
 Row: TypeAlias = dict[str, str | int | bytes]
-"""A row: its partition ``pk``, its sort key ``sk``, a version ``v`` where it is swapped, a body ``b``."""
+"""A row: its partition ``pk``, its sort key ``sk``, a version ``v`` where it is swapped, what marks it ``s``,
+a body ``b``."""
 
 
 class Key(NamedTuple):
@@ -86,6 +87,10 @@ class Table(ABC):
 
         What was not answered is not tried again: it may arrive later, but only once.
         """
+
+    @abstractmethod
+    async def remove(self, row: Row) -> None:
+        """Delete a row if its ``v`` and its ``s`` are those, and do nothing otherwise."""
 
     @abstractmethod
     async def ping(self) -> None:

@@ -57,15 +57,18 @@ class Reader:
         for attempt in range(_LOOKS):
             if attempt > 1:
                 await self._table.pause(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - guards nothing
-            head = await look(self._table, pk, span.limit + 1 if from_end else 1, stale=self._stale)
+            stale = self._stale and not attempt
+            head = await look(self._table, pk, span.limit + 1 if from_end else 1, stale=stale)
             now = self._clock()
             thread = head.thread(key, now)
             if span.epoch is not None and (thread is None or head.public_epoch != span.epoch):
+                if stale:
+                    continue  # the cursor may come from a history that this view does not have yet
                 raise CursorExpired
             if thread is None:
                 return Page(())
             first = max(_FIRST, min(span.limit, _MOST))
-            walk = _Walk(self._table, head, newest=span.newest, first=first, stale=self._stale)
+            walk = _Walk(self._table, head, newest=span.newest, first=first)
             found, more = await self._collect(walk, span, now)
             if walk.trips + from_end > 1 and _edited(head, await look(self._table, pk)):
                 continue
@@ -207,14 +210,11 @@ class Reader:
 class _Walk:
     """Goes over the rows of a history in order, a page at a time; each page is twice the one before."""
 
-    def __init__(
-        self, table: Table, head: Head, *, newest: bool = False, first: int = _FIRST, stale: bool = False
-    ) -> None:
+    def __init__(self, table: Table, head: Head, *, newest: bool = False, first: int = _FIRST) -> None:
         self._table = table
         self._head = head
         self._newest = newest
         self._size = first
-        self._stale = stale
         self.trips = 0
 
     async def rows(self, start: str | None) -> AsyncIterator[Slot]:
@@ -255,7 +255,7 @@ class _Walk:
             low, high = (low, edge) if self._newest else (edge, high)
         while more:
             found = await self._table.query(
-                head.pk, low, high, limit=self._size, newest=self._newest, after=after, stale=self._stale
+                head.pk, low, high, limit=self._size, newest=self._newest, after=after
             )
             self.trips += 1
             for row in found.rows:

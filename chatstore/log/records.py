@@ -117,7 +117,13 @@ class Header(NamedTuple):
 
     def dump(self, pk: str) -> Row:
         """The row of this header."""
-        return {"pk": pk, "sk": keys.HEADER, "v": self.version, "b": _packed(self._form(), [])}
+        body = _packed(self._form(), [])
+        return {"pk": pk, "sk": keys.HEADER, "v": self.version, "s": self.mark, "b": body}
+
+    @property
+    def mark(self) -> str:
+        """What is the same, beside the version, in no other header that says something else."""
+        return public_epoch(self.epoch, self.base.life)
 
     @classmethod
     def load(cls, row: Row) -> Header:
@@ -188,9 +194,14 @@ class Slot(NamedTuple):
         """Its number in its epoch; that of the slot before it for a row put between two."""
         return int(self.position[:10])
 
+    @property
+    def closes(self) -> bool:
+        """Whether it leads back to where all threads begin; all that is there is younger."""
+        return self.seals and self.header is not None and self.header.epoch == keys.ZERO
+
     def dump(self, pk: str) -> Row:
         """The row of this slot."""
-        form: dict[str, Any] = {"s": self.token, "t": self.at, "z": _totals(self.totals)}
+        form: dict[str, Any] = {"t": self.at, "z": _totals(self.totals)}
         form["m"] = [_entry(entry, index, self) for index, entry in enumerate(self.entries)]
         if self.request is not None:
             form["r"] = self.request
@@ -209,9 +220,10 @@ class Slot(NamedTuple):
             form["g"] = 1
         if self.pointer is not None:
             form["p"] = self.pointer
-        overhead = len(pk.encode()) + 60
+        overhead = len(pk.encode()) + 80
         body = _packed(form, [entry.text for entry in self.entries], overhead)
-        return {"pk": pk, "sk": keys.slot_row(self.epoch, self.position), "v": self.version, "b": body}
+        at = keys.slot_row(self.epoch, self.position)
+        return {"pk": pk, "sk": at, "v": self.version, "s": self.token, "b": body}
 
     @property
     def messages(self) -> tuple[Entry, ...]:
@@ -230,7 +242,7 @@ class Slot(NamedTuple):
         slot = cls(
             epoch=epoch,
             position=at_position,
-            token=form["s"],
+            token=str(row["s"]),
             at=form["t"],
             totals=Totals(*form["z"]),
             version=int(row["v"]),

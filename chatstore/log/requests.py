@@ -74,7 +74,7 @@ async def search(table: Table, head: Head, asked: Asked | None, now: int) -> tup
         if row["sk"] == keys.HEADER:
             continue
         slot = Slot.load(row)
-        if slot.staged or len(slot.position) > 10 or slot.epoch > head.epoch:
+        if slot.staged or slot.closes or len(slot.position) > 10 or slot.epoch > head.epoch:
             continue
         slots.append(slot)
         if slot.totals.seen < asked.time:

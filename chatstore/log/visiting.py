@@ -22,8 +22,8 @@ KEPT = timedelta(hours=25) // timedelta(microseconds=1)
 class _Epoch:
     """The slots of one epoch: what goes with them, and when they can go."""
 
-    since: int
-    rows: list[Key] = field(default_factory=list)
+    until: int
+    rows: list[Row] = field(default_factory=list)
     messages: int = 0
     requests: int = 0
     texts: set[str] = field(default_factory=set)
@@ -34,11 +34,15 @@ class _Epoch:
 class Remains:
     """What is dead of a thread: rows to be deleted, how much that is, and pointers that lead nowhere.
 
+    `rows` have names that no other row will ever have; `shared` have not, and go while they are what was
+    read, the header last. `ended` says that nothing is left but where a new thread of that id would begin.
     `faded` are rows of the living history that hold something that is dead. `dead` are the times at which
     what was met had died, and `next` is when there is more to do, None for never.
     """
 
     rows: list[Key] = field(default_factory=list)
+    shared: list[Row] = field(default_factory=list)
+    ended: bool = False
     messages: int = 0
     requests: int = 0
     pointers: list[Pointer] = field(default_factory=list)
@@ -84,10 +88,12 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
             if remains.meet(now, *(one.expires_at for one in slot.messages if one.expires_at is not None)):
                 remains.faded.append(slot)
             continue
-        epoch = epochs.setdefault(slot.epoch, _Epoch(keys.epoch_time(slot.epoch)))
+        epoch = epochs.setdefault(slot.epoch, _Epoch(keys.epoch_time(slot.epoch) + KEPT))
         # What was staged for nothing has only the time that its epoch tells; others, that of their last slot.
-        epoch.since = epoch.since if slot.staged else max(epoch.since, slot.at)
-        epoch.rows.append(at)
+        # What closes is no request's memory, but keeps out who may still be about to write.
+        if not slot.staged:
+            epoch.until = max(epoch.until, slot.at + (keys.HOUR if slot.closes else KEPT))
+        epoch.rows.append({**row, "b": b""})
         epoch.messages += len(slot.messages)
         epoch.requests += slot.request is not None
         epoch.texts |= texts
@@ -95,14 +101,19 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
             epoch.pointers.append(Pointer(*slot.pointer))
     left = 0
     listed: set[str | None] = set()
-    for epoch in epochs.values():
-        if remains.meet(now, epoch.since + KEPT):
-            remains.rows += epoch.rows
+    for name, epoch in epochs.items():
+        dead = remains.meet(now, epoch.until)
+        # What is in the present epoch keeps its places: whoever writes to it goes by them.
+        if dead and name != head.epoch:
+            if name == keys.ZERO:
+                remains.shared += epoch.rows
+            else:
+                remains.rows += [Key(head.pk, str(row["sk"])) for row in epoch.rows]
             remains.messages += epoch.messages
             remains.requests += epoch.requests
             remains.pointers += epoch.pointers
             continue
-        left += 1
+        left += not dead
         listed |= {pointer.owner for pointer in epoch.pointers}
         used |= epoch.texts
     # What is still there of a later thread of the same owner is found by the same pointer.
@@ -111,9 +122,10 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         made = int(ref[:12], 16) * 1000
         if ref not in used and remains.meet(now, made + KEPT):
             remains.rows += rows
-    if not living and not left and head.header is not None:
-        # The header last: what is left of a thread without one would be taken for a new one's.
-        remains.rows.append(Key(head.pk, keys.HEADER))
+    if not living and not left:
+        remains.ended = head.newest is not None or head.epoch != keys.ZERO
+        if head.header is not None and not remains.ended:
+            remains.shared.append({**head.header.dump(head.pk), "b": b""})
     return remains
 
 

@@ -97,6 +97,7 @@ def test_reading(store: ChatStore, opened: Any) -> None:
     assert cost(store.read("never")) == (0, 1, 1)
     eventual = opened(reads="eventual")
     assert cost(eventual.read("t", last=8)) == (0, 0.5, 1)
+    assert cost(eventual.read("t", limit=8)) == (0, 1.5, 2)
     message = store.read("t", last=1).items[0]
     assert cost(store.get_message("t", message.id or "")) == (0, 2, 2)
 

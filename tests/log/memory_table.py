@@ -79,6 +79,11 @@ class MemoryTable(Table):
     def _put(self, row: Row) -> None:
         self.rows.setdefault(str(row["pk"]), {})[str(row["sk"])] = dict(row)
 
+    async def remove(self, row: Row) -> None:
+        there = self._row(_key(row))
+        if there is not None and (there["v"], there["s"]) == (row["v"], row["s"]):
+            del self.rows[str(row["pk"])][str(row["sk"])]
+
     async def ping(self) -> None:
         return None
 

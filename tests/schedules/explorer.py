@@ -136,6 +136,10 @@ class _Running:
         for news in heard:
             self.tell(news)
 
+    def __del__(self) -> None:
+        # Where it is left standing it ends in its own context: what it set there is reset there.
+        self._context.run(self._coroutine.close)
+
     def tell(self, news: _News) -> None:
         """Let it go on to its next stop."""
         self.heard.append(news)

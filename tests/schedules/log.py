@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
 from chatstore.blocking import run
 from chatstore.contract import Capability, Draft, InsertAt, NewThread, Request, Span, ThreadKey
-from chatstore.errors import Conflict, MessageNotFound, ThreadNotFound, Unavailable
-from chatstore.log import Key, LogBackend, Row, Rows, Table
+from chatstore.errors import Conflict, CorruptData, MessageNotFound, ThreadNotFound, Unavailable
+from chatstore.log import Key, LogBackend, Row, Rows, Table, keys
 from tests.log.memory_table import MemoryTable
 from tests.schedules.explorer import Done, Lost, stop
 from tests.schedules.model import Modelled, explained
@@ -42,7 +43,7 @@ class SteppedTable(Table):
         stale: bool = False,
     ) -> Rows:
         async def call(table: Table) -> Rows:
-            return await table.query(pk, low, high, limit=limit, newest=newest, after=after)
+            return await table.query(pk, low, high, limit=limit, newest=newest, after=after, stale=stale)
 
         return await self._stop(f"query {low!r} to {high!r}", [pk], call, Rows([], more=False), writes=False)
 
@@ -69,6 +70,10 @@ class SteppedTable(Table):
         name = f"write {len(puts)} and delete {len(deletes)}"
         await self._stop(name, pks, lambda table: table.write(puts, deletes), None, writes=True)
 
+    async def remove(self, row: Row) -> None:
+        name = f"remove {row['sk']!r} of {row['v']!r}"
+        await self._stop(name, [str(row["pk"])], lambda table: table.remove(row), None, writes=True)
+
     async def ping(self) -> None: ...
 
     async def pause(self, seconds: float) -> None: ...
@@ -92,7 +97,7 @@ class Deterministic(LogBackend):
     name = "log"
     capabilities = frozenset(Capability) - {Capability.DURABLE, Capability.SHARED, Capability.COST}
 
-    def __init__(self, table: Table, actor: int = 0, *, ahead: int = 0) -> None:
+    def __init__(self, table: Table, actor: int = 0, *, ahead: int = 0, stale: bool = False) -> None:
         count = 0
 
         def token() -> str:
@@ -100,7 +105,7 @@ class Deterministic(LogBackend):
             count += 1
             return f"{count:03x}{actor:01x}{actor:08x}"
 
-        super().__init__(table, lambda: NOW + actor + ahead, tokens=token)
+        super().__init__(table, lambda: NOW + actor + ahead, stale=stale, tokens=token)
 
 
 def append(*texts: str, by: str = "", create: bool = True) -> Modelled:
@@ -125,11 +130,11 @@ def append(*texts: str, by: str = "", create: bool = True) -> Modelled:
     return Modelled(f"append {texts}", call, step)
 
 
-def append_once(text: str) -> Modelled:
+def append_once(text: str, sent_at: datetime | None = None) -> Modelled:
     """The same request as everybody else's of this text: it takes effect once."""
 
     async def call(backend: LogBackend) -> Any:
-        request = Request(f"once {text}", "d")
+        request = Request(f"once {text}", "d", sent_at)
         await backend.append(KEY, [Draft(text)], create=NewThread(), if_match=None, request=request)
         return "done"
 
@@ -265,6 +270,16 @@ def compact(by: str = "") -> Modelled:
     return Modelled("compact", call, lambda now: (now, "done"))
 
 
+def visit(name: str = "visit") -> Modelled:
+    """A sweep's visit: nobody sees that it was there."""
+
+    async def call(backend: LogBackend) -> Any:
+        await backend._cleaner._visit(keys.thread_partition(KEY), backend.clock())
+        return "done"
+
+    return Modelled(name, call, lambda now: (now, "done"))
+
+
 def started(*turns: Sequence[str]) -> Any:
     """A table with a thread of these turns, and the ids of its messages by their texts."""
     table = MemoryTable()
@@ -284,7 +299,10 @@ def judge(there: Texts) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str
 
     def problem(table: MemoryTable, done: Sequence[Done[Modelled]]) -> str | None:
         over = frozenset(number for number, one in enumerate(done) if one.over)
-        done = [*done, Done(last, over, run(last(Deterministic(table))), over=True)]
+        try:
+            done = [*done, Done(last, over, run(last(Deterministic(table))), over=True)]
+        except CorruptData as error:
+            return str(error)
         told = tuple((one.operation.name, one.after, one.over, one.result) for one in done)
         if told not in right:
             right[told] = explained(done, there)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chatstore.log import LogBackend, Row, Table, reading, writing
+from chatstore.contract import Draft, ThreadKey
+from chatstore.log import LogBackend, Row, Rows, Table, reading, writing
+from chatstore.log.deciding import Deciding
 from chatstore.log.head import Head
 from chatstore.log.known import Known
 from chatstore.log.port import Key
-from chatstore.log.records import Slot
+from chatstore.log.records import Slot, chained
+from chatstore.log.requests import Asked
+from chatstore.log.writing import Turn, Writer
+from chatstore.models import from_micros
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
-from tests.schedules.explorer import Actor, Count, explore
+from tests.schedules.explorer import Actor, Count, Done, explore
 from tests.schedules.log import Deterministic, SteppedTable, judge, started
 from tests.schedules.model import Modelled
 
@@ -124,17 +130,82 @@ def test_one_request_from_two_at_once(counted: list[Count]) -> None:
 
 
 MINUTE = 60_000_000
+SKEWS = [-4 * MINUTE, 4 * MINUTE]
 
 
-@pytest.mark.parametrize("ahead", [-4 * MINUTE, 4 * MINUTE])
-def test_a_request_from_two_whose_clocks_differ(ahead: int, counted: list[Count]) -> None:
-    """`seen` bounds the search for a request under any skew that its window allows."""
-    one = do.append_once("x")
+def skewed(ahead: int) -> list[Actor[Modelled]]:
+    """One request from two, whose clocks differ by more than it takes to send it."""
+    one = do.append_once("x", sent_at=from_micros(do.NOW + max(ahead, 0)))
 
-    def skewed() -> LogBackend:
+    def backend() -> LogBackend:
         return Deterministic(SteppedTable(), 2, ahead=ahead)
 
-    hold(counted, actor(1, do.append("y"), one), Actor([one, do.append("z")], skewed, repeats=True))
+    return [actor(1, one, do.append("y")), Actor([one, do.append("z")], backend, repeats=True)]
+
+
+@pytest.mark.parametrize("ahead", SKEWS)
+def test_a_request_from_two_whose_clocks_differ(ahead: int, counted: list[Count]) -> None:
+    """`seen` bounds the search for a request under any skew that its window allows."""
+    hold(counted, *skewed(ahead))
+
+
+class Paged(MemoryTable):
+    """Every page ends after one row, so that a page of messages takes several trips."""
+
+    def __init__(self) -> None:
+        super().__init__(page=1)
+        self.rows = TABLE.rows
+
+    def copy(self) -> MemoryTable:
+        copied = MemoryTable(page=1)
+        copied.rows = {pk: dict(rows) for pk, rows in self.rows.items()}
+        return copied
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize("one", WRITERS)
+def test_a_reader_of_several_pages_beside_each(one: str, newest: bool, counted: list[Count]) -> None:
+    reader = actor(2, do.read(newest=newest))
+    hold(counted, actor(1, WRITERS[one]("")), reader, table=Paged())
+
+
+def test_append_replace_edit_and_read(counted: list[Count]) -> None:
+    edit = do.replace_message(IDS["b"], "b", "B")
+    operations = (do.append("x"), do.replace_all("r"), edit, do.read())
+    hold(counted, *(actor(number, one, known=STARTED) for number, one in enumerate(operations, 1)))
+
+
+class Lagging(MemoryTable):
+    """A query that may be stale sees the table as it was at the beginning."""
+
+    behind = TABLE
+
+    async def query(self, pk: str, low: str, high: str, *, stale: bool = False, **given: Any) -> Rows:
+        table: MemoryTable = self.behind if stale else super()  # type: ignore[assignment]
+        return await table.query(pk, low, high, **given)
+
+
+@pytest.mark.parametrize("page", [1000, 1])
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize("one", WRITERS)
+def test_an_eventual_reader_sees_the_thread_as_it_was_at_some_moment(
+    one: str, newest: bool, page: int, counted: list[Count]
+) -> None:
+    writer = WRITERS[one]("")
+    reads = [do.read("read", newest=newest), do.read("read again", newest=newest)]
+    moments = {THERE, writer.step(THERE)[0]}
+
+    def behind(_: Any, done: Sequence[Done[Modelled]]) -> str | None:
+        seen = [each.result for each in done if each.operation in reads]
+        return None if moments.issuperset(seen) else f"{seen}"
+
+    def reader() -> LogBackend:
+        return Deterministic(SteppedTable(), 2, stale=True)
+
+    table = Lagging(page)
+    table.rows = TABLE.rows
+    counted.append(explore(table, [actor(1, writer), Actor(reads, reader)], behind))
+    assert not counted[0].bad, counted[0].bad[0]
 
 
 @pytest.mark.parametrize("other", ["append", "put b", "take b", "insert before b", "pop", "grow"])
@@ -204,6 +275,62 @@ def test_without_reading_what_was_decided_as_applied_it_is_found_out(monkeypatch
     monkeypatch.setattr(reading, "target_of", _unapplied)
     reads = [do.read("read"), do.read("read again")]
     assert found(actor(1, do.replace_message(IDS["b"], "b", "B")), actor(2, *reads), faults=1)
+
+
+class Unsealed(MemoryTable):
+    """Lets an epoch be left without a seal."""
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        return None if row["sk"] != "~" and Slot.load(row).seals else await super().put_new(row, free=free)
+
+
+def test_without_a_seal_it_is_found_out() -> None:
+    unsealed = Unsealed()
+    unsealed.rows = TABLE.rows
+    late = actor(2, do.append("x"), known=STARTED)
+    assert found(actor(1, do.replace_all("r")), late, table=unsealed)
+
+
+@pytest.mark.parametrize(
+    ("last", "compared"),
+    [
+        (do.replace_message(IDS["b"], "b", "B"), lambda head: head.epoch),
+        (do.replace_all("r"), lambda head: head.totals.edits),
+    ],
+    ids=["the epoch", "the edits"],
+)
+def test_a_page_that_compares_nothing_else_is_found_out(
+    last: Modelled, compared: Callable[[Head], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_edited", lambda before, after: compared(before) != compared(after))
+    edits = [do.replace_message(IDS[text], text, text.upper()) for text in "da"]
+    assert any(
+        found(actor(1, *edits, last), actor(2, do.read(newest=newest)), table=Paged())
+        for newest in (True, False)
+    )
+
+
+def test_without_looking_for_edits_a_history_that_grew_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def kept(self: Deciding, turn: Turn, drafts: Sequence[Draft]) -> int | None:
+        texts = [draft.text for draft in drafts[: turn.head.totals.count]]
+        return len(texts) if turn.head.totals.chain == chained("", texts) else None
+
+    monkeypatch.setattr(Deciding, "kept", kept)
+    assert found(actor(1, WRITERS["grow"]("")), actor(2, WRITERS["take b"]("2"), known=STARTED))
+
+
+@pytest.mark.parametrize("ahead", SKEWS)
+def test_with_a_bound_that_goes_by_ones_own_clock_it_is_found_out(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = Writer._turn
+
+    def by_the_clock(self: Writer, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
+        turn = turned(self, key, head, now, asks)
+        return turn._replace(totals=replace(turn.totals, seen=now))
+
+    monkeypatch.setattr(Writer, "_turn", by_the_clock)
+    assert found(*skewed(ahead))
 
 
 @pytest.mark.soak

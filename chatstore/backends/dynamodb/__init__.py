@@ -25,7 +25,7 @@ def open_dynamodb(url: Url, *, blocking: bool, clock: Clock) -> DynamoBackend:
     """``dynamodb://TABLE?region=us-east-1&endpoint=http://127.0.0.1:8000``.
 
     Credentials come by the SDK's usual chain.
-    ``reads=eventual`` halves the price of pages and lists and lets them lag behind by moments.
+    ``reads=eventual`` halves the price of a page's first trip and lets pages lag behind by moments.
     ``transactions=off`` is for servers that know none: threads cannot be forked there. ``timeout`` is
     in seconds, for one round trip.
     """

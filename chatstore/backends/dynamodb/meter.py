@@ -21,6 +21,8 @@ def billed(operation: str, sent: Mapping[str, Any], answer: Mapping[str, Any]) -
     written = read = 0.0
     if operation == "PutItem":
         written = _writes(max(size_of(sent["Item"]), size_of(_before(answer))))
+    elif operation == "DeleteItem":
+        written = _writes(0)
     elif operation == "BatchWriteItem":
         left = {str(one) for requests in answer.get("UnprocessedItems", {}).values() for one in requests}
         for requests in sent["RequestItems"].values():

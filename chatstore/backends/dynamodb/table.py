@@ -148,6 +148,19 @@ class DynamoTable(Table):
                 if asked:
                     await self.pause(random.uniform(0, _BACKOFF_SECONDS))  # noqa: S311 - spreads callers
 
+    async def remove(self, row: Row) -> None:
+        sent = {
+            "TableName": self._name,
+            "Key": _key(Key(str(row["pk"]), str(row["sk"]))),
+            "ConditionExpression": "v = :v AND s = :s",
+            "ExpressionAttributeValues": {":v": _attribute(row["v"]), ":s": _attribute(row["s"])},
+        }
+        try:
+            await self._patiently(functools.partial(self._call, "DeleteItem", sent))
+        except ClientError as error:
+            if _code(error) != _REFUSED:
+                _raise(error, self._client)
+
     async def ping(self) -> None:
         await self.query("P", " ", "~", limit=1)
 
