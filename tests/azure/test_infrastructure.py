@@ -170,6 +170,44 @@ def test_the_identity_may_do_what_it_does_and_nothing_else() -> None:
     assert set(module) == set(access["parameters"])
 
 
+@pytest.mark.parametrize("cosmos", [False, True])
+def test_every_resource_has_a_name(cosmos: bool) -> None:
+    """Also one that is not made: Resource Manager counts the segments of its name all the same."""
+    main = Deployment(cosmos=cosmos, principalId="me")
+    for one in (main, main.module("access")):
+        assert [name for name, full in one.full_names().items() if not all(full.split("/"))] == []
+
+
+def test_on_cosmos_the_identity_may_use_that_account_alone() -> None:
+    names = ("serviceCosmos", "personCosmos")
+    access = Deployment(cosmos=True, principalId="me").module("access")
+    made = {name: access.resource(name) for name in names}
+    assert made == {
+        name: {
+            "parent": "account",
+            "name": "<guid>",
+            "properties": {
+                "principalId": principal,
+                "roleDefinitionId": (
+                    "account.id/tableRoleDefinitions/00000000-0000-0000-0000-000000000002"
+                ),
+                "scope": "<account>",
+            },
+        }
+        for name, principal in zip(names, ("<site>", "me"), strict=True)
+    }  # fmt: skip
+    assert access.resource("account") == {"name": "cosmos-0abcdefghijkl"}
+    kinds = {one["type"] for one in parsed()["access"]["resources"].values() if not one["existing"]}
+    assert kinds == {
+        "Microsoft.Authorization/roleAssignments",
+        "Microsoft.DocumentDB/databaseAccounts/tableRoleAssignments",
+    }
+    nobody = Deployment(cosmos=True).module("access")
+    assert nobody.resource("personCosmos") is None
+    without = Deployment(principalId="me").module("access")
+    assert [without.resource(name) for name in names] == [None, None]
+
+
 def test_azd_gives_every_parameter_its_default() -> None:
     infra = parsed()["azure"]["infra"]
     assert ROOT / infra["path"] / f"{infra['module']}.bicep" == INFRA / "main.bicep"
