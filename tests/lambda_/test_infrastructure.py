@@ -284,6 +284,20 @@ def test_the_artefact_serves_the_table_so_made(
     assert client("dynamodb").scan(TableName=stack["TableName"])["Count"] > 0
 
 
+@pytest.mark.parametrize("options", [[], ["--delete-threads"]])
+def test_what_was_not_made_whole_is_taken_down(
+    client: Callable[[str], Any], aws: str, options: list[str]
+) -> None:
+    """A first deployment that failed leaves a stack without a table and without outputs."""
+    half = {"Resources": {"LogGroup": {"Type": "AWS::Logs::LogGroup"}}}
+    client("cloudformation").create_stack(StackName="half", TemplateBody=json.dumps(half))
+    program = ROOT / "infra/aws/destroy.py"
+    down = run(TOOLS / "bin/python", program, "half", REGION, *options, AWS_ENDPOINT_URL=aws)
+    assert down.returncode == 0, down.stderr
+    assert "which had no table" in down.stdout
+    assert client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
+
+
 def test_what_is_not_there_is_not_taken_down(aws: str) -> None:
     down = run(TOOLS / "bin/python", ROOT / "infra/aws/destroy.py", "none", REGION, AWS_ENDPOINT_URL=aws)
     assert down.returncode == 1
