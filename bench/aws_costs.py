@@ -41,7 +41,7 @@ class Prices(NamedTuple):
 
 
 MEMORY_GB = 1.0
-ALARMS = 5
+ALARMS = 6
 SWEEPS, SWEEP_SECONDS = 730, 1.0
 
 

@@ -144,6 +144,29 @@ def test_the_authorizers_word_counts_only_where_the_platform_is_asked(
             assert vouched.ask(kind, "GET", "/v1/threads").status == 401
 
 
+def test_the_service_answers_pages_where_the_platform_checks_tokens(
+    equipped: Path, storage: str, tmp_path: Path
+) -> None:
+    """What comes by the route for preflights, which no authorizer has seen."""
+    settings = {"CHATSTORE_AUTH": "platform", "CHATSTORE_CORS_ORIGINS": "https://app.example"}
+    asked = {
+        "origin": "https://app.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type",
+        "authorization": "",
+    }
+    path = "/v1/threads/t/messages"
+    with emulated(equipped, tmp_path / "log", CHATSTORE_URL=storage, **settings) as function:
+        allowed = function.ask(http_api, "OPTIONS", path, headers=asked)
+        assert allowed.status == 200
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        assert "POST" in allowed.headers["access-control-allow-methods"]
+        foreign = function.ask(http_api, "OPTIONS", path, headers={**asked, "origin": "https://x.example"})
+        assert "access-control-allow-origin" not in foreign.headers
+        alone = function.ask(http_api, "OPTIONS", path, headers={"authorization": ""})
+        assert alone.status == 401
+
+
 def test_a_function_without_identity_serves_nobody(equipped: Path, tmp_path: Path) -> None:
     with emulated(equipped, tmp_path / "log", CHATSTORE_URL="memory://") as function:
         for _ in range(2):
