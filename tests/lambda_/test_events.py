@@ -125,6 +125,11 @@ def test_what_is_no_request_is_an_error_of_the_function(function: Function) -> N
     assert function.invoke(torn)["statusCode"] == 400
     port = load_balancer("GET", "/healthz", None, {"host": "a:b"})
     assert function.invoke(port)["statusCode"] == 400
+    # A balancer that is set to several values of a header reads no others.
+    several = {name: [value] for name, value in port.pop("headers").items()}
+    refused = function.invoke({**port, "multiValueHeaders": several})
+    assert refused["statusCode"] == 400
+    assert refused["multiValueHeaders"]["content-type"] == ["application/problem+json"]
     assert function.ask(http_api, "GET", "/healthz").status == 200
 
 
