@@ -46,7 +46,7 @@ param concurrency int = 16
 
 @minValue(1)
 @maxValue(1000)
-@description('The most instances at once.')
+@description('The most instances at once. Whether Azure takes fewer than 40 its documents do not agree on.')
 param instances int = 40
 
 @minValue(0)
@@ -213,6 +213,7 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
       http20Enabled: true
     }
   }
+  dependsOn: [container]
 }
 
 // The service answers CORS itself, by CHATSTORE_CORS_ORIGINS.
