@@ -111,9 +111,13 @@ node_modules/.installed: package-lock.json .npmrc
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.worker/.installed: requirements/azure-worker.txt $(UV)
-	@echo "Installing Azure Functions' worker library into .worker"
-	@$(UV) pip install -q --target .worker --python-version 3.13 --only-binary :all: --no-deps --require-hashes -r $<
+# The app's packages are beside it, because the Python that they are both for is not that of .venv.
+.worker/.installed: requirements/azure-worker.txt requirements.txt $(UV)
+	@echo "Installing Azure Functions' worker library, and what is deployed there, into .worker"
+	@for each in "requirements/azure-worker.txt .worker" "requirements.txt .worker/app"; do \
+		$(UV) pip install -q --python-version 3.13 --only-binary :all: --no-deps --require-hashes \
+			-r $${each% *} --target $${each#* }; \
+	done
 	@touch $@
 
 $(UV): requirements/bootstrap.txt

@@ -1,6 +1,7 @@
 """``python -m bench.aws_costs``: what a month on AWS costs, from unit prices and from what a turn needs.
 
-A turn is an append of what the user said and what was answered, and one read of the last messages before it.
+A turn is an append of what the user said and what was answered, and one read of the last messages before it,
+in another minute of the same hour than its thread's last one; the last line is of turns that are hours apart.
 Free tiers, taxes and traffic to the internet ($0.09 a GB beyond the first 100 GB) are left out.
 """
 
@@ -10,14 +11,21 @@ from typing import NamedTuple
 
 TURNS = (1_000, 1_000_000, 100_000_000)
 
+ITEM = 1.45
+"""Write units of a turn of usual length, which is one item."""
+NEW_MINUTE, NEW_HOUR = 1, 4
+"""Write units beyond the item, for its thread's place in the lists."""
+UNKNOWN = 1
+"""Read units where the process has not met the thread lately."""
+LAST_ONES = 2
+"""Read units of the last 20 messages, 8 KB, read consistently."""
+
 
 class Turn(NamedTuple):
     """What one turn needs: the only place where this is said."""
 
-    write_units: float = 2.45
-    """1.45 for a turn of usual length in one item, 1 for its thread's place in the lists, once a minute."""
-    read_units: float = 2
-    """The last 20 messages, 8 KB, read consistently."""
+    write_units: float = ITEM + NEW_MINUTE
+    read_units: float = LAST_ONES
     stored_bytes: float = 1_500
     requests: float = 2
     seconds: float = 0.015
@@ -41,7 +49,7 @@ class Prices(NamedTuple):
 
 
 MEMORY_GB = 1.0
-ALARMS = 5
+ALARMS = 6
 SWEEPS, SWEEP_SECONDS = 730, 1.0
 
 
@@ -69,6 +77,10 @@ def main() -> None:
     urls = [sum(one.values()) - one["HTTP API"] for one in months]
     print(f"{'function URL':18}" + "".join(f"{one:20,.2f}" for one in urls))
     print(f"{'with an HTTP API':18}" + "".join(f"{sum(one.values()):20,.2f}" for one in months))
+    apart = Turn(write_units=ITEM + NEW_HOUR, read_units=LAST_ONES + UNKNOWN)
+    seldom = [month(turns, apart, Prices()) for turns in TURNS]
+    sums = [sum(one.values()) - one["HTTP API"] for one in seldom]
+    print(f"{'turns hours apart':18}" + "".join(f"{one:20,.2f}" for one in sums))
 
 
 if __name__ == "__main__":

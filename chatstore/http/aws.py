@@ -82,7 +82,7 @@ class Function:
         try:
             answer = self._adapter(event, context)  # type: ignore[arg-type]  # it is only handed through
         except (KeyError, ValueError) as error:
-            return _problem(Malformed(f"the event is no request that can be read: {error!r}"), {})
+            return _problem(Malformed(f"the event is no request that can be read: {error!r}"), event)
         return _fitting(answer, _kind_of(event))
 
 
@@ -142,15 +142,15 @@ def _fitting(answer: dict[str, Any], kind: Kind) -> dict[str, Any]:
     )
 
 
-def _problem(error: Exception, instead_of: Mapping[str, Any]) -> dict[str, Any]:
-    """A problem in the form of the answer that it takes the place of."""
+def _problem(error: Exception, like: Mapping[str, Any]) -> dict[str, Any]:
+    """A problem whose headers are in the form of those that `like`, an event or an answer, has."""
     response = problem_response(error)
     headers = dict(response.headers)
     several = {name: [value] for name, value in headers.items()}
     return {
         "statusCode": response.status_code,
         "headers": headers,
-        **({"multiValueHeaders": several} if "multiValueHeaders" in instead_of else {}),
+        **({"multiValueHeaders": several} if "multiValueHeaders" in like else {}),
         "body": bytes(response.body).decode(),
         "isBase64Encoded": False,
     }

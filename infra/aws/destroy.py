@@ -19,21 +19,30 @@ def main() -> None:
     arguments = parser.parse_args()
     table = table_of(arguments.stack, arguments.region)
     delete_stack(arguments.stack, arguments.region)
-    if arguments.delete_threads:
+    if table is None:
+        print(f"Deleted the stack {arguments.stack}, which had no table.")
+    elif arguments.delete_threads:
         delete_table(table, arguments.region)
         print(f"Deleted the stack {arguments.stack} and the table {table}.")
     else:
         print(f"Deleted the stack {arguments.stack}. The threads stay in the table {table}.")
 
 
-def table_of(stack: str, region: str) -> str:
+def table_of(stack: str, region: str) -> str | None:
+    """The stack's table; None where there is none, as after a first deployment that failed."""
+    cloudformation = boto3.client("cloudformation", region_name=region)
     try:
-        [found] = boto3.client("cloudformation", region_name=region).describe_stacks(StackName=stack)[
-            "Stacks"
-        ]
+        found = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     except ClientError as error:
         sys.exit(f"there is no stack {stack} in {region}: {error}")
-    return next(str(one["OutputValue"]) for one in found["Outputs"] if one["OutputKey"] == "TableName")
+    tables = (
+        str(one["PhysicalResourceId"])
+        for one in found
+        if one["LogicalResourceId"] == "Table"
+        and one.get("PhysicalResourceId")
+        and one["ResourceStatus"] != "DELETE_COMPLETE"
+    )
+    return next(tables, None)
 
 
 def delete_stack(stack: str, region: str) -> None:

@@ -3,6 +3,8 @@ param servicePrincipalId string
 param personPrincipalId string
 param storageName string
 param insightsName string
+param cosmos bool
+@description('A name even where there is no such account: those of resources that are not made are checked, too.')
 param cosmosName string
 
 var storageTableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
@@ -18,7 +20,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
 }
 
-resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' existing = if (!empty(cosmosName)) {
+resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' existing = if (cosmos) {
   name: cosmosName
 }
 
@@ -63,7 +65,7 @@ resource personTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = if 
   }
 }
 
-resource serviceCosmos 'Microsoft.DocumentDB/databaseAccounts/tableRoleAssignments@2026-03-15' = if (!empty(cosmosName)) {
+resource serviceCosmos 'Microsoft.DocumentDB/databaseAccounts/tableRoleAssignments@2026-03-15' = if (cosmos) {
   parent: account
   name: guid(cosmosName, servicePrincipalId)
   properties: {
@@ -73,7 +75,7 @@ resource serviceCosmos 'Microsoft.DocumentDB/databaseAccounts/tableRoleAssignmen
   }
 }
 
-resource personCosmos 'Microsoft.DocumentDB/databaseAccounts/tableRoleAssignments@2026-03-15' = if (!empty(cosmosName) && !empty(personPrincipalId)) {
+resource personCosmos 'Microsoft.DocumentDB/databaseAccounts/tableRoleAssignments@2026-03-15' = if (cosmos && !empty(personPrincipalId)) {
   parent: account
   name: guid(cosmosName, personPrincipalId)
   properties: {

@@ -46,7 +46,7 @@ param concurrency int = 16
 
 @minValue(1)
 @maxValue(1000)
-@description('The most instances at once.')
+@description('The most instances at once. Whether Azure takes fewer than 40 its documents do not agree on.')
 param instances int = 40
 
 @minValue(0)
@@ -72,8 +72,9 @@ var token = uniqueString(resourceGroup().id, environmentName)
 var tags = { application: 'chatstore', 'azd-env-name': environmentName }
 var tableName = 'chat'
 var containerName = 'deployment'
+var cosmosName = 'cosmos-${token}'
 var readsTokens = contains(auth, 'jwt')
-var threads = cosmos ? 'cosmos-table://cosmos-${token}/${tableName}' : 'aztables://st${token}/${tableName}'
+var url = cosmos ? 'cosmos-table://${cosmosName}/${tableName}' : 'aztables://st${token}/${tableName}'
 
 // Threads outlive the deployment: `make destroy-azure TABLE=delete` deletes them, too.
 resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' = {
@@ -122,7 +123,7 @@ resource storageLock 'Microsoft.Authorization/locks@2020-05-01' = if (deletionPr
 }
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' = if (cosmos) {
-  name: 'cosmos-${token}'
+  name: cosmosName
   location: location
   tags: tags
   kind: 'GlobalDocumentDB'
@@ -212,6 +213,7 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
       http20Enabled: true
     }
   }
+  dependsOn: [container]
 }
 
 // The service answers CORS itself, by CHATSTORE_CORS_ORIGINS.
@@ -224,7 +226,7 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
     APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD'
     // The blocking client loads sooner, and a function starts often.
-    CHATSTORE_URL: '${threads}?client=blocking'
+    CHATSTORE_URL: '${url}?client=blocking'
     CHATSTORE_AUTH: auth
     CHATSTORE_JWT_ISSUER: readsTokens ? jwtIssuer : ''
     CHATSTORE_JWT_AUDIENCE: readsTokens ? jwtAudience : ''
@@ -274,15 +276,17 @@ module access 'access.bicep' = {
     personPrincipalId: principalId
     storageName: storage.name
     insightsName: insights.name
-    cosmosName: cosmos ? account.name : ''
+    cosmos: cosmos
+    cosmosName: cosmosName
   }
+  dependsOn: [account]
 }
 
 @description('Where the service is.')
 output ADDRESS string = 'https://${site.properties.defaultHostName}'
 
 @description('CHATSTORE_URL for the command line, to make keys with.')
-output STORAGE string = threads
+output STORAGE string = url
 
 @description('What make destroy-azure takes down.')
 output AZURE_RESOURCE_GROUP string = resourceGroup().name

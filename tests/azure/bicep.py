@@ -44,22 +44,40 @@ def defaults() -> dict[str, Any]:
 
 
 class Deployment:
-    """main.bicep with parameters: the resources that it makes, and what their properties are."""
+    """A template with parameters: the resources that it makes, and what their properties are."""
 
-    def __init__(self, **parameters: Any) -> None:
-        main = parsed()["main"]
-        self._names = {**{name: one["value"] for name, one in main["variables"].items()}, **defaults()}
-        self._names |= {"token": "0abcdefghijkl", **parameters}
-        self._resources: dict[str, Any] = main["resources"]
+    def __init__(self, template: str = "main", /, **parameters: Any) -> None:
+        self._template = parsed()[template]
+        variables = self._template.get("variables", {})
+        self._names = {name: one["value"] for name, one in variables.items()}
+        self._names |= {**defaults(), "token": "0abcdefghijkl"} if template == "main" else {}
+        self._names |= parameters
+        self._resources: dict[str, Any] = self._template["resources"]
+
+    def module(self, name: str) -> Deployment:
+        """A template that this one makes, with the parameters that it is given."""
+        given = self._template["modules"][name]["config"]["params"]
+        return Deployment(name, **{key: self.value(one) for key, one in given.items()})
 
     def resource(self, name: str) -> dict[str, Any] | None:
         """What is said of a resource; None if it is not made."""
-        config = self._resources[name]["config"]
-        if "condition" in config:
-            if not self.value(config["condition"]):
-                return None
-            config = config["config"]
-        return {key: self.value(one) for key, one in config.items()}
+        said = self._resources[name]["config"]
+        if "condition" in said and not self.value(said["condition"]):
+            return None
+        return {key: self.value(one) for key, one in self._said(name).items()}
+
+    def full_names(self) -> dict[str, str]:
+        """The name of every resource behind those of its parents, whether it is made or not."""
+        return {name: self._full_name(name) for name in self._resources}
+
+    def _full_name(self, name: str) -> str:
+        said = self._said(name)
+        above = f"{self._full_name(said['parent'])}/" if "parent" in said else ""
+        return f"{above}{self.value(said['name'])}"
+
+    def _said(self, name: str) -> dict[str, Any]:
+        said: dict[str, Any] = self._resources[name]["config"]
+        return said["config"] if "condition" in said else said
 
     def value(self, node: Any) -> Any:
         if isinstance(node, list):
@@ -82,7 +100,7 @@ class Deployment:
             return self.value(operands[chosen])
         if kind == "property_accessor":
             if operands["operand_2"] == "name":
-                return self.value(self._resources[operands["operand_1"]]["config"]["name"])
+                return self.value(self._said(operands["operand_1"])["name"])
             return f"<{operands['operand_1']}>"
         first, *others = (self.value(one) for one in operands.values())
         if kind == "not":

@@ -1,7 +1,8 @@
 """Runs function_app.py in Microsoft's own worker library, as the host would, and prints what came of it.
 
-``python functions_worker.py WORKER``: the folder that the library is installed in. What the host sends are
-protocol buffers; the library asks of them only what the stand-ins here have.
+``python functions_worker.py WORKER [PACKAGES]``: the folder that the library is installed in, and the one
+that the app's packages are in, if they are not this Python's own. What the host sends are protocol buffers;
+the library asks of them only what the stand-ins here have.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ class Host:
         return {"timer": answer.result.status}
 
 
-async def main(worker: str) -> None:
+async def main(worker: str, *packages: str) -> None:
+    sys.path += packages
     host = await Host.of(worker, ROOT)
     answers = [await host.call("GET", "/healthz")]
     for line in sys.stdin:
@@ -165,8 +167,9 @@ async def main(worker: str) -> None:
         else:
             answers.append(await host.tick())
     functions = {name: [json.loads(raw) for raw in one.raw_bindings] for name, one in host.functions.items()}
-    print(json.dumps({"functions": functions, "answers": answers}))
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    print(json.dumps({"python": version, "functions": functions, "answers": answers}))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -19,12 +21,28 @@ from tests.azure.azurite import ACCOUNT
 from tests.servers import free_port, table_for
 
 WORKER = functions_worker.ROOT / ".worker"
+PACKAGES = WORKER / "app"
+VERSION = "3.13"
+"""The Python that infra/azure deploys unless told otherwise."""
 SECRET = f"cs_{'a' * 16}_{'s' * 43}"
 
 
 def call(method: str, path: str, body: str = "", **headers: str) -> dict[str, Any]:
     given = {"authorization": f"Bearer {SECRET}", "content-type": "application/json", **headers}
     return {"do": "call", "method": method, "path": path, "body": body, "headers": given}
+
+
+@cache
+def deployed() -> str | None:
+    """A Python of the version that is deployed, if there is one that works and its packages are there."""
+    named = [shutil.which(f"python{VERSION}"), *Path.home().glob(f".pyenv/versions/{VERSION}.*/bin/python")]
+    program = f"import sys; sys.path.append({str(PACKAGES)!r}); import pydantic_core, azure.functions"
+    for one in named:
+        if one is None:
+            continue
+        if subprocess.run([one, "-I", "-c", program], capture_output=True, check=False).returncode == 0:
+            return str(one)
+    return None
 
 
 class Worker(Protocol):
@@ -44,9 +62,12 @@ def worker(azurite: str, absent: Callable[[str, str], NoReturn], tmp_path: Path)
     }
     url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={azurite}&client=blocking"
 
+    # Elsewhere the app runs with the packages of the tests' own Python.
+    python, packages = (one, [str(PACKAGES)]) if (one := deployed()) else (sys.executable, [])
+
     def run(asked: list[dict[str, Any]], **environ: str) -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, functions_worker.__file__, str(WORKER)],
+            [python, "-I", functions_worker.__file__, str(WORKER), *packages],
             input="\n".join(json.dumps(one) for one in asked),
             env={
                 **os.environ,
@@ -89,6 +110,7 @@ def test_it_is_indexed_and_answers(worker: Worker) -> None:
             {"do": "timer"},
         ]
     )
+    assert told["python"] == VERSION or deployed() is None
     functions = told["functions"]
     assert set(functions) == {"http_app_func", "sweep"}
     [trigger] = [one for one in functions["http_app_func"] if one["type"] == "httpTrigger"]
@@ -112,6 +134,11 @@ def test_it_is_indexed_and_answers(worker: Worker) -> None:
     contents = [one["message"]["content"] for one in json.loads(many["body"])["items"]]
     assert sorted(contents) == list(range(50))
     assert swept == {"timer": "StatusResult.Success"}
+
+
+def test_the_version_is_the_one_that_is_deployed() -> None:
+    template = (functions_worker.ROOT / "infra/azure/main.bicep").read_text()
+    assert f"param pythonVersion string = '{VERSION}'\n" in template
 
 
 def test_every_route_is_reached(worker: Worker) -> None:

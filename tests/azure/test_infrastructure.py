@@ -1,4 +1,4 @@
-"""What `azd up` makes and packs, by checkov and its parser: Bicep's compiler is on no package registry."""
+"""What `azd up` makes and packs, by checkov and its parser: Bicep's own is not on PyPI, npm or Debian."""
 
 from __future__ import annotations
 
@@ -124,6 +124,8 @@ def test_the_function_is_bounded() -> None:
     assert site["tags"]["azd-service-name"] in parsed()["azure"]["services"]
     config = site["properties"]["functionAppConfig"]
     assert config["deployment"]["storage"]["authentication"] == {"type": "SystemAssignedIdentity"}
+    # Nothing else says that the container is there first.
+    assert site["dependsOn"] == ["container"]
     scale = config["scaleAndConcurrency"]
     assert (scale["instanceMemoryMB"], scale["maximumInstanceCount"]) == (512, 40)
     assert scale["triggers"] == {"http": {"perInstanceConcurrency": 16}}
@@ -168,6 +170,44 @@ def test_the_identity_may_do_what_it_does_and_nothing_else() -> None:
     assert "Microsoft.Authorization/roleAssignments" not in elsewhere
     module = parsed()["main"]["modules"]["access"]["config"]["params"]
     assert set(module) == set(access["parameters"])
+
+
+@pytest.mark.parametrize("cosmos", [False, True])
+def test_every_resource_has_a_name(cosmos: bool) -> None:
+    """Also one that is not made: Resource Manager counts the segments of its name all the same."""
+    main = Deployment(cosmos=cosmos, principalId="me")
+    for one in (main, main.module("access")):
+        assert [name for name, full in one.full_names().items() if not all(full.split("/"))] == []
+
+
+def test_on_cosmos_the_identity_may_use_that_account_alone() -> None:
+    names = ("serviceCosmos", "personCosmos")
+    access = Deployment(cosmos=True, principalId="me").module("access")
+    made = {name: access.resource(name) for name in names}
+    assert made == {
+        name: {
+            "parent": "account",
+            "name": "<guid>",
+            "properties": {
+                "principalId": principal,
+                "roleDefinitionId": (
+                    "account.id/tableRoleDefinitions/00000000-0000-0000-0000-000000000002"
+                ),
+                "scope": "<account>",
+            },
+        }
+        for name, principal in zip(names, ("<site>", "me"), strict=True)
+    }  # fmt: skip
+    assert access.resource("account") == {"name": "cosmos-0abcdefghijkl"}
+    kinds = {one["type"] for one in parsed()["access"]["resources"].values() if not one["existing"]}
+    assert kinds == {
+        "Microsoft.Authorization/roleAssignments",
+        "Microsoft.DocumentDB/databaseAccounts/tableRoleAssignments",
+    }
+    nobody = Deployment(cosmos=True).module("access")
+    assert nobody.resource("personCosmos") is None
+    without = Deployment(principalId="me").module("access")
+    assert [without.resource(name) for name in names] == [None, None]
 
 
 def test_azd_gives_every_parameter_its_default() -> None:
@@ -218,9 +258,12 @@ def test_the_package_holds_what_runs(package: Path) -> None:
     assert {path.name for path in package.iterdir()} == {
         "LICENSE", "chatstore", "function_app.py", "host.json", "requirements.txt",
     }  # fmt: skip
-    listed = subprocess.run(
-        ["git", "ls-files", "chatstore"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.split()
+    listed = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "chatstore").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert len(listed) > 50
     packed = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
     assert {one for one in listed if not one.endswith(".md")} <= packed
     assert not [one for one in packed if one.endswith((".db", ".pyc", "local.settings.json"))]

@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+from bench import aws_costs
+from chatstore.contract import Backend
 from chatstore.http import aws
+from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
+from chatstore.urls import open_backend
+from tests.dynamodb.servers import url_for
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/aws.md").read_text()
@@ -17,6 +24,25 @@ def test_the_costs_are_those_that_the_command_prints() -> None:
     command = [sys.executable, "-m", "bench.aws_costs"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"```\n{printed}```" in PAGE
+
+
+def test_they_rest_on_what_operations_cost(moto: str, tmp_path: Path) -> None:
+    clock = ManualClock()
+    clock.advance(timedelta(minutes=70 - clock.now.minute))
+    backend: Backend = open_backend(url_for(moto, tmp_path), blocking=True, clock=clock)
+
+    def append() -> tuple[float, float]:
+        cost = store.append("t", {"role": "user"}, {"role": "assistant"}).cost
+        assert cost is not None
+        return cost.units["wru"], cost.units["rru"]
+
+    with ChatStore(backend) as store:
+        first, _ = append()
+        clock.advance(timedelta(minutes=2))
+        assert append() == (1 + aws_costs.NEW_MINUTE, 0)
+        clock.advance(timedelta(hours=2))
+        assert append() == (1 + aws_costs.NEW_HOUR, aws_costs.UNKNOWN)
+    assert first - 1 <= aws_costs.NEW_HOUR
 
 
 def test_the_sizes_are_those_that_hold() -> None:

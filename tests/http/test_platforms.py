@@ -292,5 +292,18 @@ def test_the_lambda_handler_is_light_to_import() -> None:
 def test_the_functions_host_routes_every_path_to_the_app() -> None:
     host = json.loads((ROOT / "host.json").read_text())
     assert host["extensions"]["http"]["routePrefix"] == ""
-    sample = json.loads((ROOT / "local.settings.sample.json").read_text())
-    assert sample["Values"]["FUNCTIONS_WORKER_RUNTIME"] == "python"
+
+
+def test_the_sample_of_local_settings_starts_the_app(tmp_path: Path) -> None:
+    values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    # The host itself keeps the timer's lease in there, and starts no timer without.
+    assert values["AzureWebJobsStorage"]
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import function_app\n"
+        "print(*sorted(one.get_function_name() for one in function_app.app.get_functions()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=values, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["http_app_func", "sweep"]

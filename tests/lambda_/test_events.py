@@ -125,6 +125,11 @@ def test_what_is_no_request_is_an_error_of_the_function(function: Function) -> N
     assert function.invoke(torn)["statusCode"] == 400
     port = load_balancer("GET", "/healthz", None, {"host": "a:b"})
     assert function.invoke(port)["statusCode"] == 400
+    # A balancer that is set to several values of a header reads no others.
+    several = {name: [value] for name, value in port.pop("headers").items()}
+    refused = function.invoke({**port, "multiValueHeaders": several})
+    assert refused["statusCode"] == 400
+    assert refused["multiValueHeaders"]["content-type"] == ["application/problem+json"]
     assert function.ask(http_api, "GET", "/healthz").status == 200
 
 
@@ -142,6 +147,29 @@ def test_the_authorizers_word_counts_only_where_the_platform_is_asked(
             assert vouched.ask(make, "GET", "/v1/threads", headers=credential()).status == 401
         for kind in KINDS.values():
             assert vouched.ask(kind, "GET", "/v1/threads").status == 401
+
+
+def test_the_service_answers_pages_where_the_platform_checks_tokens(
+    equipped: Path, storage: str, tmp_path: Path
+) -> None:
+    """What comes by the route for preflights, which no authorizer has seen."""
+    settings = {"CHATSTORE_AUTH": "platform", "CHATSTORE_CORS_ORIGINS": "https://app.example"}
+    asked = {
+        "origin": "https://app.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type",
+        "authorization": "",
+    }
+    path = "/v1/threads/t/messages"
+    with emulated(equipped, tmp_path / "log", CHATSTORE_URL=storage, **settings) as function:
+        allowed = function.ask(http_api, "OPTIONS", path, headers=asked)
+        assert allowed.status == 200
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        assert "POST" in allowed.headers["access-control-allow-methods"]
+        foreign = function.ask(http_api, "OPTIONS", path, headers={**asked, "origin": "https://x.example"})
+        assert "access-control-allow-origin" not in foreign.headers
+        alone = function.ask(http_api, "OPTIONS", path, headers={"authorization": ""})
+        assert alone.status == 401
 
 
 def test_a_function_without_identity_serves_nobody(equipped: Path, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import io
 import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,6 +21,7 @@ import boto3
 import httpx
 import pytest
 
+from bench.aws_costs import ALARMS
 from tests.lambda_.conftest import PORTER
 from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
 from tests.lambda_.events import SCHEDULED, function_url
@@ -31,11 +34,12 @@ OFFLINE = {
     "AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0",
 }  # fmt: skip
 
-ACTIONS = {
-    "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:PutItem",
-    "dynamodb:Query",
-}  # fmt: skip
-"""What the service asks of its table. A transaction needs the actions that it is made of, and no other."""
+BACKEND = ROOT / "chatstore/backends/dynamodb"
+ADMINISTRATION = {"CreateTable", "DescribeTable"}
+"""Not the service's: its table is the template's."""
+
+TRANSACTION = {"TransactWriteItems": {"PutItem", "ConditionCheckItem"}}
+"""IAM knows no action for a transaction, but those that it is made of."""
 
 MAKERS = {"x86_64": 62, "arm64": 183}
 """The number of each processor in the head of a shared library."""
@@ -82,6 +86,20 @@ def run(*command: str | Path, **environ: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
 
 
+def operations() -> set[str]:
+    """Those of DynamoDB's that the backend calls: it names them in its calls."""
+    known = set(boto3.Session().client("dynamodb", region_name=REGION).meta.service_model.operation_names)
+    said = {
+        given.value
+        for module in BACKEND.glob("*.py")
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Call)
+        for given in node.args
+        if isinstance(given, ast.Constant)
+    }
+    return known & said
+
+
 @cache
 def translated() -> dict[str, Any]:
     """The template as CloudFormation gets it from SAM."""
@@ -113,7 +131,11 @@ def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
     assert "ManagedPolicyArns" not in properties("Role")
     [policy] = properties("Role")["Policies"]
     table, log = policy["PolicyDocument"]["Statement"]
-    assert set(table["Action"]) == ACTIONS
+    called = operations() - ADMINISTRATION
+    assert "PutItem" in called
+    needed = set().union(*(TRANSACTION.get(one, {one}) for one in called))
+    # A sweep deletes on conditions.
+    assert set(table["Action"]) == {f"dynamodb:{one}" for one in needed | {"DeleteItem"}}
     assert table["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     assert log["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
@@ -136,13 +158,42 @@ def test_the_outside_is_bounded_and_watched() -> None:
     assert "Concurrency" in str(properties("Function")["ReservedConcurrentExecutions"])
     assert properties("LogGroup")["RetentionInDays"] == {"Ref": "LogDays"}
     alarms = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
-    assert {"Errors", "Throttles", "Duration", "WriteThrottleEvents"} < {
+    assert {"Errors", "Throttles", "Duration", "WriteThrottleEvents", "ReadThrottleEvents"} < {
         str(one["MetricName"]) for one in alarms
     }
+    assert len(alarms) == ALARMS
     assert all("AlarmTopic" in str(one["AlarmActions"]) for one in alarms)
     assert properties("FunctionSweep")["ScheduleExpression"] == "rate(1 hour)"
     for name, front in (("Url", "HasUrl"), ("Api", "HasApi"), ("Authorizer", "HasAuthorizer")):
         assert resources[name]["Condition"] == front
+
+
+def test_what_the_platform_checks_is_named() -> None:
+    [rule] = [one["Assert"] for one in translated()["Rules"]["PlatformChecksTokens"]["Assertions"]]
+    assert all(f"'Ref': '{name}'" in str(rule) for name in ("Front", "JwtIssuer", "JwtAudience"))
+
+
+def test_a_page_may_ask_without_a_token_whether_it_may_ask() -> None:
+    resources = translated()["Resources"]
+    checked = properties("Route")["AuthorizationType"]
+    assert checked == {"Fn::If": ["HasAuthorizer", "JWT", "NONE"]}
+    asked = properties("Preflight")
+    assert (asked["RouteKey"], asked["AuthorizationType"]) == ("OPTIONS /{proxy+}", "NONE")
+    assert asked["Target"] == properties("Route")["Target"]
+    assert "AuthorizerId" not in asked
+    condition = resources["Preflight"]["Condition"]
+    assert {"Condition": "HasAuthorizer"} in translated()["Conditions"][condition]["Fn::And"]
+    open_to_all = [name for name, one in resources.items() if "OPTIONS" in str(one)]
+    assert open_to_all == ["Preflight"]
+
+
+def test_all_of_it_is_tagged() -> None:
+    deployed = tomllib.loads((TEMPLATE.parent / "samconfig.toml").read_text())["default"]["deploy"]
+    assert deployed["parameters"]["tags"] == "application=chatstore"
+    for name in ("Table", "LogGroup", "Role", "Function", "Api", "Stage"):
+        tags = properties(name)["Tags"]
+        pairs = tags.items() if isinstance(tags, dict) else {(one["Key"], one["Value"]) for one in tags}
+        assert ("application", "chatstore") in pairs, name
 
 
 def test_the_artefact_holds_what_is_used(artefact: Path) -> None:
@@ -282,6 +333,20 @@ def test_the_artefact_serves_the_table_so_made(
         assert [one["message"].get("n") for one in read["items"]] == [0, None, 1, None, 2, None]
         assert function.invoke(SCHEDULED)["more"] is False
     assert client("dynamodb").scan(TableName=stack["TableName"])["Count"] > 0
+
+
+@pytest.mark.parametrize("options", [[], ["--delete-threads"]])
+def test_what_was_not_made_whole_is_taken_down(
+    client: Callable[[str], Any], aws: str, options: list[str]
+) -> None:
+    """A first deployment that failed leaves a stack without a table and without outputs."""
+    half = {"Resources": {"LogGroup": {"Type": "AWS::Logs::LogGroup"}}}
+    client("cloudformation").create_stack(StackName="half", TemplateBody=json.dumps(half))
+    program = ROOT / "infra/aws/destroy.py"
+    down = run(TOOLS / "bin/python", program, "half", REGION, *options, AWS_ENDPOINT_URL=aws)
+    assert down.returncode == 0, down.stderr
+    assert "which had no table" in down.stdout
+    assert client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
 
 
 def test_what_is_not_there_is_not_taken_down(aws: str) -> None:
