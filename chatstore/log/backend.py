@@ -199,8 +199,6 @@ class LogBackend(Backend):
             between = position.between(gap.low, gap.following.entry.position)
             expires = expiry(turn.now, draft.ttl)
             entry = Entry(draft.text, f"{between}-{turn.token}", between, turn.now, expires)
-            if position.crowded(between):
-                return await self._decide.number_anew(turn, entry, gap.following)
             totals = edited(turn, gone=-1, expiring=expires is not None, active=True)
             row = gap.following.slot if gap.following.place else None
             if row is not None:

@@ -12,12 +12,12 @@ from chatstore.conditions import require
 from chatstore.contract import Draft, NewThread, ThreadKey
 from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.log import keys
-from chatstore.log.head import Head
+from chatstore.log.head import Head, target_of
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
-from chatstore.log.reading import Found, Reader
+from chatstore.log.reading import Reader
 from chatstore.log.records import Effect, Entry, Header, Slot, Totals, chained
-from chatstore.log.staging import MOST_INLINE, arranged, keep_apart, stage
+from chatstore.log.staging import are_inline, arranged, is_row, keep_apart, stage
 from chatstore.log.visiting import KEPT
 from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
 from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
@@ -165,19 +165,18 @@ class Deciding:
         ]
         return (await self._seal(turn, header, slots))._replace(free=free)
 
-    async def number_anew(self, turn: Turn, entry: Entry, following: Found) -> Decision[Message]:
-        """The history with `entry` in front of another message, all at new positions under their old ids."""
+    async def number_anew(self, turn: Turn, entry: Entry, active: int) -> Decision[Message]:
+        """The history with `entry` where its position says, all at new positions under their old ids."""
         head = turn.head
-        entries: list[Entry] = []
-        async for found in self._reader.living(head, turn.now):
-            if found.entry.id == following.entry.id:
-                entries.append(entry)
-            entries.append(found.entry)
-        base = self._base(turn, cast("Header", head.header).thread, life=False, active=True)
+        others = [found.entry async for found in self._reader.living(head, turn.now)]
+        entries = sorted(
+            [entry, *(other for other in others if other.id != entry.id)], key=lambda each: each.position
+        )
+        thread = cast("Thread", cast("Header", head.header).thread)
+        base = self._base(turn, thread, life=False, active=False)
         expiring = turn.totals.expiring or entry.expires_at is not None
-        base = replace(base, expiring=expiring, edits=1, count=len(entries))
+        base = replace(base, expiring=expiring, edits=1, count=len(entries), active_at=active)
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
-        thread = cast("Header", head.header).thread
         header = self._next_header(head, epoch, base, thread)._replace(scattered=True)
         slots = []
         for number, each in enumerate(entries, 1):
@@ -185,11 +184,15 @@ class Deciding:
             placed = each._replace(position=at)
             totals = replace(base, version=header.version)
             slots.append(Slot(epoch, at, turn.token, turn.now, totals, (placed,), staged=True))
-            if each.id == entry.id:
+            if each is entry:
                 entry = placed
         decision = await self._seal(turn, header, slots)
         message = entry.message()
-        return Decision(answering(decision.slot, message, Draft(entry.text)), message, staged=decision.staged)
+        return decision._replace(
+            slot=answering(decision.slot, message, Draft(entry.text)),
+            result=message,
+            after=self._touch(turn, thread, active),
+        )
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
         await self._lists.visit(turn.head.pk, turn.now + KEPT)
@@ -225,14 +228,27 @@ class Deciding:
         row: Slot | None,
         was: Entry | None = None,
     ) -> Decision[Message]:
-        """One message put, added or taken out, by an effect on its row."""
+        """One message put, added or taken out, by an effect on its row.
+
+        Where the row would be too large for that, or positions too long, the history is numbered anew.
+        """
         pk = turn.head.pk
         if entry.expires_at is not None and was is None:
             await self._lists.visit(pk, entry.expires_at)
         await self._lists.visit(pk, turn.now + KEPT)
         message = entry._replace(text=draft.text).message()
-        kept = entry if entry.blob is not None else (await self._inline(pk, (entry,), turn.now))[0]
-        slot = turn.slot(totals, entries=(kept,), effect=effect)
+        slot = turn.slot(totals, entries=(entry,), effect=effect)
+        if effect.verb != "take":
+            left = cast("Slot", target_of(slot, row))
+            inline = are_inline(left.entries)
+            if not inline:
+                bare = slot._replace(entries=(entry._replace(text=""),))
+                left = cast("Slot", target_of(bare, row))
+            if position.crowded(entry.position) or not is_row(left, pk):
+                return await self.number_anew(turn, entry, totals.active_at)
+            if not inline:
+                kept = await keep_apart(self._table, pk, (entry,), turn.now, most=0)
+                slot = slot._replace(entries=kept)
 
         async def after(head: Head) -> None:
             living = totals.count - totals.gone
@@ -287,7 +303,7 @@ class Deciding:
 
     async def _inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
-        if sum(len(entry.text.encode()) for entry in entries) <= MOST_INLINE:
+        if are_inline(entries):
             return tuple(entries)
         await self._lists.visit(pk, now + KEPT)
         return await keep_apart(self._table, pk, entries, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from chatstore import position
 from chatstore.batching import batches
@@ -12,10 +13,13 @@ from chatstore.log import keys
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.records import Blob, Entry, Slot, Totals
 
-__all__ = ["arranged", "keep_apart", "packed", "stage"]
+__all__ = ["are_inline", "arranged", "is_row", "keep_apart", "packed", "stage"]
 
 MOST_INLINE = 200_000
 """Bytes of text that a row takes; what is longer is kept apart, the largest first."""
+
+MOST_STORED = 380_000
+"""Bytes of a row as it is stored: messages that are small take room as well, and so do properties."""
 
 PIECE = 350_000
 """Bytes of a large text that one row of it holds."""
@@ -37,12 +41,24 @@ def arranged(epoch: str, drafts: Sequence[Draft], token: str, at: int, totals: T
     return slots
 
 
-async def keep_apart(table: Table, pk: str, entries: Iterable[Entry], now: int) -> tuple[Entry, ...]:
+def are_inline(entries: Iterable[Entry]) -> bool:
+    """Whether a row takes the entries with their texts."""
+    return sum(len(entry.text.encode()) for entry in entries) <= MOST_INLINE
+
+
+def is_row(slot: Slot, pk: str) -> bool:
+    """Whether all of a slot fits into a row."""
+    return len(cast("bytes", slot.dump(pk)["b"])) <= MOST_STORED
+
+
+async def keep_apart(
+    table: Table, pk: str, entries: Iterable[Entry], now: int, *, most: int = MOST_INLINE
+) -> tuple[Entry, ...]:
     """The entries as a row takes them, with the texts that are too large put into rows of their own."""
     kept = list(entries)
     sizes = {index: len(entry.text.encode()) for index, entry in enumerate(kept)}
     for index in sorted(sizes, key=lambda index: -sizes[index]):
-        if sum(sizes.values()) <= MOST_INLINE:
+        if sum(sizes.values()) <= most:
             break
         kept[index] = await _apart(table, pk, kept[index], now)
         sizes[index] = 0
