@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from chatstore import position, records
 from chatstore.conditions import require
 from chatstore.contract import Draft, NewThread, ThreadKey
-from chatstore.errors import ThreadExists, ThreadNotFound
+from chatstore.errors import InvalidArgument, ThreadExists, ThreadNotFound
 from chatstore.log import keys
 from chatstore.log.head import Head, target_of
 from chatstore.log.lists import Lists
@@ -29,6 +29,8 @@ T = TypeVar("T")
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = 60_000_000
 _FEWEST_PLACES = 64
+_MOST_TOGETHER = 20_000
+"""Messages that a row takes beside its texts, wherever these are kept."""
 
 
 class Deciding:
@@ -42,6 +44,8 @@ class Deciding:
 
     async def add(self, turn: Turn, drafts: Sequence[Draft], kept: int = 0) -> Decision[Appended]:
         """Messages at the end."""
+        if len(drafts) > _MOST_TOGETHER:
+            raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
         head = turn.head
         thread = cast("Thread", cast("Header", head.header).thread)
         active = _active(head.totals.active_at, turn.now)
@@ -75,23 +79,23 @@ class Deciding:
         expires = None if thread.expires_at is None else to_micros(thread.expires_at)
         await self._lists.point(turn.key, thread.owner, turn.now, visit=expires)
         await self._plan_visits(head.pk, drafts, turn.now)
-        if head.header is not None and head.header.living:
-            # What an expired thread left: its history ends, and another begins in an epoch of its own.
+        expired = head.header is not None and head.header.living
+        if expired or not are_inline(drafts):
+            # What an expired thread left ends, and what takes several rows begins, with an epoch of its own.
             return await self.flip(turn, thread, drafts, None, life=True)
         version = 1 if head.header is None else head.header.version + 1
         base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=turn.now)
         header = Header(version, head.epoch, base, thread)
         totals = replace(grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
-        entries = slot.arranged(drafts)
-        slot = slot._replace(entries=await self._inline(head.pk, entries, turn.now))
-        result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch))
+        slot = slot._replace(entries=slot.arranged(drafts))
+        result = Appended(tuple(entry.message() for entry in slot.entries), totals.etag(head.epoch))
         return Decision(slot, result)
 
     async def replace(self, turn: Turn, drafts: Sequence[Draft]) -> Answer[Appended] | Decision[Appended]:
         """Make `drafts` the history, by adding what is new where the rest is there already."""
         kept = await self.kept(turn, drafts)
-        if kept is None:
+        if kept is None or len(drafts) - kept > _MOST_TOGETHER:
             await self._plan_visits(turn.head.pk, drafts, turn.now)
             return await self.flip(turn, cast("Header", turn.head.header).thread, drafts, None)
         if kept < len(drafts):
@@ -107,9 +111,8 @@ class Deciding:
             )
             return totals.count if same else None
         kept = 0
-        async for found in self._reader.living(head, turn.now):
-            text = (await self._reader.message(head, found.entry)).text
-            if kept == len(drafts) or drafts[kept].text != text:
+        async for entry in self._reader.whole(head, turn.now):
+            if kept == len(drafts) or drafts[kept].text != entry.text:
                 return None
             kept += 1
         return kept

@@ -4,7 +4,7 @@
 
     T#tenant#thread   ~            the header
                       E…#…         slots: an epoch, a position in it
-                      B#…#…        pieces of a text that is too large for its slot
+                      B#…#…        texts for which a slot has no room, in pieces
     L#tenant#owner    #thread      when an owner's thread was last active
     A#tenant          hour         hours in which threads of the tenant were active
     A#tenant#hour     …            those threads
@@ -117,7 +117,7 @@ def epoch_time(epoch: str) -> int:
 
 
 def blob_rows(ref: str) -> tuple[str, str]:
-    """The lowest and the highest row of a large text's pieces."""
+    """The lowest and the highest row of the pieces of a text, or of several."""
     return f"B#{ref}#", f"B#{ref}#~"
 
 
