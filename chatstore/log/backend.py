@@ -199,8 +199,6 @@ class LogBackend(Backend):
             between = position.between(gap.low, gap.following.entry.position)
             expires = expiry(turn.now, draft.ttl)
             entry = Entry(draft.text, f"{between}-{turn.token}", between, turn.now, expires)
-            if position.crowded(between):
-                return await self._decide.number_anew(turn, entry, gap.following)
             totals = edited(turn, gone=-1, expiring=expires is not None, active=True)
             row = gap.following.slot if gap.following.place else None
             if row is not None:
@@ -272,10 +270,9 @@ class LogBackend(Backend):
             if through is not None:
                 last = (await self._exact.named(source, origin, through, turn.now)).entry.position
             entries = []
-            async for found in self._exact.living(origin, turn.now):
-                text = (await self._exact.message(origin, found.entry)).text
-                entries.append(found.entry._replace(text=text, blob=None))
-                if found.entry.position == last:
+            async for entry in self._exact.whole(origin, turn.now):
+                entries.append(entry._replace(blob=None))
+                if entry.position == last:
                     break
             if turn.head.thread(key._replace(owner=None), turn.now) is not None:
                 raise ThreadExists(key.id)

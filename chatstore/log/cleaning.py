@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.errors import ChatStoreError, Unavailable
@@ -14,6 +15,7 @@ from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Reader
 from chatstore.log.records import Header, Slot
+from chatstore.log.texts import without_others
 from chatstore.log.visiting import all_rows, survey, without_dead
 from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
 from chatstore.models import Erased, Swept, to_micros
@@ -145,6 +147,9 @@ class Cleaner:
             bare = without_dead(slot, now)
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)
+        for row in await self._table.get(list(remains.worn)):
+            left = without_others(row, remains.worn[Key(pk, str(row["sk"]))])
+            await self._table.swap(left, cast("int", row["v"]))
         await self._table.write([], remains.rows)
         for row in remains.shared:
             await self._table.remove(row)
@@ -183,7 +188,7 @@ class Cleaner:
         thread = None if head.header is None else head.header.thread
         since = self._clock() + keys.HOUR if thread is None else to_micros(thread.created_at)
         texts = {entry.blob.ref for slot in slots for entry in slot.entries if entry.blob is not None}
-        texts |= {ref for ref in pieces if int(ref[:12], 16) * 1000 < since - _MILLISECOND}
+        texts |= {ref for ref in pieces if keys.made_at(ref) < since - _MILLISECOND}
         await self._table.write([], [key for ref in texts for key in pieces.get(ref, ())])
         for slot in slots:
             bare = Slot(

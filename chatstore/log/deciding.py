@@ -10,14 +10,14 @@ from typing import Any, TypeVar, cast
 from chatstore import position, records
 from chatstore.conditions import require
 from chatstore.contract import Draft, NewThread, ThreadKey
-from chatstore.errors import ThreadExists, ThreadNotFound
+from chatstore.errors import InvalidArgument, ThreadExists, ThreadNotFound
 from chatstore.log import keys
-from chatstore.log.head import Head
+from chatstore.log.head import Head, target_of
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
-from chatstore.log.reading import Found, Reader
+from chatstore.log.reading import Reader
 from chatstore.log.records import Effect, Entry, Header, Slot, Totals, chained
-from chatstore.log.staging import MOST_INLINE, arranged, keep_apart, stage
+from chatstore.log.staging import are_inline, arranged, is_row, keep_apart, stage
 from chatstore.log.visiting import KEPT
 from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
 from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
@@ -29,6 +29,8 @@ T = TypeVar("T")
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = 60_000_000
 _FEWEST_PLACES = 64
+_MOST_TOGETHER = 20_000
+"""Messages that a row takes beside its texts, wherever these are kept."""
 
 
 class Deciding:
@@ -42,6 +44,8 @@ class Deciding:
 
     async def add(self, turn: Turn, drafts: Sequence[Draft], kept: int = 0) -> Decision[Appended]:
         """Messages at the end."""
+        if len(drafts) > _MOST_TOGETHER:
+            raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
         head = turn.head
         thread = cast("Thread", cast("Header", head.header).thread)
         active = _active(head.totals.active_at, turn.now)
@@ -75,23 +79,23 @@ class Deciding:
         expires = None if thread.expires_at is None else to_micros(thread.expires_at)
         await self._lists.point(turn.key, thread.owner, turn.now, visit=expires)
         await self._plan_visits(head.pk, drafts, turn.now)
-        if head.header is not None and head.header.living:
-            # What an expired thread left: its history ends, and another begins in an epoch of its own.
+        expired = head.header is not None and head.header.living
+        if expired or not are_inline(drafts):
+            # What an expired thread left ends, and what takes several rows begins, with an epoch of its own.
             return await self.flip(turn, thread, drafts, None, life=True)
         version = 1 if head.header is None else head.header.version + 1
         base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=turn.now)
         header = Header(version, head.epoch, base, thread)
         totals = replace(grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
-        entries = slot.arranged(drafts)
-        slot = slot._replace(entries=await self._inline(head.pk, entries, turn.now))
-        result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch))
+        slot = slot._replace(entries=slot.arranged(drafts))
+        result = Appended(tuple(entry.message() for entry in slot.entries), totals.etag(head.epoch))
         return Decision(slot, result)
 
     async def replace(self, turn: Turn, drafts: Sequence[Draft]) -> Answer[Appended] | Decision[Appended]:
         """Make `drafts` the history, by adding what is new where the rest is there already."""
         kept = await self.kept(turn, drafts)
-        if kept is None:
+        if kept is None or len(drafts) - kept > _MOST_TOGETHER:
             await self._plan_visits(turn.head.pk, drafts, turn.now)
             return await self.flip(turn, cast("Header", turn.head.header).thread, drafts, None)
         if kept < len(drafts):
@@ -107,9 +111,8 @@ class Deciding:
             )
             return totals.count if same else None
         kept = 0
-        async for found in self._reader.living(head, turn.now):
-            text = (await self._reader.message(head, found.entry)).text
-            if kept == len(drafts) or drafts[kept].text != text:
+        async for entry in self._reader.whole(head, turn.now):
+            if kept == len(drafts) or drafts[kept].text != entry.text:
                 return None
             kept += 1
         return kept
@@ -170,19 +173,18 @@ class Deciding:
         ]
         return (await self._seal(turn, header, slots))._replace(free=free)
 
-    async def number_anew(self, turn: Turn, entry: Entry, following: Found) -> Decision[Message]:
-        """The history with `entry` in front of another message, all at new positions under their old ids."""
+    async def number_anew(self, turn: Turn, entry: Entry, active: int) -> Decision[Message]:
+        """The history with `entry` where its position says, all at new positions under their old ids."""
         head = turn.head
-        entries: list[Entry] = []
-        async for found in self._reader.living(head, turn.now):
-            if found.entry.id == following.entry.id:
-                entries.append(entry)
-            entries.append(found.entry)
-        base = self._base(turn, cast("Header", head.header).thread, life=False, active=True)
+        others = [found.entry async for found in self._reader.living(head, turn.now)]
+        entries = sorted(
+            [entry, *(other for other in others if other.id != entry.id)], key=lambda each: each.position
+        )
+        thread = cast("Thread", cast("Header", head.header).thread)
+        base = self._base(turn, thread, life=False, active=False)
         expiring = turn.totals.expiring or entry.expires_at is not None
-        base = replace(base, expiring=expiring, edits=1, count=len(entries))
+        base = replace(base, expiring=expiring, edits=1, count=len(entries), active_at=active)
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
-        thread = cast("Header", head.header).thread
         header = self._next_header(head, epoch, base, thread)._replace(scattered=True)
         slots = []
         for number, each in enumerate(entries, 1):
@@ -190,11 +192,15 @@ class Deciding:
             placed = each._replace(position=at)
             totals = replace(base, version=header.version)
             slots.append(Slot(epoch, at, turn.token, turn.now, totals, (placed,), staged=True))
-            if each.id == entry.id:
+            if each is entry:
                 entry = placed
         decision = await self._seal(turn, header, slots)
         message = entry.message()
-        return Decision(answering(decision.slot, message, Draft(entry.text)), message, staged=decision.staged)
+        return decision._replace(
+            slot=answering(decision.slot, message, Draft(entry.text)),
+            result=message,
+            after=self._touch(turn, thread, active),
+        )
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
         await self._lists.visit(turn.head.pk, turn.now + (keys.HOUR if header.epoch == keys.ZERO else KEPT))
@@ -231,14 +237,27 @@ class Deciding:
         row: Slot | None,
         was: Entry | None = None,
     ) -> Decision[Message]:
-        """One message put, added or taken out, by an effect on its row."""
+        """One message put, added or taken out, by an effect on its row.
+
+        Where the row would be too large for that, or positions too long, the history is numbered anew.
+        """
         pk = turn.head.pk
         if entry.expires_at is not None and was is None:
             await self._lists.visit(pk, entry.expires_at)
         await self._lists.visit(pk, turn.now + KEPT)
         message = entry._replace(text=draft.text).message()
-        kept = entry if entry.blob is not None else (await self._inline(pk, (entry,), turn.now))[0]
-        slot = turn.slot(totals, entries=(kept,), effect=effect)
+        slot = turn.slot(totals, entries=(entry,), effect=effect)
+        if effect.verb != "take":
+            left = cast("Slot", target_of(slot, row))
+            inline = are_inline(left.entries)
+            if not inline:
+                bare = slot._replace(entries=(entry._replace(text=""),))
+                left = cast("Slot", target_of(bare, row))
+            if position.crowded(entry.position) or not is_row(left, pk):
+                return await self.number_anew(turn, entry, totals.active_at)
+            if not inline:
+                kept = await keep_apart(self._table, pk, (entry,), turn.now, most=0)
+                slot = slot._replace(entries=kept)
 
         async def after(head: Head) -> None:
             living = totals.count - totals.gone
@@ -293,7 +312,7 @@ class Deciding:
 
     async def _inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
-        if sum(len(entry.text.encode()) for entry in entries) <= MOST_INLINE:
+        if are_inline(entries):
             return tuple(entries)
         await self._lists.visit(pk, now + KEPT)
         return await keep_apart(self._table, pk, entries, now)

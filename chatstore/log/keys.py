@@ -4,7 +4,7 @@
 
     T#tenant#thread   ~            the header
                       E…#…         slots: an epoch, a position in it
-                      B#…#…        pieces of a text that is too large for its slot
+                      B#…#…        texts for which a slot has no room, in pieces
     L#tenant#owner    #thread      when an owner's thread was last active
     A#tenant          hour         hours in which threads of the tenant were active
     A#tenant#hour     …            those threads
@@ -31,8 +31,8 @@ __all__ = [
     "digest",
     "epoch_after",
     "epoch_of",
-    "epoch_time",
     "in_epoch",
+    "made_at",
     "owner_partition",
     "owner_row",
     "slot_row",
@@ -111,13 +111,13 @@ def epoch_after(epoch: str, now: int, token: str) -> str:
     return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{token[:12]:0>12}"
 
 
-def epoch_time(epoch: str) -> int:
-    """When an epoch was made, in microseconds."""
-    return int(epoch[:12], 16) * 1000
+def made_at(name: str) -> int:
+    """When an epoch was made, or a text was put apart, in microseconds."""
+    return int(name[:12], 16) * 1000
 
 
 def blob_rows(ref: str) -> tuple[str, str]:
-    """The lowest and the highest row of a large text's pieces."""
+    """The lowest and the highest row of the pieces of a text, or of several."""
     return f"B#{ref}#", f"B#{ref}#~"
 
 

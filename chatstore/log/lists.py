@@ -26,7 +26,7 @@ __all__ = ["Lists", "Pointer", "Visit"]
 _REMEMBERED = 10_000
 _LAST = "\U0010ffff"
 _EXAMINED, _TOGETHER = 1000, 100
-"""How many pointers a page looks at, and at how many threads together."""
+"""How many pointers a page looks at, and at how many threads together at most."""
 
 _PER_HOUR = 5
 """What it takes to find an hour's pointers, as if it were so many."""
@@ -155,7 +155,7 @@ class Lists:
         now = self._clock()
         found: list[Thread] = []
         some: list[Pointer] = []
-        examined = 0
+        examined = looks = 0
         async for one in self._pointers(tenant, listing):
             if isinstance(one, ThreadCursor):
                 examined += _PER_HOUR
@@ -166,10 +166,13 @@ class Lists:
                 end = one.place
                 if listing.before is None or end < listing.before:
                     some.append(one)
-            if len(some) < _TOGETHER and examined + len(some) < _EXAMINED:
+            # What is missing, and more each time, where most of what is listed is not wanted.
+            together = min((listing.limit + 1 - len(found)) << looks, _TOGETHER)
+            if len(some) < together and examined + len(some) < _EXAMINED:
                 continue
             examined += len(some)
             found += await self._living(tenant, some, listing, now)
+            looks += bool(some)
             some = []
             if len(found) > listing.limit:
                 break

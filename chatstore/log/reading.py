@@ -7,17 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from chatstore import position
+from chatstore.batching import batches
 from chatstore.contract import InsertAt, Span, ThreadKey
 from chatstore.errors import CorruptData, CursorExpired, MessageNotFound, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, target_of
 from chatstore.log.port import Table
 from chatstore.log.records import Entry, Slot
+from chatstore.log.texts import Texts
 from chatstore.models import Cursor, Message, Page
 
 __all__ = ["Found", "Gap", "Reader"]
 
 _FIRST, _MOST = 16, 512
+_MOST_BYTES = 8_000_000
+"""Of texts that are kept apart, in one trip."""
+
 _LOOKS = 30
 _PAUSE_SECONDS = 0.01
 
@@ -102,29 +107,30 @@ class Reader:
         return chosen, False
 
     async def _with_texts(self, pk: str, entries: list[Entry]) -> list[Entry] | None:
-        """The same with the large texts fetched; None where one is no longer there."""
-        whole = []
-        for entry in entries:
-            text = await self.text(pk, entry)
-            if text is None:
+        """The same with the texts fetched that are kept apart; None where one is no longer there."""
+        texts = Texts(self._table, pk)
+        whole: list[Entry] = []
+        for together in batches(entries, _apart, most=_MOST, size_most=_MOST_BYTES):
+            found = await texts.of(together)
+            if found is None:
                 return None
-            whole.append(entry._replace(text=text))
+            whole += found
         return whole
 
     async def text(self, pk: str, entry: Entry) -> str | None:
         """An entry's text; None where it is kept apart and no longer there."""
-        if entry.blob is None:
-            return entry.text
-        pieces = [row["b"] async for row in self._table.all(pk, *keys.blob_rows(entry.blob.ref))]
-        body = b"".join(piece for piece in pieces if isinstance(piece, bytes))
-        return body.decode() if len(body) == entry.blob.size else None
+        found = await Texts(self._table, pk).of([entry])
+        return None if found is None else found[0].text
 
     async def message(self, head: Head, entry: Entry) -> Message:
         """A message with its text."""
-        text = await self.text(head.pk, entry)
-        if text is None:
-            raise CorruptData(f"a part of the message {entry.id!r} is missing")
-        return entry._replace(text=text).message()
+        return (await _whole(Texts(self._table, head.pk), entry)).message()
+
+    async def whole(self, head: Head, now: int) -> AsyncIterator[Entry]:
+        """Every message with its text, from the oldest."""
+        texts = Texts(self._table, head.pk)
+        async for found in self.living(head, now):
+            yield await _whole(texts, found.entry)
 
     # Single messages
 
@@ -263,6 +269,17 @@ class _Walk:
             self._size = min(self._size * 2, _MOST)
             more = found.more
             after = str(found.rows[-1]["sk"]) if found.rows else after
+
+
+def _apart(entry: Entry) -> int:
+    return 0 if entry.blob is None else entry.blob.size
+
+
+async def _whole(texts: Texts, entry: Entry) -> Entry:
+    found = await texts.of([entry])
+    if found is None:
+        raise CorruptData(f"a part of the message {entry.id!r} is missing")
+    return found[0]
 
 
 def _covers(slot: Slot, start: str | None, *, newest: bool) -> bool:

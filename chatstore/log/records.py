@@ -30,10 +30,11 @@ _DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class Blob(NamedTuple):
-    """A text that is kept in rows of its own."""
+    """A text that is kept in other rows: where it starts in what they hold."""
 
     ref: str
     size: int
+    start: int = 0
 
 
 class Entry(NamedTuple):
@@ -341,7 +342,7 @@ def _entry(entry: Entry, index: int, slot: Slot) -> list[Any]:
         None if entry.position == at else entry.position,
         None if entry.id == f"{entry.position}-{slot.token}" else entry.id,
         None if entry.created_at == slot.at else entry.created_at,
-        entry.blob,
+        entry.blob if entry.blob is None or entry.blob.start else entry.blob[:2],
     ]
     while len(fields) > 1 and not fields[-1]:
         fields.pop()

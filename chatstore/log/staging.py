@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from chatstore import position
 from chatstore.batching import batches
 from chatstore.contract import Draft
-from chatstore.log import keys
-from chatstore.log.port import Key, Row, Table
-from chatstore.log.records import Blob, Entry, Slot, Totals
+from chatstore.log.port import Key, Table
+from chatstore.log.records import Entry, Slot, Totals
+from chatstore.log.texts import put_apart
 
-__all__ = ["arranged", "keep_apart", "packed", "stage"]
+__all__ = ["are_inline", "arranged", "is_row", "keep_apart", "packed", "stage"]
 
 MOST_INLINE = 200_000
 """Bytes of text that a row takes; what is longer is kept apart, the largest first."""
 
-PIECE = 350_000
-"""Bytes of a large text that one row of it holds."""
+MOST_STORED = 380_000
+"""Bytes of a row as it is stored: messages that are small take room as well, and so do properties."""
 
 _MOST_ENTRIES, _MOST_BYTES = 16, 16_384
 
@@ -37,15 +37,33 @@ def arranged(epoch: str, drafts: Sequence[Draft], token: str, at: int, totals: T
     return slots
 
 
-async def keep_apart(table: Table, pk: str, entries: Iterable[Entry], now: int) -> tuple[Entry, ...]:
-    """The entries as a row takes them, with the texts that are too large put into rows of their own."""
+def are_inline(messages: Iterable[Entry | Draft]) -> bool:
+    """Whether a row takes the messages with their texts."""
+    return sum(len(message.text.encode()) for message in messages) <= MOST_INLINE
+
+
+def is_row(slot: Slot, pk: str) -> bool:
+    """Whether all of a slot fits into a row."""
+    return len(cast("bytes", slot.dump(pk)["b"])) <= MOST_STORED
+
+
+async def keep_apart(
+    table: Table, pk: str, entries: Iterable[Entry], now: int, *, most: int = MOST_INLINE
+) -> tuple[Entry, ...]:
+    """The entries as a row takes them, with the texts for which it has no room put into others."""
     kept = list(entries)
-    sizes = {index: len(entry.text.encode()) for index, entry in enumerate(kept)}
-    for index in sorted(sizes, key=lambda index: -sizes[index]):
-        if sum(sizes.values()) <= MOST_INLINE:
+    sizes = [len(entry.text.encode()) for entry in kept]
+    inline, apart = sum(sizes), []
+    for index in sorted(range(len(kept)), key=lambda index: -sizes[index]):
+        if inline <= most:
             break
-        kept[index] = await _apart(table, pk, kept[index], now)
-        sizes[index] = 0
+        inline -= sizes[index]
+        apart.append(index)
+    apart.sort()
+    if apart:
+        blobs = await put_apart(table, pk, [kept[index].text for index in apart], now)
+        for index, blob in zip(apart, blobs, strict=True):
+            kept[index] = kept[index]._replace(text="", blob=blob)
     return tuple(kept)
 
 
@@ -58,18 +76,6 @@ async def stage(table: Table, pk: str, slots: Iterable[Slot]) -> tuple[Key, ...]
     if rows:
         await table.write(rows)
     return tuple(Key(pk, str(row["sk"])) for row in rows)
-
-
-async def _apart(table: Table, pk: str, entry: Entry, now: int) -> Entry:
-    ref = f"{now // 1000:012x}{secrets.token_hex(4)}"
-    body = entry.text.encode()
-    low, _ = keys.blob_rows(ref)
-    pieces: list[Row] = [
-        {"pk": pk, "sk": f"{low}{index:04d}", "b": body[start : start + PIECE]}
-        for index, start in enumerate(range(0, len(body), PIECE))
-    ]
-    await table.write(pieces)
-    return entry._replace(text="", blob=Blob(ref, len(body)))
 
 
 def _length(draft: Draft) -> int:

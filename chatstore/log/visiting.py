@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 
 from chatstore.log import keys
 from chatstore.log.head import Head
 from chatstore.log.lists import Pointer
 from chatstore.log.port import Key, Row, Table
-from chatstore.log.records import Slot
+from chatstore.log.records import Blob, Slot
 
 __all__ = ["KEPT", "Remains", "all_rows", "survey", "without_dead"]
 
@@ -26,7 +28,7 @@ class _Epoch:
     rows: list[Row] = field(default_factory=list)
     messages: int = 0
     requests: int = 0
-    texts: set[str] = field(default_factory=set)
+    texts: set[Blob] = field(default_factory=set)
     pointers: list[Pointer] = field(default_factory=list)
 
 
@@ -36,7 +38,8 @@ class Remains:
 
     `rows` have names that no other row will ever have; `shared` have not, and go while they are what was
     read, the header last. `ended` says that nothing is left but where a new thread of that id would begin.
-    `faded` are rows of the living history that hold something that is dead. `dead` are the times at which
+    `faded` are rows of the living history that hold something that is dead, `worn` rows of which only some
+    texts are in use. `dead` are the times at which
     what was met had died, and `next` is when there is more to do, None for never.
     """
 
@@ -47,6 +50,7 @@ class Remains:
     requests: int = 0
     pointers: list[Pointer] = field(default_factory=list)
     faded: list[Slot] = field(default_factory=list)
+    worn: dict[Key, list[Blob]] = field(default_factory=dict)
     dead: set[int] = field(default_factory=set)
     next: int | None = None
 
@@ -71,14 +75,17 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
     living = head.header is not None and head.header.living
     epochs: dict[str, _Epoch] = {}
     pieces: dict[str, list[Key]] = {}
-    used: set[str] = set()
+    sizes: Counter[str] = Counter()
+    used: set[Blob] = set()
     async for row in all_rows(table, head.pk):
         at = Key(head.pk, str(row["sk"]))
         if at.sk.startswith("B#"):
-            pieces.setdefault(at.sk.split("#")[1], []).append(at)
+            ref = at.sk.split("#")[1]
+            pieces.setdefault(ref, []).append(at)
+            sizes[ref] += len(cast("bytes", row["b"])) - int(row.get("z", 0))
             continue
         slot = Slot.load(row)
-        texts = {entry.blob.ref for entry in slot.entries if entry.blob is not None}
+        texts = {entry.blob for entry in slot.entries if entry.blob is not None}
         if living and slot.epoch == head.epoch:
             # What an effect carries was applied, and is kept for repetitions alone.
             if slot.effect is not None and remains.meet(now, slot.at + KEPT):
@@ -88,7 +95,7 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
             if remains.meet(now, *(one.expires_at for one in slot.messages if one.expires_at is not None)):
                 remains.faded.append(slot)
             continue
-        epoch = epochs.setdefault(slot.epoch, _Epoch(keys.epoch_time(slot.epoch) + KEPT))
+        epoch = epochs.setdefault(slot.epoch, _Epoch(keys.made_at(slot.epoch) + KEPT))
         # What was staged for nothing has only the time that its epoch tells; others, that of their last slot.
         # What closes is no request's memory, but keeps out who may still be about to write.
         if not slot.staged:
@@ -118,10 +125,16 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         used |= epoch.texts
     # What is still there of a later thread of the same owner is found by the same pointer.
     remains.pointers = [pointer for pointer in remains.pointers if pointer.owner not in listed]
+    shared: dict[str, list[Blob]] = {}
+    for blob in used:
+        shared.setdefault(blob.ref, []).append(blob)
     for ref, rows in pieces.items():
-        made = int(ref[:12], 16) * 1000
-        if ref not in used and remains.meet(now, made + KEPT):
-            remains.rows += rows
+        blobs = shared.get(ref, [])
+        if sum(blob.size for blob in blobs) < sizes[ref] and remains.meet(now, keys.made_at(ref) + KEPT):
+            if blobs:
+                remains.worn[rows[0]] = blobs
+            else:
+                remains.rows += rows
     if not living and not left:
         remains.ended = head.newest is not None or head.epoch != keys.ZERO
         if head.header is not None and not remains.ended:

@@ -129,9 +129,22 @@ def test_a_fork(store: ChatStore) -> None:
 
 
 def test_a_page_of_an_owners_threads(store: ChatStore) -> None:
-    for number in range(20):
+    for number in range(10, 70):
         store.append(f"t{number}", SAY, owner="bob")
-    assert cost(store.list_threads(owner="bob", limit=20)) == (0, 21, 2)
+    # One thread more than the page has says that there is another page. The list itself takes 4 KB.
+    page = store.list_threads(owner="bob", limit=20)
+    assert (len(page), cost(page)) == (20, (0, 1 + 21, 2))
+    assert page.next is not None
+    page = store.list_threads(owner="bob", limit=60)
+    assert (len(page), cost(page)) == (60, (0, 1 + 60, 2))
+    # Where some are gone, only what is missing of a page is looked at, and little more.
+    for number in range(60, 70):
+        store.delete_thread(f"t{number}")
+    page = store.list_threads(owner="bob", limit=20)
+    assert (len(page), cost(page)) == (20, (0, 1 + 21 + 20, 3))
+    # What is searched by its metadata takes few trips.
+    page = store.list_threads(owner="bob", limit=2, metadata={"no": "such"})
+    assert (len(page), cost(page)) == (0, (0, 1 + 60, 6))
 
 
 def test_a_message_that_expires(store: ChatStore) -> None:

@@ -151,6 +151,27 @@ def test_replacing_and_deleting_large_messages(table: Table) -> None:
     assert [message.to_dict() for message in table.opened().read("t")] == [inserted, small]
 
 
+def test_a_turn_of_which_every_message_becomes_a_large_one(table: Table) -> None:
+    store = table.store
+    turn = store.append("t", *[saying(100) for _ in range(6)]).messages
+    larger = [saying(190_000) for _ in turn]
+    for message, instead in zip(turn, larger, strict=True):
+        store.replace_message("t", message.id or "", instead)
+    between = [saying(150_000) for _ in range(4)]
+    for each in between:
+        store.insert("t", each, before=turn[1].id)
+    expected = [larger[0], *between, *larger[1:]]
+    assert [message.to_dict() for message in store.iter_messages("t")] == expected
+    store.append("t", saying(100))
+    table.sweep(DAY_AND_AN_HOUR)
+    assert [message.to_dict() for message in store.iter_messages("t")][:-1] == expected
+    store.clear("t")
+    store.delete_thread("t")
+    table.sweep(DAY_AND_AN_HOUR)
+    table.sweep(timedelta(minutes=61))
+    assert table.of_threads() == []
+
+
 def test_reading_while_large_messages_change(table: Table) -> None:
     versions = [
         [{"role": "user", "content": noise(MIB), "version": version}, {"role": "user", "version": version}]

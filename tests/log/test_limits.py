@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import secrets
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 import chatstore
+from chatstore.backends.dynamodb.meter import size_of
+from chatstore.errors import StorageError
+from chatstore.log import Row, staging
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
+
+LARGEST = 400 * 1024
+KINDS = {str: "S", int: "N", bytes: "B"}
 
 
 def test_properties_that_no_row_holds_are_refused_and_nothing_is_left() -> None:
@@ -36,3 +45,93 @@ def test_a_turn_too_large_for_a_row_and_its_smallest_message_inline() -> None:
     assert [len(store.get_message("t", one.id or "").content) for one in appended.messages] == sizes
     rows = table.rows["T#default#t"]
     assert max(len(repr(row)) for row in rows.values()) < 400_000
+
+
+class StrictTable(MemoryTable):
+    """Refuses what DynamoDB finds too large, or what is larger than `most`."""
+
+    most = LARGEST
+
+    def _put(self, row: Row) -> None:
+        item = {name: {KINDS[type(value)]: self._sent(value)} for name, value in row.items()}
+        if size_of(item) > self.most:
+            raise StorageError("the row is too large")
+        super()._put(row)
+
+    @staticmethod
+    def _sent(value: str | int | bytes) -> str | bytes:
+        return str(value) if isinstance(value, int) else value
+
+
+def noise(size: int) -> str:
+    """Text of that many bytes, of which compression saves a quarter."""
+    return "".join(random.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", k=size))
+
+
+def replaced(store: ChatStore, told: list[str]) -> None:
+    """Every message of a turn becomes a large one."""
+    for index, message in enumerate(store.read("t").items):
+        told[index] = noise(150_000)
+        edited = store.replace_message("t", message.id or "", {"role": "user", "content": told[index]})
+        assert (edited.id, edited.content) == (message.id, told[index])
+
+
+def inserted(count: int, size: int) -> Callable[[ChatStore, list[str]], None]:
+    def insert(store: ChatStore, told: list[str]) -> None:
+        """So many come between the first two of a turn."""
+        following = store.read("t").items[1].id or ""
+        for _ in range(count):
+            told.insert(-(TURN - 1), noise(size))
+            store.insert("t", {"role": "user", "content": told[-TURN]}, before=following)
+
+    return insert
+
+
+TURN = 6
+
+EDITS: dict[str, Callable[[ChatStore, list[str]], None]] = {
+    "replaced by large ones": replaced,
+    "large ones inserted": inserted(9, 150_000),
+    "small ones inserted": inserted(200, 4_000),
+}
+
+
+@pytest.mark.parametrize("edits", EDITS)
+def test_a_row_takes_edits_without_end(edits: str) -> None:
+    clock = ManualClock()
+    store = ChatStore(LogInMemory(StrictTable(), clock))
+    told = [f"{number}" for number in range(TURN)]
+    store.append("t", *({"role": "user", "content": text} for text in told))
+    EDITS[edits](store, told)
+    is_as_good_as_any(store, clock, told)
+
+
+def test_a_row_takes_any_number_of_messages_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows are small, so that it takes hundreds to fill one and not ten thousand."""
+    table, clock = StrictTable(), ManualClock()
+    table.most = 8_000
+    monkeypatch.setattr(staging, "MOST_STORED", table.most - 500)
+    store = ChatStore(LogInMemory(table, clock))
+    told = [f"{number}" for number in range(TURN)]
+    store.append("t", *({"role": "user", "content": text} for text in told))
+    for number in range(500):
+        index = random.randrange(1, len(told))
+        told.insert(index, f"{number}")
+        store.insert("t", {"role": "user", "content": told[index]}, index=index)
+    is_as_good_as_any(store, clock, told)
+
+
+def is_as_good_as_any(store: ChatStore, clock: ManualClock, told: list[str]) -> None:
+    """The thread has those messages, and all that can be done to a thread can be done to it."""
+    assert [message.content for message in store.iter_messages("t")] == told
+    clock.advance(timedelta(hours=26))
+    assert not store.sweep().more
+    assert [message.content for message in store.iter_messages("t")] == told
+    store.append("t", {"role": "user", "content": "more"})
+    assert [message.content for message in store.iter_messages("t")] == [*told, "more"]
+    store.clear("t")
+    assert not store.read("t").items
+    assert store.delete_thread("t").existed
+    clock.advance(timedelta(hours=26))
+    assert not store.sweep().more
+    assert store.read("t").etag is None

@@ -91,13 +91,14 @@ class DynamoTable(Table):
         for start in range(0, len(keys), _GET_TOGETHER):
             wanted = [_key(key) for key in keys[start : start + _GET_TOGETHER]]
             asked: dict[str, Any] = {self._name: {"Keys": wanted, "ConsistentRead": True}}
-            while asked:
+
+            async def some(asked: dict[str, Any]) -> dict[str, Any]:
                 sent = {"RequestItems": asked}
                 answer = await self._patiently(functools.partial(self._call, "BatchGetItem", sent))
-                found += [_row(item) for item in answer["Responses"].get(self._name, ())]
-                asked = answer.get("UnprocessedKeys") or {}
-                if asked:
-                    await self.pause(random.uniform(0, _BACKOFF_SECONDS))  # noqa: S311 - spreads callers
+                found.extend(_row(item) for item in answer["Responses"].get(self._name, ()))
+                return answer.get("UnprocessedKeys") or {}
+
+            await self._until_all(asked, some)
         return found
 
     async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
@@ -139,14 +140,14 @@ class DynamoTable(Table):
     async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
         requests: list[dict[str, Any]] = [{"PutRequest": {"Item": _item(row)}} for row in puts]
         requests += [{"DeleteRequest": {"Key": _key(key)}} for key in deletes]
+
+        async def some(asked: dict[str, Any]) -> dict[str, Any]:
+            # Tried once: a put that arrives late, behind its own repetition, would undo an edit between.
+            answer = await self._call("BatchWriteItem", {"RequestItems": asked})
+            return answer.get("UnprocessedItems") or {}
+
         for together in batches(requests, _size, most=_WRITE_TOGETHER, size_most=_WRITE_TOGETHER_BYTES):
-            asked: dict[str, Any] = {self._name: together}
-            while asked:
-                # Tried once: a put that arrives late, behind its own repetition, would undo an edit between.
-                answer = await self._call("BatchWriteItem", {"RequestItems": asked})
-                asked = answer.get("UnprocessedItems") or {}
-                if asked:
-                    await self.pause(random.uniform(0, _BACKOFF_SECONDS))  # noqa: S311 - spreads callers
+            await self._until_all({self._name: together}, some)
 
     async def remove(self, row: Row) -> None:
         sent = {
@@ -249,6 +250,20 @@ class DynamoTable(Table):
                 await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
         return await call()
 
+    async def _until_all(
+        self, asked: dict[str, Any], some: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+    ) -> None:
+        """Do a batch, of which each answer names what is still to be done; it is waited for while all is."""
+        silences = 0
+        while asked:
+            left = await some(asked)
+            silences = silences + 1 if _count(left) == _count(asked) else 0
+            if silences == _TRIES:
+                raise Unavailable("DynamoDB cannot take a batch for now")
+            asked = left
+            if asked:
+                await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4 ** max(silences - 1, 0)))  # noqa: S311
+
     async def _put_pair(self, put: dict[str, Any], row: Row, free: Key) -> Row | None:
         check = {
             "TableName": self._name,
@@ -326,3 +341,7 @@ def _raise(error: Exception, client: Client) -> NoReturn:
     if isinstance(error, (HTTPClientError, NoConnectionError, IncompleteReadError, ResponseParserError)):
         raise Unavailable(f"DynamoDB did not answer: {error}") from error
     raise StorageError(f"DynamoDB cannot be used: {error}") from error
+
+
+def _count(batch: dict[str, Any]) -> int:
+    return sum(len(part["Keys"]) if "Keys" in part else len(part) for part in batch.values())
