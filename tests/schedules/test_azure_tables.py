@@ -25,6 +25,7 @@ from tests.schedules.azure_tables import (
     insert,
     pop,
     read,
+    read_two,
     replace_all,
     request,
     start_of,
@@ -87,6 +88,14 @@ def test_every_pair(pair: Sequence[Operation], kind: str, counted: list[Count]) 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_reader_of_cosmos_beside_each(mutation: Operation, counted: list[Count]) -> None:
     hold(counted, COSMOS, "there", (mutation, read))
+
+
+@pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_reader_who_remembers_a_trimmed_thread_beside_each(
+    mutation: Operation, dialect: Dialect, counted: list[Count]
+) -> None:
+    hold(counted, dialect, "trimmed", (mutation, read_two))
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
