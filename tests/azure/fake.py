@@ -63,6 +63,9 @@ class FakeDriver:
         self.table = table
         self._page = page
 
+    async def create(self) -> None:
+        """It is there."""
+
     async def get(self, partition: str, row: str) -> Entity | None:
         return self.table.rows.get((partition, row))
 

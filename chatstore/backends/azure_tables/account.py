@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
@@ -58,28 +60,38 @@ class Account(NamedTuple):
         return cls(access, table, endpoint, url.host, seconds, meter)
 
     def client(self) -> TableClient:
-        """A client for blocking callers."""
-        if not self.name:
-            return TableClient.from_connection_string(
-                self.access.connection_string, self.table, **self._options()
-            )
+        """A client for blocking callers. Raises ConfigurationError for what the SDK cannot use."""
         from chatstore.backends.azure_tables.identity import credential
 
-        given = self._given() or credential(self.access)
-        return TableClient(self.endpoint or "", self.table, credential=given, **self._options())
+        with self._configured():
+            if not self.name:
+                return TableClient.from_connection_string(
+                    self.access.connection_string, self.table, **self._options()
+                )
+            given = self._given() or credential(self.access)
+            return TableClient(self.endpoint or "", self.table, credential=given, **self._options())
 
     def async_client(self) -> AsyncTableClient:
-        """A client for the running event loop."""
+        """A client for the running event loop. Raises ConfigurationError for what the SDK cannot use."""
         from azure.data.tables.aio import TableClient as AsyncTableClient
 
-        if not self.name:
-            return AsyncTableClient.from_connection_string(
-                self.access.connection_string, self.table, **self._options()
-            )
         from chatstore.backends.azure_tables.identity import async_credential
 
-        given = self._given() or async_credential(self.access)
-        return AsyncTableClient(self.endpoint or "", self.table, credential=given, **self._options())
+        with self._configured():
+            if not self.name:
+                return AsyncTableClient.from_connection_string(
+                    self.access.connection_string, self.table, **self._options()
+                )
+            given = self._given() or async_credential(self.access)
+            return AsyncTableClient(self.endpoint or "", self.table, credential=given, **self._options())
+
+    @contextlib.contextmanager
+    def _configured(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            given = self.endpoint or f"{self.access.prefix}_CONNECTION_STRING"
+            raise ConfigurationError(f"no client for the table {self.table} of {given}: {error}") from error
 
     def _given(self) -> AzureNamedKeyCredential | AzureSasCredential | None:
         if self.access.key:

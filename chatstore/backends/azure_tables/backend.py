@@ -78,6 +78,9 @@ class AzureTablesBackend(Backend):
     async def close(self) -> None:
         await self.driver.close()
 
+    async def prepare(self) -> None:
+        await self._table.create()
+
     async def ping(self) -> None:
         await self._table.get("ping", "ping")
 

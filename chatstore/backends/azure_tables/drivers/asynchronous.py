@@ -19,7 +19,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
     filter_of,
     selected,
 )
-from chatstore.backends.azure_tables.faults import NoTable, faults, is_about_the_table
+from chatstore.backends.azure_tables.faults import faults, is_no_row
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
 
 __all__ = ["AsyncDriver"]
@@ -32,18 +32,20 @@ class AsyncDriver:
         self._make = make
         self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
 
+    async def create(self) -> None:
+        client = await self._client()
+        with faults(), contextlib.suppress(ResourceExistsError):
+            await client.create_table()
+
     async def get(self, partition: str, row: str) -> Entity | None:
-        while True:
+        client = await self._client()
+        with faults():
             try:
-                with faults():
-                    try:
-                        return entity_of(await (await self._client()).get_entity(partition, row))
-                    except ResourceNotFoundError as error:
-                        if not is_about_the_table(error):
-                            return None
-                        raise
-            except NoTable:
-                await self._create()
+                return entity_of(await client.get_entity(partition, row))
+            except ResourceNotFoundError as error:
+                if is_no_row(error):
+                    return None
+                raise
 
     async def page(
         self,
@@ -55,32 +57,25 @@ class AsyncDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        while True:
-            try:
-                with faults():
-                    found = (await self._client()).query_entities(
-                        filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
-                    )
-                    pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
-                    entities = []
-                    async for page in pages:
-                        entities = [entity_of(entity) async for entity in page]
-                        break
-                    return Slice(entities, pages.continuation_token)
-            except NoTable:
-                await self._create()
+        client = await self._client()
+        with faults():
+            found = client.query_entities(
+                filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
+            )
+            pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
+            entities = []
+            async for page in pages:
+                entities = [entity_of(entity) async for entity in page]
+                break
+            return Slice(entities, pages.continuation_token)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        while True:
-            try:
-                with faults(writing=True):
-                    client = await self._client()
-                    if len(calls) == 1:
-                        return [etag_of(await alone(client, calls[0]))]
-                    return [answer.get("etag") for answer in await client.submit_transaction(calls)]
-            except NoTable:
-                await self._create()
+        client = await self._client()
+        with faults(writing=True):
+            if len(calls) == 1:
+                return [etag_of(await alone(client, calls[0]))]
+            return [answer.get("etag") for answer in await client.submit_transaction(calls)]
 
     @contextlib.asynccontextmanager
     async def turn(self, partition: str) -> AsyncIterator[None]:
@@ -107,10 +102,6 @@ class AsyncDriver:
             self._opened[loop] = opened
             await anext(opened.closing)
         return self._opened[loop].client
-
-    async def _create(self) -> None:
-        with faults(), contextlib.suppress(ResourceExistsError):
-            await (await self._client()).create_table()
 
 
 class _Opened:

@@ -21,7 +21,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
     filter_of,
     selected,
 )
-from chatstore.backends.azure_tables.faults import NoTable, faults, is_about_the_table
+from chatstore.backends.azure_tables.faults import faults, is_no_row
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
 
 __all__ = ["BlockingDriver"]
@@ -35,18 +35,20 @@ class BlockingDriver:
         self._opened: tuple[int, TableClient] | None = None
         self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
 
+    async def create(self) -> None:
+        client = self._client()
+        with faults(), contextlib.suppress(ResourceExistsError):
+            client.create_table()
+
     async def get(self, partition: str, row: str) -> Entity | None:
-        while True:
+        client = self._client()
+        with faults():
             try:
-                with faults():
-                    try:
-                        return entity_of(self._client().get_entity(partition, row))
-                    except ResourceNotFoundError as error:
-                        if not is_about_the_table(error):
-                            return None
-                        raise
-            except NoTable:
-                self._create()
+                return entity_of(client.get_entity(partition, row))
+            except ResourceNotFoundError as error:
+                if is_no_row(error):
+                    return None
+                raise
 
     async def page(
         self,
@@ -58,28 +60,22 @@ class BlockingDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        while True:
-            try:
-                with faults():
-                    found = self._client().query_entities(
-                        filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
-                    )
-                    pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
-                    entities = [entity_of(entity) for entity in next(pages, ())]
-                    return Slice(entities, pages.continuation_token)
-            except NoTable:
-                self._create()
+        client = self._client()
+        with faults():
+            found = client.query_entities(
+                filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
+            )
+            pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
+            entities = [entity_of(entity) for entity in next(pages, ())]
+            return Slice(entities, pages.continuation_token)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        while True:
-            try:
-                with faults(writing=True):
-                    if len(calls) == 1:
-                        return [etag_of(alone(self._client(), calls[0]))]
-                    return [answer.get("etag") for answer in self._client().submit_transaction(calls)]
-            except NoTable:
-                self._create()
+        client = self._client()
+        with faults(writing=True):
+            if len(calls) == 1:
+                return [etag_of(alone(client, calls[0]))]
+            return [answer.get("etag") for answer in client.submit_transaction(calls)]
 
     @contextlib.asynccontextmanager
     async def turn(self, partition: str) -> AsyncIterator[None]:
@@ -103,10 +99,6 @@ class BlockingDriver:
                 self._turns = WeakValueDictionary()
             self._opened = opened = os.getpid(), self._make()
         return opened[1]
-
-    def _create(self) -> None:
-        with faults(), contextlib.suppress(ResourceExistsError):
-            self._client().create_table()
 
 
 class _Turn:

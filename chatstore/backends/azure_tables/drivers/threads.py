@@ -36,6 +36,9 @@ class ThreadDriver:
         self._turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock]
         self._turns = WeakValueDictionary()
 
+    async def create(self) -> None:
+        await self._on_thread(self._driver.create())
+
     async def get(self, partition: str, row: str) -> Entity | None:
         return await self._on_thread(self._driver.get(partition, row))
 
