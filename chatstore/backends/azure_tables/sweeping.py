@@ -7,10 +7,11 @@ nothing. The header's `due` says that there is one, so that most changes need no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import timedelta
 
 from chatstore.backends.azure_tables import keys
+from chatstore.backends.azure_tables.counting import Count, Full, batches
 from chatstore.backends.azure_tables.header import Known, State, buried
 from chatstore.backends.azure_tables.payload import pieces
 from chatstore.backends.azure_tables.port import Entity, Op, Overtaken
@@ -19,7 +20,7 @@ from chatstore.backends.azure_tables.segments import Segment
 from chatstore.backends.azure_tables.table import Table
 from chatstore.backends.azure_tables.writing import GRACE, rewritten
 from chatstore.contract import Backend
-from chatstore.errors import Unavailable
+from chatstore.errors import ChatStoreError, CorruptData, StorageError, Unavailable
 from chatstore.models import Erased, Swept
 
 __all__ = ["Sweeper"]
@@ -28,29 +29,6 @@ _HOUR = 3_600_000_000
 _AHEAD = (_HOUR, 24 * _HOUR, 32 * 24 * _HOUR, 10**16)
 _KEPT = Backend.request_window // timedelta(microseconds=1) + GRACE
 _TRIES = 20
-
-
-class _Full(Exception):
-    """As much was removed as was asked for."""
-
-
-class _Count:
-    """What was removed, and how much more may be; with `living`, messages count in that generation only."""
-
-    def __init__(self, limit: int | None = None) -> None:
-        self.left = limit
-        self.living: str | None = None
-        self.threads = self.messages = self.requests = 0
-
-    def take(self, rows: int) -> int:
-        """How many of `rows` may go now. Raises _Full for none."""
-        if self.left is None or rows == 0:
-            return rows
-        if self.left <= 0:
-            raise _Full
-        taken = min(rows, self.left)
-        self.left -= taken
-        return taken
 
 
 class Sweeper:
@@ -62,22 +40,36 @@ class Sweeper:
         self._now = now
 
     async def sweep(self, limit: int) -> Swept:
-        """Follow the notes that are due, until about `limit` rows are removed."""
-        count = _Count(limit)
-        more = False
+        """Follow the notes that are due, until about `limit` rows are removed or threads looked at.
+
+        A thread that cannot be swept is not in the way of others: the last step raises StorageError for it.
+        """
+        count = Count(limit)
+        failed: list[tuple[str, ChatStoreError]] = []
         try:
             for notes in keys.NOTES:
                 due = ("", f"{self._now + 1:017d}")
                 async for note in self._table.scan(notes, due, bodies=False):
-                    count.take(0)
-                    await self._follow(note, count)
-        except _Full:
-            more = True
-        return Swept(count.threads, count.messages, count.requests, more)
+                    count.check()
+                    try:
+                        await self._follow(note, count)
+                    except Unavailable:
+                        raise
+                    except ChatStoreError as error:
+                        # It costs nothing, or enough of them would leave nothing for the others.
+                        failed.append((keys.noted(note.row)[1], error))
+                        continue
+                    count.charge(1)
+        except Full:
+            return Swept(count.threads, count.messages, count.requests, more=True)
+        if failed:
+            first, cause = failed[0]
+            raise StorageError(f"threads not swept: {len(failed)}, the first, {first}: {cause}") from cause
+        return Swept(count.threads, count.messages, count.requests, more=False)
 
     async def erase(self, tenant: str, owner: str) -> Erased:
         """Remove an owner's threads, and what is left of earlier ones, at once."""
-        listing, count = keys.listing(tenant, owner), _Count()
+        listing, count = keys.listing(tenant, owner), Count()
         async for row in self._table.scan(listing, bodies=False):
             for _ in range(_TRIES):
                 if await self._erased(listing, row.row, count):
@@ -88,7 +80,7 @@ class Sweeper:
 
     # Sweeping
 
-    async def _follow(self, note: Entity, count: _Count) -> None:
+    async def _follow(self, note: Entity, count: Count) -> None:
         due, partition = keys.noted(note.row)
         try:
             await self._visit(partition, due, count)
@@ -98,12 +90,13 @@ class Sweeper:
         with contextlib.suppress(Overtaken):
             await self._table.submit(note.partition, [Op("delete", note.row, {}, note.etag)])
 
-    async def _visit(self, partition: str, noted: int, count: _Count) -> None:
+    async def _visit(self, partition: str, noted: int, count: Count) -> None:
         """Remove what is due in a thread, and see to it that somebody comes again if need be."""
         known = await self._reader.known(partition)
         state = known.state
         if state is not None and state.deleted is None and not state.lives(self._now):
-            count.take(1)
+            count.check()
+            count.charge(1)
             known = await self._commit(partition, known, buried(state, self._now))
             state = known.state
             count.threads += 1
@@ -120,7 +113,8 @@ class Sweeper:
         if state.deleted is not None:
             gone = state.deleted + _KEPT
             if not due and gone <= self._now:
-                await self._remove(partition, known)
+                count.check()
+                count.charge(await self._remove(partition, known))
                 return
             due.append(max(gone, self._now + 1))
         elif state.expires is not None:
@@ -131,26 +125,29 @@ class Sweeper:
             await self._note(partition, again)
         await self._commit(partition, known, state._replace(due=again))
 
-    async def _purge(self, partition: str, state: State | None, count: _Count) -> list[int]:
+    async def _purge(self, partition: str, state: State | None, count: Count) -> list[int]:
         """Remove rows that the header does not name; when those are due that it may be about to name."""
         due: list[int] = []
-        young = self._now - GRACE
         generation = "~" if state is None else state.generation
-        later, earlier = keys.other_generations(generation)
-        for span in (later, earlier):
-            rows = []
-            async for row in self._table.scan(partition, span):
-                begun = keys.begun(keys.generation_of(row.row))
-                if span is later and begun > young:
-                    due.append(begun + GRACE)
-                else:
-                    rows.append(row)
-                    if len(rows) == 100:
-                        await self._discard(partition, rows, count)
-                        rows = []
+        async for rows in batches(self._unnamed(partition, generation, due), 100, count):
             await self._discard(partition, rows, count)
+        async for rows in batches(self._unnamed_pieces(partition, generation, due), 100, count):
+            await self._delete(partition, [row.row for row in rows])
+        return due
+
+    async def _unnamed(self, partition: str, generation: str, due: list[int]) -> AsyncIterator[Entity]:
+        later, earlier = keys.other_generations(generation)
+        async for row in self._table.scan(partition, later):
+            ends = keys.begun(keys.generation_of(row.row)) + GRACE
+            if ends > self._now:
+                due.append(ends)
+            else:
+                yield row
+        async for row in self._table.scan(partition, earlier):
+            yield row
+
+    async def _unnamed_pieces(self, partition: str, generation: str, due: list[int]) -> AsyncIterator[Entity]:
         named: dict[str, str | None] = {}
-        gone: list[str] = []
         async for piece in self._table.scan(partition, keys.CHUNKS, bodies=False):
             owner, attempt = keys.chunk_owner(piece.row)
             if owner not in named:
@@ -160,47 +157,39 @@ class Sweeper:
                 continue
             # What was written under this header or a later one sorts in front of it.
             dead = owner.startswith("m") and keys.generation_of(owner) > generation
-            if keys.attempted(attempt) > young and not dead:
-                due.append(keys.attempted(attempt) + GRACE)
+            ends = keys.attempted(attempt) + GRACE
+            if ends > self._now and not dead:
+                due.append(ends)
             else:
-                gone.append(piece.row)
-        await self._delete(partition, gone[: count.take(len(gone))])
-        return due
+                yield piece
 
-    async def _discard(self, partition: str, rows: Sequence[Entity], count: _Count) -> None:
-        gone = rows[: count.take(len(rows))]
-        for row in gone:
+    async def _discard(self, partition: str, rows: Sequence[Entity], count: Count) -> None:
+        for row in rows:
             if count.living not in (None, keys.generation_of(row.row)):
                 continue
             try:
                 count.messages += len((await self._reader.segment(row)).messages)
-            except Moved:
-                continue  # another sweep was faster
-        await self._delete(partition, [row.row for row in gone])
+            except (Moved, CorruptData):
+                continue  # another sweep was faster, or nobody can tell how many there were
+        await self._delete(partition, [row.row for row in rows])
 
-    async def _purge_expired(self, partition: str, known: Known, count: _Count) -> Known:
+    async def _purge_expired(self, partition: str, known: Known, count: Count) -> Known:
         """Remove the messages and the results of requests that have expired."""
         before = f"{self._now + 1:017d}"
         state = known.state
         if state is not None and state.deleted is None:
             own = keys.in_generation(state.generation, 0, state.tail)
-            rows = [row async for row in self._table.scan(partition, own, before=before)]
-            while rows:
-                some = rows[: count.take(min(len(rows), 20))]
-                rows = rows[len(some) :]
-                known = await self._without_expired(partition, known, some, count)
-        records = [
-            row async for row in self._table.scan(partition, keys.RECORDS, before=before, bodies=False)
-        ]
-        while records:
-            some = records[: count.take(min(len(records), 100))]
-            records = records[len(some) :]
-            await self._table.submit(partition, [Op("delete", row.row, {}, row.etag) for row in some])
-            count.requests += len(some)
+            expired = self._table.scan(partition, own, before=before)
+            async for rows in batches(expired, 20, count):
+                known = await self._without_expired(partition, known, rows, count)
+        records = self._table.scan(partition, keys.RECORDS, before=before, bodies=False)
+        async for rows in batches(records, 100, count):
+            await self._table.submit(partition, [Op("delete", row.row, {}, row.etag) for row in rows])
+            count.requests += len(rows)
         return known
 
     async def _without_expired(
-        self, partition: str, known: Known, rows: Iterable[Entity], count: _Count
+        self, partition: str, known: Known, rows: Iterable[Entity], count: Count
     ) -> Known:
         ops: list[Op] = []
         early: list[Op] = []
@@ -235,8 +224,8 @@ class Sweeper:
                 return [min(found)]
         return []
 
-    async def _remove(self, partition: str, known: Known) -> None:
-        """Remove the last of a thread: its rows in listings, then its header."""
+    async def _remove(self, partition: str, known: Known) -> int:
+        """Remove the last of a thread: its rows in listings, then its header; how many that were."""
         state = known.state or State("")
         rows = [(listing, await self._table.get(listing, partition)) for listing in state.listings]
         # Whoever was about to write a row of a listing for this header must look again.
@@ -245,10 +234,11 @@ class Sweeper:
             if row is not None:
                 await self._table.submit(listing, [Op("delete", row.row, {}, row.etag)])
         await self._table.submit(partition, [Op("delete", keys.HEADER, {}, known.etag)])
+        return len(rows) + 1
 
     # Erasing
 
-    async def _erased(self, listing: str, partition: str, count: _Count) -> bool:
+    async def _erased(self, listing: str, partition: str, count: Count) -> bool:
         """Erase what a row of a listing names; False where somebody wrote there meanwhile."""
         row = await self._table.get(listing, partition)
         if row is None:
