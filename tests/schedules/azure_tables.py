@@ -280,7 +280,8 @@ def view(store: AsyncChatStore) -> tuple[object, object]:
 def start_of(dialect: Dialect, kind: str) -> Start:
     """Two messages of ada's; deleted or expired some minutes ago, or never written.
 
-    Or "trimmed": the last of six, which every process remembers.
+    Or "trimmed": the last of six, which every process remembers; or "handed on": deleted after it was bob's
+    and cy's as well, each of whom made a request.
     """
     table, clock = FakeTable(), ManualClock()
     store = AsyncChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
@@ -293,8 +294,11 @@ def start_of(dialect: Dialect, kind: str) -> Start:
             run(store.append("t", say(text)))
         for message in run(store.read("t", limit=5)):
             run(store.delete_message("t", message.id or ""))
+    for owner in ("bob", "cy") if kind == "handed on" else ():
+        run(store.delete_thread("t"))
+        run(store.append("t", say(owner), owner=owner, request_id=f"r-{owner}"))
     before = run(store.read("t"))
-    if kind == "deleted":
+    if kind in ("deleted", "handed on"):
         run(store.delete_thread("t"))
     clock.advance(MINUTE * 2)
     return Start(dialect, table, clock.now, before, remembered=kind == "trimmed")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chatstore.backends.azure_tables import COSMOS, TABLES, Dialect, sweeping
+from chatstore.backends.azure_tables import COSMOS, TABLES, Dialect, erasing, sweeping, writing
 from chatstore.backends.azure_tables.port import Op
 from tests.azure.fake import FakeTable
 from tests.schedules.azure_tables import (
@@ -102,6 +102,22 @@ def test_a_reader_who_remembers_a_trimmed_thread_beside_each(
 @pytest.mark.parametrize("pair", FAULTY, ids=named)
 def test_every_pair_while_one_thing_fails(pair: Sequence[Operation], kind: str, counted: list[Count]) -> None:
     hold(counted, TABLES, kind, pair, faults=1)
+
+
+HANDED_ON = [
+    pair
+    for pair in itertools.product((append, request, create, delete), (append, request, create, sweep, erase))
+    if pair != (create, erase)
+]
+
+
+@pytest.mark.parametrize("pair", HANDED_ON, ids=named)
+def test_an_id_of_too_many_owners(
+    pair: Sequence[Operation], counted: list[Count], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (writing, erasing):
+        monkeypatch.setattr(module, "LISTINGS", 2)
+    hold(counted, TABLES, "handed on", pair, faults=1)
 
 
 @pytest.mark.parametrize("three", TRIPLES, ids=named)

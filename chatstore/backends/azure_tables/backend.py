@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import cast
 
 from chatstore.backends.azure_tables import keys
+from chatstore.backends.azure_tables.erasing import Eraser
 from chatstore.backends.azure_tables.header import (
     State,
     buried,
@@ -327,7 +328,7 @@ class AzureTablesBackend(Backend):
 
     @metered
     async def erase(self, tenant: str, owner: str) -> Erased:
-        return await Sweeper(self._table, self._reader, self.clock()).erase(tenant, owner)
+        return await Eraser(self._table, self._reader, self.clock()).erase(tenant, owner)
 
     # What an operation is made of
 
