@@ -41,7 +41,8 @@ def account(text: str, **variables: str) -> Account:
 
 
 def client(text: str, **variables: str) -> Any:
-    return account(text, **variables).client()
+    with account(text, **variables).client() as opened:
+        return opened
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,7 @@ def test_without_a_secret_the_identity_is_used() -> None:
         ("aztables:///chat", "AZURE_STORAGE_CONNECTION_STRING"),
         ("cosmos-table:///chat", "AZURE_COSMOS_CONNECTION_STRING"),
         ("aztables://acme/chat?endpoint=somewhere", "begins with https://"),
+        ("aztables:///chat?endpoint=https://t.example", "CONNECTION_STRING: leave endpoint= out"),
         ("aztables://acme/chat?key=a2V5", "no option 'key'"),
         ("aztables://acme/chat?timeout=0", "positive number"),
         ("aztables://acme/chat?client=other", "ASYNC, BLOCKING"),

@@ -74,6 +74,10 @@ class Unkind(ThreadingHTTPServer):
         self.rests: dict[str, list[Any]] = {}
         self.tokens = itertools.count(1)
         self.connections: set[socket.socket] = set()
+        self.opened = 0
+        """How many connections there were."""
+        self.gate: threading.Barrier | None = None
+        """Where requests wait for each other before they go on."""
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
 
     def __enter__(self) -> Unkind:
@@ -106,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.connections.add(self.connection)
+        self.server.opened += 1
 
     def finish(self) -> None:
         self.server.connections.discard(self.connection)
@@ -115,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.gate is not None:
+            self.server.gate.wait()
         self.server.requests.append(f"{self.command} {urlsplit(self.path).path}")
         fault = self.server.faults.pop(0) if self.server.faults else None
         if fault == "412" and self.command == "GET":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -28,8 +29,8 @@ __all__ = ["AsyncDriver"]
 class AsyncDriver:
     """For event loops, each of which has a client; one whose loop has ended is replaced."""
 
-    def __init__(self, make: Callable[[], TableClient]) -> None:
-        self._make = make
+    def __init__(self, opening: Callable[[], AbstractAsyncContextManager[TableClient]]) -> None:
+        self._opening = opening
         self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
 
     async def create(self) -> None:
@@ -91,31 +92,23 @@ class AsyncDriver:
     async def close(self) -> None:
         opened = self._opened.pop(asyncio.get_running_loop(), None)
         if opened is not None:
-            await opened.closing.aclose()
+            await opened.opening.__aexit__(None, None, None)
 
     async def _client(self) -> TableClient:
         loop = asyncio.get_running_loop()
         if loop not in self._opened:
             for dead in [other for other in self._opened if other.is_closed()]:
                 del self._opened[dead]
-            opened = _Opened(self._make())
-            self._opened[loop] = opened
-            await anext(opened.closing)
+            opening = self._opening()
+            # Where nobody closes it, the loop does, before it is closed itself.
+            self._opened[loop] = _Opened(opening, await opening.__aenter__())
         return self._opened[loop].client
 
 
 class _Opened:
     """What one event loop has."""
 
-    def __init__(self, client: TableClient) -> None:
+    def __init__(self, opening: AbstractAsyncContextManager[TableClient], client: TableClient) -> None:
+        self.opening = opening
         self.client = client
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.closing = _closing(client)
-
-
-async def _closing(client: TableClient) -> AsyncGenerator[None]:
-    """Closes `client` at its end, which a loop brings about itself before it is closed."""
-    try:
-        yield
-    finally:
-        await client.close()

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -28,20 +29,21 @@ __all__ = ["BlockingDriver"]
 
 
 class BlockingDriver:
-    """For blocking callers. A fork opens a client of its own."""
+    """For blocking callers, one client for all threads. A fork opens one of its own."""
 
-    def __init__(self, make: Callable[[], TableClient]) -> None:
-        self._make = make
-        self._opened: tuple[int, TableClient] | None = None
-        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
+    def __init__(self, opening: Callable[[], AbstractContextManager[TableClient]]) -> None:
+        self._opening = opening
+        # A fork leaves what it finds here as it is: its threads, which may hold a lock, are not with it.
+        self._opened: dict[int, _Opened] = {}
+        self._locks: dict[int, threading.Lock] = {}
 
     async def create(self) -> None:
-        client = self._client()
+        client = self._here().client
         with faults(), contextlib.suppress(ResourceExistsError):
             client.create_table()
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        client = self._client()
+        client = self._here().client
         with faults():
             try:
                 return entity_of(client.get_entity(partition, row))
@@ -60,7 +62,7 @@ class BlockingDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        client = self._client()
+        client = self._here().client
         with faults():
             found = client.query_entities(
                 filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
@@ -71,7 +73,7 @@ class BlockingDriver:
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        client = self._client()
+        client = self._here().client
         with faults(writing=True):
             if len(calls) == 1:
                 return [etag_of(alone(client, calls[0]))]
@@ -79,8 +81,7 @@ class BlockingDriver:
 
     @contextlib.asynccontextmanager
     async def turn(self, partition: str) -> AsyncIterator[None]:
-        self._client()
-        turn = self._turns.setdefault(partition, _Turn())
+        turn = self._here().turns.setdefault(partition, _Turn())
         with turn.lock:
             yield
 
@@ -88,17 +89,27 @@ class BlockingDriver:
         time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this driver serves blocking callers
 
     async def close(self) -> None:
-        if self._opened is not None:
-            self._opened[1].close()
-            self._opened = None
+        opened = self._opened.pop(os.getpid(), None)
+        if opened is not None:
+            opened.opening.__exit__(None, None, None)
 
-    def _client(self) -> TableClient:
-        opened = self._opened
-        if opened is None or opened[0] != os.getpid():
-            if opened is not None:
-                self._turns = WeakValueDictionary()
-            self._opened = opened = os.getpid(), self._make()
-        return opened[1]
+    def _here(self) -> _Opened:
+        process = os.getpid()
+        if process not in self._opened:
+            with self._locks.setdefault(process, threading.Lock()):
+                if process not in self._opened:
+                    opening = self._opening()
+                    self._opened[process] = _Opened(opening, opening.__enter__())
+        return self._opened[process]
+
+
+class _Opened:
+    """What one process has."""
+
+    def __init__(self, opening: AbstractContextManager[TableClient], client: TableClient) -> None:
+        self.opening = opening
+        self.client = client
+        self.turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
 
 
 class _Turn:
