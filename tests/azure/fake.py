@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from chatstore.backends.azure_tables.port import Entity, Op, Overtaken, Properties, Range, Slice
 
 _MOST = 100
+_PROPERTY = 64 * 1024
 
 
 class FakeTable:
@@ -45,6 +46,9 @@ class FakeTable:
                 del rows[key]
                 etags.append(None)
                 continue
+            for value in op.properties.values():
+                length = len(value) if isinstance(value, bytes) else len(value.encode("utf-16-le"))
+                assert length <= _PROPERTY, "a property has at most 64 KiB, as UTF-16 if it is text"
             kept: Properties = {}
             if found is not None and op.kind in {"merge", "touch"}:
                 kept = found.properties
@@ -62,6 +66,9 @@ class FakeDriver:
     def __init__(self, table: FakeTable, *, page: int = 1000) -> None:
         self.table = table
         self._page = page
+
+    async def create(self) -> None:
+        """It is there."""
 
     async def get(self, partition: str, row: str) -> Entity | None:
         return self.table.rows.get((partition, row))

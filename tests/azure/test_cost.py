@@ -146,11 +146,43 @@ def test_all_of_a_thread_costs_by_its_rows(proxy: Unkind, opened: Open) -> None:
         assert len(proxy.requests) - before == 6
 
 
-def test_cosmos_says_what_it_charges(azurite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# In docs/azure.md as well, in these words.
+COSMOS_TABLE = {
+    "append, warm": 1,
+    "append, cold": 2,
+    "last 20, warm or cold": 3,
+    "the oldest 20 of 400, warm": 2,
+    "all of 400 messages": 3,
+}
+_RU = 1.25
+
+
+def test_cosmos_counts_and_says_what_it_charges(
+    azurite: str, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AZURE_COSMOS_KEY", KEY)
+    costs: dict[str, float] = {}
     with Unkind(azurite, cosmos=True) as proxy:
         url = f"cosmos-table://{ACCOUNT}/{table_for(tmp_path)}?endpoint={proxy.endpoint}"
-        with chatstore.connect(url) as store:
-            store.append("t", say("a"))
-            cost = store.append("t", say("b")).cost
-            assert cost == chatstore.Cost("cosmos-table", {"transactions": 1, "ru": 1.25}, 1)
+
+        def note(name: str, call: Callable[[], Any]) -> None:
+            before = len(proxy.requests)
+            cost = call().cost
+            assert cost == chatstore.Cost(
+                "cosmos-table", {"transactions": cost.trips, "ru": cost.trips * _RU}, cost.trips
+            )
+            assert cost.trips == len(proxy.requests) - before
+            assert costs.setdefault(name, cost.trips) == cost.trips
+
+        with chatstore.connect(url, clock=clock) as store:
+            for _ in range(20):
+                store.append("t", *[say(number) for number in range(20)])
+            note("append, warm", lambda: store.append("t", say("a")))
+            note("last 20, warm or cold", lambda: store.read("t", last=20))
+            note("the oldest 20 of 400, warm", lambda: store.read("t", limit=20))
+            note("all of 400 messages", lambda: store.read("t", limit=1000))
+        with chatstore.connect(url, clock=clock) as store:
+            note("append, cold", lambda: store.append("t", say("b")))
+        with chatstore.connect(url, clock=clock) as store:
+            note("last 20, warm or cold", lambda: store.read("t", last=20))
+    assert costs == COSMOS_TABLE

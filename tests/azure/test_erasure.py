@@ -6,11 +6,13 @@ import contextlib
 import random
 from datetime import timedelta
 
-from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend
+import pytest
+
+from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
 from chatstore.backends.azure_tables.payload import unpack
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
-from chatstore.testing.samples import say
+from chatstore.testing.samples import contents, say
 from tests.azure.fake import FakeDriver, FakeTable
 from tests.backends.test_erasure import live, mark
 from tests.backends.test_erasure import living_of as all_living_of
@@ -90,3 +92,34 @@ def test_a_sweep_removes_pieces_that_nobody_came_to_name() -> None:
         clock.advance(timedelta(hours=2))
         store.sweep()
         assert set(table.rows) == set(before)
+
+
+@pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
+def test_an_id_that_hundreds_have_had_stays_writable_and_erasable(dialect: Dialect) -> None:
+    """What is left of the oldest is removed when the header would name too many of them."""
+    table = FakeTable()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), dialect, ManualClock())) as store:
+        for number in range(400):
+            store.append("t", say(f"of-{number}"), owner=f"owner-{number}", request_id=f"r-{number}")
+            store.delete_thread("t")
+        last = store.append("t", say("of-400"), owner="owner-400", request_id="r-400")
+        assert store.append("t", say("of-400"), owner="owner-400", request_id="r-400") == last
+        assert len(table.rows) < 200
+        assert held(table, {"of-0", "owner-0", "of-300"}) == set()
+        assert held(table, {"of-399", "of-400"}) == {"of-399", "of-400"}
+        for number in range(401):
+            store.erase(f"owner-{number}")
+        assert held(table, {f"of-{number}" for number in range(401)}) == set()
+        assert {row for _, row in table.rows if row.startswith(("m", "r"))} == set()
+
+
+def test_requests_of_hundreds_about_a_thread_that_is_gone_leave_its_id_writable() -> None:
+    table = FakeTable()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, ManualClock())) as store:
+        store.append("t", say("a"))
+        store.delete_thread("t")
+        for number in range(400):
+            store.for_owner(f"owner-{number}").clear("t", request_id="r")
+        store.append("t", say("b"), owner="ada")
+        assert contents(store.read("t")) == ["b"]
+        assert [thread.id for thread in store.list_threads(owner="ada")] == ["t"]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from azure.data.tables import TableClient
 
 import chatstore
+from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
+from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
+from chatstore.contract import system_clock
+from chatstore.store import ChatStore
 from chatstore.testing.samples import contents, say
 from tests.azure.azurite import ACCOUNT, KEY
 from tests.azure.unkind import FAULTS, Unkind
@@ -78,6 +85,49 @@ def test_a_page_is_whole(proxy: Unkind, url: str, fault: str) -> None:
                 proxy.faults = [*[None] * place, fault]
                 assert contents(store.read(thread, **given)) == expected
                 proxy.faults = []
+
+
+class Recording(BlockingDriver):
+    """Keeps in mind how long it was to wait, and does not."""
+
+    def __init__(self, opening: Callable[[], AbstractContextManager[TableClient]]) -> None:
+        super().__init__(opening)
+        self.pauses: list[float] = []
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ({"Retry-After": "3"}, 3),
+        ({"x-ms-retry-after-ms": "1500"}, 1.5),
+        ({"x-ms-retry-after-ms": "1500", "Retry-After": "2"}, 1.5),
+        ({"Retry-After": "3600"}, 5),
+        ({"x-ms-retry-after-ms": "3600000"}, 5),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.02),
+        ({}, 0.02),
+    ],
+)
+@pytest.mark.parametrize("status", ["429", "503"])
+def test_a_service_that_says_when_to_come_again_is_heard(
+    proxy: Unkind, url: str, status: str, told: dict[str, str], seconds: float
+) -> None:
+    given = f"AccountName={ACCOUNT};AccountKey={KEY};TableEndpoint={proxy.endpoint}"
+    driver = Recording(
+        lambda: TableClient.from_connection_string(given, urlsplit(url).path[1:], retry_total=0)
+    )
+    with ChatStore(AzureTablesBackend(driver, TABLES, system_clock)) as store:
+        store.prepare()
+        before, proxy.retry_after = proxy.retry_after, told
+        for call in (lambda: store.read("told"), lambda: store.append("told", say("a"))):
+            driver.pauses.clear()
+            proxy.faults = [status]
+            call()
+            [pause] = driver.pauses
+            assert seconds / 2 <= pause <= seconds, "a half of it at least, so that not all come at once"
+        proxy.retry_after = before
 
 
 def test_a_service_that_stays_away_is_unavailable(proxy: Unkind, url: str) -> None:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -84,11 +84,18 @@ def test_no_token(host: Host, status: int, form: str, error: type[Exception]) ->
         credential(access(host)).get_token(SCOPE)
 
 
+@pytest.mark.parametrize("colour", [credential, async_credential])
+def test_an_address_without_the_hosts_secret_is_for_azure_identity(colour: Callable[[Any], Any]) -> None:
+    """A machine of Azure Arc names one too, and answers no request that has no challenge in it."""
+    found = colour(AzureAccess.from_environment({"IDENTITY_ENDPOINT": "http://127.0.0.1:9/"}))
+    assert type(found).__name__ == "DefaultAzureCredential"
+
+
 def test_azure_identity_is_not_loaded_for_it(host: Host) -> None:
     program = (
         "import sys, chatstore\n"
         "store = chatstore.connect('aztables://acme/chat')\n"
-        "store.backend.driver._client()\n"
+        "store.backend.driver._here()\n"
         "assert 'azure.data.tables' in sys.modules and 'azure.identity' not in sys.modules\n"
     )
     given: dict[str, Any] = {"IDENTITY_ENDPOINT": "http://127.0.0.1:9/", "IDENTITY_HEADER": "h"}

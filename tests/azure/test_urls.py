@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,7 +41,8 @@ def account(text: str, **variables: str) -> Account:
 
 
 def client(text: str, **variables: str) -> Any:
-    return account(text, **variables).client()
+    with account(text, **variables).client() as opened:
+        return opened
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,7 @@ def test_without_a_secret_the_identity_is_used() -> None:
         ("aztables:///chat", "AZURE_STORAGE_CONNECTION_STRING"),
         ("cosmos-table:///chat", "AZURE_COSMOS_CONNECTION_STRING"),
         ("aztables://acme/chat?endpoint=somewhere", "begins with https://"),
+        ("aztables:///chat?endpoint=https://t.example", "CONNECTION_STRING: leave endpoint= out"),
         ("aztables://acme/chat?key=a2V5", "no option 'key'"),
         ("aztables://acme/chat?timeout=0", "positive number"),
         ("aztables://acme/chat?client=other", "ASYNC, BLOCKING"),
@@ -117,6 +121,57 @@ def test_a_connection_string_opens_the_same_table(
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", given)
     with chatstore.connect(f"aztables:///{table}") as store:
         assert contents(store.read("t")) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "said"),
+    [
+        (
+            "aztables:///chat",
+            {"AZURE_STORAGE_CONNECTION_STRING": "nonsense"},
+            "AZURE_STORAGE_CONNECTION_STRING",
+        ),
+        ("aztables:///chat", {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=acme"}, "connection details"),
+        ("cosmos-table:///chat", {"AZURE_COSMOS_CONNECTION_STRING": "a=b"}, "AZURE_COSMOS_CONNECTION_STRING"),
+        ("aztables://acme/chat?endpoint=http://127.0.0.1:9/acme", {}, "only supported with HTTPS"),
+        ("aztables://acme/chat?endpoint=https://[", {"AZURE_STORAGE_KEY": "a2V5"}, r"https://\["),
+    ],
+)
+def test_what_opens_nothing_is_said_by_every_operation(
+    url: str, variable: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    calls: list[Callable[[Any], Any]] = [
+        lambda store: store.append("t", say("a")),
+        lambda store: store.read("t"),
+        lambda store: store.prepare(),
+        lambda store: store.ping(),
+    ]
+
+    async def called(call: Callable[[Any], Any], client: str) -> None:
+        async with chatstore.aconnect(f"{url}{'&' if '?' in url else '?'}client={client}") as store:
+            await call(store)
+
+    for call in calls:
+        with (
+            chatstore.connect(url) as store,
+            pytest.raises(chatstore.ConfigurationError, match=said) as raised,
+        ):
+            call(store)
+        assert raised.value.__cause__ is not None
+        for client in ("async", "blocking"):
+            with pytest.raises(chatstore.ConfigurationError, match=said):
+                asyncio.run(called(call, client))
+
+
+def test_a_key_that_signs_nothing_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "x")
+    with chatstore.connect("aztables://acme/chat?endpoint=http://127.0.0.1:9/acme") as store:
+        with pytest.raises(chatstore.StorageError, match="refuses these credentials"):
+            store.read("t")
+        with pytest.raises(chatstore.StorageError, match="refuses these credentials"):
+            store.append("t", say("a"))
 
 
 @pytest.mark.parametrize("client", ["async", "blocking"])

@@ -14,14 +14,27 @@ import random
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 FAULTS = ("drop before", "drop after", "late", "twice", "412", "429", "500", "500 after", "503", "malformed")
-"""What can be done to a request; "empty page" besides, to a query."""
+"""What can be done to a request; "empty page" besides, to a query, and what `_CODES` names."""
 
+_CODES = {
+    "403": "AuthorizationPermissionMismatch",
+    "404": "",
+    "409 deleting": "TableBeingDeleted",
+    "412": "UpdateConditionNotSatisfied",
+    "429": "TooManyRequests",
+    "500": "InternalError",
+    "503": "ServerBusy",
+}
+"""How a request is refused, and what the service calls it; nothing where what answers is no such service."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _RESERVED = {"id", "etag", "rid", "ResourceId"}
 _ENTITY = {False: 1024 * 1024, True: 2 * 1024 * 1024}
 _GROUP = {False: 4 * 1024 * 1024, True: 2 * 1024 * 1024}
@@ -52,6 +65,8 @@ class Unkind(ThreadingHTTPServer):
         self.throttles = throttles
         self.losses = losses
         self.chance = random.Random(0)
+        self.retry_after = {"x-ms-retry-after-ms": "2"}
+        """What a refused request is told."""
         self.faults: list[str | None] = []
         """What is done to the next requests, in their order; None is nothing."""
         self.late: list[Callable[[], object]] = []
@@ -59,6 +74,10 @@ class Unkind(ThreadingHTTPServer):
         self.rests: dict[str, list[Any]] = {}
         self.tokens = itertools.count(1)
         self.connections: set[socket.socket] = set()
+        self.opened = 0
+        """How many connections there were."""
+        self.gate: threading.Barrier | None = None
+        """Where requests wait for each other before they go on."""
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,))
 
     def __enter__(self) -> Unkind:
@@ -91,6 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.connections.add(self.connection)
+        self.server.opened += 1
 
     def finish(self) -> None:
         self.server.connections.discard(self.connection)
@@ -100,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.gate is not None:
+            self.server.gate.wait()
         self.server.requests.append(f"{self.command} {urlsplit(self.path).path}")
         fault = self.server.faults.pop(0) if self.server.faults else None
         if fault == "412" and self.command == "GET":
@@ -113,8 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in {"late", "drop before"}:
             self.close_connection = True
             return
-        if fault in {"412", "429", "500", "503"}:
-            self._answer(_problem(int(fault)))
+        if fault in _CODES:
+            status, code = fault.partition(" ")[0], _CODES[fault]
+            self._answer(_problem(int(status), code, self.server.retry_after))
             return
         answer = self._too_much(body) or self._forward(body)
         if fault == "twice":
@@ -122,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "drop after":
             self.close_connection = True
         elif fault == "500 after":
-            self._answer(_problem(500))
+            self._answer(_problem(500, "InternalError"))
         elif fault == "malformed":
             self._answer((answer[0], answer[1], answer[2][: len(answer[2]) // 2]))
         else:
@@ -233,15 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
             asked["NextRowKey"] = names.get("x-ms-continuation-nextrowkey", "")
 
 
-def _problem(status: int) -> _Answer:
-    code = {
-        412: "UpdateConditionNotSatisfied",
-        429: "TooManyRequests",
-        500: "InternalError",
-        503: "ServerBusy",
-    }
-    error = {
-        "odata.error": {"code": code.get(status, "InvalidInput"), "message": {"lang": "en-US", "value": "no"}}
-    }
-    headers = {"Content-Type": "application/json", "x-ms-retry-after-ms": "2"}
-    return status, headers, json.dumps(error).encode()
+def _problem(status: int, code: str = "InvalidInput", told: Mapping[str, str] = _NOTHING) -> _Answer:
+    error = {"odata.error": {"code": code, "message": {"lang": "en-US", "value": "no"}}}
+    body = json.dumps(error).encode() if code else b"<html>no</html>"
+    return status, {"Content-Type": "application/json" if code else "text/html", **told}, body

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bench import azure_costs
-from tests.azure.test_cost import TABLE
+from tests.azure.test_cost import COSMOS_TABLE, TABLE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/azure.md").read_text()
@@ -19,6 +19,11 @@ def test_the_costs_are_those_that_the_command_prints() -> None:
     command = [sys.executable, "-m", "bench.azure_costs"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"```\n{printed}```" in PAGE
+
+
+def test_the_tables_of_requests_are_those_that_are_measured() -> None:
+    said = re.findall(r"^\| ([^|`]+) \| ([0-9]+) \|$", PAGE, re.MULTILINE)
+    assert {name: int(count) for name, count in said} == TABLE | COSMOS_TABLE
 
 
 def test_they_rest_on_what_operations_cost_and_on_what_is_deployed() -> None:

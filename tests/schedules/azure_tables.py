@@ -89,6 +89,10 @@ async def read(store: AsyncChatStore) -> object:
     return [message.content for message in await store.read("t", limit=10)]
 
 
+async def read_two(store: AsyncChatStore) -> object:
+    return [message.content for message in await store.read("t", limit=2)]
+
+
 async def sweep(store: AsyncChatStore) -> object:
     await store.sweep()
     return None
@@ -118,12 +122,15 @@ def _id(store: AsyncChatStore) -> str:
 
 
 class SteppedDriver(FakeDriver):
-    """A driver that stops before each call, and is given the table then."""
+    """A driver that stops before each call once it is `stepped`, and is given the table then."""
 
-    def __init__(self) -> None:
-        super().__init__(FakeTable())
+    def __init__(self, table: FakeTable) -> None:
+        super().__init__(table)
+        self.stepped = False
 
     async def get(self, partition: str, row: str) -> Entity | None:
+        if not self.stepped:
+            return await super().get(partition, row)
         return await _stopped(f"get {row}", lambda driver: driver.get(partition, row), writes=False)
 
     async def page(
@@ -136,6 +143,8 @@ class SteppedDriver(FakeDriver):
         *,
         bodies: bool = True,
     ) -> Slice:
+        if not self.stepped:
+            return await super().page(partitions, rows, top, token, before, bodies=bodies)
         return await _stopped(
             f"page {partitions} {rows}",
             lambda driver: driver.page(partitions, rows, top, token, before, bodies=bodies),
@@ -162,12 +171,16 @@ class Prepared(AzureTablesBackend):
 
 
 class Start(NamedTuple):
-    """What there is before anything happens: the thread "t", none, or what is left of one."""
+    """What there is before anything happens: the thread "t", none, or what is left of one.
+
+    With `remembered`, every process has read it.
+    """
 
     dialect: Dialect
     table: FakeTable
     now: datetime
     before: Page[Message]
+    remembered: bool = False
 
     def store(self, driver: FakeDriver, clock: ManualClock | None = None) -> AsyncChatStore:
         """A process of its own, which calls `driver`."""
@@ -187,7 +200,12 @@ class Start(NamedTuple):
 
         def process(number: int) -> AsyncChatStore:
             _DRAWN.set(random.Random(number))
-            return self.store(SteppedDriver())
+            driver = SteppedDriver(self.table)
+            store = self.store(driver)
+            if self.remembered:
+                run(store.read("t"))
+            driver.stepped = True
+            return store
 
         return [
             Actor([operation], functools.partial(process, number))
@@ -260,18 +278,30 @@ def view(store: AsyncChatStore) -> tuple[object, object]:
 
 @functools.cache
 def start_of(dialect: Dialect, kind: str) -> Start:
-    """Two messages of ada's; deleted or expired some minutes ago, or never written."""
+    """Two messages of ada's; deleted or expired some minutes ago, or never written.
+
+    Or "trimmed": the last of six, which every process remembers; or "handed on": deleted after it was bob's
+    and cy's as well, each of whom made a request.
+    """
     table, clock = FakeTable(), ManualClock()
     store = AsyncChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
     if kind != "absent":
         ttl = MINUTE if kind == "expired" else None
         run(store.append("t", say("a"), owner="ada", ttl=ttl))
         run(store.append("t", say("b")))
+    if kind == "trimmed":
+        for text in "cdef":
+            run(store.append("t", say(text)))
+        for message in run(store.read("t", limit=5)):
+            run(store.delete_message("t", message.id or ""))
+    for owner in ("bob", "cy") if kind == "handed on" else ():
+        run(store.delete_thread("t"))
+        run(store.append("t", say(owner), owner=owner, request_id=f"r-{owner}"))
     before = run(store.read("t"))
-    if kind == "deleted":
+    if kind in ("deleted", "handed on"):
         run(store.delete_thread("t"))
     clock.advance(MINUTE * 2)
-    return Start(dialect, table, clock.now, before)
+    return Start(dialect, table, clock.now, before, remembered=kind == "trimmed")
 
 
 _DRAWN: ContextVar[random.Random] = ContextVar("drawn")

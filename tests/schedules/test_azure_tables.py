@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from chatstore.backends.azure_tables import COSMOS, TABLES, Dialect, sweeping
+from chatstore.backends.azure_tables import COSMOS, TABLES, Dialect, erasing, sweeping, writing
 from chatstore.backends.azure_tables.port import Op
 from tests.azure.fake import FakeTable
 from tests.schedules.azure_tables import (
@@ -25,6 +25,7 @@ from tests.schedules.azure_tables import (
     insert,
     pop,
     read,
+    read_two,
     replace_all,
     request,
     start_of,
@@ -89,10 +90,34 @@ def test_a_reader_of_cosmos_beside_each(mutation: Operation, counted: list[Count
     hold(counted, COSMOS, "there", (mutation, read))
 
 
+@pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_reader_who_remembers_a_trimmed_thread_beside_each(
+    mutation: Operation, dialect: Dialect, counted: list[Count]
+) -> None:
+    hold(counted, dialect, "trimmed", (mutation, read_two))
+
+
 @pytest.mark.parametrize("kind", KINDS[:2])
 @pytest.mark.parametrize("pair", FAULTY, ids=named)
 def test_every_pair_while_one_thing_fails(pair: Sequence[Operation], kind: str, counted: list[Count]) -> None:
     hold(counted, TABLES, kind, pair, faults=1)
+
+
+HANDED_ON = [
+    pair
+    for pair in itertools.product((append, request, create, delete), (append, request, create, sweep, erase))
+    if pair != (create, erase)
+]
+
+
+@pytest.mark.parametrize("pair", HANDED_ON, ids=named)
+def test_an_id_of_too_many_owners(
+    pair: Sequence[Operation], counted: list[Count], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (writing, erasing):
+        monkeypatch.setattr(module, "LISTINGS", 2)
+    hold(counted, TABLES, "handed on", pair, faults=1)
 
 
 @pytest.mark.parametrize("three", TRIPLES, ids=named)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.data.tables import TableClient
@@ -14,12 +16,20 @@ from chatstore.settings import AzureAccess
 from chatstore.urls import Url
 
 if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.pipeline.transport import RequestsTransport
     from azure.data.tables.aio import TableClient as AsyncTableClient
 
-__all__ = ["Account"]
+    from chatstore.backends.azure_tables.identity import Credential
 
+__all__ = ["CONNECTIONS", "Account"]
+
+_Given: TypeAlias = AzureNamedKeyCredential | AzureSasCredential
 _TABLE = re.compile(r"[A-Za-z][A-Za-z0-9]{2,62}")
 _CONNECT_SECONDS = 5.0
+CONNECTIONS = 16
+"""How many a blocking client keeps: as many as an instance answers requests at once."""
+
 _SUFFIX, _COSMOS_SUFFIX = "table.core.windows.net", "table.cosmos.azure.com"
 
 
@@ -28,7 +38,9 @@ class Account(NamedTuple):
 
     access: AzureAccess
     table: str
-    endpoint: str | None
+    endpoint: str
+    """Empty where the connection string says it."""
+
     name: str
     seconds: float
     meter: Meter
@@ -47,51 +59,102 @@ class Account(NamedTuple):
         if endpoint is not None and not endpoint.startswith(("http://", "https://")):
             raise ConfigurationError(f"endpoint={endpoint} is not an address that begins with https://")
         if not url.host:
+            if endpoint is not None:
+                raise ConfigurationError(
+                    f"{url.text} names no account, and where its tables are is said by {access.prefix}_"
+                    f"CONNECTION_STRING: leave endpoint= out, or write {url.scheme}://ACCOUNT/{table}"
+                )
             if not access.connection_string:
                 raise ConfigurationError(
                     f"{url.text} names no account, so {access.prefix}_CONNECTION_STRING must: set it, "
                     f"or write {url.scheme}://ACCOUNT/{table}"
                 )
-            return cls(access, table, endpoint, "", seconds, meter)
+            return cls(access, table, "", "", seconds, meter)
         if endpoint is None:
             endpoint = f"https://{url.host}.{_COSMOS_SUFFIX if cosmos else _SUFFIX}"
         return cls(access, table, endpoint, url.host, seconds, meter)
 
-    def client(self) -> TableClient:
-        """A client for blocking callers."""
-        if not self.name:
-            return TableClient.from_connection_string(
-                self.access.connection_string, self.table, **self._options()
-            )
+    @property
+    def connection_string(self) -> str:
+        """What opens the account where the URL names none; empty where it does."""
+        return "" if self.name else self.access.connection_string
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[TableClient]:
+        """A client for blocking callers. Raises ConfigurationError for what the SDK cannot use."""
         from chatstore.backends.azure_tables.identity import credential
 
-        given = self._given() or credential(self.access)
-        return TableClient(self.endpoint or "", self.table, credential=given, **self._options())
+        given: Credential | _Given | None = self._given()
+        options = self._options() | {"transport": self._transport()}
+        with contextlib.ExitStack() as closing:
+            with self._configured():
+                if self.connection_string:
+                    client = TableClient.from_connection_string(self.connection_string, self.table, **options)
+                else:
+                    if given is None:
+                        given = credential(self.access)
+                        closing.callback(given.close)
+                    client = TableClient(self.endpoint, self.table, credential=given, **options)
+            closing.callback(client.close)
+            yield client
 
-    def async_client(self) -> AsyncTableClient:
-        """A client for the running event loop."""
+    @contextlib.asynccontextmanager
+    async def async_client(self) -> AsyncIterator[AsyncTableClient]:
+        """A client for the running event loop. Raises ConfigurationError for what the SDK cannot use."""
         from azure.data.tables.aio import TableClient as AsyncTableClient
 
-        if not self.name:
-            return AsyncTableClient.from_connection_string(
-                self.access.connection_string, self.table, **self._options()
-            )
         from chatstore.backends.azure_tables.identity import async_credential
 
-        given = self._given() or async_credential(self.access)
-        return AsyncTableClient(self.endpoint or "", self.table, credential=given, **self._options())
+        given: AsyncTokenCredential | _Given | None = self._given()
+        options = self._options()
+        async with contextlib.AsyncExitStack() as closing:
+            with self._configured():
+                if self.connection_string:
+                    client = AsyncTableClient.from_connection_string(
+                        self.connection_string, self.table, **options
+                    )
+                else:
+                    if given is None:
+                        given = async_credential(self.access)
+                        closing.push_async_callback(given.close)
+                    client = AsyncTableClient(self.endpoint, self.table, credential=given, **options)
+            closing.push_async_callback(client.close)
+            yield client
 
-    def _given(self) -> AzureNamedKeyCredential | AzureSasCredential | None:
+    @contextlib.contextmanager
+    def _configured(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            given = self.endpoint or f"{self.access.prefix}_CONNECTION_STRING"
+            raise ConfigurationError(f"no client for the table {self.table} of {given}: {error}") from error
+
+    def _given(self) -> _Given | None:
         if self.access.key:
             return AzureNamedKeyCredential(self.name, self.access.key)
         return AzureSasCredential(self.access.sas) if self.access.sas else None
+
+    def _transport(self) -> RequestsTransport:
+        from azure.core.pipeline.transport import RequestsTransport
+        from requests import Session
+        from requests.adapters import HTTPAdapter
+
+        session, adapter = Session(), HTTPAdapter(pool_maxsize=CONNECTIONS)
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, adapter)
+        return RequestsTransport(session=session, **self._timeouts())
+
+    def _timeouts(self) -> dict[str, float]:
+        return {
+            "connection_timeout": min(self.seconds, _CONNECT_SECONDS),
+            "read_timeout": self.seconds,
+        }
 
     def _options(self) -> dict[str, Any]:
         return {
             # Trying again is decided above, where it is known what a repetition would do.
             "retry_total": 0,
-            "connection_timeout": min(self.seconds, _CONNECT_SECONDS),
-            "read_timeout": self.seconds,
+            **self._timeouts(),
             "raw_request_hook": self.meter.count_request,
             "raw_response_hook": self.meter.count_charge,
         }

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import cast
 
 from chatstore.backends.azure_tables import keys
+from chatstore.backends.azure_tables.erasing import Eraser
 from chatstore.backends.azure_tables.header import (
     State,
     buried,
@@ -77,6 +78,9 @@ class AzureTablesBackend(Backend):
 
     async def close(self) -> None:
         await self.driver.close()
+
+    async def prepare(self) -> None:
+        await self._table.create()
 
     async def ping(self) -> None:
         await self._table.get("ping", "ping")
@@ -324,7 +328,7 @@ class AzureTablesBackend(Backend):
 
     @metered
     async def erase(self, tenant: str, owner: str) -> Erased:
-        return await Sweeper(self._table, self._reader, self.clock()).erase(tenant, owner)
+        return await Eraser(self._table, self._reader, self.clock()).erase(tenant, owner)
 
     # What an operation is made of
 

@@ -14,18 +14,15 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from chatstore.backends.azure_tables.port import Again, Overtaken
+from chatstore.backends.azure_tables.port import Again, BeingDeleted, NoTable, Overtaken
 from chatstore.errors import StorageError
 
-__all__ = ["NoTable", "faults", "is_about_the_table"]
+__all__ = ["faults", "is_no_row"]
 
 _LATER = frozenset({408, 429, 500, 502, 503, 504})
-_CONDITIONS = frozenset({404, 409, 412})
-_LATER_CODES = frozenset({"TableBeingDeleted", "OperationTimedOut", "ServerBusy", "InternalError"})
-
-
-class NoTable(Exception):
-    """The table is not there; nothing was done."""
+_CONDITIONS = frozenset({409, 412})
+_LATER_CODES = frozenset({"OperationTimedOut", "ServerBusy", "InternalError"})
+_NO_ROW = frozenset({"ResourceNotFound", "EntityNotFound"})
 
 
 @contextlib.contextmanager
@@ -45,9 +42,9 @@ def faults(*, writing: bool = False) -> Iterator[None]:
         raise Again from error
 
 
-def is_about_the_table(error: HttpResponseError) -> bool:
-    """Whether what was not found is the table itself."""
-    return _code(error) == "TableNotFound"
+def is_no_row(error: HttpResponseError) -> bool:
+    """Whether the service says that there is no such row: another 404 is of something before it."""
+    return error.status_code == 404 and _code(error) in _NO_ROW
 
 
 def _code(error: HttpResponseError) -> str:
@@ -58,14 +55,16 @@ def _code(error: HttpResponseError) -> str:
 def _meaning(error: HttpResponseError, *, writing: bool) -> Exception:
     code = _code(error)
     status = error.status_code
-    if is_about_the_table(error):
+    if code == "TableNotFound":
         return NoTable()
+    if code == "TableBeingDeleted":
+        return BeingDeleted()
     first = str(error.message).partition("\n")[0]
     if isinstance(error, ClientAuthenticationError) or status in (401, 403):
         return StorageError(f"the table's account refuses these credentials ({code or status}): {first}")
     if status in _LATER or code in _LATER_CODES or status is None or status < 400:
         return Again(_retry_after(error))
-    if writing and status in _CONDITIONS:
+    if writing and (status in _CONDITIONS or is_no_row(error)):
         return Overtaken()
     return StorageError(f"the table's account answers {status} {code}: {first}")
 

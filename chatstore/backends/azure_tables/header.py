@@ -14,9 +14,25 @@ from chatstore.errors import CorruptData
 from chatstore.ids import token
 from chatstore.models import Participant, Thread, from_micros
 
-__all__ = ["Known", "State", "born", "buried", "parse_properties", "properties_text", "snapshot"]
+__all__ = [
+    "GRACE",
+    "LISTINGS",
+    "Known",
+    "State",
+    "born",
+    "buried",
+    "parse_properties",
+    "properties_text",
+    "snapshot",
+]
 
 MINUTE = 60_000_000
+GRACE = 60 * MINUTE
+"""How long after its time something stays that a late writer could still need."""
+
+LISTINGS = 32
+"""How many listings a header names before those of the oldest lives are given up: it is one property."""
+
 _NONE: Properties = MappingProxyType({})
 _FORM = 1
 _REMEMBERED = 8
@@ -27,9 +43,9 @@ class State(NamedTuple):
 
     `generation` names the history, whose messages took the slots above `base` up to `tail`, in rows of
     at most `widest` slots each. `scattered` says that ids no longer tell slots. `listings` are the partitions
-    that list the thread, the present owner's first, then those of earlier lives. `due` is when the
-    next note is that has the sweep look at the thread. `writes` are the last writes' names, the newest
-    first: whoever lost an answer finds out here whether the write took place.
+    that list the thread, the present owner's first, then those of earlier lives, the latest first. `due` is
+    when the next note is that has the sweep look at the thread. `writes` are the last writes' names, the
+    newest first: whoever lost an answer finds out here whether the write took place.
     """
 
     generation: str

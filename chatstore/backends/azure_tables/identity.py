@@ -11,28 +11,34 @@ import json
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from chatstore.settings import AzureAccess
 
 if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
     from azure.core.credentials_async import AsyncTokenCredential
 
-__all__ = ["async_credential", "credential"]
+__all__ = ["Credential", "async_credential", "credential"]
 
 _VERSION = "2019-08-01"
 _SECONDS = 10
 _DEFAULT = "/.default"
 
 
-def credential(access: AzureAccess) -> TokenCredential:
+class Credential(TokenCredential, Protocol):
+    """A credential that holds connections of its own."""
+
+    def close(self) -> None:
+        """Give them back: a client does not."""
+
+
+def credential(access: AzureAccess) -> Credential:
     """For blocking callers."""
-    if access.identity_endpoint:
+    if _is_platform(access):
         return _Platform(access)
     from azure.identity import DefaultAzureCredential
 
@@ -41,11 +47,16 @@ def credential(access: AzureAccess) -> TokenCredential:
 
 def async_credential(access: AzureAccess) -> AsyncTokenCredential:
     """For event loops."""
-    if access.identity_endpoint:
+    if _is_platform(access):
         return _AsyncPlatform(access)
     from azure.identity.aio import DefaultAzureCredential
 
     return DefaultAzureCredential()
+
+
+def _is_platform(access: AzureAccess) -> bool:
+    # A machine of Azure Arc names an address as well, and wants to be asked in another way.
+    return bool(access.identity_endpoint and access.identity_header)
 
 
 class _Platform:

@@ -9,7 +9,7 @@ from chatstore import position
 from chatstore.backends.azure_tables import keys
 from chatstore.backends.azure_tables.header import State
 from chatstore.backends.azure_tables.plans import anew
-from chatstore.backends.azure_tables.reading import Head, Reader, chosen
+from chatstore.backends.azure_tables.reading import Head, Moved, Reader, chosen
 from chatstore.backends.azure_tables.segments import Segment, Stored
 from chatstore.backends.azure_tables.writing import Change, View
 from chatstore.conditions import expiry
@@ -34,7 +34,7 @@ class Messages:
         self._reader = reader
 
     async def page(self, view: View, state: State, span: Span, head: Head, *, checked: bool) -> Page[Message]:
-        """The messages of `span`, as of one moment."""
+        """The messages of `span`, as of one moment; without `checked`, `state` may be an old one."""
         walk = self._reader.walk(
             view.partition, state, newest=span.newest,
             after=span.after, before=span.before, count=span.limit + 1, head=head if checked else None,
@@ -54,7 +54,12 @@ class Messages:
             if more:
                 break
         if walk.beyond or not checked:
-            await self._reader.unchanged(view.partition, state)
+            present = await self._reader.unchanged(view.partition, state)
+            if not checked:
+                # A page that is full ends before whatever was appended since, any other one does not.
+                if not present.lives(view.now) or (not more and present.tail > state.tail):
+                    raise Moved
+                state = present
         items = found[::-1] if span.newest else found
         end = items[-1].position if items else span.after or position.START
         return Page(

@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Again", "Driver", "Entity", "Op", "Overtaken", "Properties", "Range", "Slice"]
+__all__ = [
+    "Again",
+    "BeingDeleted",
+    "Driver",
+    "Entity",
+    "NoTable",
+    "Op",
+    "Overtaken",
+    "Properties",
+    "Range",
+    "Slice",
+]
 
 Properties: TypeAlias = Mapping[str, str | bytes]
 Range: TypeAlias = tuple[str, str]
@@ -60,11 +71,22 @@ class Again(Exception):
         self.seconds = seconds
 
 
-class Driver(Protocol):
-    """Calls a table; each method is one call, but where the table must be made first.
+class BeingDeleted(Again):
+    """A table of this name is being deleted, which takes the service a minute or so."""
 
-    All of them raise `Again` where trying again may help, and errors of ours otherwise.
+
+class NoTable(Exception):
+    """The table is not there; nothing was done."""
+
+
+class Driver(Protocol):
+    """Calls a table; each method is one call.
+
+    All of them raise `Again` where trying again may help, `NoTable`, and errors of ours otherwise.
     """
+
+    async def create(self) -> None:
+        """Make the table; one that is there stays as it is."""
 
     async def get(self, partition: str, row: str) -> Entity | None:
         """One row; None where there is none."""

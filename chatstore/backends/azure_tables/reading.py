@@ -93,11 +93,12 @@ class Reader:
             return Head(known)
         return Head(known, own, page.token is None or len(own) < len(rows))
 
-    async def unchanged(self, partition: str, state: State) -> None:
-        """Raise Moved if the history is no longer what `state` says, but for what was appended."""
+    async def unchanged(self, partition: str, state: State) -> State:
+        """The state now. Raises Moved if the history is not what `state` says, but for what was appended."""
         now = (await self.known(partition)).state
         if now is None or not now.same_history(state):
             raise Moved
+        return now
 
     async def text(self, entity: Entity) -> str:
         """The body of a row, with its pieces. Raises Moved where they are gone."""

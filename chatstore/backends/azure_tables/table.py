@@ -6,7 +6,17 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from chatstore.backends.azure_tables.port import Again, Driver, Entity, Op, Overtaken, Range, Slice
+from chatstore.backends.azure_tables.port import (
+    Again,
+    BeingDeleted,
+    Driver,
+    Entity,
+    NoTable,
+    Op,
+    Overtaken,
+    Range,
+    Slice,
+)
 from chatstore.batching import batches
 from chatstore.errors import Unavailable
 
@@ -15,6 +25,7 @@ __all__ = ["Dialect", "Table"]
 T = TypeVar("T")
 
 _TRIES = 9
+_TRIES_TO_CREATE = 40
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 5.0
 _PAGE = 1000
 _OPERATION_BYTES = 500
@@ -33,11 +44,24 @@ class Dialect(NamedTuple):
 
 
 class Table:
-    """Calls through `driver`, tried again with growing, jittered pauses where the table does not answer."""
+    """Calls through `driver`, tried again with growing, jittered pauses where the table does not answer.
+
+    Whoever finds no table makes it.
+    """
 
     def __init__(self, driver: Driver, dialect: Dialect) -> None:
         self.driver = driver
         self.dialect = dialect
+
+    async def create(self) -> None:
+        """Make the table if it is not there; waits for the end of one that is being deleted."""
+        for number, pause in enumerate(_pauses(_TRIES_TO_CREATE), 1):
+            try:
+                return await self.driver.create()
+            except Again as error:
+                ends = number >= _TRIES and not isinstance(error, BeingDeleted)
+                await self._wait(error, None if ends else pause)
+        raise AssertionError("the last try returns or raises")
 
     async def get(self, partition: str, row: str) -> Entity | None:
         """One row; None where there is none."""
@@ -82,16 +106,19 @@ class Table:
         Not for changes that no condition guards and that do more when they are applied twice.
         """
         lost = False
-        for pause in _pauses():
+
+        async def once() -> Sequence[str | None]:
+            nonlocal lost
             try:
                 return await self.driver.submit(partition, ops)
             except Overtaken as overtaken:
                 raise Overtaken(perhaps=lost) from overtaken
-            except Again as error:
+            except Again:
                 # Sent again as it is: what guards it lets only one of the two take place.
                 lost = True
-                await self._wait(error, pause)
-        raise AssertionError("the last try returns or raises")
+                raise
+
+        return await self._try(once)
 
     async def submit_all(self, partition: str, ops: Sequence[Op]) -> None:
         """Apply `ops`, which nobody looks at yet, in as many groups as they need."""
@@ -110,12 +137,20 @@ class Table:
         return batches(ops, _weight, most=self.dialect.group_rows, size_most=self.dialect.group_bytes)
 
     async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
-        for pause in _pauses():
+        for pause in _pauses(_TRIES):
             try:
-                return await call()
+                return await self._there(call)
             except Again as error:
                 await self._wait(error, pause)
         raise AssertionError("the last try returns or raises")
+
+    async def _there(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What `call` gives, or Again where the table had to be made: it may take a while to be found."""
+        try:
+            return await call()
+        except NoTable as error:
+            await self.driver.create()
+            raise Again from error.__cause__
 
     async def _wait(self, error: Again, pause: float | None) -> None:
         if pause is None:
@@ -128,10 +163,10 @@ def _weight(op: Op) -> int:
     return _OPERATION_BYTES + sum(len(value) for value in op.properties.values())
 
 
-def _pauses() -> Iterator[float | None]:
-    """How long to wait after each try that failed; None after the last."""
+def _pauses(tries: int) -> Iterator[float | None]:
+    """How long to wait after each of `tries` that failed; None after the last."""
     pause = _FIRST_PAUSE
-    for _ in range(_TRIES - 1):
+    for _ in range(tries - 1):
         yield pause
         pause = min(pause * 2, _LONGEST_PAUSE)
     yield None

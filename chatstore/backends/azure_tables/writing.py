@@ -9,7 +9,8 @@ from typing import Generic, NamedTuple, TypeVar, cast
 
 from chatstore import records
 from chatstore.backends.azure_tables import keys
-from chatstore.backends.azure_tables.header import Known, State, buried
+from chatstore.backends.azure_tables.erasing import Eraser
+from chatstore.backends.azure_tables.header import GRACE, LISTINGS, Known, State, buried
 from chatstore.backends.azure_tables.payload import INLINE, pack
 from chatstore.backends.azure_tables.port import Entity, Op, Overtaken
 from chatstore.backends.azure_tables.reading import Moved, Reader, Seen
@@ -18,13 +19,9 @@ from chatstore.backends.azure_tables.table import Table
 from chatstore.contract import Clock, Draft, Request, ThreadKey
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 
-__all__ = ["GRACE", "Change", "Plan", "View", "Writer", "recents", "rewritten"]
+__all__ = ["Change", "Plan", "View", "Writer", "recents"]
 
 R = TypeVar("R", bound=records.Result)
-
-HOUR = 3_600_000_000
-GRACE = HOUR
-"""How long after its time something stays that a late writer could still need."""
 
 _TRIES = 60
 _LONGEST_PAUSE = 0.5
@@ -107,6 +104,14 @@ class Writer:
                     if attempt.took_place(known.state, lost=lost):
                         return result
                 tried.clear()
+                if known.state is not None and len(known.state.listings) > LISTINGS:
+                    try:
+                        known = await Eraser(self._table, self._reader, self._clock()).forget(
+                            partition, known
+                        )
+                    except Overtaken:
+                        self._seen.drop(partition)
+                        continue
                 view = View(key, partition, known, self._clock())
                 try:
                     change = await plan(view)
@@ -152,7 +157,7 @@ class Writer:
             owner = _owner(view, state)
             own = keys.listing(view.key.tenant, owner)
             if own not in state.listings:
-                state = state._replace(listings=(*state.listings, own))
+                state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
             attempt.record(request, change.result, drafts, own, view.now + self._window)
             if state.due is None:
                 due.append(view.now + self._window + GRACE)
@@ -288,12 +293,6 @@ def recents(state: State, partition: str, thread: str, listing: str) -> Op:
     if state.deleted is not None or listing != state.listings[0]:
         return Op("touch", partition, {})
     return Op("touch", partition, {"a": f"{state.active:017d}", "i": thread})
-
-
-def rewritten(segment: Segment, now: int) -> tuple[Op, Sequence[Op]]:
-    """The row of a segment, and the pieces to be written before it."""
-    packed = pack(segment.row, keys.attempt(now), segment.dump())
-    return Op("upsert", segment.row, packed.properties | expiry_text(segment.expires)), packed.chunks
 
 
 def _owner(view: View, state: State) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -19,7 +20,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
     filter_of,
     selected,
 )
-from chatstore.backends.azure_tables.faults import NoTable, faults, is_about_the_table
+from chatstore.backends.azure_tables.faults import faults, is_no_row
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
 
 __all__ = ["AsyncDriver"]
@@ -28,22 +29,24 @@ __all__ = ["AsyncDriver"]
 class AsyncDriver:
     """For event loops, each of which has a client; one whose loop has ended is replaced."""
 
-    def __init__(self, make: Callable[[], TableClient]) -> None:
-        self._make = make
+    def __init__(self, opening: Callable[[], AbstractAsyncContextManager[TableClient]]) -> None:
+        self._opening = opening
         self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
 
+    async def create(self) -> None:
+        client = await self._client()
+        with faults(), contextlib.suppress(ResourceExistsError):
+            await client.create_table()
+
     async def get(self, partition: str, row: str) -> Entity | None:
-        while True:
+        client = await self._client()
+        with faults():
             try:
-                with faults():
-                    try:
-                        return entity_of(await (await self._client()).get_entity(partition, row))
-                    except ResourceNotFoundError as error:
-                        if not is_about_the_table(error):
-                            return None
-                        raise
-            except NoTable:
-                await self._create()
+                return entity_of(await client.get_entity(partition, row))
+            except ResourceNotFoundError as error:
+                if is_no_row(error):
+                    return None
+                raise
 
     async def page(
         self,
@@ -55,32 +58,25 @@ class AsyncDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        while True:
-            try:
-                with faults():
-                    found = (await self._client()).query_entities(
-                        filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
-                    )
-                    pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
-                    entities = []
-                    async for page in pages:
-                        entities = [entity_of(entity) async for entity in page]
-                        break
-                    return Slice(entities, pages.continuation_token)
-            except NoTable:
-                await self._create()
+        client = await self._client()
+        with faults():
+            found = client.query_entities(
+                filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
+            )
+            pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
+            entities = []
+            async for page in pages:
+                entities = [entity_of(entity) async for entity in page]
+                break
+            return Slice(entities, pages.continuation_token)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        while True:
-            try:
-                with faults(writing=True):
-                    client = await self._client()
-                    if len(calls) == 1:
-                        return [etag_of(await alone(client, calls[0]))]
-                    return [answer.get("etag") for answer in await client.submit_transaction(calls)]
-            except NoTable:
-                await self._create()
+        client = await self._client()
+        with faults(writing=True):
+            if len(calls) == 1:
+                return [etag_of(await alone(client, calls[0]))]
+            return [answer.get("etag") for answer in await client.submit_transaction(calls)]
 
     @contextlib.asynccontextmanager
     async def turn(self, partition: str) -> AsyncIterator[None]:
@@ -96,35 +92,23 @@ class AsyncDriver:
     async def close(self) -> None:
         opened = self._opened.pop(asyncio.get_running_loop(), None)
         if opened is not None:
-            await opened.closing.aclose()
+            await opened.opening.__aexit__(None, None, None)
 
     async def _client(self) -> TableClient:
         loop = asyncio.get_running_loop()
         if loop not in self._opened:
             for dead in [other for other in self._opened if other.is_closed()]:
                 del self._opened[dead]
-            opened = _Opened(self._make())
-            self._opened[loop] = opened
-            await anext(opened.closing)
+            opening = self._opening()
+            # Where nobody closes it, the loop does, before it is closed itself.
+            self._opened[loop] = _Opened(opening, await opening.__aenter__())
         return self._opened[loop].client
-
-    async def _create(self) -> None:
-        with faults(), contextlib.suppress(ResourceExistsError):
-            await (await self._client()).create_table()
 
 
 class _Opened:
     """What one event loop has."""
 
-    def __init__(self, client: TableClient) -> None:
+    def __init__(self, opening: AbstractAsyncContextManager[TableClient], client: TableClient) -> None:
+        self.opening = opening
         self.client = client
         self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.closing = _closing(client)
-
-
-async def _closing(client: TableClient) -> AsyncGenerator[None]:
-    """Closes `client` at its end, which a loop brings about itself before it is closed."""
-    try:
-        yield
-    finally:
-        await client.close()

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -21,32 +22,35 @@ from chatstore.backends.azure_tables.drivers.forms import (
     filter_of,
     selected,
 )
-from chatstore.backends.azure_tables.faults import NoTable, faults, is_about_the_table
+from chatstore.backends.azure_tables.faults import faults, is_no_row
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
 
 __all__ = ["BlockingDriver"]
 
 
 class BlockingDriver:
-    """For blocking callers. A fork opens a client of its own."""
+    """For blocking callers, one client for all threads. A fork opens one of its own."""
 
-    def __init__(self, make: Callable[[], TableClient]) -> None:
-        self._make = make
-        self._opened: tuple[int, TableClient] | None = None
-        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
+    def __init__(self, opening: Callable[[], AbstractContextManager[TableClient]]) -> None:
+        self._opening = opening
+        # A fork leaves what it finds here as it is: its threads, which may hold a lock, are not with it.
+        self._opened: dict[int, _Opened] = {}
+        self._locks: dict[int, threading.Lock] = {}
+
+    async def create(self) -> None:
+        client = self._here().client
+        with faults(), contextlib.suppress(ResourceExistsError):
+            client.create_table()
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        while True:
+        client = self._here().client
+        with faults():
             try:
-                with faults():
-                    try:
-                        return entity_of(self._client().get_entity(partition, row))
-                    except ResourceNotFoundError as error:
-                        if not is_about_the_table(error):
-                            return None
-                        raise
-            except NoTable:
-                self._create()
+                return entity_of(client.get_entity(partition, row))
+            except ResourceNotFoundError as error:
+                if is_no_row(error):
+                    return None
+                raise
 
     async def page(
         self,
@@ -58,33 +62,26 @@ class BlockingDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        while True:
-            try:
-                with faults():
-                    found = self._client().query_entities(
-                        filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
-                    )
-                    pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
-                    entities = [entity_of(entity) for entity in next(pages, ())]
-                    return Slice(entities, pages.continuation_token)
-            except NoTable:
-                self._create()
+        client = self._here().client
+        with faults():
+            found = client.query_entities(
+                filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
+            )
+            pages: Any = found.by_page(token)  # type: ignore[arg-type]  # what it calls a token is a dictionary
+            entities = [entity_of(entity) for entity in next(pages, ())]
+            return Slice(entities, pages.continuation_token)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        while True:
-            try:
-                with faults(writing=True):
-                    if len(calls) == 1:
-                        return [etag_of(alone(self._client(), calls[0]))]
-                    return [answer.get("etag") for answer in self._client().submit_transaction(calls)]
-            except NoTable:
-                self._create()
+        client = self._here().client
+        with faults(writing=True):
+            if len(calls) == 1:
+                return [etag_of(alone(client, calls[0]))]
+            return [answer.get("etag") for answer in client.submit_transaction(calls)]
 
     @contextlib.asynccontextmanager
     async def turn(self, partition: str) -> AsyncIterator[None]:
-        self._client()
-        turn = self._turns.setdefault(partition, _Turn())
+        turn = self._here().turns.setdefault(partition, _Turn())
         with turn.lock:
             yield
 
@@ -92,21 +89,27 @@ class BlockingDriver:
         time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this driver serves blocking callers
 
     async def close(self) -> None:
-        if self._opened is not None:
-            self._opened[1].close()
-            self._opened = None
+        opened = self._opened.pop(os.getpid(), None)
+        if opened is not None:
+            opened.opening.__exit__(None, None, None)
 
-    def _client(self) -> TableClient:
-        opened = self._opened
-        if opened is None or opened[0] != os.getpid():
-            if opened is not None:
-                self._turns = WeakValueDictionary()
-            self._opened = opened = os.getpid(), self._make()
-        return opened[1]
+    def _here(self) -> _Opened:
+        process = os.getpid()
+        if process not in self._opened:
+            with self._locks.setdefault(process, threading.Lock()):
+                if process not in self._opened:
+                    opening = self._opening()
+                    self._opened[process] = _Opened(opening, opening.__enter__())
+        return self._opened[process]
 
-    def _create(self) -> None:
-        with faults(), contextlib.suppress(ResourceExistsError):
-            self._client().create_table()
+
+class _Opened:
+    """What one process has."""
+
+    def __init__(self, opening: AbstractContextManager[TableClient], client: TableClient) -> None:
+        self.opening = opening
+        self.client = client
+        self.turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
 
 
 class _Turn:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from chatstore.backends.azure_tables.account import CONNECTIONS
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
 from chatstore.blocking import run
@@ -22,8 +23,6 @@ from chatstore.blocking import run
 __all__ = ["ThreadDriver"]
 
 T = TypeVar("T")
-
-_THREADS = 16
 
 
 class ThreadDriver:
@@ -35,6 +34,9 @@ class ThreadDriver:
         self._threads: ThreadPoolExecutor | None = None
         self._turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock]
         self._turns = WeakValueDictionary()
+
+    async def create(self) -> None:
+        await self._on_thread(self._driver.create())
 
     async def get(self, partition: str, row: str) -> Entity | None:
         return await self._on_thread(self._driver.get(partition, row))
@@ -72,7 +74,7 @@ class ThreadDriver:
 
     async def _on_thread(self, call: Coroutine[Any, Any, T]) -> T:
         if self._threads is None or self._process != os.getpid():
-            self._threads = ThreadPoolExecutor(_THREADS, "chatstore-azure-tables")
+            self._threads = ThreadPoolExecutor(CONNECTIONS, "chatstore-azure-tables")
             self._process = os.getpid()
         # What is spent is counted in the context of the caller.
         context = contextvars.copy_context()

@@ -1,0 +1,90 @@
+"""Removing what is left of an owner: all of it, or what is left of one who had a thread's id long ago."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+
+from chatstore.backends.azure_tables import keys
+from chatstore.backends.azure_tables.counting import Count
+from chatstore.backends.azure_tables.header import LISTINGS, Known, State, buried
+from chatstore.backends.azure_tables.payload import pieces
+from chatstore.backends.azure_tables.port import Op, Overtaken
+from chatstore.backends.azure_tables.purging import Purger
+from chatstore.backends.azure_tables.sweeping import KEPT
+from chatstore.errors import Unavailable
+from chatstore.models import Erased
+
+__all__ = ["Eraser"]
+
+_TRIES = 20
+
+
+class Eraser(Purger):
+    """Removes whatever a listing leads to."""
+
+    async def erase(self, tenant: str, owner: str) -> Erased:
+        """Remove an owner's threads, and what is left of earlier ones, at once."""
+        listing, count = keys.listing(tenant, owner), Count()
+        async for row in self._table.scan(listing, bodies=False):
+            for _ in range(_TRIES):
+                if await self._erased(listing, row.row, count):
+                    break
+            else:
+                raise Unavailable("others kept writing to a thread while it was erased: erase again")
+        return Erased(count.threads, count.messages, count.requests)
+
+    async def forget(self, partition: str, known: Known) -> Known:
+        """Take the older half off a header's listings, and remove what they lead to. Raises Overtaken."""
+        state = known.state or State("")
+        kept, old = state.listings[: LISTINGS // 2], state.listings[LISTINGS // 2 :]
+        rows = [(listing, await self._table.get(listing, partition)) for listing in old]
+        # Whoever was about to rely on a row must look again.
+        known = await self.commit(partition, known, state._replace(listings=kept))
+        await self._empty(partition, state, old, Count())
+        for listing, row in rows:
+            if row is not None:
+                # Who has touched it since is about to name its listing again.
+                with contextlib.suppress(Overtaken):
+                    await self._table.submit(listing, [Op("delete", row.row, {}, row.etag)])
+        return known
+
+    async def _erased(self, listing: str, partition: str, count: Count) -> bool:
+        """Erase what a row of a listing names; False where somebody wrote there meanwhile."""
+        row = await self._table.get(listing, partition)
+        if row is None:
+            return True
+        try:
+            known = await self._reader.known(partition)
+            state, named = known.state, known.properties
+            owned = state is not None and state.deleted is None and state.listings[0] == listing
+            if state is None or owned:
+                after = buried(state, self._now)
+                if after.due is None:
+                    after = after._replace(due=self._now + KEPT)
+                    await self.note(partition, self._now + KEPT)
+            else:
+                after = state
+            after = after._replace(listings=tuple(one for one in after.listings if one != listing))
+            known = await self.commit(partition, known, after)
+            count.threads += owned
+            count.living = state.generation if state is not None and owned else ""
+            if owned:
+                await self.delete(partition, pieces(keys.HEADER, named))
+            await self._empty(partition, after, {listing}, count)
+            await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
+        except Overtaken:
+            return False
+        return True
+
+    async def _empty(self, partition: str, state: State, listings: Collection[str], count: Count) -> None:
+        """Remove the results of requests of whom `listings` are, and every history but the present one."""
+        own = [
+            one
+            async for one in self._table.scan(partition, keys.RECORDS, bodies=False)
+            if one.properties.get("o") in listings
+        ]
+        parts = [piece for one in own for piece in pieces(one.row, one.properties)]
+        await self.delete(partition, [*(one.row for one in own), *parts])
+        count.requests += len(own)
+        await self.purge(partition, state, count)
