@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import moto.backends
@@ -17,26 +17,46 @@ from moto.core.serialize import AttributePicker, AttributePickerContext
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import create_environ, run_wsgi_app
 
 
-class OneAtATime:
-    """Answers whole requests under one lock."""
+class Server(ThreadingHTTPServer):
+    """moto at an address."""
 
-    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
-        self._app = app
-        self._lock = threading.Lock()
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        with self._lock:
-            return list(self._app(environ, start_response))
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), OneAtATime)
+        self.app = DomainDispatcherApplication(create_backend_app)
+        self.lock = threading.Lock()
 
 
-class Quiet(WSGIRequestHandler):
+class OneAtATime(BaseHTTPRequestHandler):
+    """Answers whole requests under one lock, and keeps connections: moto's server makes one for each."""
+
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server  # type: ignore[mutable-override]  # as every handler of http.server has it
 
-    def log(self, *args: Any) -> None:
-        """Say nothing."""
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        environ = create_environ(
+            self.path,
+            f"http://{self.headers['Host']}",
+            method=self.command,
+            headers=self.headers.items(),
+            data=body,
+        )
+        with self.server.lock:
+            chunks, status, headers = run_wsgi_app(self.server.app, environ, buffered=True)
+        content = b"".join(chunks)
+        self.send_response_only(int(status.partition(" ")[0]))
+        for name, value in headers:
+            if name.lower() != "content-length":
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815 - as http.server wants
 
 
 def hasten() -> None:
@@ -72,9 +92,7 @@ def hasten() -> None:
 def main() -> None:
     logging.disable(logging.CRITICAL)
     hasten()
-    app = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=Quiet)
-    server.serve_forever()
+    Server(int(sys.argv[1])).serve_forever()
 
 
 if __name__ == "__main__":
