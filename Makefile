@@ -26,8 +26,9 @@ SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-
 	.venv-peers-llama-index/.installed \
 	node_modules/.installed .worker/.installed
 
+# On two cores: a test and the server that it talks to take turns.
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
-	@$(BIN)/pytest -n 2 --dist worksteal $(if $(CI),--require-services)
+	@$(BIN)/pytest -n 3 --dist worksteal $(if $(CI),--require-services)
 
 check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the documents' examples
 	$(BIN)/ruff check
@@ -41,7 +42,7 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 	$(BIN)/pytest -q tests/docs tests/packaging
 
 soak: .venv/.dev $(SERVICES)  ## Run the tests with many more examples
-	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 3 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
 
 schedules: .venv/.dev  ## Explore every order of what may meet on a thread, the long ones too
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 tests/schedules

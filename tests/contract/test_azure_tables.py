@@ -28,7 +28,7 @@ from tests.conftest import SOAK
 from tests.servers import table_for
 
 # On a server each example of the machine takes seconds, and in memory a tenth of one.
-hypothesis.settings.register_profile("on a server", deadline=None, max_examples=150 if SOAK else 9)
+hypothesis.settings.register_profile("on a server", deadline=None, max_examples=150 if SOAK else 3)
 hypothesis.settings.register_profile("in memory", deadline=None, max_examples=500 if SOAK else 100)
 
 

@@ -41,7 +41,7 @@ class TestOnDynalite(BackendContract, MachineContract):
     """Strict on sizes and pages; it knows no transactions, so nothing can be forked on it."""
 
     colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.ASYNC,)
-    one_in = 33
+    one_in = 50
 
     @pytest.fixture(autouse=True)
     def _server(self, dynalite: str) -> None:

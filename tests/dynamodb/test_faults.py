@@ -28,7 +28,7 @@ from tests.conftest import SOAK
 from tests.dynamodb.faulty_wire import Wire
 from tests.servers import table_for
 
-ROUNDS = 300 if SOAK else 45
+ROUNDS = 300 if SOAK else 30
 
 EXAMPLES = 30 if SOAK else 2
 

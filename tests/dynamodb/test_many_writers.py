@@ -20,4 +20,4 @@ class TestOnDynalite(ManyProcesses):
 
 def test_killed_writers(moto: str, tmp_path: Path) -> None:
     # dynalite ends with a client whose connection breaks off.
-    killing.check(url_for(moto, tmp_path, timeout="30"), 1000 if SOAK else 50, longest=0.05)
+    killing.check(url_for(moto, tmp_path, timeout="30"), 1000 if SOAK else 30, longest=0.05)

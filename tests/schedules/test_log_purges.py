@@ -9,6 +9,7 @@ from chatstore.contract import Request
 from chatstore.log import LogBackend, Row, keys
 from chatstore.log.cleaning import Cleaner
 from chatstore.log.head import Head
+from tests.conftest import SOAK
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
 from tests.schedules.explorer import Actor, Count, explore
@@ -86,13 +87,17 @@ WRITES: dict[str, tuple[Modelled, ...]] = {
 }
 
 
+BRIEF = ("append twice", "ask for it")
+"""What something fails beside, even where there is not much time."""
+
+
 @pytest.mark.parametrize("there", TABLES)
 @pytest.mark.parametrize("writes", WRITES)
 @pytest.mark.parametrize("knowing", [False, True])
 def test_a_visit_beside_a_new_thread(there: str, writes: str, knowing: bool, counted: list[Count]) -> None:
     table, ahead = TABLES[there]
     writer = actor(1, ahead, *WRITES[writes], knows=table if knowing else None)
-    hold(table, counted, writer, actor(2, ahead, do.visit()), faults=1)
+    hold(table, counted, writer, actor(2, ahead, do.visit()), faults=int(SOAK or writes in BRIEF))
 
 
 LONG = [pytest.param(there, marks=pytest.mark.soak if there == "deleted" else ()) for there in TABLES]
