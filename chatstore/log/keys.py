@@ -27,7 +27,7 @@ __all__ = [
     "active_bucket",
     "active_hours",
     "below",
-    "blob_rows",
+    "blob_row",
     "digest",
     "epoch_after",
     "epoch_of",
@@ -116,9 +116,9 @@ def made_at(name: str) -> int:
     return int(name[:12], 16) * 1000
 
 
-def blob_rows(ref: str) -> tuple[str, str]:
-    """The lowest and the highest row of the pieces of a text, or of several."""
-    return f"B#{ref}#", f"B#{ref}#~"
+def blob_row(ref: str, index: int) -> str:
+    """The row of a piece of a text, or of several."""
+    return f"B#{ref}#{index:04d}"
 
 
 def digest(text: str) -> str:

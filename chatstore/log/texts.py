@@ -90,5 +90,4 @@ class Texts:
 
 
 def _piece(pk: str, ref: str, index: int) -> Key:
-    low, _ = keys.blob_rows(ref)
-    return Key(pk, f"{low}{index:04d}")
+    return Key(pk, keys.blob_row(ref, index))

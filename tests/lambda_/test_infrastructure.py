@@ -134,8 +134,7 @@ def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
     called = operations() - ADMINISTRATION
     assert "PutItem" in called
     needed = set().union(*(TRANSACTION.get(one, {one}) for one in called))
-    # A sweep deletes on conditions.
-    assert set(table["Action"]) == {f"dynamodb:{one}" for one in needed | {"DeleteItem"}}
+    assert set(table["Action"]) == {f"dynamodb:{one}" for one in needed}
     assert table["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     assert log["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
