@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
 from chatstore.errors import ConfigurationError
+from chatstore.turns import AsyncTurns, BlockingTurns
 
 __all__ = ["BlockingCalls", "Calls", "Client", "ThreadCalls"]
 
@@ -24,7 +23,6 @@ Parameters: TypeAlias = Mapping[str, Any]
 
 _CONNECTIONS = 32
 _CONNECT_SECONDS = 2
-_LONGEST_TURN = 1.0
 
 
 _making = [threading.Lock()]
@@ -123,7 +121,7 @@ class Calls(ABC):
 
     @abstractmethod
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Wait for others of this process that have the turn of that name, a second at most."""
+        """Wait for others of this process that have the turn of that name."""
 
     async def close(self) -> None:
         """Give back what is held."""
@@ -135,7 +133,7 @@ class BlockingCalls(Calls):
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        self._turns: WeakValueDictionary[tuple[int, str], threading.Lock] = WeakValueDictionary()
+        self._turns = BlockingTurns()
 
     async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         return self._client.call(operation, parameters)
@@ -143,16 +141,8 @@ class BlockingCalls(Calls):
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - blocking is what these callers asked for
 
-    @contextlib.asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
-        with _making[0]:
-            lock = self._turns.setdefault((os.getpid(), name), threading.Lock())
-        ours = lock.acquire(timeout=_LONGEST_TURN)
-        try:
-            yield
-        finally:
-            if ours:
-                lock.release()
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        return self._turns.turn(name)
 
 
 class ThreadCalls(Calls):
@@ -162,8 +152,7 @@ class ThreadCalls(Calls):
         super().__init__(client)
         self._process = -1
         self._threads: ThreadPoolExecutor | None = None
-        self._turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock]
-        self._turns = WeakValueDictionary()
+        self._turns = AsyncTurns()
 
     async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         if self._threads is None or self._process != os.getpid():
@@ -175,17 +164,8 @@ class ThreadCalls(Calls):
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    @contextlib.asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
-        lock = self._turns.setdefault((asyncio.get_running_loop(), name), asyncio.Lock())
-        ours = False
-        with contextlib.suppress(asyncio.TimeoutError):
-            ours = await asyncio.wait_for(lock.acquire(), _LONGEST_TURN)
-        try:
-            yield
-        finally:
-            if ours:
-                lock.release()
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        return self._turns.turn(name)
 
     async def close(self) -> None:
         threads, self._threads = self._threads, None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
-from weakref import WeakValueDictionary
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.data.tables.aio import TableClient
@@ -22,6 +21,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
 )
 from chatstore.backends.azure_tables.faults import faults, is_no_row
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
+from chatstore.turns import AsyncTurns
 
 __all__ = ["AsyncDriver"]
 
@@ -32,6 +32,7 @@ class AsyncDriver:
     def __init__(self, opening: Callable[[], AbstractAsyncContextManager[TableClient]]) -> None:
         self._opening = opening
         self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+        self._turns = AsyncTurns()
 
     async def create(self) -> None:
         client = await self._client()
@@ -78,13 +79,8 @@ class AsyncDriver:
                 return [etag_of(await alone(client, calls[0]))]
             return [answer.get("etag") for answer in await client.submit_transaction(calls)]
 
-    @contextlib.asynccontextmanager
-    async def turn(self, partition: str) -> AsyncIterator[None]:
-        await self._client()
-        turns = self._opened[asyncio.get_running_loop()].turns
-        turn = turns.setdefault(partition, asyncio.Lock())
-        async with turn:
-            yield
+    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
+        return self._turns.turn(partition)
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -111,4 +107,3 @@ class _Opened:
     def __init__(self, opening: AbstractAsyncContextManager[TableClient], client: TableClient) -> None:
         self.opening = opening
         self.client = client
-        self.turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

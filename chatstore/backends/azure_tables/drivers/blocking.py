@@ -6,10 +6,9 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
-from weakref import WeakValueDictionary
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import TableClient
@@ -24,6 +23,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
 )
 from chatstore.backends.azure_tables.faults import faults, is_no_row
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
+from chatstore.turns import BlockingTurns
 
 __all__ = ["BlockingDriver"]
 
@@ -36,6 +36,7 @@ class BlockingDriver:
         # A fork leaves what it finds here as it is: its threads, which may hold a lock, are not with it.
         self._opened: dict[int, _Opened] = {}
         self._locks: dict[int, threading.Lock] = {}
+        self._turns = BlockingTurns()
 
     async def create(self) -> None:
         client = self._here().client
@@ -79,11 +80,8 @@ class BlockingDriver:
                 return [etag_of(alone(client, calls[0]))]
             return [answer.get("etag") for answer in client.submit_transaction(calls)]
 
-    @contextlib.asynccontextmanager
-    async def turn(self, partition: str) -> AsyncIterator[None]:
-        turn = self._here().turns.setdefault(partition, _Turn())
-        with turn.lock:
-            yield
+    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
+        return self._turns.turn(partition)
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this driver serves blocking callers
@@ -109,11 +107,3 @@ class _Opened:
     def __init__(self, opening: AbstractContextManager[TableClient], client: TableClient) -> None:
         self.opening = opening
         self.client = client
-        self.turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
-
-
-class _Turn:
-    """A lock that goes when nobody holds it."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()

@@ -7,18 +7,18 @@ answers that much sooner without it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import os
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 from chatstore.backends.azure_tables.account import CONNECTIONS
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
 from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
 from chatstore.blocking import run
+from chatstore.turns import AsyncTurns
 
 __all__ = ["ThreadDriver"]
 
@@ -32,8 +32,7 @@ class ThreadDriver:
         self._driver = driver
         self._process = -1
         self._threads: ThreadPoolExecutor | None = None
-        self._turns: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock]
-        self._turns = WeakValueDictionary()
+        self._turns = AsyncTurns()
 
     async def create(self) -> None:
         await self._on_thread(self._driver.create())
@@ -57,11 +56,8 @@ class ThreadDriver:
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         return await self._on_thread(self._driver.submit(partition, ops))
 
-    @contextlib.asynccontextmanager
-    async def turn(self, partition: str) -> AsyncIterator[None]:
-        turn = self._turns.setdefault((asyncio.get_running_loop(), partition), asyncio.Lock())
-        async with turn:
-            yield
+    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
+        return self._turns.turn(partition)
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
