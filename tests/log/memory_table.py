@@ -69,7 +69,9 @@ class MemoryTable(Table):
         """Equal where threads, and what says when to sweep them, have the same rows."""
         those = ((pk, rows) for pk, rows in self.rows.items() if pk.startswith(("T#", "X")))
         return frozenset(
-            (pk, sk, row.get("v"), row.get("b")) for pk, rows in those for sk, row in rows.items()
+            (pk, sk, row.get("v"), row.get("s"), row.get("b"))
+            for pk, rows in those
+            for sk, row in rows.items()
         )
 
     def _row(self, key: Key) -> Row | None:

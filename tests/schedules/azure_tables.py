@@ -227,13 +227,17 @@ class Start(NamedTuple):
                     results[number] = type(error).__name__
             return results, view(self.store(FakeDriver(table)))
 
+        @functools.cache
+        def left_behind(table: FakeTable) -> tuple[object, str | None]:
+            return view(self.store(FakeDriver(table.copy()))), self._swept(table.copy())
+
         def problem(table: FakeTable, done: Sequence[Done[Operation]]) -> str | None:
-            seen = view(self.store(FakeDriver(table.copy())))
+            seen, wrong = left_behind(table)
             told = {number: one.result for number, one in enumerate(done) if one.over}
             for order in _orders(done):
                 results, left = one_by_one(order)
                 if left == seen and told.items() <= results.items():
-                    return self._swept(table.copy())
+                    return wrong
             return f"no order explains {seen} and {done}"
 
         return problem

@@ -6,13 +6,14 @@ its answer is lost, it arrives late, or its actor is killed. An operation begins
 earlier would only excuse more.
 
 What an actor does depends on nothing but what it was told, so it does it once for all schedules in which it
-is told the same. A state that was met before is not gone into again.
+is told the same; and a storage is asked the same once. A state that was met before is not gone into again.
 """
 
 from __future__ import annotations
 
 import contextvars
 import copy
+import pickle
 from collections.abc import Awaitable, Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -42,7 +43,8 @@ class Lost(Exception):
     """There was no answer to a call, which was made or was not, or will be."""
 
 
-class _Call(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Call:
     name: str
     made: Callable[[Any], Awaitable[Any]]
     writes: bool
@@ -111,13 +113,21 @@ class Count:
     bad: list[str] = field(default_factory=list)
 
 
-class _News(NamedTuple):
+class _News:
     """What an actor is told: the answer to its call, or the error that it ended in."""
 
-    answer: Any = None
-    error: Exception | None = None
+    def __init__(self, answer: Any = None, error: Exception | None = None) -> None:
+        self.error = error
+        # It may be told the same again, and may change what it is given.
+        self._answer = pickle.dumps(answer)
+
+    @property
+    def answer(self) -> Any:
+        """The answer, whose it is."""
+        return pickle.loads(self._answer)  # noqa: S301 - dumped here
 
 
+_BEGIN = _News()
 _NO_ANSWER = _News(error=Lost())
 
 
@@ -148,8 +158,7 @@ class _Running:
                 # An error that is raised again would keep the frames of every time.
                 self.asks = self._context.run(self._coroutine.throw, news.error.with_traceback(None))
             else:
-                # It may be told the same again, and may change what it is given.
-                self.asks = self._context.run(self._coroutine.send, copy.deepcopy(news.answer))
+                self.asks = self._context.run(self._coroutine.send, news.answer)
         except StopIteration:
             self.asks, self.ended = None, True
 
@@ -160,33 +169,70 @@ class _Moment:
     def __init__(self, running: _Running) -> None:
         self.asks, self.ended, self.results = running.asks, running.ended, tuple(running.results)
         self._actor, self._heard = running.actor, tuple(running.heard)
+        self.key: Hashable = repr(self.results) if self.ended else id(self)
         self._running: _Running | None = running
-        self._next: dict[str, _Moment] = {}
+        self._next: dict[_News, _Moment] = {}
+        self._dead: _Moment | None = None
 
     def told(self, news: _News) -> _Moment:
         """What becomes of the actor."""
-        key = repr(news)
-        if key not in self._next:
+        if news not in self._next:
             running, self._running = self._running or _Running(self._actor, self._heard), None
             running.tell(news)
-            self._next[key] = _Moment(running)
-        return self._next[key]
+            self._next[news] = _Moment(running)
+        return self._next[news]
 
     def killed(self) -> _Moment:
         """The actor as it is, and never goes on."""
-        dead = copy.copy(self)
-        dead.asks, dead.ended = None, True
-        return dead
+        if self._dead is None:
+            self._dead = copy.copy(self)
+            self._dead.asks, self._dead.ended, self._dead.key = None, True, repr(self.results)
+        return self._dead
 
-    def key(self) -> Hashable:
-        """Equal where the actor goes on in the same way."""
-        return repr(self.results) if self.ended else id(self)
+
+class _Place:
+    """A storage as it was met."""
+
+    def __init__(self, storage: Any, met: _Met) -> None:
+        self.storage = storage
+        self._met = met
+        self._after: dict[_Call, tuple[_News, _Place]] = {}
+
+    def after(self, call: _Call) -> tuple[_News, _Place]:
+        """What it answers to the call, and the storage as the call leaves it."""
+        if call not in self._after:
+            storage = self.storage.copy() if call.writes else self.storage
+            news = self._met.news(*_answer(call, storage))
+            self._after[call] = news, self._met.place(storage) if call.writes else self
+        return self._after[call]
+
+
+class _Met:
+    """Everything that was met, once: equal storages are one place, equal answers one piece of news."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, _Place] = {}
+        self._news: dict[str, _News] = {}
+
+    def place(self, storage: Storage) -> _Place:
+        """Where the storage is as this one."""
+        key = hash(storage.key())
+        if key not in self._places:
+            self._places[key] = _Place(storage, self)
+        return self._places[key]
+
+    def news(self, answer: Any, error: Exception | None) -> _News:
+        """What tells of this."""
+        key = repr((answer, error))
+        if key not in self._news:
+            self._news[key] = _News(answer, error)
+        return self._news[key]
 
 
 class _State(NamedTuple):
     """A moment of a schedule; `began` has for each actor what was over when each of its operations began."""
 
-    storage: Any
+    place: _Place
     moments: tuple[_Moment, ...]
     began: tuple[tuple[tuple[int, ...], ...], ...]
     late: tuple[_Call, ...]
@@ -196,14 +242,14 @@ class _State(NamedTuple):
     def key(self) -> Hashable:
         """Equal where the same can follow, and be judged the same."""
         late = tuple(sorted(map(id, self.late)))
-        return self.storage.key(), tuple(one.key() for one in self.moments), self.began, late, self.faults
+        return id(self.place), tuple([one.key for one in self.moments]), self.began, late, self.faults
 
     def schedule(self) -> list[str]:
         """What happened, in its order."""
         taken, path = list[str](), self.path
         while path:
-            path, step = path
-            taken.append(step)
+            path, actor, call, what = path
+            taken.append(f"{actor} {call.name if call else 'nothing to call'}{what}")
         return taken[::-1]
 
     def following(self) -> Iterator[_State]:
@@ -212,38 +258,37 @@ class _State(NamedTuple):
             if not moment.ended:
                 yield from self._advance(number, moment)
         for number, call in enumerate(self.late):
-            storage = self.storage.copy()
-            _answer(call, storage)
+            _, place = self.place.after(call)
             rest = (*self.late[:number], *self.late[number + 1 :])
-            yield self._replace(storage=storage, late=rest, path=(self.path, f"late: {call.name}"))
+            path = (self.path, "late:", call, "")
+            yield _State(place, self.moments, self.began, rest, self.faults, path)
 
     def _advance(self, number: int, moment: _Moment) -> Iterator[_State]:
-        began = self.began
+        place, began, late, faults = self.place, self.began, self.late, self.faults
         begins = moment.asks is None
         if begins:
-            over = tuple(len(one.results) for one in self.moments)
+            over = tuple([len(one.results) for one in self.moments])
             began = _with(began, number, (*began[number], over))
-            moment = moment.told(_News())
+            moment = moment.told(_BEGIN)
         call = moment.asks
 
-        def state(then: _Moment, what: str, **changed: Any) -> _State:
-            path = (self.path, f"{number} {call.name if call else 'nothing to call'}{what}")
-            return self._replace(moments=_with(self.moments, number, then), began=began, path=path, **changed)
+        def state(then: _Moment, what: str, place: _Place, late: tuple[_Call, ...], faults: int) -> _State:
+            moments, path = _with(self.moments, number, then), (self.path, number, call, what)
+            return _State(place, moments, began, late, faults, path)
 
         if call is None:
-            yield state(moment, "")
+            yield state(moment, "", place, late, faults)
             return
-        storage = self.storage.copy() if call.writes else self.storage
-        yield state(moment.told(_answer(call, storage)), "", storage=storage)
-        if self.faults:
-            left = self.faults - 1
+        news, done = place.after(call)
+        yield state(moment.told(news), "", done, late, faults)
+        if faults:
             unheard = moment.told(_NO_ANSWER)
-            yield state(unheard, ": lost", faults=left)
+            yield state(unheard, ": lost", place, late, faults - 1)
             if call.writes:
-                yield state(unheard, ": its answer lost", storage=storage, faults=left)
-                yield state(unheard, ": comes late", late=(*self.late, call), faults=left)
+                yield state(unheard, ": its answer lost", done, late, faults - 1)
+                yield state(unheard, ": comes late", place, (*late, call), faults - 1)
             if not begins:
-                yield state(moment.killed(), ": killed in front of it", faults=left)
+                yield state(moment.killed(), ": killed in front of it", place, late, faults - 1)
 
 
 def explore(
@@ -257,7 +302,7 @@ def explore(
     count = Count()
     met: set[int] = set()
     moments = tuple(_Moment(_Running(actor, ())) for actor in actors)
-    todo = [_State(storage, moments, ((),) * len(actors), (), faults, ())]
+    todo = [_State(_Met().place(storage), moments, ((),) * len(actors), (), faults, ())]
     while todo and not count.bad:
         state = todo.pop()
         key = hash(state.key())
@@ -269,21 +314,21 @@ def explore(
         todo += state.following()
         if len(todo) == before:
             count.ends += 1
-            problem = judge(state.storage, _done(state, actors))
+            problem = judge(state.place.storage, _done(state, actors))
             if problem is not None:
                 count.bad.append("\n".join([problem, "schedule:", *state.schedule()]))
     count.states = len(met)
     return count
 
 
-def _answer(call: _Call, storage: Any) -> _News:
+def _answer(call: _Call, storage: Any) -> tuple[Any, Exception | None]:
     coroutine: Any = call.made(storage)
     try:
         coroutine.send(None)
     except StopIteration as stopped:
-        return _News(stopped.value)
+        return stopped.value, None
     except Exception as error:  # noqa: BLE001 - what a storage refuses is an answer too
-        return _News(error=error)
+        return None, error
     raise AssertionError("a call to a storage waits for nothing")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
@@ -297,10 +298,14 @@ def judge(there: Texts) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str
     last = read("finally")
     right: dict[object, bool] = {}
 
+    @functools.cache
+    def left_behind(table: MemoryTable) -> Any:
+        return run(last(Deterministic(table)))
+
     def problem(table: MemoryTable, done: Sequence[Done[Modelled]]) -> str | None:
         over = frozenset(number for number, one in enumerate(done) if one.over)
         try:
-            done = [*done, Done(last, over, run(last(Deterministic(table))), over=True)]
+            done = [*done, Done(last, over, left_behind(table), over=True)]
         except CorruptData as error:
             return str(error)
         told = tuple((one.operation.name, one.after, one.over, one.result) for one in done)
