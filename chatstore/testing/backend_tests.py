@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -14,7 +14,9 @@ from chatstore.store import ChatStore
 from chatstore.testing.colours import Colour, drive
 from chatstore.testing.manual_clock import ManualClock
 
-__all__ = ["BackendTests", "OptedOut", "opted_out"]
+__all__ = ["BackendTests", "OptedOut", "Sample", "opted_out"]
+
+T = TypeVar("T")
 
 
 class OptedOut(str):
@@ -33,11 +35,28 @@ def opted_out(reason: str) -> Any:
     return OptedOut(reason)
 
 
+class Sample:
+    """Chooses among the cases that one test tries: all of them, or one in so many."""
+
+    def __init__(self, one_in: int) -> None:
+        self._one_in = one_in
+
+    def of(self, cases: Iterable[T], turn: int) -> list[T]:
+        """The cases that it is the turn of; successive turns have every case between them."""
+        return list(cases)[turn % self._one_in :: self._one_in]
+
+
 class BackendTests(ABC):
     """A class of tests that run for one backend, in each of its colours."""
 
     colours: ClassVar[Sequence[Colour]] = tuple(Colour)
     """How it can be opened."""
+
+    one_case_in: ClassVar[int] = 1
+    """Where every mutation meets every case of something, it meets one in so many of them.
+
+    More is for a slow server, beside a class that tries the same code with all of them in memory.
+    """
 
     @abstractmethod
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
@@ -52,6 +71,11 @@ class BackendTests(ABC):
     def clock(self) -> ManualClock:
         """The time by which the backend goes."""
         return ManualClock()
+
+    @pytest.fixture
+    def sample(self) -> Sample:
+        """Which cases are tried."""
+        return Sample(self.one_case_in)
 
     @pytest.fixture
     def store(self, colour: Colour, clock: ManualClock, tmp_path: Path) -> Iterator[ChatStore]:

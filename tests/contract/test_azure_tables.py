@@ -12,6 +12,7 @@ import pytest
 from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
 from chatstore.contract import Backend, Capability, Clock
 from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.backend_tests import BackendTests
 from chatstore.testing.colours import Colour
 from chatstore.testing.suite.erase import Erase
 from chatstore.testing.suite.fork import Fork
@@ -29,7 +30,7 @@ from tests.servers import table_for
 
 # On a server each example of the machine takes seconds, and in memory a tenth of one.
 hypothesis.settings.register_profile("on a server", deadline=None, max_examples=150 if SOAK else 3)
-hypothesis.settings.register_profile("in memory", deadline=None, max_examples=500 if SOAK else 100)
+hypothesis.settings.register_profile("in memory", deadline=None, max_examples=500 if SOAK else 60)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +56,10 @@ class Sized(MachineContract):
         hypothesis.settings.load_profile(before)
 
 
-class OnAServerTests(Sized):
-    profile = "on a server"
+class OnAServerTests(BackendTests):
     scheme = "aztables"
     client = "async"
+    one_case_in = 1 if SOAK else 4
 
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
         table = f"{ACCOUNT}/{table_for(tmp_path)}"
@@ -68,8 +69,10 @@ class OnAServerTests(Sized):
     endpoint: str
 
 
-class OnAServer(BackendContract, OnAServerTests):
+class OnAServer(BackendContract, OnAServerTests, Sized):
     """All of the contract."""
+
+    profile = "on a server"
 
 
 class TestAzureTables(OnAServer):

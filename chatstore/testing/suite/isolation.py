@@ -52,13 +52,12 @@ class Isolation:
             store.create_thread(id)
             store.update_thread(id, topic=id)
             store.replace_all(id, [say("a"), say(id)])
-        for place, id in enumerate(THREAD_IDS):
+        # Each is there until it is its turn: what was deleted before took nothing else with it.
+        for id in THREAD_IDS:
             assert store.get_thread(id).topic == id
-            assert contents(store.read(id, last=1)) == [id]
+            assert contents(whole(store, id)) == ["a", id]
             assert store.delete_thread(id).existed
             assert whole(store, id) == []
-            if place + 1 < len(THREAD_IDS):
-                assert len(whole(store, THREAD_IDS[place + 1])) == 2
 
     def test_each_tenant_has_threads_of_its_own(self, store: ChatStore) -> None:
         scoped = {tenant: store.for_tenant(tenant) for tenant in TENANTS}
