@@ -92,15 +92,18 @@ class Lists:
         self._plan(pk, visits)
 
     async def forget(self, tenant: str, pointer: Pointer) -> None:
-        """Remove a thread from the lists."""
-        hour = _hour(pointer.active_at)
-        await self._table.write(
-            [],
-            [
-                Key(keys.owner_partition(tenant, pointer.owner), keys.owner_row(pointer.thread_id)),
-                Key(keys.active_bucket(tenant, hour), _named(pointer.thread_id, pointer.owner)),
-            ],
-        )
+        """Remove a thread from the lists, and none that came after it under its id."""
+        rows = [
+            Key(keys.owner_partition(tenant, pointer.owner), keys.owner_row(pointer.thread_id)),
+            Key(
+                keys.active_bucket(tenant, _hour(pointer.active_at)),
+                _named(pointer.thread_id, pointer.owner),
+            ),
+        ]
+        for row in await self._table.get(rows):
+            if int(row["v"]) <= pointer.active_at:
+                # On condition: a deletion that arrives late would take a later thread's away.
+                await self._table.remove(row)
 
     def _activity(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[Row, Row, Row]:
         """A thread's row in its owner's list, its row in the hour's, and the hour's in the tenant's."""
@@ -228,7 +231,9 @@ class Lists:
         for one, row in zip(here, rows, strict=True):
             if row not in current:
                 continue
-            held = one._replace(active_at=current[row])
+            held = one._replace(active_at=max(one.active_at, current[row]))
+            if current[row] < one.active_at and _hour(current[row]) != hour:
+                await self._bring_back(tenant, one, current[row])
             if _hour(held.active_at) == hour:
                 exact.append(held)
             elif _hour(held.active_at) > hour:
@@ -240,6 +245,12 @@ class Lists:
         present = {_key(row) for row in await self._table.get(sorted(asked))} if asked else set()
         end = (int(hour) + 1) * keys.HOUR - 1
         return exact + [held._replace(active_at=end) for held, listed in later if not listed <= present]
+
+    async def _bring_back(self, tenant: str, pointer: Pointer, behind: int) -> None:
+        """Undo what a write did that arrived late: it put back a time of an hour that the thread has left."""
+        row, *_ = self._activity(ThreadKey(tenant, pointer.thread_id), pointer.owner, pointer.active_at)
+        with contextlib.suppress(Unavailable):
+            await self._table.swap(row, behind)
 
     async def _remove(self, gone: list[Key]) -> None:
         # A list that is read is read, whether or not there is time to clear up.

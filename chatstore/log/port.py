@@ -90,7 +90,7 @@ class Table(ABC):
 
     @abstractmethod
     async def remove(self, row: Row) -> None:
-        """Delete a row if its ``v`` and its ``s`` are those, and do nothing otherwise."""
+        """Delete a row if its ``v``, and its ``s`` if it has one, are those, and do nothing otherwise."""
 
     @abstractmethod
     async def ping(self) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from collections.abc import Iterator
 from functools import wraps
 from typing import Any
 
 import chatstore
 from chatstore import ChatStore
 from chatstore.contract import Clock
+from chatstore.models import Thread
 
 __all__ = ["Patient"]
 
 
 class Patient:
-    """A store whose calls are repeated while it is unavailable, each mutation under one request id."""
+    """A store whose calls are repeated while it is unavailable, each mutation under one request id.
+
+    Threads are listed until twice the same: what arrives late while a list is read is activity meanwhile.
+    """
 
     def __init__(self, store: ChatStore, clock: Clock, repeated: Counter[str] | None = None) -> None:
         self._store = store
@@ -24,6 +29,19 @@ class Patient:
 
     def for_tenant(self, tenant: str) -> Patient:
         return Patient(self._store.for_tenant(tenant), self._clock, self.repeated)
+
+    def iter_threads(self, **filters: Any) -> Iterator[Thread]:
+        seen = None
+        while seen != (seen := self._all_threads(**filters)):
+            pass
+        return iter(seen)
+
+    def _all_threads(self, **filters: Any) -> list[Thread]:
+        while True:
+            try:
+                return list(self._store.iter_threads(**filters))
+            except chatstore.Unavailable:
+                self.repeated["iter_threads"] += 1
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._store, name)

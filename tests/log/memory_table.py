@@ -83,7 +83,7 @@ class MemoryTable(Table):
 
     async def remove(self, row: Row) -> None:
         there = self._row(_key(row))
-        if there is not None and (there["v"], there["s"]) == (row["v"], row["s"]):
+        if there is not None and (there["v"], there.get("s")) == (row["v"], row.get("s")):
             del self.rows[str(row["pk"])][str(row["sk"])]
 
     async def ping(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from chatstore import ChatStore
+from chatstore.blocking import run
 from chatstore.contract import system_clock
 from chatstore.errors import Unavailable
 from chatstore.log import Key, Row, Rows
@@ -54,6 +56,34 @@ class Mortal(MemoryTable):
         for delete in deletes:
             self._call()
             await super().write([], [delete])
+
+
+class Slow(MemoryTable):
+    """A process's way to a table, on which what is sent to the lists of threads is under way while `held`."""
+
+    def __init__(self, table: MemoryTable) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self.held = False
+        self._under_way: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
+    def arrive(self) -> None:
+        self.held = False
+        for call in self._under_way:
+            run(call())
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        pk = str(puts[0]["pk"]) if puts else deletes[0].pk if deletes else ""
+        await self._send(pk, lambda: super(Slow, self).write(puts, deletes))
+
+    async def remove(self, row: Row) -> None:
+        await self._send(str(row["pk"]), lambda: super(Slow, self).remove(row))
+
+    async def _send(self, pk: str, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if not self.held or not pk.startswith(("L#", "A#")):
+            return await call()
+        self._under_way.append(call)
+        raise Unavailable("no answer")
 
 
 CHANGES: dict[str, Callable[[ChatStore], object]] = {
@@ -119,3 +149,45 @@ def test_what_is_acknowledged_is_listed_so() -> None:
         for store in stores:
             assert change(store), "the first answer again"
             assert [one.topic for one in store.list_threads()] == ["new"] * (store.read("t").etag is not None)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a time", "a time and an hour"])
+def test_a_note_that_arrives_late_takes_no_thread_off_the_list(*, known: bool) -> None:
+    """Whoever was active in one hour is put back there when another has begun."""
+    table, clock = MemoryTable(), ManualClock()
+    slow = Slow(table)
+    first, second = (ChatStore(LogInMemory(one, clock)) for one in (slow, table))
+    second.append("t", say("hello"), owner="ada")
+    clock.advance(timedelta(hours=1))
+    if known:
+        first.append("t", say("more"))
+        clock.advance(timedelta(minutes=2))
+    slow.held = True
+    first.append("t", say("more"))
+    clock.advance(timedelta(hours=1))
+    second.append("t", say("more"))
+    slow.arrive()
+    for store in (first, second):
+        assert [thread.id for thread in store.iter_threads()] == ["t"]
+        assert [thread.id for thread in store.iter_threads(owner="ada")] == ["t"]
+        assert [thread.id for thread in store.iter_threads(active_since=clock.now)] == ["t"]
+
+
+@pytest.mark.parametrize("how", ["sweep", "erase"])
+def test_a_removal_that_arrives_late_takes_no_later_thread_off_the_list(how: str) -> None:
+    table, clock = MemoryTable(), ManualClock()
+    slow = Slow(table)
+    first, second = (ChatStore(LogInMemory(one, clock)) for one in (slow, table))
+    second.append("t", say("hello"), owner="ada")
+    if how == "sweep":
+        second.delete_thread("t")
+        clock.advance(timedelta(hours=26))
+    slow.held = True
+    with pytest.raises(Unavailable):
+        first.sweep() if how == "sweep" else first.erase("ada")
+    clock.advance(timedelta(seconds=1))
+    second.append("t", say("another"), owner="ada")
+    slow.arrive()
+    for store in (first, second):
+        assert [thread.id for thread in store.iter_threads()] == ["t"]
+        assert [thread.id for thread in store.iter_threads(owner="ada")] == ["t"]

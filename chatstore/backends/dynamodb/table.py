@@ -150,11 +150,12 @@ class DynamoTable(Table):
             await self._until_all({self._name: together}, some)
 
     async def remove(self, row: Row) -> None:
+        compared = [name for name in ("v", "s") if name in row]
         sent = {
             "TableName": self._name,
             "Key": _key(Key(str(row["pk"]), str(row["sk"]))),
-            "ConditionExpression": "v = :v AND s = :s",
-            "ExpressionAttributeValues": {":v": _attribute(row["v"]), ":s": _attribute(row["s"])},
+            "ConditionExpression": " AND ".join(f"{name} = :{name}" for name in compared),
+            "ExpressionAttributeValues": {f":{name}": _attribute(row[name]) for name in compared},
         }
         try:
             await self._patiently(functools.partial(self._call, "DeleteItem", sent))
