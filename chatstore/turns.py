@@ -14,13 +14,14 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import AsyncIterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 __all__ = ["AsyncTurns", "BlockingTurns"]
 
-L = TypeVar("L")
+L = TypeVar("L", threading.Lock, asyncio.Lock)
 
 _PATIENCE_SECONDS = 1.0
 
@@ -29,26 +30,24 @@ class _Line(Generic[L]):
     """Those who wait for each other; `taken` counts the turns in it."""
 
     def __init__(self, lock: L) -> None:
-        self.lock = lock
+        self.lock: L = lock
         self.taken = 0
 
 
-class BlockingTurns:
-    """For threads."""
-
-    def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
+class _Turns(ABC, Generic[L]):
+    def __init__(self, lock: Callable[[], L], patience: float) -> None:
+        self._lock: Callable[[], L] = lock
         self._patience = patience
-        # A fork begins lines of its own: the threads that hold a lock are not with it.
-        self._lines: WeakValueDictionary[tuple[int, str], _Line[threading.Lock]] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[tuple[object, str], _Line[L]] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
         """Wait for those that have the turn of that name."""
-        at = (os.getpid(), name)
+        at = (self._here(), name)
         while True:
-            line = self._lines.setdefault(at, _Line(threading.Lock()))
+            line = self._lines.setdefault(at, _Line(self._lock()))
             taken = line.taken
-            if line.lock.acquire(timeout=self._patience):
+            if await self._acquired(line.lock):
                 break
             if line.taken == taken and self._lines.get(at) is line:
                 self._lines.pop(at, None)
@@ -58,30 +57,39 @@ class BlockingTurns:
         finally:
             line.lock.release()
 
+    @abstractmethod
+    def _here(self) -> object:
+        """Where a lock is good: elsewhere lines of their own begin."""
 
-class AsyncTurns:
-    """The same for the tasks of an event loop, each loop with lines of its own."""
+    @abstractmethod
+    async def _acquired(self, lock: L) -> bool:
+        """Whether the lock could be had in time."""
+
+
+class BlockingTurns(_Turns[threading.Lock]):
+    """For threads: never suspends."""
 
     def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
-        self._patience = patience
-        self._lines: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], _Line[asyncio.Lock]]
-        self._lines = WeakValueDictionary()
+        super().__init__(threading.Lock, patience)
 
-    @contextlib.asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
-        """Wait for those that have the turn of that name."""
-        at = (asyncio.get_running_loop(), name)
-        while True:
-            line = self._lines.setdefault(at, _Line(asyncio.Lock()))
-            taken = line.taken
-            try:
-                await asyncio.wait_for(line.lock.acquire(), self._patience)
-                break
-            except TimeoutError:
-                if line.taken == taken and self._lines.get(at) is line:
-                    self._lines.pop(at, None)
-        line.taken += 1
-        try:
-            yield
-        finally:
-            line.lock.release()
+    def _here(self) -> object:
+        # The threads that hold a lock are not with a fork.
+        return os.getpid()
+
+    async def _acquired(self, lock: threading.Lock) -> bool:
+        return lock.acquire(timeout=self._patience)
+
+
+class AsyncTurns(_Turns[asyncio.Lock]):
+    """For the tasks of an event loop."""
+
+    def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
+        super().__init__(asyncio.Lock, patience)
+
+    def _here(self) -> object:
+        return asyncio.get_running_loop()
+
+    async def _acquired(self, lock: asyncio.Lock) -> bool:
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(lock.acquire(), self._patience)
+        return False

@@ -232,7 +232,7 @@ class Lists:
             if row not in current:
                 continue
             held = one._replace(active_at=max(one.active_at, current[row]))
-            if current[row] < one.active_at and _hour(current[row]) != hour:
+            if _hour(current[row]) < hour:
                 await self._bring_back(tenant, one, current[row])
             if _hour(held.active_at) == hour:
                 exact.append(held)

@@ -6,14 +6,20 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator
 from functools import wraps
-from typing import Any
+from typing import Any, cast
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 import chatstore
 from chatstore import ChatStore
 from chatstore.contract import Clock
 from chatstore.models import Thread
+from chatstore.testing import ManualClock
+from chatstore.testing.colours import Colour
+from chatstore.testing.machine import StoreMachine
 
-__all__ = ["Patient"]
+__all__ = ["Patient", "any_sequence"]
 
 
 class Patient:
@@ -31,17 +37,11 @@ class Patient:
         return Patient(self._store.for_tenant(tenant), self._clock, self.repeated)
 
     def iter_threads(self, **filters: Any) -> Iterator[Thread]:
+        listed = self.__getattr__("iter_threads")
         seen = None
-        while seen != (seen := self._all_threads(**filters)):
+        while seen != (seen := list(listed(**filters))):
             pass
         return iter(seen)
-
-    def _all_threads(self, **filters: Any) -> list[Thread]:
-        while True:
-            try:
-                return list(self._store.iter_threads(**filters))
-            except chatstore.Unavailable:
-                self.repeated["iter_threads"] += 1
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._store, name)
@@ -61,3 +61,27 @@ class Patient:
                     self.repeated[name] += 1
 
         return call
+
+
+def any_sequence(store: ChatStore, clock: ManualClock, chosen: int, **sizes: int) -> Counter[str]:
+    """Run the contract suite's state machine on a store that fails, by the seed `chosen`; what it repeated.
+
+    Nothing is shortened: what fails depends on all calls before.
+    """
+    patient = Patient(store, clock)
+
+    class Machine(StoreMachine):
+        def __init__(self) -> None:
+            super().__init__(cast("ChatStore", patient), Colour.BLOCKING, clock)
+
+    run_state_machine_as_test(
+        seed(chosen)(Machine),
+        settings=settings(
+            phases=[Phase.generate],
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            **cast("Any", sizes),
+        ),
+    )
+    return patient.repeated

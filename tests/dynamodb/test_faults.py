@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from chatstore import ChatStore
 from chatstore.contract import system_clock
 from chatstore.testing import ManualClock
-from chatstore.testing.colours import Colour
-from chatstore.testing.machine import StoreMachine
 from tests.backends import actors
-from tests.backends.patient import Patient
+from tests.backends.patient import Patient, any_sequence
 from tests.conftest import SOAK
 from tests.dynamodb.faulty_wire import Wire
 from tests.servers import table_for
@@ -88,20 +84,5 @@ def test_any_sequence_of_operations_over_a_faulty_wire(
     clock, endpoint = ManualClock(), request.getfixturevalue(server)
     backend = wire.backend(table_for(tmp_path), endpoint, clock, transactions=server == "moto")
     with ChatStore(backend) as store:
-        patient = Patient(store, clock)
-
-        class Machine(StoreMachine):
-            def __init__(self) -> None:
-                super().__init__(cast("ChatStore", patient), Colour.BLOCKING, clock)
-
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=EXAMPLES,
-                phases=[Phase.generate],
-                database=None,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
-    record_property("operations repeated", sum(patient.repeated.values()))
+        repeated = any_sequence(store, clock, seed, max_examples=EXAMPLES)
+    record_property("operations repeated", sum(repeated.values()))
