@@ -1,0 +1,86 @@
+"""Judges lists: at the end they have just the threads that are there, before it those that were there throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from chatstore.contract import UNSET, ThreadKey
+from chatstore.models import Thread
+from tests.simulation.acting import NEVER, Op
+
+_BEGINS = ("append", "replace_all", "create", "born")
+_SHOWS = (*_BEGINS, "get", "insert", "update", "replace_message")
+
+
+def complete(
+    lists: Iterable[tuple[str, str | None, Sequence[Thread]]],
+    living: dict[ThreadKey, Thread],
+    wrong: Callable[[str, str], Exception],
+) -> None:
+    """Hold lists against the threads that are there."""
+    for tenant, owner, found in lists:
+        expected = sorted(
+            key.id
+            for key, thread in living.items()
+            if key.tenant == tenant and owner in (None, thread.owner)
+        )
+        whose = f"the list of {owner or 'tenant ' + tenant}"
+        if sorted(one.id for one in found) != expected:
+            raise wrong("lists", f"{whose} has {[one.id for one in found]} and not {expected}")
+        times = [one.active_at for one in found]
+        if times != sorted(times, reverse=True):
+            raise wrong("lists", f"{whose} is not in order of activity: {times}")
+        for one in found:
+            apart = abs((one.active_at - living[ThreadKey(tenant, one.id)].active_at).total_seconds())
+            if apart > 60:
+                raise wrong("activity", f"{whose} has {one.id} active {apart} s from what the thread says")
+
+
+def during(ops: Sequence[Op], tolerance: int, wrong: Callable[[str, str], Exception]) -> None:
+    """Hold each list against what was done before it and at the same time."""
+    for op in ops:
+        if op.kind != "list" or not op.ok or op.number >= 900:
+            continue
+        found = {thread.id for thread in op.result}
+        for key, owner in _there_throughout(ops, op, tolerance):
+            if op.key.owner in (None, owner) and key.id not in found:
+                raise wrong("lists", f"{key.id} was there all the while and not in #{op.number} {sorted(found)}")
+
+
+def _there_throughout(ops: Sequence[Op], during: Op, tolerance: int) -> Iterable[tuple[ThreadKey, str | None]]:
+    keys = {op.key._replace(owner=None) for op in ops if op.kind in _BEGINS and op.key.tenant == during.key.tenant}
+    for key in keys:
+        own = [op for op in ops if op.key._replace(owner=None) == key]
+        shown = [op for op in own if op.kind == "get" and op.ok and op.end < during.start]
+        if not shown:
+            continue
+        last = max(shown, key=lambda op: op.start)
+        thread: Thread = last.result
+        if _may_end(ops, own, key, thread, last, during, tolerance):
+            continue
+        if during.given["limit"] < 100 and any(
+            op.kind in _BEGINS or op.kind == "insert" for op in own if op.start < during.end and op.end > during.start
+        ):
+            continue
+        yield key, thread.owner
+
+
+def _may_end(
+    ops: Sequence[Op], own: Sequence[Op], key: ThreadKey, thread: Thread, last: Op, during: Op, tolerance: int
+) -> bool:
+    if thread.expires_at is not None:
+        return True
+    for op in ops:
+        if op.start > during.end or op.end < last.start:
+            continue
+        if op.kind == "erase" and op.key.tenant == key.tenant and op.key.owner == thread.owner:
+            return True
+    return any(
+        op.kind == "delete" or (op.kind == "update" and op.given["patch"].ttl not in (UNSET, None))
+        for op in own
+        if op.start <= during.end and op.end >= last.start
+    )
+
+
+_: Any = (NEVER,)

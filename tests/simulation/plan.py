@@ -1,0 +1,95 @@
+"""What happens in a history: which operations begin when, on which processes, all from a seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.simulation.world import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Faults
+
+TENANTS = ("acme", "blue")
+BEGIN = 1_790_000_000 * SECOND // HOUR * HOUR
+_CHANGES = {
+    "append": 26, "read": 12, "get": 4, "list": 8, "insert": 4, "replace_message": 5, "delete_message": 5, "pop": 4,
+    "replace_all": 5, "clear": 3, "fork": 4, "update": 4, "delete": 6, "create": 4, "sweep": 10, "erase": 5,
+}  # fmt: skip
+_KINDS, _WEIGHTS = list(_CHANGES), list(_CHANGES.values())
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation to come: when and by whom, and of which thread and owner if it is of one."""
+
+    number: int
+    at: int
+    process: int
+    kind: str
+    tenant: str
+    thread: int
+    owner: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A history to come. `offsets` are by how much the clocks of the processes are ahead."""
+
+    seed: int
+    offsets: tuple[int, ...]
+    faults: Faults
+    steps: tuple[Step, ...]
+
+
+def plan(seed: int) -> Plan:
+    """The history of a seed."""
+    chance = random.Random(seed)
+    offsets = _offsets(chance)
+    faults = chance.choice(
+        (Faults(), Faults(slow=0.02), Faults(0.02, 0.005), Faults(0.05, 0.01, 0.02), Faults(0.15, 0.02, 0.05))
+    )
+    owners = chance.choice((("ada", "bob"), ("ada", "bob", None), ("ada",)))
+    tenants = chance.choice((TENANTS[:1], TENANTS))
+    threads = chance.randint(1, 3)
+    # Some histories are about one thing: what seldom meets then does.
+    favoured = chance.sample(_KINDS, 3) if chance.random() < 0.5 else []
+    weights = [weight * (4 if kind in favoured else 1) for kind, weight in _CHANGES.items()]
+    steps: list[Step] = []
+    now = BEGIN + chance.choice((HOUR - 5 * SECOND, chance.randrange(HOUR)))
+    while len(steps) < 45:
+        burst, spread = chance.randint(1, 9), chance.choice((5 * MILLISECOND, 40 * MILLISECOND, 2 * SECOND))
+        focus = chance.choice(tenants), chance.randrange(threads), chance.choice(owners)
+        for _ in range(burst):
+            now += chance.randrange(spread)
+            tenant, thread, owner = focus if chance.random() < 0.75 else (
+                chance.choice(tenants), chance.randrange(threads), chance.choice(owners)
+            )  # fmt: skip
+            kind = chance.choices(_KINDS, weights)[0]
+            steps.append(
+                Step(len(steps), now, chance.randrange(len(offsets)), kind, tenant, thread, owner)
+            )
+        now = _gap(chance, now)
+    return Plan(seed, offsets, faults, tuple(steps))
+
+
+def _gap(chance: random.Random, now: int) -> int:
+    kind = chance.randrange(8)
+    if kind < 3:
+        return now + chance.randrange(10 * SECOND)
+    if kind == 3:
+        return now + chance.randrange(20 * MINUTE)
+    if kind == 4:
+        return now + chance.randrange(2 * HOUR)
+    if kind == 5:
+        return now + chance.randrange(2 * DAY)
+    # Just before an hour ends.
+    return max(now, (now // HOUR + chance.randint(1, 2)) * HOUR - chance.randrange(3 * SECOND))
+
+
+def _offsets(chance: random.Random) -> tuple[int, ...]:
+    kind = chance.randrange(10)
+    if kind < 3:
+        return (0, 0, 0)
+    most = 3 * SECOND if kind < 6 else 10 * MINUTE
+    offsets = [chance.randrange(-most, most) // 2 for _ in range(3)]
+    if kind == 9:
+        offsets[0] = chance.choice((61 * MINUTE, 26 * HOUR, -3 * DAY, 5 * DAY))
+    return tuple(offsets)

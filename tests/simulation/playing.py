@@ -1,0 +1,281 @@
+"""Plays a history from its plan and judges it; makes one that fails smaller, and tells what happened."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chatstore.backends.azure_tables import keys as azure_keys
+from chatstore.contract import Backend, Clock, Span, ThreadKey
+from tests.simulation import listed
+from tests.simulation.acting import Actors, Op
+from tests.simulation.judging import Undecided, explained, operations_on
+from tests.simulation.model import Rules
+from tests.simulation.plan import Plan
+from tests.simulation.storages import Storage
+from tests.simulation.world import DAY, HOUR, LATE, MINUTE, SECOND, Endless, Faults, Process, World
+
+__all__ = ["Failure", "play", "shrunk"]
+
+
+@dataclass
+class Failure:
+    """What is wrong with a history: which promise, how so, and the operations."""
+
+    promise: str
+    why: str
+    ops: list[Op]
+    plan: Plan
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.plan.seed}: {self.promise}: {self.why}"]
+        lines.append(f"clocks ahead by {[offset / SECOND for offset in self.plan.offsets]} s; {self.plan.faults}")
+        lines += [told(op) for op in sorted(self.ops, key=lambda op: op.start)]
+        return "\n".join(lines)
+
+
+@dataclass
+class Verdict:
+    """What came of a history."""
+
+    failure: Failure | None
+    ops: int
+    undecided: int = 0
+
+
+class _Wrong(Exception):
+    def __init__(self, promise: str, why: str) -> None:
+        super().__init__(promise, why)
+        self.promise, self.why = promise, why
+
+
+def play(plan: Plan, storage: Storage) -> Verdict:
+    """Play a history to its end and judge it."""
+    with _seeded(plan.seed):
+        history = _History(plan, storage)
+        try:
+            history.play()
+        except _Wrong as wrong:
+            failure = Failure(wrong.promise, wrong.why, history.actors.ops, plan)
+            return Verdict(failure, len(history.actors.ops), history.undecided)
+        except Endless:
+            failure = Failure("ends", "it does not come to an end", history.actors.ops, plan)
+            return Verdict(failure, len(history.actors.ops), history.undecided)
+        return Verdict(None, len(history.actors.ops), history.undecided)
+
+
+def shrunk(failure: Failure, storage: Callable[[], Storage], tries: int = 150) -> Failure:
+    """The same failure with fewer operations."""
+    best = failure
+    for size in (16, 8, 4, 2, 1):
+        at = 0
+        while at < len(best.plan.steps) and tries > 0:
+            tries -= 1
+            steps = best.plan.steps[:at] + best.plan.steps[at + size :]
+            found = play(replace(best.plan, steps=steps), storage()).failure
+            if found is not None and found.promise == best.promise:
+                best = found
+            else:
+                at += size
+    return best
+
+
+def told(op: Op) -> str:
+    """An operation in a line."""
+    given = {name: value for name, value in op.given.items() if value is not None and name != "from"}
+    result = f"{op.error or ''} (unknown)" if op.unknown else op.error or _short(op.result)
+    end = f"+{(op.end - op.start) / 1000:.0f} ms"
+    request = f" request ..{op.request[-4:]}" if op.request else ""
+    key = f"{op.key.tenant}/{op.key.id}" + (f" of {op.key.owner}" if op.key.owner else "")
+    return f"  {clock_time(op.start)} {end:>12} p{op.process} #{op.number} {op.kind} {key}{request} {_short(given)} -> {result}"
+
+
+def clock_time(micros: int) -> str:
+    """A day and a time of it."""
+    return datetime.datetime.fromtimestamp(micros / SECOND, datetime.UTC).strftime("%d %H:%M:%S.%f")[:-3]
+
+
+def _short(value: Any) -> str:
+    text = str(value).replace("datetime.", "").replace(", tzinfo=UTC", "")
+    return text if len(text) < 400 else text[:400] + "…"
+
+
+class _History:
+    def __init__(self, plan: Plan, storage: Storage) -> None:
+        self.plan = plan
+        self.storage = storage
+        self.undecided = 0
+        self.world = World(plan.steps[0].at if plan.steps else 0, plan.faults)
+        self.processes = [Process(number, offset) for number, offset in enumerate(plan.offsets)]
+        self.actors = Actors(self.world, self.processes, self._open)
+        self.tolerance = 2 * max(map(abs, plan.offsets)) + 5 * SECOND
+
+    def play(self) -> None:
+        for step in self.plan.steps:
+            self.actors.begin(step, self.plan.seed)
+        self.world.run()
+        # The network heals, and what was late has arrived.
+        self.world.faults = Faults()
+        self.world.now += LATE + MINUTE
+        for process in self.processes:
+            process.life += 1
+        sane = [one for one in self.processes if abs(one.offset) < HOUR]
+        self._sound()
+        living = self._look(sane)
+        self._sweep_for_days(sane)
+        living = self._look(sane)
+        self._judge()
+        dead = [key for key in self.actors.threads if key not in living]
+        self._no_trace(dead, "left after days of sweeps")
+        self._erase_all(sane, living)
+
+    # The end
+
+    def _look(self, processes: list[Process]) -> dict[ThreadKey, Any]:
+        """All threads as they are found, and in lists just those that are."""
+        living = {}
+        process = processes[0]
+        for key in self.actors.threads:
+            got = self._final(process, lambda key=key: self.actors.get(900, process, key))
+            read = self._final(process, lambda key=key: self.actors.read(901, process, key, Span(limit=1000)))
+            if got.ok:
+                living[key] = got.result
+            if got.ok != (read.result.etag is not None):
+                raise _Wrong("threads", f"{key.id} is there and is not: {told(got)} {told(read)}")
+        listed.complete(self._lists(processes), living, _Wrong)
+        return living
+
+    def _lists(self, processes: list[Process]) -> Iterator[tuple[str, str | None, list[Any]]]:
+        tenants = sorted({key.tenant for key in self.actors.threads})
+        for process in processes:
+            for tenant in tenants:
+                for owner in (None, "owner-ada", "owner-bob"):
+                    got = self._final(
+                        process,
+                        lambda process=process, tenant=tenant, owner=owner: self.actors.list(
+                            902, process, tenant, owner, 3
+                        ),
+                    )
+                    yield tenant, owner, got.result
+
+    def _final(self, process: Process, act: Callable[[], Any]) -> Op:
+        op: Op = self.actors.do(process, lambda backend: act())  # noqa: ARG005 - it finds its own
+        self._sound()
+        if op.unknown:
+            raise _Wrong("ends", f"no answer though nothing is wrong any more: {told(op)}")
+        return op
+
+    def _sound(self) -> None:
+        if self.actors.wrong:
+            raise _Wrong("answers", self.actors.wrong[0])
+
+    def _sweep_for_days(self, processes: list[Process]) -> None:
+        for _ in range(4):
+            self.world.now += DAY + HOUR + 7 * MINUTE
+            for process in processes:
+                for _ in range(50):
+                    swept = self._final(process, lambda process=process: self.actors.sweep(903, process))
+                    if not swept.result.more:
+                        break
+
+    def _judge(self) -> None:
+        actors = self.actors
+        listed.during(actors.ops, self.tolerance, _Wrong)
+        requests: dict[str, int] = {}
+        for op in actors.ops:
+            if op.kind == "fork" and op.request is not None:
+                requests[op.request] = requests.get(op.request, 0) + 1
+        for op in actors.ops:
+            if op.kind == "fork" and requests.get(op.request or "", 0) > 1:
+                op.given["again"] = True
+        rules = Rules(self.tolerance, actors.labels, actors.roots, actors.places)
+        for key in actors.threads:
+            ops = [
+                op
+                for op in operations_on(actors.ops, key)
+                if not (op.unknown and op.kind in ("read", "get", "fork"))
+            ]
+            born = [op for op in ops if op.kind == "born"]
+            if key.id.startswith("fork-") and not (born and "copied" in born[0].given["from"].given):
+                continue
+            try:
+                well, best = explained(ops, rules)
+            except Undecided:
+                self.undecided += 1
+                continue
+            if not well:
+                lines = "\n".join(told(op) for op in ops if op not in best)
+                raise _Wrong("order", f"no order explains {key.tenant}/{key.id}; not placed are\n{lines}\n--")
+
+    def _no_trace(self, dead: list[ThreadKey], when: str) -> None:
+        needles = {}
+        for key in dead:
+            needles[azure_keys.partition(key.tenant, key.id).encode()] = key.id
+            needles[f"#{key.tenant}#{key.id}".encode()] = key.id
+            if key._replace(tenant="acme" if key.tenant == "blue" else "blue") not in self.actors.threads:
+                needles[key.id.encode()] = key.id
+        for name, body in self.storage.rows():
+            text = name.encode() + b" " + body[:2000]
+            for needle, what in needles.items():
+                if needle in text and not _longer(needle, text, needles):
+                    raise _Wrong("traces", f"{when} is of {what}, which is gone: {name} {body[:200]!r}")
+
+    def _erase_all(self, processes: list[Process], living: dict[ThreadKey, Any]) -> None:
+        process = processes[-1]
+        pairs = sorted({(tenant, owner) for tenant, owner in self.actors.owners.values()})
+        pairs = sorted({*pairs, *((key.tenant, thread.owner) for key, thread in living.items() if thread.owner)})
+        for tenant, owner in pairs:
+            self._final(
+                process, lambda tenant=tenant, owner=owner: self.actors.erase(904, process, tenant, owner)
+            )
+        gone = {label: owner for label, owner in self.actors.owners.items()}
+        names = {owner.encode() for _, owner in pairs}
+        texts = {f"{label}!".encode() for label in gone}
+        for name, body in self.storage.rows():
+            for needle in names | texts:
+                if needle in name.encode() or needle in body:
+                    raise _Wrong("erased", f"after an erasure {needle!r} is in {name} {body[:200]!r}")
+        for key, thread in living.items():
+            if thread.owner is None:
+                self._final(process, lambda key=key: self.actors.end(905, process, key))
+        self._sweep_for_days(processes)
+        for _ in self._lists(processes):
+            pass
+        self._sweep_for_days(processes[:1])
+        for name, body in self.storage.rows():
+            raise _Wrong("empty", f"all was deleted and swept, and there is {name} {body[:200]!r}")
+
+    def _open(self, process: Process) -> Backend:
+        return self.storage.backend(self.world, process, self._clock(process))
+
+    def _clock(self, process: Process) -> Clock:
+        world = self.world
+        return lambda: world.now + process.offset
+
+
+def _longer(needle: bytes, text: bytes, needles: dict[bytes, str]) -> bool:
+    """Whether it is but the beginning of another name."""
+    at = text.find(needle)
+    after = text[at + len(needle) : at + len(needle) + 1]
+    return needle not in needles or after.isdigit()
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Randomness that is the same for a seed."""
+    chance = random.Random(seed)
+    before = secrets.token_hex, secrets.randbits
+    state = random.getstate()
+    random.seed(seed)
+    secrets.token_hex = lambda count=32: chance.randbytes(count).hex()
+    secrets.randbits = chance.getrandbits
+    try:
+        yield
+    finally:
+        secrets.token_hex, secrets.randbits = before
+        random.setstate(state)

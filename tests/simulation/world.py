@@ -1,0 +1,225 @@
+"""Virtual time: coroutines of several processes, which a scheduler runs one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from chatstore.contract import Backend
+
+T = TypeVar("T")
+
+MILLISECOND = 1_000
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+LATE = 5 * MINUTE
+"""How long after its answer was given up a call may still arrive."""
+
+_MOST_STEPS = 300_000
+
+
+class Endless(Exception):
+    """A history does not come to its end."""
+
+
+class _Wait:
+    def __init__(self, micros: int) -> None:
+        self._micros = micros
+
+    def __await__(self) -> Generator[int]:
+        yield self._micros
+
+
+async def wait(micros: int) -> None:
+    """Let virtual time pass."""
+    await _Wait(micros)
+
+
+@dataclass
+class Process:
+    """A process: its clock differs from the true time by `offset`. When it is killed, another takes its place."""
+
+    number: int
+    offset: int
+    backend: Backend | None = None
+    life: int = 0
+
+
+@dataclass
+class Task:
+    """A coroutine of one life of a process, and where its chances come from."""
+
+    coroutine: Coroutine[Any, Any, None]
+    process: Process
+    life: int
+    chance: random.Random
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often calls go wrong, and how slow they are."""
+
+    share: float = 0.0
+    kills: float = 0.0
+    slow: float = 0.0
+
+
+@dataclass
+class World:
+    """The present in microseconds, and what is to come."""
+
+    now: int
+    faults: Faults = Faults()
+    running: Task | None = None
+    _coming: list[tuple[int, int, Task | Callable[[], None]]] = field(default_factory=list)
+    _numbers: Any = field(default_factory=itertools.count)
+    _steps: int = 0
+
+    def begin(self, at: int, task: Task) -> None:
+        """Have a task go on at a time."""
+        heapq.heappush(self._coming, (at, next(self._numbers), task))
+
+    def later(self, micros: int, do: Callable[[], None]) -> None:
+        """Have something happen that no process waits for."""
+        heapq.heappush(self._coming, (self.now + micros, next(self._numbers), do))
+
+    def run(self) -> None:
+        """Go on until nothing is to come."""
+        while self._coming:
+            at, _, what = heapq.heappop(self._coming)
+            self.now = max(self.now, at)
+            self._steps += 1
+            if self._steps > _MOST_STEPS:
+                raise Endless
+            if isinstance(what, Task):
+                self._step(what)
+            else:
+                what()
+
+    def _step(self, task: Task) -> None:
+        if task.life != task.process.life:
+            with contextlib.suppress(RuntimeError):
+                task.coroutine.close()
+            return
+        self.running = task
+        try:
+            micros = task.coroutine.send(None)
+        except StopIteration:
+            return
+        self.begin(self.now + micros, task)
+
+
+class Network:
+    """The way of one life of a process to the storage: calls take time, fail, arrive late or twice."""
+
+    def __init__(self, world: World, process: Process, failure: Callable[[], Exception]) -> None:
+        self._world = world
+        self._process = process
+        self._failure = failure
+
+    async def ask(self, call: Callable[[], T]) -> T:
+        """A call that changes nothing."""
+        chance = self._chance()
+        await wait(self._latency(chance))
+        if self._fails(chance):
+            await self._give_up(chance)
+        answer = call()
+        await self._back(chance)
+        return answer
+
+    async def send(self, call: Callable[[], T], *, once: bool = False) -> T:
+        """A call that changes something; it may be sent twice unless it is `once`."""
+        world, chance = self._world, self._chance()
+        await wait(self._latency(chance))
+        dies = chance.random() < world.faults.kills
+        if not dies and not self._fails(chance):
+            answer = call()
+            await self._back(chance)
+            return answer
+        fate = chance.choice(("lost", "done", "late", *(() if once or dies else ("twice", "twice, late"))))
+        if fate in ("done", "twice", "twice, late"):
+            answer = call()
+        if fate == "twice":
+            answer = call()
+        if fate in ("late", "twice, late"):
+            world.later(_lateness(chance), lambda: _attempt(call))
+        if dies:
+            self._process.life += 1
+            await wait(0)
+        if fate.startswith("twice"):
+            await self._back(chance)
+            return answer
+        return await self._give_up(chance)
+
+    async def send_each(self, calls: list[Callable[[], None]]) -> None:
+        """Calls that arrive on their own, in one trip: some may be done, and others not."""
+        world, chance = self._world, self._chance()
+        await wait(self._latency(chance))
+        dies = chance.random() < world.faults.kills
+        if dies or self._fails(chance):
+            for call in calls:
+                fate = chance.choice(("lost", "done", "late"))
+                if fate == "done":
+                    call()
+                elif fate == "late":
+                    world.later(_lateness(chance), call)
+            if dies:
+                self._process.life += 1
+                await wait(0)
+            await self._give_up(chance)
+        apart = len(calls) > 1 and chance.random() < 0.2
+        for call in calls:
+            if apart:
+                await wait(chance.randrange(5 * MILLISECOND))
+            call()
+        await self._back(chance)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await wait(int(seconds * SECOND))
+
+    def _chance(self) -> random.Random:
+        task = self._world.running
+        assert task is not None
+        return task.chance
+
+    def _latency(self, chance: random.Random) -> int:
+        kind = chance.random()
+        if kind >= self._world.faults.slow:
+            return 500 + int(kind * 997_000) % 8_000
+        return chance.choice((chance.randrange(SECOND), chance.randrange(20 * SECOND), chance.randrange(3 * MINUTE)))
+
+    async def _back(self, chance: random.Random) -> None:
+        if chance.random() < 0.15:
+            await wait(self._latency(chance))
+
+    def _fails(self, chance: random.Random) -> bool:
+        share = self._world.faults.share
+        return share > 0 and chance.random() < share
+
+    async def _give_up(self, chance: random.Random) -> Any:
+        await wait(chance.randrange(10 * MILLISECOND, 10 * SECOND))
+        raise self._failure()
+
+
+def _lateness(chance: random.Random) -> int:
+    return chance.choice((chance.randrange(SECOND), chance.randrange(30 * SECOND), chance.randrange(LATE)))
+
+
+def _attempt(call: Callable[[], Any]) -> None:
+    # Nobody hears that a call which arrives late was refused.
+    with contextlib.suppress(Exception):
+        call()
+
+
+async def finish(awaitable: Awaitable[T], done: Callable[[T], None]) -> None:
+    """Await something and keep its result."""
+    done(await awaitable)
