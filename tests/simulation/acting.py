@@ -82,7 +82,7 @@ class Actors:
         self.labels: dict[str, str] = {}
         self.roots: dict[str, str] = {}
         self.places: dict[tuple[ThreadKey, str], str] = {}
-        self.ids: dict[tuple[ThreadKey, str], str] = {}
+        self.ids: dict[tuple[ThreadKey, str], set[str]] = {}
         self.owners: dict[str, tuple[str, str]] = {}
         self.wrong: list[str] = []
         self.threads: dict[ThreadKey, None] = {}
@@ -180,10 +180,10 @@ class Actors:
                 self.wrong.append(f"{op.kind} of {op.key.id} shows what nobody wrote: {message.text[:60]!r}")
                 continue
             root, id, place = self.roots.get(label, label), message.id or "", message.position or ""
-            if self.ids.setdefault((key, root), id) != id:
-                self.wrong.append(f"{root} of {op.key.id} has two ids")
-            if self.places.setdefault((key, root), place) != place:
-                self.wrong.append(f"{root} of {op.key.id} has two positions")
+            if self.places.setdefault((key, id), place) != place:
+                self.wrong.append(f"{id} of {op.key.id} has two positions")
+            # A request that is repeated after an erasure may be done again, as something new.
+            self.ids.setdefault((key, root), set()).add(id)
             known.messages[id] = label
 
     # Steps

@@ -48,6 +48,7 @@ class Rules:
     labels: dict[str, str]
     roots: dict[str, str]
     places: dict[tuple[ThreadKey, str], str]
+    ids: dict[tuple[ThreadKey, str], set[str]]
 
     def after(self, state: State, op: Op) -> Iterator[State]:
         """The states that `op` may leave and that explain its outcome; none where there is no explanation."""
@@ -244,11 +245,14 @@ class Rules:
             messages.insert(at.index, op.given["labels"][0])
         else:
             place = self._place(life, op.given["root"])
-            if place is None:
+            if self._twice(op, op.given["root"]) and self._refused(op, "MessageNotFound"):
+                yield state.life
+            elif place is None:
                 if self._refused(op, "MessageNotFound") or (
                     self._refused(op, "Conflict") and self._matches(op, life.etag) is not True
                 ):
                     yield state.life
+            if place is None:
                 return
             messages.insert(place + (at.after is not None), op.given["labels"][0])
         yield from self._conditional(state, op, life.etag, life._replace(messages=tuple(messages), etag=None))
@@ -258,6 +262,10 @@ class Rules:
             (place for place, label in enumerate(life.messages) if self.roots.get(label, label) == root), None
         )
 
+    def _twice(self, op: Op, root: str) -> bool:
+        """Whether nobody can tell which message of a text is meant, because it was stored under two ids."""
+        return len(self.ids.get((op.key._replace(owner=None), root), ())) > 1
+
     def _replace_message(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life = self._visible(view, op)
         if life is None:
@@ -265,10 +273,9 @@ class Rules:
                 yield state.life
             return
         place = self._place(life, op.given["target"])
-        if place is None:
-            if self._refused(op, "MessageNotFound"):
-                yield state.life
-        elif self._done(op):
+        if self._refused(op, "MessageNotFound") and (place is None or self._twice(op, op.given["target"])):
+            yield state.life
+        elif place is not None and self._done(op):
             messages = (*life.messages[:place], op.given["labels"][0], *life.messages[place + 1 :])
             yield life._replace(messages=messages, etag=None)
 
@@ -282,6 +289,8 @@ class Rules:
             place = None if not life.messages else target % len(life.messages)
         else:
             place = self._place(life, target)
+            if place is not None and self._twice(op, target) and self._refused(op, "MessageNotFound"):
+                yield state.life
         matches = self._matches(op, life.etag)
         if matches is not True and self._refused(op, "Conflict"):
             yield state.life
@@ -334,7 +343,11 @@ class Rules:
         key = op.key._replace(owner=None)
         expected = list(life.messages)
         if span.after is not None:
-            places = [self.places.get((key, self.roots.get(label, label)), "~") for label in expected]
+            ids = [self.ids.get((key, self.roots.get(label, label)), set()) for label in expected]
+            if any(len(some) > 1 for some in ids):
+                yield life._replace(etag=op.result.etag, epoch=epoch)
+                return
+            places = [self.places[key, next(iter(some))] if some else "~" for some in ids]
             expected = [label for label, place in zip(expected, places, strict=True) if place > span.after]
         more = len(expected) > span.limit
         expected = expected[-span.limit :] if span.newest else expected[: span.limit]

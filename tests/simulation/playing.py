@@ -147,7 +147,7 @@ class _History:
                 living[key] = got.result
             if got.ok != (read.result.etag is not None):
                 raise _Wrong("threads", f"{key.id} is there and is not: {told(got)} {told(read)}")
-        listed.complete(self._lists(processes), living, _Wrong)
+        listed.complete(self._lists(processes), living, self.tolerance, _Wrong)
         return living
 
     def _lists(self, processes: list[Process]) -> Iterator[tuple[str, str | None, list[Any]]]:
@@ -193,7 +193,7 @@ class _History:
         for op in actors.ops:
             if op.kind == "fork" and requests.get(op.request or "", 0) > 1:
                 op.given["again"] = True
-        rules = Rules(self.tolerance, actors.labels, actors.roots, actors.places)
+        rules = Rules(self.tolerance, actors.labels, actors.roots, actors.places, actors.ids)
         for key in actors.threads:
             ops = [
                 op
