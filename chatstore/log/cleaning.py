@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+from chatstore.clocks import time_to_remove
 from chatstore.contract import Clock, ThreadKey
 from chatstore.errors import ChatStoreError, Unavailable
 from chatstore.log import keys
@@ -43,8 +44,9 @@ class Cleaner:
         """Make the visits that are due, until about `limit` rows were removed.
 
         Raises at the end what the first visit raised that could not be made; it is made again in an hour.
+        Raises StorageError, and removes nothing, where the time is not certain.
         """
-        now = self._clock()
+        now = await time_to_remove(self._clock, self._table.ping)
         swept = Swept(0, 0, 0, more=False)
         failed: ChatStoreError | None = None
         async for visit in self._lists.due(now):

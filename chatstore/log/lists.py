@@ -155,7 +155,6 @@ class Lists:
 
     async def page(self, tenant: str, listing: Listing) -> Page[Thread]:
         """Threads, newest activity first: an owner's pointers are read whole, a tenant's by the hour."""
-        now = self._clock()
         found: list[Thread] = []
         some: list[Pointer] = []
         examined = looks = 0
@@ -174,22 +173,23 @@ class Lists:
             if len(some) < together and examined + len(some) < _EXAMINED:
                 continue
             examined += len(some)
-            found += await self._living(tenant, some, listing, now)
+            found += await self._living(tenant, some, listing)
             looks += bool(some)
             some = []
             if len(found) > listing.limit:
                 break
             if examined >= _EXAMINED:
                 return Page(tuple(found), next=_cursor(end))
-        found += await self._living(tenant, some, listing, now)
+        found += await self._living(tenant, some, listing)
         page = tuple(found[: listing.limit])
         return Page(page, next=_cursor(page[-1]) if len(found) > len(page) else None)
 
-    async def _living(self, tenant: str, pointers: list[Pointer], listing: Listing, now: int) -> list[Thread]:
+    async def _living(self, tenant: str, pointers: list[Pointer], listing: Listing) -> list[Thread]:
         """Those of the threads that are there and wanted."""
         named = [(keys.thread_partition(ThreadKey(tenant, one.thread_id)), one) for one in pointers]
         rows = await self._table.get([Key(pk, keys.HEADER) for pk in dict(named)]) if named else []
         headers = {str(row["pk"]): Header.load(row) for row in rows}
+        now = self._clock()
         threads = []
         for pk, pointer in named:
             # A header that is missing may have been decided and not be applied.

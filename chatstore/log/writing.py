@@ -185,6 +185,9 @@ class Writer:
         fresh = known is None or not certain
         if known is None or not certain:
             head = await look(self.table, pk)
+            # The first answer of a table may be what says the time.
+            now = self.clock()
+            asks = asked(key, request, now)
             found, known = await search(self.table, head, asks, now)
         if not known.head.settled and (found is None or not known.head.listed):
             if not await settle(self.table, known.head):

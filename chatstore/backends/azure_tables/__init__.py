@@ -23,6 +23,7 @@ from chatstore.backends.azure_tables.backend import AzureTablesBackend
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
 from chatstore.backends.azure_tables.port import Driver
 from chatstore.backends.azure_tables.table import Dialect
+from chatstore.clocks import ServerClock, followed
 from chatstore.contract import Clock
 from chatstore.settings import AzureAccess
 from chatstore.urls import Url
@@ -37,7 +38,10 @@ def open_azure_tables(url: Url, *, blocking: bool, clock: Clock) -> AzureTablesB
     """The table that `url` names; it is made when it is first needed and not there."""
     url.allow("endpoint", "timeout", "client")
     cosmos = url.scheme == "cosmos-table"
+    clock = followed(clock)
     account = Account.of(url, AzureAccess.from_environment(cosmos=cosmos), cosmos=cosmos)
+    if isinstance(clock, ServerClock):
+        account.meter.clock = clock
     client = url.choice("client", ("ASYNC", "BLOCKING"))
     return AzureTablesBackend(
         _driver(account, client, blocking=blocking), COSMOS if cosmos else TABLES, clock

@@ -155,6 +155,6 @@ class Account(NamedTuple):
             # Trying again is decided above, where it is known what a repetition would do.
             "retry_total": 0,
             **self._timeouts(),
-            "raw_request_hook": self.meter.count_request,
-            "raw_response_hook": self.meter.count_charge,
+            "raw_request_hook": self.meter.sent,
+            "raw_response_hook": self.meter.answered,
         }

@@ -33,6 +33,7 @@ from chatstore.backends.azure_tables.segments import Segment, cut
 from chatstore.backends.azure_tables.sweeping import Sweeper
 from chatstore.backends.azure_tables.table import Dialect, Table
 from chatstore.backends.azure_tables.writing import Change, View, Writer
+from chatstore.clocks import present, time_to_remove
 from chatstore.conditions import expiry, message_etag, patched, require, require_log
 from chatstore.contract import (
     UNSET,
@@ -140,7 +141,7 @@ class AzureTablesBackend(Backend):
 
     @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        return await Lister(self._table, self._reader).page(tenant, listing, self.clock())
+        return await Lister(self._table, self._reader).page(tenant, listing, self.clock)
 
     # Messages
 
@@ -324,11 +325,13 @@ class AzureTablesBackend(Backend):
 
     @metered
     async def sweep(self, limit: int) -> Swept:
-        return await Sweeper(self._table, self._reader, self.clock()).sweep(limit)
+        now = await time_to_remove(self.clock, self.ping)
+        return await Sweeper(self._table, self._reader, now).sweep(limit)
 
     @metered
     async def erase(self, tenant: str, owner: str) -> Erased:
-        return await Eraser(self._table, self._reader, self.clock()).erase(tenant, owner)
+        now = await present(self.clock, self.ping)
+        return await Eraser(self._table, self._reader, now).erase(tenant, owner)
 
     # What an operation is made of
 

@@ -10,7 +10,7 @@ from chatstore.backends.azure_tables.port import Entity
 from chatstore.backends.azure_tables.reading import Moved, Reader
 from chatstore.backends.azure_tables.table import Table
 from chatstore.conditions import has_metadata
-from chatstore.contract import Listing
+from chatstore.contract import Clock, Listing
 from chatstore.errors import Unavailable
 from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
 
@@ -34,7 +34,7 @@ class Lister:
         self._table = table
         self._reader = reader
 
-    async def page(self, tenant: str, listing: Listing, now: int) -> Page[Thread]:
+    async def page(self, tenant: str, listing: Listing, clock: Clock) -> Page[Thread]:
         """A page, newest activity first; reads every row, and a header for each thread that it gives out."""
         where = keys.listings(tenant) if listing.owner is None else keys.listing(tenant, listing.owner)
         since = 0 if listing.active_since is None else to_micros(listing.active_since)
@@ -50,7 +50,7 @@ class Lister:
         found: list[Thread] = []
         last = None
         for row in rows[:_EXAMINED]:
-            thread = await self._thread(row, now)
+            thread = await self._thread(row, clock)
             if thread is None or not has_metadata(thread.metadata, listing.metadata):
                 continue
             if len(found) == listing.limit:
@@ -62,11 +62,11 @@ class Lister:
             return Page(tuple(found), next=ThreadCursor(from_micros(row.active), row.id).text())
         return Page(tuple(found))
 
-    async def _thread(self, row: _Row, now: int) -> Thread | None:
+    async def _thread(self, row: _Row, clock: Clock) -> Thread | None:
         for _ in range(_TRIES):
             known = await self._reader.known(row.partition)
             state = known.state
-            if state is None or not state.lives(now) or state.listings[0] != row.listing:
+            if state is None or not state.lives(clock()) or state.listings[0] != row.listing:
                 return None
             header = Entity(row.partition, keys.HEADER, known.properties, known.etag or "")
             try:

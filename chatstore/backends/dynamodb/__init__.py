@@ -10,6 +10,7 @@ from typing import Final
 
 from chatstore.backends.dynamodb.client import BlockingCalls, Calls, Client, ThreadCalls
 from chatstore.backends.dynamodb.table import DynamoTable
+from chatstore.clocks import ServerClock, followed
 from chatstore.contract import Capability, Clock
 from chatstore.errors import ConfigurationError
 from chatstore.log import LogBackend, Table
@@ -32,8 +33,13 @@ def open_dynamodb(url: Url, *, blocking: bool, clock: Clock) -> DynamoBackend:
     if not url.host or url.path.strip("/"):
         raise ConfigurationError("name the table: dynamodb://TABLE")
     url.allow("region", "endpoint", "reads", "transactions", "timeout")
+    clock = followed(clock)
     client = Client(
-        url.host, url.options.get("region"), url.options.get("endpoint"), url.seconds("timeout", 5.0)
+        url.host,
+        url.options.get("region"),
+        url.options.get("endpoint"),
+        url.seconds("timeout", 5.0),
+        clock if isinstance(clock, ServerClock) else None,
     )
     calls: Calls = BlockingCalls(client) if blocking else ThreadCalls(client)
     table = DynamoTable(calls, client)

@@ -14,6 +14,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chatstore.clocks import ServerClock
 from chatstore.errors import ConfigurationError
 from chatstore.turns import AsyncTurns, BlockingTurns
 
@@ -46,13 +49,24 @@ def _session() -> Any:
 
 
 class Client:
-    """A botocore client that is made when it is first used, and anew in a forked process."""
+    """A botocore client that is made when it is first used, and anew in a forked process.
 
-    def __init__(self, table: str, region: str | None, endpoint: str | None, timeout: float) -> None:
+    What its answers say of the time goes to `clock`.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        region: str | None,
+        endpoint: str | None,
+        timeout: float,
+        clock: ServerClock | None = None,
+    ) -> None:
         self.table = table
         self.endpoint = endpoint
         self._region = region
         self._timeout = timeout
+        self._clock = clock
         self._process = -1
         self._client: Any = None
 
@@ -64,7 +78,17 @@ class Client:
 
     def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         """One call, tried once."""
-        answer: dict[str, Any] = self.client._make_api_call(operation, parameters)
+        client, clock = self.client, self._clock
+        asked = 0 if clock is None else clock.monotonic()
+        answer: dict[str, Any] = {}
+        try:
+            answer = client._make_api_call(operation, parameters)
+        except ClientError as error:
+            answer = error.response
+            raise
+        finally:
+            if clock is not None:
+                clock.heard(_date(answer), asked)
         return answer
 
     @property
@@ -86,7 +110,6 @@ class Client:
 
     def _made(self) -> Any:
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
 
         config = Config(
             connect_timeout=_CONNECT_SECONDS,
@@ -103,6 +126,11 @@ class Client:
             )
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"no client for DynamoDB: {error}") from error
+
+
+def _date(answer: Parameters) -> str | None:
+    date: str | None = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return date
 
 
 class Calls(ABC):
