@@ -25,6 +25,7 @@ from chatstore.errors import (
     Conflict,
     CursorExpired,
     MessageNotFound,
+    StorageError,
     ThreadExists,
     ThreadNotFound,
     Unavailable,
@@ -150,6 +151,10 @@ class Actors:
             raise
         except _REFUSALS as error:
             op.error = type(error).__name__
+        except StorageError as error:
+            op.error = f"{type(error).__name__}: {error}"
+            if kind != "sweep" or not str(error).startswith("nothing is removed"):
+                self.wrong.append(f"{kind} of {key.id} ended in {op.error}")
         except Exception as error:  # noqa: BLE001 - whatever else comes is a fault
             op.error = f"{type(error).__name__}: {error}"[:300]
             self.wrong.append(f"{kind} of {key.id} ended in {op.error}")

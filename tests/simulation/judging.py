@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chatstore.contract import ThreadKey
 from tests.simulation.acting import Op
@@ -17,12 +18,11 @@ class Undecided(Exception):
 
 def operations_on(ops: Sequence[Op], key: ThreadKey) -> list[Op]:
     """Those that a thread's state tells or depends on."""
-    own = [
-        op
-        for op in ops
-        if (op.kind == "erase" and op.key.tenant == key.tenant)
-        or (op.kind not in ("erase", "list", "sweep") and op.key._replace(owner=None) == key)
-    ]
+    own = [op for op in ops if op.kind not in ("erase", "list", "sweep") and op.key._replace(owner=None) == key]
+    for op in ops:
+        if op.kind == "erase" and op.key.tenant == key.tenant:
+            # What is begun meanwhile may be erased again.
+            own += [op, replace(op, unknown=True), replace(op, unknown=True)]
     return sorted(own, key=lambda op: op.start)
 
 

@@ -7,20 +7,27 @@ import functools
 import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
 from chatstore.backends.azure_tables.port import Again, Entity, Op, Overtaken, Properties, Range, Slice
-from chatstore.contract import Backend, Clock
+from chatstore.clocks import ServerClock
+from chatstore.contract import Backend
 from chatstore.errors import Unavailable
 from chatstore.log import Key, LogBackend, Row, Rows, Table
 from tests.simulation.world import Network, Process, World
 
 
+Trace: TypeAlias = Callable[[str], None] | None
+"""Is told of every change."""
+
+
 class Storage(Protocol):
     """What processes share."""
 
-    def backend(self, world: World, process: Process, clock: Clock) -> Backend:
+    trace: Trace
+
+    def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
         """A new life's way to it."""
 
     def rows(self) -> Iterator[tuple[str, bytes]]:
@@ -32,9 +39,11 @@ class LogStorage:
 
     def __init__(self) -> None:
         self.parts: dict[str, dict[str, Row]] = {}
+        self.trace: Trace = None
 
-    def backend(self, world: World, process: Process, clock: Clock) -> Backend:
-        return LogBackend(_LogTable(self, Network(world, process, lambda: Unavailable("no answer"))), clock)
+    def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
+        network = Network(world, process, lambda: Unavailable("no answer"), clock.heard)
+        return LogBackend(_LogTable(self, network), clock)
 
     def rows(self) -> Iterator[tuple[str, bytes]]:
         for pk, part in self.parts.items():
@@ -67,9 +76,13 @@ class LogStorage:
         return Rows([dict(part[name]) for name in names[:limit]], len(names) > limit)
 
     def put(self, row: Row) -> None:
+        if self.trace:
+            self.trace(f"put {row['pk']} / {row['sk']} {row.get('v')}")
         self.parts.setdefault(str(row["pk"]), {})[str(row["sk"])] = dict(row)
 
     def delete(self, key: Key) -> None:
+        if self.trace:
+            self.trace(f"delete {key.pk} / {key.sk}")
         self.parts.get(key.pk, {}).pop(key.sk, None)
 
     def put_new(self, row: Row, free: Key | None) -> Row | None:
@@ -130,7 +143,8 @@ class _LogTable(Table):
     async def remove(self, row: Row) -> None:
         await self._network.send(lambda: self._storage.remove(row))
 
-    async def ping(self) -> None: ...
+    async def ping(self) -> None:
+        await self._network.ask(lambda: None)
 
     async def pause(self, seconds: float) -> None:
         await self._network.pause(seconds)
@@ -144,10 +158,11 @@ class AzureStorage:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.parts: dict[str, dict[str, Entity]] = {}
+        self.trace: Trace = None
         self._count = 0
 
-    def backend(self, world: World, process: Process, clock: Clock) -> Backend:
-        network = Network(world, process, Again)
+    def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
+        network = Network(world, process, Again, clock.heard)
         return AzureTablesBackend(_AzureDriver(self, network), self.dialect, clock)
 
     def rows(self) -> Iterator[tuple[str, bytes]]:
@@ -204,6 +219,8 @@ class AzureStorage:
             part[op.row] = Entity(partition, op.row, {**kept, **op.properties}, f"e{self._count}")
             etags.append(part[op.row].etag)
         self.parts[partition] = part
+        if self.trace:
+            self.trace(" ".join([partition[:8] + partition[-6:], *(f"{op.kind} {op.row}" for op in ops)]))
         return etags
 
 

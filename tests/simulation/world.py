@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import email.utils
+import functools
 import heapq
 import itertools
 import random
@@ -120,29 +122,32 @@ class World:
 class Network:
     """The way of one life of a process to the storage: calls take time, fail, arrive late or twice."""
 
-    def __init__(self, world: World, process: Process, failure: Callable[[], Exception]) -> None:
+    def __init__(
+        self, world: World, process: Process, failure: Callable[[], Exception], heard: Callable[[str, int], None]
+    ) -> None:
         self._world = world
         self._process = process
+        self._heard = heard
         self._failure = failure
 
     async def ask(self, call: Callable[[], T]) -> T:
         """A call that changes nothing."""
-        chance = self._chance()
+        chance, asked = self._chance(), self._world.now
         await wait(self._latency(chance))
         if self._fails(chance):
             await self._give_up(chance)
         answer = call()
-        await self._back(chance)
+        await self._back(chance, asked)
         return answer
 
     async def send(self, call: Callable[[], T], *, once: bool = False) -> T:
         """A call that changes something; it may be sent twice unless it is `once`."""
-        world, chance = self._world, self._chance()
+        world, chance, asked = self._world, self._chance(), self._world.now
         await wait(self._latency(chance))
         dies = chance.random() < world.faults.kills
         if not dies and not self._fails(chance):
             answer = call()
-            await self._back(chance)
+            await self._back(chance, asked)
             return answer
         fate = chance.choice(("lost", "done", "late", *(() if once or dies else ("twice", "twice, late"))))
         if fate in ("done", "twice", "twice, late"):
@@ -155,13 +160,13 @@ class Network:
             self._process.life += 1
             await wait(0)
         if fate.startswith("twice"):
-            await self._back(chance)
+            await self._back(chance, asked)
             return answer
         return await self._give_up(chance)
 
     async def send_each(self, calls: list[Callable[[], None]]) -> None:
         """Calls that arrive on their own, in one trip: some may be done, and others not."""
-        world, chance = self._world, self._chance()
+        world, chance, asked = self._world, self._chance(), self._world.now
         await wait(self._latency(chance))
         dies = chance.random() < world.faults.kills
         if dies or self._fails(chance):
@@ -180,7 +185,7 @@ class Network:
             if apart:
                 await wait(chance.randrange(5 * MILLISECOND))
             call()
-        await self._back(chance)
+        await self._back(chance, asked)
 
     async def pause(self, seconds: float) -> None:
         """Wait."""
@@ -197,9 +202,12 @@ class Network:
             return 500 + int(kind * 997_000) % 8_000
         return chance.choice((chance.randrange(SECOND), chance.randrange(20 * SECOND), chance.randrange(3 * MINUTE)))
 
-    async def _back(self, chance: random.Random) -> None:
+    async def _back(self, chance: random.Random, asked: int) -> None:
+        """The answer arrives, and says what time it was when it was given."""
+        date = http_date(self._world.now)
         if chance.random() < 0.15:
             await wait(self._latency(chance))
+        self._heard(date, asked)
 
     def _fails(self, chance: random.Random) -> bool:
         share = self._world.faults.share
@@ -208,6 +216,16 @@ class Network:
     async def _give_up(self, chance: random.Random) -> Any:
         await wait(chance.randrange(10 * MILLISECOND, 10 * SECOND))
         raise self._failure()
+
+
+@functools.lru_cache(maxsize=256)
+def _date(second: int) -> str:
+    return email.utils.formatdate(second, usegmt=True)
+
+
+def http_date(micros: int) -> str:
+    """A time as HTTP writes it."""
+    return _date(micros // SECOND)
 
 
 def _lateness(chance: random.Random) -> int:
