@@ -171,7 +171,9 @@ class _History:
                 living[key] = got.result
             if got.ok != (read.result.etag is not None):
                 raise _Wrong("threads", f"{key.id} is there and is not: {told(got)} {told(read)}")
-        listed.complete(self._lists(processes), living, self.tolerance, _Wrong)
+        # Whoever is killed, or gets no answer, leaves the note of activity to whoever comes next.
+        exact = self.tolerance if self.plan.faults.share == 0 else None
+        listed.complete(self._lists(processes), living, exact, _Wrong)
         return living
 
     def _lists(self, processes: list[Process]) -> Iterator[tuple[str, str | None, list[Any]]]:
