@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+from chatstore import position
 from chatstore.contract import Clock, ThreadKey
 from chatstore.errors import ChatStoreError, Unavailable
 from chatstore.log import keys
@@ -119,23 +120,25 @@ class Cleaner:
         waiting, hours = await self._before(pk, owner)
         rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
         threads = messages = 0
-        fence: tuple[str, str] | None = None
+        end = "", ""
+        others: Head | None = None
 
         async def plan(turn: Turn) -> Answer[None] | Decision[None]:
-            nonlocal threads, messages, fence
+            nonlocal threads, messages, end, others
             present = turn.head
-            threads, messages, fence = 0, 0, None
+            threads, messages, others = 0, 0, None
             if names(present, owner):
                 threads = 1
                 messages = len([found async for found in self._reader.living(present, turn.now)])
             elif present.header is not None and present.header.living:
+                others, end = present, (present.epoch, position.nth(present.tail))
                 return Answer(None)
             decision: Decision[None] = await self._decide.flip(turn, None, (), None)
-            fence = decision.slot.epoch, decision.slot.position
+            end = decision.slot.epoch, decision.slot.position
             return decision
 
         await self._writer.mutate(key, None, plan, no_request)
-        requests = await self._empty(pk, owner, fence, waiting)
+        requests = await self._empty(pk, owner, end, others, waiting)
         self._writer.known.forget(pk)
         # The owner's row goes last: it leads here again, should this be interrupted.
         for row in sorted(rows, key=lambda row: str(row["pk"]).startswith("L#")):
@@ -227,16 +230,16 @@ class Cleaner:
             await self._lists.visit(pk, remains.next)
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
 
-    async def _empty(self, pk: str, owner: str, fence: tuple[str, str] | None, waiting: set[Key]) -> int:
+    async def _empty(
+        self, pk: str, owner: str, end: tuple[str, str], others: Head | None, waiting: set[Key]
+    ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
-        Those are the rows up to the slot `fence`, and those that were `waiting` before it was taken. Without
-        a fence somebody else has a thread there now, which keeps what it refers to.
+        Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken.
+        Where somebody else has a thread there, `others`, that slot is theirs, and they keep what they refer to.
         """
         requests = 0
         for _ in range(_TRIES):
-            head = await look(self._table, pk)
-            life = None if head.header is None or not head.header.living else head.totals.life
             pieces: dict[str, list[Key]] = {}
             emptied: list[Slot] = []
             dead: list[Key] = []
@@ -247,15 +250,15 @@ class Cleaner:
                     pieces.setdefault(key.sk.split("#")[1], []).append(key)
                     continue
                 slot = Slot.load(row)
-                if _is_before(slot, fence, head) and (life is None or slot.totals.life != life):
-                    emptied.append(slot)
-                elif fence is not None and key in waiting:
+                if others is None and slot.staged and key in waiting:
                     dead.append(key)
+                elif _is_before(slot, end) and (others is None or slot.totals.life != others.totals.life):
+                    emptied.append(slot)
                 else:
                     kept |= _texts(slot)
             # Texts go first: no bare slot leads to them.
             texts = {ref for slot in emptied for ref in _texts(slot)}
-            texts |= {ref for ref, rows in pieces.items() if _is_dead(ref, rows, fence, waiting, head)}
+            texts |= {ref for ref, rows in pieces.items() if _is_nobodys(ref, rows, others, waiting)}
             gone = [key for ref in texts - kept for key in pieces.get(ref, ())]
             await self._table.write([], [*dead, *gone])
             whole = True
@@ -272,18 +275,16 @@ class Cleaner:
         raise Unavailable(f"thread {keys.thread_of(pk)!r} changes while it is emptied: erase again")
 
 
-def _is_before(slot: Slot, fence: tuple[str, str] | None, head: Head) -> bool:
-    """Whether a slot was decided before the fence, or before the present thread, or never can be."""
-    if fence is None:
-        return slot.epoch < head.epoch or (slot.epoch == head.epoch and not slot.staged)
-    return slot.epoch < fence[0] or (slot.epoch == fence[0] and slot.position <= fence[1])
+def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
+    """Whether a slot was decided no later than the slot `end`, or can never be."""
+    return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
 
 
-def _is_dead(ref: str, rows: list[Key], fence: tuple[str, str] | None, waiting: set[Key], head: Head) -> bool:
+def _is_nobodys(ref: str, rows: list[Key], others: Head | None, waiting: set[Key]) -> bool:
     """Whether a text that is kept apart belongs to nobody who could still refer to it."""
-    if fence is not None:
+    if others is None:
         return waiting.issuperset(rows)
-    thread = None if head.header is None else head.header.thread
+    thread = None if others.header is None else others.header.thread
     # What is older than the present thread is not its.
     return thread is not None and keys.made_at(ref) < to_micros(thread.created_at) - _MILLISECOND
 

@@ -93,7 +93,7 @@ class Closer:
         """Remove those rows of an hour that point to no thread, or to one that is listed elsewhere."""
         kept = 0
         owners = await self._lists.owners_rows(tenant, rows)
-        headers = await self._lists.headers([_partition(tenant, row) for row in rows])
+        headers = await self._lists.headers([(_partition(tenant, row), int(row["v"])) for row in rows])
         for row, one in zip(rows, owners, strict=True):
             header = headers[_partition(tenant, row)]
             thread = None if header is None else header.thread
@@ -133,7 +133,7 @@ class Closer:
                 await self._table.remove(row)
 
     async def traces(self, tenant: str, owner: str) -> dict[str, list[Row]]:
-        """All rows that list an owner's threads, by thread: of the owner's list and of hours not closed yet."""
+        """All rows that list an owner's threads, by thread: of the owner's list and of hours not yet over."""
         found: dict[str, list[Row]] = {}
         for row in await self._lists.owned(tenant, owner):
             found.setdefault(thread_id_of(row), []).append(row)

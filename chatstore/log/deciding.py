@@ -331,8 +331,8 @@ def made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
 
 
 def born(turn: Turn) -> datetime:
-    """When a thread that is made now was active: no earlier than others that bore its id."""
-    return from_micros(max(turn.now, turn.head.totals.active_at))
+    """When a thread that is made now is active: later than all others that bore its id."""
+    return from_micros(max(turn.now, turn.head.totals.active_at + 1))
 
 
 def grown(totals: Totals, drafts: Sequence[Draft]) -> Totals:

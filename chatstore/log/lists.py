@@ -90,7 +90,7 @@ class Lists:
         row, bucket = self._activity(key, owner, active_at, token)
         pk = keys.thread_partition(key)
         visits, hours = ([], []) if visit is None else self._visit(pk, visit)
-        await self._put([row, bucket, *visits], once=[*_in_tenant(key.tenant, active_at), *hours])
+        await self._put([*visits, bucket, row], once=[*hours, *_in_tenant(key.tenant, active_at)])
         self._plan(pk, visits)
 
     async def move(
@@ -158,10 +158,13 @@ class Lists:
         _shorten(self._visits)
 
     async def _put(self, rows: Sequence[Row], *, once: Sequence[Row], gone: Sequence[Key] = ()) -> None:
-        """Write `rows`, and of `once` those that this process has not yet written; delete `gone`."""
+        """Write of `once` what this process has not yet written, and `rows`; delete `gone`.
+
+        What leads to others comes first: where the call is done in part, all that is written is found.
+        """
         new = [row for row in once if key_of(row) not in self._written]
         if rows or new or gone:
-            await self._table.write([*rows, *new], gone)
+            await self._table.write([*new, *rows], gone)
         self._written.update(dict.fromkeys(map(key_of, new)))
         _shorten(self._written)
 
@@ -202,7 +205,7 @@ class Lists:
     async def _living(self, tenant: str, pointers: list[Pointer], listing: Listing, now: int) -> list[Thread]:
         """Those of the threads that are there and wanted."""
         named = [(keys.thread_partition(ThreadKey(tenant, one.thread_id)), one) for one in pointers]
-        headers = await self.headers([pk for pk, _ in named])
+        headers = await self.headers([(pk, pointer.active_at) for pk, pointer in named])
         threads = []
         for pk, pointer in named:
             header = headers[pk]
@@ -213,14 +216,15 @@ class Lists:
                 threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
         return threads
 
-    async def headers(self, pks: Sequence[str]) -> dict[str, Header | None]:
-        """The headers of threads, by partition."""
-        wanted = dict.fromkeys(pks)
+    async def headers(self, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
+        """The headers of threads, by partition; each is listed as active at that time."""
+        wanted = dict(listed)
         rows = await self._table.get([Key(pk, keys.HEADER) for pk in wanted]) if wanted else []
         headers: dict[str, Header | None] = {str(row["pk"]): Header.load(row) for row in rows}
-        for pk in wanted:
-            if pk not in headers:
-                # One that is missing may have been decided and not be applied.
+        for pk, active_at in wanted.items():
+            header = headers.get(pk)
+            if header is None or (not header.living and header.base.active_at < active_at):
+                # A thread was begun since the header was written, and its own may not be written yet.
                 headers[pk] = (await look(self._table, pk)).header
         return headers
 
