@@ -23,6 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 from chatstore.codec import Json
@@ -181,7 +182,7 @@ class Listing(NamedTuple):
     limit: int
     owner: str | None = None
     active_since: datetime | None = None
-    metadata: Mapping[str, Json] = field(default_factory=dict)
+    metadata: Mapping[str, Json] = MappingProxyType({})
     before: ThreadCursor | None = None
 
 

@@ -26,7 +26,8 @@ from chatstore.errors import MessageNotFound, ThreadExists
 from chatstore.ids import token
 from chatstore.log import keys
 from chatstore.log.cleaning import Cleaner
-from chatstore.log.deciding import Deciding, answering, edited, grown, made
+from chatstore.log.closing import Closer
+from chatstore.log.deciding import Deciding, answering, born, edited, grown, made
 from chatstore.log.head import look
 from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
@@ -66,7 +67,8 @@ class LogBackend(Backend):
         self._exact = Reader(table, clock)
         self._lists = Lists(table, clock)
         self._decide = Deciding(table, self._writer, self._lists, self._exact)
-        self._cleaner = Cleaner(table, clock, self._writer, self._lists, self._exact, self._decide)
+        closer = Closer(table, clock, self._lists)
+        self._cleaner = Cleaner(table, clock, self._writer, self._lists, closer, self._exact, self._decide)
 
     async def close(self) -> None:
         await self.table.close()
@@ -82,7 +84,7 @@ class LogBackend(Backend):
                 raise ThreadExists(key.id)
             decision = await self._decide.bear(turn, made(key, new, turn), ())
             header = cast("Header", decision.slot.header)
-            thread = replace(cast("Thread", header.thread), active_at=from_micros(turn.now))
+            thread = replace(cast("Thread", header.thread), active_at=born(turn))
             slot = decision.slot._replace(result=records.dump(thread))
             return decision._replace(slot=slot, result=thread)
 
@@ -277,7 +279,9 @@ class LogBackend(Backend):
             if turn.head.thread(key._replace(owner=None), turn.now) is not None:
                 raise ThreadExists(key.id)
             now = from_micros(turn.now)
-            thread = replace(present, id=key.id, etag=turn.token, created_at=now, active_at=now, cost=None)
+            thread = replace(
+                present, id=key.id, etag=turn.token, created_at=now, active_at=born(turn), cost=None
+            )
             free = Key(origin.pk, keys.slot_row(origin.epoch, position.nth(origin.tail + 1)))
             decision = await self._decide.copy(turn, thread, entries, free)
             return decision._replace(slot=decision.slot._replace(result=records.dump(thread)), result=thread)

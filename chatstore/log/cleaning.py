@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+from chatstore import position
 from chatstore.clocks import time_to_remove
 from chatstore.contract import Clock, ThreadKey
 from chatstore.errors import ChatStoreError, Unavailable
 from chatstore.log import keys
+from chatstore.log.closing import Closer
 from chatstore.log.deciding import Deciding
 from chatstore.log.head import Head, look, settle
 from chatstore.log.known import LONGEST
-from chatstore.log.lists import Lists
-from chatstore.log.port import Key, Table
+from chatstore.log.lists import Lists, hour_of, key_of, names
+from chatstore.log.port import Key, Row, Table
 from chatstore.log.reading import Reader
 from chatstore.log.records import Header, Slot
 from chatstore.log.texts import without_others
@@ -25,18 +27,28 @@ __all__ = ["Cleaner"]
 
 
 _MILLISECOND = 1000
+_ROUNDS = 5
+_TRIES = 5
 
 
 class Cleaner:
     """Visits threads, and removes of them what is dead."""
 
     def __init__(
-        self, table: Table, clock: Clock, writer: Writer, lists: Lists, reader: Reader, decide: Deciding
+        self,
+        table: Table,
+        clock: Clock,
+        writer: Writer,
+        lists: Lists,
+        closer: Closer,
+        reader: Reader,
+        decide: Deciding,
     ) -> None:
         self._table = table
         self._clock = clock
         self._writer = writer
         self._lists = lists
+        self._closer = closer
         self._reader = reader
         self._decide = decide
 
@@ -74,24 +86,79 @@ class Cleaner:
             )
         if failed is not None:
             raise failed
-        return swept
+        return swept if swept.more else replace(swept, more=await self._closer.step())
 
     async def erase(self, tenant: str, owner: str) -> Erased:
-        """Empty whatever holds something of an owner; what keeps late writers out stays, without content."""
+        """Empty whatever holds something of an owner; what keeps late writers out stays, without content.
+
+        Threads are looked for again until only those are listed that were begun meanwhile.
+        """
         erased = Erased(0, 0, 0)
-        for pointer in await self._lists.owned(tenant, owner):
-            key = ThreadKey(tenant, pointer.thread_id)
-            pk = keys.thread_partition(key)
-            head = await look(self._table, pk)
-            threads = messages = 0
-            if _names(head.header, owner):
-                messages = len([found async for found in self._reader.living(head, self._clock())])
-                threads = int(await self._end(key, head))
-            requests = await self._empty(pk, owner)
-            self._writer.known.forget(pk)
-            await self._lists.forget(tenant, pointer)
-            erased = Erased(erased.threads + threads, erased.messages + messages, erased.requests + requests)
+        for again in range(_ROUNDS):
+            left = False
+            for thread_id, rows in (await self._closer.traces(tenant, owner)).items():
+                key = ThreadKey(tenant, thread_id)
+                if again and names(await look(self._table, keys.thread_partition(key)), owner):
+                    continue
+                left = True
+                done = await self._erase(key, owner, rows)
+                erased = Erased(
+                    erased.threads + done.threads,
+                    erased.messages + done.messages,
+                    erased.requests + done.requests,
+                )
+            if not left:
+                break
         return erased
+
+    async def _erase(self, key: ThreadKey, owner: str, listed: list[Row]) -> Erased:
+        """Erase one thread of an owner, which `listed` led to.
+
+        First all is read that could lead to the thread, and all that may be waiting for a slot. Then the next
+        slot is taken: whoever planned before that has to plan anew. So what was waiting waits in vain. What
+        the slots up to that one hold was decided before it. Both go; what comes after it was begun since.
+        """
+        pk = keys.thread_partition(key)
+        waiting, hours = await self._before(pk, owner)
+        rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
+        threads = messages = 0
+        end = "", ""
+        others: Head | None = None
+
+        async def plan(turn: Turn) -> Answer[None] | Decision[None]:
+            nonlocal threads, messages, end, others
+            present = turn.head
+            threads, messages, others = 0, 0, None
+            if names(present, owner):
+                threads = 1
+                messages = len([found async for found in self._reader.living(present, turn.now)])
+            elif present.header is not None and present.header.living:
+                others, end = present, (present.epoch, position.nth(present.tail))
+                return Answer(None)
+            decision: Decision[None] = await self._decide.flip(turn, None, (), None)
+            end = decision.slot.epoch, decision.slot.position
+            return decision
+
+        await self._writer.mutate(key, None, plan, no_request)
+        requests = await self._empty(pk, owner, end, others, waiting)
+        self._writer.known.forget(pk)
+        # The owner's row goes last: it leads here again, should this be interrupted.
+        for row in sorted(rows, key=lambda row: str(row["pk"]).startswith("L#")):
+            await self._table.remove(row)
+        return Erased(threads, messages, requests)
+
+    async def _before(self, pk: str, owner: str) -> tuple[set[Key], set[int]]:
+        """Rows that wait for a slot to bring them to light, and the hours in which an owner was listed."""
+        head = await look(self._table, pk)
+        waiting: set[Key] = set()
+        hours = {hour_of(head.totals.active_at), *head.totals.left}
+        async for row in all_rows(self._table, pk):
+            slot = None if str(row["sk"]).startswith("B#") else Slot.load(row)
+            if slot is None or (slot.staged and slot.epoch > head.epoch):
+                waiting.add(key_of(row))
+            elif slot.pointer is not None and slot.pointer[2] == owner:
+                hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
+        return waiting, hours
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
         """Delete a thread, expired or not, if it is still the one of `head`."""
@@ -159,47 +226,84 @@ class Cleaner:
             await self._move_on(key, head)
         if remains.rows or remains.shared:
             self._writer.known.forget(pk)
-        owner = None if thread is None else thread.owner
         for pointer in remains.pointers:
-            if thread is not None and owner == pointer.owner:
-                continue
-            await self._lists.forget(key.tenant, pointer)
-            if _names((await look(self._table, pk)).header, pointer.owner):
-                # A new one of that name, between the look and the removal.
-                await self._lists.point(key, pointer.owner, now)
+            await self._closer.forget(key.tenant, pointer)
         if remains.next is not None:
             await self._lists.visit(pk, remains.next)
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
 
-    async def _empty(self, pk: str, owner: str) -> int:
-        """Take all content out of an owner's rows of a thread; how many requests they bore."""
-        head = await look(self._table, pk)
-        others = head.header is not None and head.header.living
-        pieces: dict[str, list[Key]] = {}
-        slots: list[Slot] = []
-        async for row in all_rows(self._table, pk):
-            sk = str(row["sk"])
-            if sk.startswith("B#"):
-                pieces.setdefault(sk.split("#")[1], []).append(Key(pk, sk))
-                continue
-            slot = Slot.load(row)
-            # Another's thread keeps what it refers to, also from the epochs that it has left.
-            if not others or slot.totals.life != head.totals.life:
-                slots.append(slot)
-        # What is older than the present thread is not its. Texts go first: no bare slot leads to them.
-        thread = None if head.header is None else head.header.thread
-        since = self._clock() + keys.HOUR if thread is None else to_micros(thread.created_at)
-        texts = {entry.blob.ref for slot in slots for entry in slot.entries if entry.blob is not None}
-        texts |= {ref for ref in pieces if keys.made_at(ref) < since - _MILLISECOND}
-        await self._table.write([], [key for ref in texts for key in pieces.get(ref, ())])
-        for slot in slots:
-            bare = Slot(
-                slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain=""),
-                version=slot.version + 1, seals=slot.seals, staged=slot.staged,
-                header=slot.header if slot.seals and not _names(slot.header, owner) else None,
-            )  # fmt: skip
-            await self._table.swap(bare.dump(pk), slot.version)
-        return sum(slot.request is not None for slot in slots)
+    async def _empty(
+        self, pk: str, owner: str, end: tuple[str, str], others: Head | None, waiting: set[Key]
+    ) -> int:
+        """Take all content out of an owner's rows of a thread; how many requests they bore.
+
+        Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken.
+        Where somebody else has a thread there, `others`, that slot is theirs, and they keep what they refer to.
+        """
+        requests = 0
+        for _ in range(_TRIES):
+            pieces: dict[str, list[Key]] = {}
+            emptied: list[Slot] = []
+            dead: list[Key] = []
+            kept: set[str] = set()
+            async for row in all_rows(self._table, pk):
+                key = key_of(row)
+                if key.sk.startswith("B#"):
+                    pieces.setdefault(key.sk.split("#")[1], []).append(key)
+                    continue
+                slot = Slot.load(row)
+                if others is None and slot.staged and key in waiting:
+                    dead.append(key)
+                elif _is_before(slot, end) and (others is None or slot.totals.life != others.totals.life):
+                    emptied.append(slot)
+                else:
+                    kept |= _texts(slot)
+            # Texts go first: no bare slot leads to them.
+            texts = {ref for slot in emptied for ref in _texts(slot)}
+            texts |= {ref for ref, rows in pieces.items() if _is_nobodys(ref, rows, others, waiting)}
+            gone = [key for ref in texts - kept for key in pieces.get(ref, ())]
+            await self._table.write([], [*dead, *gone])
+            whole = True
+            for slot in emptied:
+                bare = _bare(slot, owner)
+                if bare is None:
+                    continue
+                if await self._table.swap(bare.dump(pk), slot.version):
+                    requests += slot.request is not None
+                else:
+                    whole = False
+            if whole:
+                return requests
+        raise Unavailable(f"thread {keys.thread_of(pk)!r} changes while it is emptied: erase again")
+
+
+def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
+    """Whether a slot was decided no later than the slot `end`, or can never be."""
+    return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
+
+
+def _is_nobodys(ref: str, rows: list[Key], others: Head | None, waiting: set[Key]) -> bool:
+    """Whether a text that is kept apart belongs to nobody who could still refer to it."""
+    if others is None:
+        return waiting.issuperset(rows)
+    thread = None if others.header is None else others.header.thread
+    # What is older than the present thread is not its.
+    return thread is not None and keys.made_at(ref) < to_micros(thread.created_at) - _MILLISECOND
+
+
+def _texts(slot: Slot) -> set[str]:
+    return {entry.blob.ref for entry in slot.entries if entry.blob is not None}
+
+
+def _bare(slot: Slot, owner: str) -> Slot | None:
+    """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
+    bare = Slot(
+        slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
+        version=slot.version, seals=slot.seals, staged=slot.staged,
+        header=slot.header if slot.seals and not _names(slot.header, owner) else None,
+        pointer=slot.pointer if slot.pointer is not None and slot.pointer[2] != owner else None,
+    )  # fmt: skip
+    return None if bare == slot else bare._replace(version=slot.version + 1)
 
 
 def _names(header: Header | None, owner: str | None) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from chatstore import position, records
@@ -13,7 +13,7 @@ from chatstore.contract import Draft, NewThread, ThreadKey
 from chatstore.errors import InvalidArgument, ThreadExists, ThreadNotFound
 from chatstore.log import keys
 from chatstore.log.head import Head, target_of
-from chatstore.log.lists import Lists
+from chatstore.log.lists import Lists, Pointer
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Reader
 from chatstore.log.records import Effect, Entry, Header, Slot, Totals, chained
@@ -22,7 +22,7 @@ from chatstore.log.visiting import KEPT
 from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
 from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
 
-__all__ = ["Deciding", "answering", "edited", "grown", "made"]
+__all__ = ["Deciding", "answering", "born", "edited", "grown", "made"]
 
 T = TypeVar("T")
 
@@ -47,16 +47,15 @@ class Deciding:
         if len(drafts) > _MOST_TOGETHER:
             raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
         head = turn.head
-        thread = cast("Thread", cast("Header", head.header).thread)
         active = _active(head.totals.active_at, turn.now)
-        totals = grown(replace(turn.totals, active_at=active), drafts)
+        left = await self._list(turn, active)
+        totals = grown(replace(turn.totals, active_at=active, left=left), drafts)
         slot = turn.slot(totals, kept=kept)
         entries = slot.arranged(drafts)
         await self._plan_visits(head.pk, drafts, turn.now)
         slot = slot._replace(entries=await self._inline(head.pk, entries, turn.now))
         result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch), kept)
-
-        return Decision(slot, result, after=self._touch(turn, thread, active))
+        return Decision(slot, result)
 
     async def create(
         self,
@@ -77,14 +76,15 @@ class Deciding:
     async def bear(self, turn: Turn, thread: Thread, drafts: Sequence[Draft]) -> Decision[Any]:
         head = turn.head
         expires = None if thread.expires_at is None else to_micros(thread.expires_at)
-        await self._lists.point(turn.key, thread.owner, turn.now, visit=expires)
+        active = to_micros(thread.active_at)
+        await self._lists.point(turn.key, thread.owner, active, turn.token, visit=expires)
         await self._plan_visits(head.pk, drafts, turn.now)
         expired = head.header is not None and head.header.living
         if expired or not are_inline(drafts):
             # What an expired thread left ends, and what takes several rows begins, with an epoch of its own.
             return await self.flip(turn, thread, drafts, None, life=True)
         version = 1 if head.header is None else head.header.version + 1
-        base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=turn.now)
+        base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active)
         header = Header(version, head.epoch, base, thread)
         totals = replace(grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
@@ -128,7 +128,7 @@ class Deciding:
     ) -> Decision[Any]:
         """Seal the epoch; the history goes on with `drafts` in another, or nowhere."""
         head = turn.head
-        base = self._base(turn, thread, life=life, active=bool(drafts))
+        base = await self._base(turn, thread, life=life, active=bool(drafts))
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         header = self._next_header(head, epoch, base, thread)
         totals = replace(grown(base, drafts), version=header.version)
@@ -136,8 +136,6 @@ class Deciding:
         entries = [entry for slot in slots for entry in slot.entries]
         answer = Appended(tuple(entry.message() for entry in entries), totals.etag(epoch))
         decision = await self._seal(turn, header, slots)
-        if thread is not None and not life:
-            decision = decision._replace(after=self._touch(turn, thread, base.active_at))
         if result is not None:
             gone = result if isinstance(result, Deleted) else result(answer.etag)
             return decision._replace(slot=decision.slot._replace(result=records.dump(gone)), result=gone)
@@ -145,15 +143,16 @@ class Deciding:
 
     async def close(self, turn: Turn) -> Decision[Any]:
         """Seal the epoch of what is no thread; one that comes begins where all threads begin."""
-        base = self._base(turn, None, life=False, active=False)
+        base = await self._base(turn, None, life=False, active=False)
         return await self._seal(turn, self._next_header(turn.head, keys.ZERO, base, None), ())
 
     async def copy(self, turn: Turn, thread: Thread, entries: list[Entry], free: Key | None) -> Decision[Any]:
         """A history of `entries`, with new ids, in an epoch of its own."""
         expires = None if thread.expires_at is None else to_micros(thread.expires_at)
-        await self._lists.point(turn.key, thread.owner, turn.now, visit=expires)
+        active = to_micros(thread.active_at)
+        await self._lists.point(turn.key, thread.owner, active, turn.token, visit=expires)
         head = turn.head
-        base = self._base(turn, thread, life=True, active=True)
+        base = await self._base(turn, thread, life=True, active=True)
         base = replace(base, expiring=any(entry.expires_at is not None for entry in entries))
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         drafts = [Draft(entry.text) for entry in entries]
@@ -181,9 +180,10 @@ class Deciding:
             [entry, *(other for other in others if other.id != entry.id)], key=lambda each: each.position
         )
         thread = cast("Thread", cast("Header", head.header).thread)
-        base = self._base(turn, thread, life=False, active=False)
+        base = await self._base(turn, thread, life=False, active=False)
+        left = await self._list(turn, active)
         expiring = turn.totals.expiring or entry.expires_at is not None
-        base = replace(base, expiring=expiring, edits=1, count=len(entries), active_at=active)
+        base = replace(base, expiring=expiring, edits=1, count=len(entries), active_at=active, left=left)
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         header = self._next_header(head, epoch, base, thread)._replace(scattered=True)
         slots = []
@@ -199,7 +199,6 @@ class Deciding:
         return decision._replace(
             slot=answering(decision.slot, message, Draft(entry.text)),
             result=message,
-            after=self._touch(turn, thread, active),
         )
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
@@ -207,17 +206,21 @@ class Deciding:
         staged = await stage(self._table, turn.head.pk, slots)
         before = None if turn.head.header is None else turn.head.header.thread
         ends = before is not None and turn.head.totals.life != header.base.life
-        pointer = (turn.head.totals.active_at, turn.key.id, before.owner) if before and ends else None
+        totals = turn.head.totals
+        pointer = (totals.active_at, turn.key.id, before.owner, totals.left) if before and ends else None
         slot = turn.slot(turn.totals, header=header, seals=True, pointer=pointer)
         return Decision(slot, None, staged=staged)
 
-    def _base(self, turn: Turn, thread: Thread | None, *, life: bool, active: bool) -> Totals:
-        """The totals that another epoch begins with."""
-        before = turn.head.totals
+    async def _base(self, turn: Turn, thread: Thread | None, *, life: bool, active: bool) -> Totals:
+        """The totals that another epoch begins with. Where it makes a thread active, that is listed now."""
+        before, seen = turn.head.totals, turn.totals.seen
         if thread is None:
-            return Totals(seen=turn.totals.seen)
-        at = _active(0 if life else before.active_at, turn.now) if active or life else before.active_at
-        return Totals(life=turn.token[:8] if life else before.life, seen=turn.totals.seen, active_at=at)
+            # Who begins the thread again was active no earlier.
+            return Totals(seen=seen, active_at=before.active_at)
+        if life:
+            return Totals(life=turn.token[:8], seen=seen, active_at=to_micros(thread.active_at))
+        at = _active(before.active_at, turn.now) if active else before.active_at
+        return Totals(life=before.life, seen=seen, active_at=at, left=await self._list(turn, at))
 
     @staticmethod
     def _next_header(head: Head, epoch: str, base: Totals, thread: Thread | None) -> Header:
@@ -245,6 +248,7 @@ class Deciding:
         if entry.expires_at is not None and was is None:
             await self._lists.visit(pk, entry.expires_at)
         await self._lists.visit(pk, turn.now + KEPT)
+        totals = replace(totals, left=await self._list(turn, totals.active_at))
         message = entry._replace(text=draft.text).message()
         slot = turn.slot(totals, entries=(entry,), effect=effect)
         if effect.verb != "take":
@@ -259,26 +263,20 @@ class Deciding:
                 kept = await keep_apart(self._table, pk, (entry,), turn.now, most=0)
                 slot = slot._replace(entries=kept)
 
-        async def after(head: Head) -> None:
-            living = totals.count - totals.gone
-            if totals.places > max(_FEWEST_PLACES, living):
+        async def after() -> None:
+            if totals.places > max(_FEWEST_PLACES, totals.count - totals.gone):
                 await self.compact(key)
-            touch = self._touch(turn, cast("Thread", cast("Header", head.header).thread), totals.active_at)
-            if touch is not None:
-                await touch(head)
 
         return Decision(answering(slot, message, draft), message, edits=row, after=after)
 
-    def _touch(self, turn: Turn, thread: Thread, active: int) -> Callable[[Head], Awaitable[None]] | None:
-        """What lists a thread as active, unless it was so in the same minute."""
-        before = turn.head.totals.active_at
-        if active == before:
-            return None
-
-        async def touch(_: Head) -> None:
-            await self._lists.touch(ThreadKey(turn.key.tenant, turn.key.id), thread.owner, active, before)
-
-        return touch
+    async def _list(self, turn: Turn, active: int) -> tuple[int, ...]:
+        """List the thread as active, unless it was so in the same minute; the hours that it leaves."""
+        totals = turn.head.totals
+        if active == totals.active_at:
+            return totals.left
+        owner = cast("Thread", cast("Header", turn.head.header).thread).owner
+        before = Pointer(totals.active_at, turn.key.id, owner, totals.left)
+        return await self._lists.move(turn.key, owner, active, turn.token, before)
 
     async def compact(self, key: ThreadKey) -> None:
         """Give a thread an epoch without the places that hold nothing; positions and ids stay."""
@@ -327,7 +325,14 @@ def made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
     """A thread with the properties of `new`, made now."""
     at = from_micros(turn.now)
     expires = None if new.ttl is None else at + new.ttl
-    return Thread(key.id, new.owner, new.topic, new.metadata, new.participants, at, at, expires, turn.token)
+    return Thread(
+        key.id, new.owner, new.topic, new.metadata, new.participants, at, born(turn), expires, turn.token
+    )
+
+
+def born(turn: Turn) -> datetime:
+    """When a thread that is made now is active: later than all others that bore its id."""
+    return from_micros(max(turn.now, turn.head.totals.active_at + 1))
 
 
 def grown(totals: Totals, drafts: Sequence[Draft]) -> Totals:
@@ -362,5 +367,5 @@ def answering(slot: Slot, message: Message, draft: Draft) -> Slot:
 
 
 def _active(before: int, now: int) -> int:
-    """When a thread was active, to the minute."""
-    return before if before // _MINUTE == now // _MINUTE else now
+    """When a thread was active, to the minute: never earlier than before, whatever the clock says."""
+    return before if now // _MINUTE <= before // _MINUTE else now

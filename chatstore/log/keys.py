@@ -7,7 +7,9 @@
                       B#…#…        texts for which a slot has no room, in pieces
     L#tenant#owner    #thread      when an owner's thread was last active
     A#tenant          hour         hours in which threads of the tenant were active
+                      !            the hour up to which all that were over were looked through
     A#tenant#hour     …            those threads
+    N                 …            the tenants
     X                 hour         hours at which threads are to be visited
     X#hour            …            those threads, to be cleared of what is dead by then
 """
@@ -18,23 +20,29 @@ import hashlib
 import re
 
 from chatstore.contract import ThreadKey
+from chatstore.log.port import Key
 
 __all__ = [
+    "CLOSED",
+    "FIRST_HOUR",
     "HEADER",
     "HOUR",
+    "TENANTS",
     "VISITS",
     "ZERO",
     "active_bucket",
     "active_hours",
+    "active_place",
     "below",
     "blob_row",
     "digest",
     "epoch_after",
     "epoch_of",
+    "hour_name",
     "in_epoch",
     "made_at",
     "owner_partition",
-    "owner_row",
+    "owner_place",
     "slot_row",
     "tenant_of",
     "thread_of",
@@ -44,6 +52,9 @@ __all__ = [
 
 HEADER = "~"
 VISITS = "X"
+TENANTS = "N"
+CLOSED = "!"
+FIRST_HOUR = "0"
 ZERO = "0" * 24
 """The epoch of a thread that nobody has written to; the only one that can be taken again."""
 
@@ -64,10 +75,11 @@ def owner_partition(tenant: str, owner: str | None) -> str:
     return f"L#{_part(tenant)}#{owner or ''}"
 
 
-def owner_row(thread_id: str) -> str:
+def owner_place(tenant: str, thread_id: str, owner: str | None) -> Key:
     """The row of a thread in its owner's list."""
     named = f"#{thread_id}"
-    return named if len(named.encode()) <= _MOST_BYTES else f"~{digest(thread_id)}"
+    named = named if len(named.encode()) <= _MOST_BYTES else f"~{digest(thread_id)}"
+    return Key(owner_partition(tenant, owner), named)
 
 
 def active_hours(tenant: str) -> str:
@@ -75,9 +87,20 @@ def active_hours(tenant: str) -> str:
     return f"A#{_part(tenant)}"
 
 
-def active_bucket(tenant: str, hour: str) -> str:
+def active_bucket(tenant: str, hour: int) -> str:
     """Where the threads are listed that were active in an hour."""
-    return f"A#{_part(tenant)}#{hour}"
+    return f"A#{_part(tenant)}#{hour_name(hour)}"
+
+
+def active_place(tenant: str, hour: int, thread_id: str, owner: str | None) -> Key:
+    """The row of an owner's thread in an hour's list."""
+    named = digest(f"{'' if owner is None else '+' + owner}\0{thread_id}")
+    return Key(active_bucket(tenant, hour), named)
+
+
+def hour_name(hour: int) -> str:
+    """An hour, counted from 1970, so that names sort as hours do."""
+    return f"{hour:08d}"
 
 
 def visit_bucket(hour: str) -> str:

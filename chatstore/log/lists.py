@@ -1,7 +1,17 @@
 """Which threads there are: by owner, by the hour in which they were active, by the hour to visit them.
 
-These rows only point to threads; the thread's own rows say what is so. They are written before
-what they point to, so that a writer that is killed leaves a pointer too many and never one too few.
+These rows only point to threads; the thread's own rows say what is so. They are written before what they
+point to: a writer that is killed leaves a pointer too many, and never one too few.
+
+A thread's own log says when it was active, and that time never goes back, whatever a clock says. So a thread
+moves from one hour of its tenant to a later one, never back, in steps that may end anywhere:
+
+    the later hour's row is written, and what is left of hours before the last is removed
+    the owner's row is brought from the one time to the other, if nobody brought it further
+    the slot is taken that says so, and that names the hour which the thread has left
+
+The owner's row says which of a thread's hours holds. What else a killed writer or a late call leaves in an
+hour is removed once that hour is over (`chatstore.log.closing`).
 """
 
 from __future__ import annotations
@@ -15,13 +25,16 @@ from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.errors import Unavailable
 from chatstore.log import keys
-from chatstore.log.head import look
+from chatstore.log.head import Head, look
 from chatstore.log.known import LONGEST
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.records import Header
 from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
 
-__all__ = ["Lists", "Pointer", "Visit"]
+__all__ = ["OVER", "Lists", "Pointer", "Visit", "hour_of", "key_of", "names", "owner_of", "thread_id_of"]
+
+OVER = 2 * keys.HOUR
+"""How long after its beginning an hour is over: clocks differ, and calls are late, by minutes at most."""
 
 _REMEMBERED = 10_000
 _LAST = "\U0010ffff"
@@ -31,13 +44,16 @@ _EXAMINED, _TOGETHER = 1000, 100
 _PER_HOUR = 5
 """What it takes to find an hour's pointers, as if it were so many."""
 
+_TRIES = 10
+
 
 class Pointer(NamedTuple):
-    """A thread in a list, and when it was active."""
+    """A thread in a list, and when it was active. It may also be listed in the hours `left` that it left."""
 
     active_at: int
     thread_id: str
     owner: str | None
+    left: tuple[int, ...] = ()
 
     @property
     def place(self) -> ThreadCursor:
@@ -65,25 +81,48 @@ class Lists:
     # Writing
 
     async def point(
-        self, key: ThreadKey, owner: str | None, active_at: int, *, visit: int | None = None
+        self, key: ThreadKey, owner: str | None, active_at: int, token: str, *, visit: int | None = None
     ) -> None:
-        """Before a thread is made: list it, and note when it is to be visited; one trip."""
-        row, bucket, hour = self._activity(key, owner, active_at)
+        """Before a thread is made: list it, and note when it is to be visited; one trip.
+
+        `token` tells these rows from all others that point to a thread of that id.
+        """
+        row, bucket = self._activity(key, owner, active_at, token)
         pk = keys.thread_partition(key)
         visits, hours = ([], []) if visit is None else self._visit(pk, visit)
-        await self._put([row, bucket, *visits], once=[hour, *hours])
-        self._remember([bucket])
+        await self._put([*visits, bucket, row], once=[*hours, *_in_tenant(key.tenant, active_at)])
         self._plan(pk, visits)
 
-    async def touch(self, key: ThreadKey, owner: str | None, active_at: int, before: int) -> None:
-        """After messages were added in another minute: note it; a trip, and in another hour one more."""
-        row, bucket, hour = self._activity(key, owner, active_at)
-        # Whoever was to list it for this hour may have been killed: only what was written here is there.
-        await self._put([row], once=[bucket, hour])
-        if _hour(before) != _hour(active_at):
-            # Not before, nor together, because a batch may be done in part.
-            old = Key(keys.active_bucket(key.tenant, _hour(before)), _named(key.id, owner))
-            await self._table.write([], [old])
+    async def move(
+        self, key: ThreadKey, owner: str | None, active_at: int, token: str, before: Pointer
+    ) -> tuple[int, ...]:
+        """Before a thread is active in another minute: list it so. Gives the hours that it leaves.
+
+        Takes one trip, and in another hour one more. If the thread is erased meanwhile, nothing is listed.
+        """
+        row, bucket = self._activity(key, owner, active_at, token)
+        hour, left = hour_of(active_at), set(before.left)
+        if hour != hour_of(before.active_at):
+            # Those were left an hour ago and more: nobody looks for the thread there.
+            gone = [keys.active_place(key.tenant, one, key.id, owner) for one in before.left if one != hour]
+            await self._put([bucket], once=_in_tenant(key.tenant, active_at), gone=gone)
+            left = {hour_of(before.active_at)}
+        expected = before.active_at
+        for _ in range(_TRIES):
+            if await self._table.swap(row, expected):
+                # Not always the log's: a writer may have got as far as this, and not to its slot.
+                left.add(hour_of(expected))
+                break
+            there = await self._table.get([key_of(row)])
+            if not there:
+                await self._table.remove(bucket)
+                break
+            expected = int(there[0]["v"])
+            if expected >= active_at:
+                break
+        else:
+            raise Unavailable(f"thread {key.id!r} is listed by too many at once")
+        return tuple(sorted(left - {hour}))
 
     async def visit(self, pk: str, at: int) -> None:
         """Note that a thread is to be visited once `at` has passed."""
@@ -91,39 +130,17 @@ class Lists:
         await self._put(visits, once=hours)
         self._plan(pk, visits)
 
-    async def forget(self, tenant: str, pointer: Pointer) -> None:
-        """Remove a thread from the lists, and none that came after it under its id."""
-        rows = [
-            Key(keys.owner_partition(tenant, pointer.owner), keys.owner_row(pointer.thread_id)),
-            Key(
-                keys.active_bucket(tenant, _hour(pointer.active_at)),
-                _named(pointer.thread_id, pointer.owner),
-            ),
-        ]
-        for row in await self._table.get(rows):
-            if int(row["v"]) <= pointer.active_at:
-                # On condition: a deletion that arrives late would take a later thread's away.
-                await self._table.remove(row)
-
-    def _activity(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[Row, Row, Row]:
-        """A thread's row in its owner's list, its row in the hour's, and the hour's in the tenant's."""
-        row: Row = {
-            "pk": keys.owner_partition(key.tenant, owner),
-            "sk": keys.owner_row(key.id),
-            "v": active_at,
-        }
+    @staticmethod
+    def _activity(key: ThreadKey, owner: str | None, active_at: int, token: str) -> tuple[Row, Row]:
+        """A thread's row in its owner's list, and its row in the hour's."""
+        row: Row = {**keys.owner_place(key.tenant, key.id, owner)._asdict(), "v": active_at, "s": token}
         if not str(row["sk"]).startswith("#"):
             row["id"] = key.id
-        hour = _hour(active_at)
-        bucket: Row = {
-            "pk": keys.active_bucket(key.tenant, hour),
-            "sk": _named(key.id, owner),
-            "v": active_at,
-            "id": key.id,
-        }
+        place = keys.active_place(key.tenant, hour_of(active_at), key.id, owner)
+        bucket: Row = {**place._asdict(), "v": active_at, "s": token, "id": key.id}
         if owner is not None:
             bucket["o"] = owner
-        return row, bucket, {"pk": keys.active_hours(key.tenant), "sk": hour}
+        return row, bucket
 
     def _visit(self, pk: str, at: int) -> tuple[list[Row], list[Row]]:
         """The visit's row, and its hour's in the list of visits; nothing where another comes first."""
@@ -131,7 +148,7 @@ class Lists:
         if self._clock() + LONGEST < planned <= at:
             # Whoever makes that visit plans the next, also one whose clock is ahead.
             return [], []
-        hour = _hour(at)
+        hour = keys.hour_name(hour_of(at))
         row: Row = {"pk": keys.visit_bucket(hour), "sk": f"{at:017d}#{keys.digest(pk)}", "of": pk}
         return [row], [{"pk": keys.VISITS, "sk": hour}]
 
@@ -140,15 +157,15 @@ class Lists:
             self._visits[pk] = _due(row)
         _shorten(self._visits)
 
-    async def _put(self, rows: Sequence[Row], *, once: Sequence[Row]) -> None:
-        """Write `rows`, and of `once` those that this process has not yet written."""
-        new = [row for row in once if _key(row) not in self._written]
-        if rows or new:
-            await self._table.write([*rows, *new])
-        self._remember(new)
+    async def _put(self, rows: Sequence[Row], *, once: Sequence[Row], gone: Sequence[Key] = ()) -> None:
+        """Write of `once` what this process has not yet written, and `rows`; delete `gone`.
 
-    def _remember(self, rows: Sequence[Row]) -> None:
-        self._written.update(dict.fromkeys(map(_key, rows)))
+        What leads to others comes first: where the call is done in part, all that is written is found.
+        """
+        new = [row for row in once if key_of(row) not in self._written]
+        if rows or new or gone:
+            await self._table.write([*new, *rows], gone)
+        self._written.update(dict.fromkeys(map(key_of, new)))
         _shorten(self._written)
 
     # Reading
@@ -187,13 +204,11 @@ class Lists:
     async def _living(self, tenant: str, pointers: list[Pointer], listing: Listing) -> list[Thread]:
         """Those of the threads that are there and wanted."""
         named = [(keys.thread_partition(ThreadKey(tenant, one.thread_id)), one) for one in pointers]
-        rows = await self._table.get([Key(pk, keys.HEADER) for pk in dict(named)]) if named else []
-        headers = {str(row["pk"]): Header.load(row) for row in rows}
+        headers = await self.headers([(pk, pointer.active_at) for pk, pointer in named])
         now = self._clock()
         threads = []
         for pk, pointer in named:
-            # A header that is missing may have been decided and not be applied.
-            header = headers[pk] if pk in headers else (await look(self._table, pk)).header
+            header = headers[pk]
             thread = None if header is None else header.thread
             if thread is None or thread.owner != pointer.owner or _over(thread, now):
                 continue
@@ -201,77 +216,93 @@ class Lists:
                 threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
         return threads
 
+    async def headers(self, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
+        """The headers of threads, by partition; each is listed as active at that time."""
+        wanted = dict(listed)
+        rows = await self._table.get([Key(pk, keys.HEADER) for pk in wanted]) if wanted else []
+        headers: dict[str, Header | None] = {str(row["pk"]): Header.load(row) for row in rows}
+        for pk, active_at in wanted.items():
+            header = headers.get(pk)
+            if header is None or (not header.living and header.base.active_at < active_at):
+                # A thread was begun since the header was written, and its own may not be written yet.
+                headers[pk] = (await look(self._table, pk)).header
+        return headers
+
     async def _pointers(self, tenant: str, listing: Listing) -> AsyncIterator[Pointer | ThreadCursor]:
         """An owner's pointers, or a tenant's, and behind those of an hour the place where it began."""
         if listing.owner is not None:
-            for pointer in await self.owned(tenant, listing.owner):
+            rows = await self.owned(tenant, listing.owner)
+            pointers = [Pointer(int(row["v"]), thread_id_of(row), listing.owner) for row in rows]
+            for pointer in sorted(pointers, key=_activity, reverse=True):
                 yield pointer
             return
-        latest = _LAST if listing.before is None else _hour(to_micros(listing.before.active_at))
-        async for hour_row in self._table.all(keys.active_hours(tenant), " ", latest, newest=True):
-            hour = str(hour_row["sk"])
+        latest = (
+            _LAST if listing.before is None else keys.hour_name(hour_of(to_micros(listing.before.active_at)))
+        )
+        async for hour_row in self._table.all(
+            keys.active_hours(tenant), keys.FIRST_HOUR, latest, newest=True
+        ):
+            hour = int(str(hour_row["sk"]))
             rows = [row async for row in self._table.all(keys.active_bucket(tenant, hour), " ", _LAST)]
-            here = [Pointer(int(row["v"]), str(row["id"]), _owner(row)) for row in rows]
-            exact = await self._exact(tenant, hour, here)
-            if hour < _hour(self._clock() - keys.HOUR):
-                # Over for long enough that nobody writes to it any more: the next one passes it by.
-                kept = {(one.thread_id, one.owner) for one in exact}
-                gone = [_key(row) for row in rows if (row["id"], _owner(row)) not in kept]
-                await self._remove(gone if exact else [*gone, Key(keys.active_hours(tenant), hour)])
+            exact: list[Pointer] = []
+            left: list[Row] = []
+            for row, one in zip(rows, await self.owners_rows(tenant, rows), strict=True):
+                if one is not None and hour_of(int(one["v"])) > hour:
+                    left.append(row)
+                    continue
+                active_at = int(one["v"]) if one is not None else 0
+                if hour_of(active_at) != hour:
+                    active_at = await self.put_right(tenant, row, one)
+                if hour_of(active_at) == hour:
+                    exact.append(Pointer(active_at, str(row["id"]), owner_of(row)))
+            if hour * keys.HOUR + OVER < self._clock():
+                # Nobody writes to it any more: the next list passes it by.
+                with contextlib.suppress(Unavailable):
+                    await self.clear(tenant, hour, left, empty=len(left) == len(rows))
             for pointer in sorted(exact, key=_activity, reverse=True):
                 yield pointer
-            yield ThreadCursor(from_micros(int(hour) * keys.HOUR), "")
+            yield ThreadCursor(from_micros(hour * keys.HOUR), "")
 
-    async def _exact(self, tenant: str, hour: str, here: list[Pointer]) -> list[Pointer]:
-        """Those of an hour's pointers that hold, as their owners' lists say."""
-        rows = [Key(keys.owner_partition(tenant, one.owner), keys.owner_row(one.thread_id)) for one in here]
-        current = {_key(row): int(row["v"]) for row in await self._table.get(rows)}
-        exact: list[Pointer] = []
-        later: list[tuple[Pointer, set[Key]]] = []
-        for one, row in zip(here, rows, strict=True):
-            if row not in current:
-                continue
-            held = one._replace(active_at=max(one.active_at, current[row]))
-            if _hour(current[row]) < hour:
-                await self._bring_back(tenant, one, current[row])
-            if _hour(held.active_at) == hour:
-                exact.append(held)
-            elif _hour(held.active_at) > hour:
-                key = ThreadKey(tenant, one.thread_id)
-                _, *listed = self._activity(key, one.owner, held.active_at)
-                later.append((held, set(map(_key, listed))))
-        # One that is on its way to a later hour, or whose writer was killed, is still to be found here.
-        asked = set[Key]().union(*(listed for _, listed in later))
-        present = {_key(row) for row in await self._table.get(sorted(asked))} if asked else set()
-        end = (int(hour) + 1) * keys.HOUR - 1
-        return exact + [held._replace(active_at=end) for held, listed in later if not listed <= present]
+    async def owners_rows(self, tenant: str, rows: Sequence[Row]) -> list[Row | None]:
+        """For each row of an hour the one of the same thread in its owner's list."""
+        places = [keys.owner_place(tenant, str(row["id"]), owner_of(row)) for row in rows]
+        found = {key_of(row): row for row in await self._table.get(places)} if places else {}
+        return [found.get(place) for place in places]
 
-    async def _bring_back(self, tenant: str, pointer: Pointer, behind: int) -> None:
-        """Undo what a write did that arrived late: it put back a time of an hour that the thread has left."""
-        row, *_ = self._activity(ThreadKey(tenant, pointer.thread_id), pointer.owner, pointer.active_at)
+    async def put_right(self, tenant: str, row: Row, one: Row | None) -> int:
+        """When the thread of an hour's row was active. Its owner's row `one` says earlier, or is not there.
+
+        Most often a writer is on its way, or was killed. Where the thread itself says that it was active in
+        this hour, a call that arrived late has put back its owner's row: that is brought forward again.
+        """
+        key = ThreadKey(tenant, str(row["id"]))
+        head = await look(self._table, keys.thread_partition(key))
+        active_at = head.totals.active_at
+        if not names(head, owner_of(row)) or hour_of(active_at) != hour_of(int(row["v"])):
+            return 0
+        forward, _ = self._activity(key, owner_of(row), active_at, str(row["s"]))
         with contextlib.suppress(Unavailable):
-            await self._table.swap(row, behind)
+            await self._table.swap(forward, None if one is None else int(one["v"]))
+        return active_at
 
-    async def _remove(self, gone: list[Key]) -> None:
-        # A list that is read is read, whether or not there is time to clear up.
-        with contextlib.suppress(Unavailable):
-            if gone:
-                await self._table.write([], gone)
+    async def clear(self, tenant: str, hour: int, left: Sequence[Row], *, empty: bool) -> None:
+        """Remove rows of an hour that is over, and the hour if it is `empty` then."""
+        for row in left:
+            await self._table.remove(row)
+        if empty:
+            await self._table.write([], [Key(keys.active_hours(tenant), keys.hour_name(hour))])
 
-    async def owned(self, tenant: str, owner: str | None) -> list[Pointer]:
-        """An owner's pointers, newest activity first."""
-        pk = keys.owner_partition(tenant, owner)
-        rows = [row async for row in self._table.all(pk, " ", _LAST)]
-        pointers = [Pointer(int(row["v"]), str(row.get("id", str(row["sk"])[1:])), owner) for row in rows]
-        return sorted(pointers, key=_activity, reverse=True)
+    async def owned(self, tenant: str, owner: str | None) -> list[Row]:
+        """The rows of an owner's list."""
+        return [row async for row in self._table.all(keys.owner_partition(tenant, owner), " ", _LAST)]
 
     async def due(self, now: int) -> AsyncIterator[Visit]:
         """Visits that are due, the oldest first."""
-        async for hour_row in self._table.all(keys.VISITS, " ", _hour(now)):
+        async for hour_row in self._table.all(keys.VISITS, " ", keys.hour_name(hour_of(now))):
             hour = str(hour_row["sk"])
             async for row in self._table.all(keys.visit_bucket(hour), " ", f"{now:017d}~"):
-                yield Visit(_key(row), _due(row), str(row["of"]))
-            if hour < _hour(now - keys.HOUR):
+                yield Visit(key_of(row), _due(row), str(row["of"]))
+            if int(hour) < hour_of(now - keys.HOUR):
                 # Over for long enough that nobody writes to it any more.
                 await self._table.write([], [Key(keys.VISITS, hour)])
 
@@ -280,24 +311,43 @@ class Lists:
         await self._table.write([], [visit])
 
 
-def _key(row: Row) -> Key:
+def hour_of(micros: int) -> int:
+    """The hour in which a time is, counted from 1970."""
+    return micros // keys.HOUR
+
+
+def key_of(row: Row) -> Key:
+    """What names a row."""
     return Key(str(row["pk"]), str(row["sk"]))
+
+
+def owner_of(row: Row) -> str | None:
+    """The owner of the thread that an hour's row points to."""
+    return str(row["o"]) if "o" in row else None
+
+
+def names(head: Head, owner: str | None) -> bool:
+    """Whether there is a thread of that owner, expired or not."""
+    thread = None if head.header is None else head.header.thread
+    return thread is not None and thread.owner == owner
+
+
+def _in_tenant(tenant: str, active_at: int) -> list[Row]:
+    """The row of an hour in its tenant's, and the tenant's in the list of tenants."""
+    hour = keys.hour_name(hour_of(active_at))
+    return [
+        {"pk": keys.active_hours(tenant), "sk": hour},
+        {"pk": keys.TENANTS, "sk": keys.digest(tenant), "id": tenant},
+    ]
+
+
+def thread_id_of(row: Row) -> str:
+    """The id of the thread that a row of an owner's list points to."""
+    return str(row.get("id", str(row["sk"])[1:]))
 
 
 def _due(visit: Row) -> int:
     return int(str(visit["sk"]).partition("#")[0])
-
-
-def _hour(micros: int) -> str:
-    return f"{micros // keys.HOUR:08d}"
-
-
-def _named(thread_id: str, owner: str | None) -> str:
-    return keys.digest(f"{'' if owner is None else '+' + owner}\0{thread_id}")
-
-
-def _owner(row: Row) -> str | None:
-    return str(row["o"]) if "o" in row else None
 
 
 def _over(thread: Thread, now: int) -> bool:

@@ -70,8 +70,9 @@ class Totals:
     `count` messages were appended to this history and `edits` made to it; `places` of its slots
     hold nothing to read, `gone` messages were taken out. `chain` digests the appended texts;
     `expiring` says that some have an expiry. `seen` is no less than the time of any request
-    so far, `active_at` is when messages were added, to the minute. `version` is the header's, and
-    `life` tells apart the threads that bore one id after another.
+    so far, `active_at` is when messages were added, to the minute, and never goes back. `version` is the
+    header's, and `life` tells apart the threads that bore one id after another. `left` are hours that the
+    thread has left and in whose lists it may still be.
     """
 
     life: str = ""
@@ -84,6 +85,7 @@ class Totals:
     expiring: bool = False
     seen: int = 0
     active_at: int = 0
+    left: tuple[int, ...] = ()
 
     def etag(self, epoch: str) -> str:
         """Names the log as it was then."""
@@ -145,7 +147,7 @@ class Header(NamedTuple):
         return cls(
             form["v"],
             form["e"],
-            Totals(*form["z"]),
+            _totals_of(form["z"]),
             None if thread is None else _thread_of(thread),
             "x" in form,
         )
@@ -171,7 +173,7 @@ class Slot(NamedTuple):
     says that nothing follows in this epoch. `request` is the id and the digest of the request that wrote
     it, `result` what it was answered where that is not plain from the rest. `token` is random.
     `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
-    `pointer` is where a thread that ends here was listed: when it was active, its id, its owner.
+    `pointer` is where a thread that ends here was listed: its activity, its id, its owner, the hours it left.
     """
 
     epoch: str
@@ -188,7 +190,7 @@ class Slot(NamedTuple):
     effect: Effect | None = None
     seals: bool = False
     staged: bool = False
-    pointer: tuple[int, str, str | None] | None = None
+    pointer: tuple[int, str, str | None, tuple[int, ...]] | None = None
 
     @property
     def number(self) -> int:
@@ -245,7 +247,7 @@ class Slot(NamedTuple):
             position=at_position,
             token=str(row["s"]),
             at=form["t"],
-            totals=Totals(*form["z"]),
+            totals=_totals_of(form["z"]),
             version=int(row["v"]),
             request=None if request is None else (request[0], request[1]),
             result=form.get("o"),
@@ -254,7 +256,7 @@ class Slot(NamedTuple):
             effect=None if effect is None else Effect(*effect),
             seals="c" in form,
             staged="g" in form,
-            pointer=tuple(form["p"]) if "p" in form else None,
+            pointer=_pointer_of(form["p"]) if "p" in form else None,
         )
         return slot._replace(entries=_entries(form["m"], texts, slot))
 
@@ -299,9 +301,20 @@ _TOTALS = tuple(Totals.__dataclass_fields__)
 
 
 def _totals(totals: Totals) -> list[Any]:
-    return [
+    fields = [
         int(value) if isinstance(value, bool) else value for value in (getattr(totals, n) for n in _TOTALS)
     ]
+    return fields if totals.left else fields[:-1]
+
+
+def _totals_of(form: list[Any]) -> Totals:
+    fixed = len(_TOTALS) - 1
+    return Totals(*form[:fixed], *map(tuple, form[fixed:]))
+
+
+def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]:
+    active_at, thread_id, owner, *left = form
+    return active_at, thread_id, owner, tuple(left[0]) if left else ()
 
 
 def _thread(thread: Thread) -> list[Any]:

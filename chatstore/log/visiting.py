@@ -107,7 +107,6 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         if slot.pointer is not None:
             epoch.pointers.append(Pointer(*slot.pointer))
     left = 0
-    listed: set[str | None] = set()
     for name, epoch in epochs.items():
         dead = remains.meet(now, epoch.until)
         # What is in the present epoch keeps its places: whoever writes to it goes by them.
@@ -121,10 +120,7 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
             remains.pointers += epoch.pointers
             continue
         left += not dead
-        listed |= {pointer.owner for pointer in epoch.pointers}
         used |= epoch.texts
-    # What is still there of a later thread of the same owner is found by the same pointer.
-    remains.pointers = [pointer for pointer in remains.pointers if pointer.owner not in listed]
     shared: dict[str, list[Blob]] = {}
     for blob in used:
         shared.setdefault(blob.ref, []).append(blob)

@@ -17,7 +17,6 @@ anybody, so a writer may be killed anywhere.
 from __future__ import annotations
 
 import contextlib
-import functools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -65,7 +64,7 @@ class Decision(NamedTuple, Generic[R]):
     free: Key | None = None
     edits: Slot | None = None
     staged: tuple[Key, ...] = ()
-    after: Callable[[Head], Awaitable[None]] | None = None
+    after: Callable[[], Awaitable[None]] | None = None
 
 
 class Turn(NamedTuple):
@@ -214,9 +213,8 @@ class Writer:
             # What was staged could be taken for dead by now.
             return None
         if await self._decide(pk, planned):
-            head = await self._apply(pk, known, planned)
-            after = planned.after
-            return _Done(planned.result, None if after is None else functools.partial(after, head))
+            await self._apply(pk, known, planned)
+            return _Done(planned.result, planned.after)
         if planned.staged:
             await self.table.write([], planned.staged)
         return None
@@ -244,7 +242,7 @@ class Writer:
             return there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token
         raise AssertionError
 
-    async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> Head:
+    async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> None:
         """Apply what was decided, and remember it; it stands even if this fails.
 
         Raises Unavailable where lists would still show the thread as it was.
@@ -265,7 +263,6 @@ class Writer:
             self.known.forget(pk)
             if not head.listed:
                 raise _Unknown(f"what was decided is not applied yet: {error}") from error
-        return head
 
 
 async def no_request(slot: Slot) -> NoReturn:

@@ -72,7 +72,10 @@ def test_append_of_a_new_minute_and_of_a_new_hour(store: ChatStore, clock: Manua
     assert cost(store.append("t", SAY)) == (2, 0, 2)
     assert cost(store.append("t", SAY)) == (1, 0, 1)
     clock.advance(timedelta(hours=2))
-    # Too long ago to be relied on, so it is read again; the thread moves to another hour's list.
+    # Too long ago to be relied on, so it is read again; the thread is listed in another hour.
+    assert cost(store.append("t", SAY)) == (4, 1, 4)
+    clock.advance(timedelta(hours=2))
+    # From the third hour on, it is taken off the list of the hour before the last.
     assert cost(store.append("t", SAY)) == (5, 1, 4)
 
 

@@ -30,10 +30,12 @@ class Kept:
             pass
 
     def rows(self) -> list[tuple[str, str]]:
-        """The rows that are left, but for the hours that lists have been kept for."""
+        """The rows that are left, but for the hours that lists have been kept for, and the tenants' names."""
         names = [(pk, sk) for pk, rows in self.table.rows.items() for sk in rows]
         return [
-            (pk, sk) for pk, sk in names if pk != "X" and not (pk.startswith("A#") and pk.count("#") == 1)
+            (pk, sk)
+            for pk, sk in names
+            if pk not in ("N", "X") and not (pk.startswith("A#") and pk.count("#") == 1)
         ]
 
     def text(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +17,8 @@ from chatstore.log import Key, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
 from tests.log.memory_table import LogInMemory, MemoryTable
+
+T = TypeVar("T")
 
 
 class Killed(BaseException):
@@ -65,7 +68,7 @@ class Slow(MemoryTable):
         super().__init__()
         self.rows = table.rows
         self.held = False
-        self._under_way: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._under_way: list[Callable[[], Coroutine[Any, Any, Any]]] = []
 
     def arrive(self) -> None:
         self.held = False
@@ -79,7 +82,10 @@ class Slow(MemoryTable):
     async def remove(self, row: Row) -> None:
         await self._send(str(row["pk"]), lambda: super(Slow, self).remove(row))
 
-    async def _send(self, pk: str, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def swap(self, row: Row, version: int | None) -> bool:
+        return await self._send(str(row["pk"]), lambda: super(Slow, self).swap(row, version))
+
+    async def _send(self, pk: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if not self.held or not pk.startswith(("L#", "A#")):
             return await call()
         self._under_way.append(call)
@@ -163,7 +169,8 @@ def test_a_note_that_arrives_late_takes_no_thread_off_the_list(*, known: bool) -
         first.append("t", say("more"))
         clock.advance(timedelta(minutes=2))
     slow.held = True
-    first.append("t", say("more"))
+    with pytest.raises(Unavailable):
+        first.append("t", say("more"))
     clock.advance(timedelta(hours=1))
     second.append("t", say("more"))
     slow.arrive()
@@ -191,3 +198,168 @@ def test_a_removal_that_arrives_late_takes_no_later_thread_off_the_list(how: str
     for store in (first, second):
         assert [thread.id for thread in store.iter_threads()] == ["t"]
         assert [thread.id for thread in store.iter_threads(owner="ada")] == ["t"]
+
+
+class Lossy(MemoryTable):
+    """A process's way to a table, on which deletions from lists are lost while `lossy`."""
+
+    def __init__(self, table: MemoryTable) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self.lossy = True
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        if self.lossy and deletes:
+            raise Unavailable("no answer")
+        await super().write(puts, deletes)
+
+
+SECOND = timedelta(seconds=1)
+
+
+def clocks_at_the_end_of_an_hour(*ahead: timedelta) -> list[ManualClock]:
+    """Clocks of several machines: the first is half a minute before the hour, the others are ahead of it."""
+    clocks = [ManualClock() for _ in ahead]
+    for clock, one in zip(clocks, ahead, strict=True):
+        clock.advance(timedelta(hours=1) - timedelta(minutes=clock.now.minute, seconds=30) + one)
+    return clocks
+
+
+def check_listed(table: MemoryTable, clock: ManualClock, *ids: str) -> None:
+    """Every list has these threads, by owner and of the tenant, once, also in hours and days."""
+    for wait in (timedelta(0), timedelta(hours=3), timedelta(days=2)):
+        clock.advance(wait)
+        store = ChatStore(LogInMemory(table, clock))
+        for _ in range(2):
+            assert [thread.id for thread in store.iter_threads()] == list(ids)
+            assert [thread.id for thread in store.iter_threads(owner="ada")] == list(ids)
+            while store.sweep().more:
+                pass
+
+
+@pytest.mark.parametrize("ahead", [2 * SECOND, timedelta(minutes=10), timedelta(hours=1), -2 * SECOND])
+def test_clocks_that_differ_at_the_end_of_an_hour_take_no_thread_off_the_list(ahead: timedelta) -> None:
+    table = MemoryTable()
+    slow, fast = clocks_at_the_end_of_an_hour(timedelta(0), ahead)
+    first, second = (ChatStore(LogInMemory(table, clock)) for clock in (slow, fast))
+    first.append("t", say("1"), owner="ada")
+    for clock in (slow, fast):
+        clock.advance(timedelta(seconds=29))
+    second.append("t", say("2"))
+    first.append("t", say("3"))
+    for clock in (slow, fast):
+        clock.advance(timedelta(minutes=2))
+    first.append("t", say("4"))
+    second.append("t", say("5"))
+    check_listed(table, slow, "t")
+
+
+def test_activity_never_goes_back() -> None:
+    table = MemoryTable()
+    slow, fast = clocks_at_the_end_of_an_hour(timedelta(0), timedelta(minutes=5))
+    first, second = (ChatStore(LogInMemory(table, clock)) for clock in (slow, fast))
+    second.append("t", say("1"))
+    active = second.get_thread("t").active_at
+    first.append("t", say("2"))
+    assert first.get_thread("t").active_at == active
+    first.delete_thread("t")
+    first.append("t", say("3"))
+    assert first.get_thread("t").active_at > active
+    assert first.list_threads().items[0].active_at == first.get_thread("t").active_at
+
+
+def test_a_look_that_takes_long_across_the_hour_takes_no_thread_off_the_list() -> None:
+    table = MemoryTable()
+    [clock] = clocks_at_the_end_of_an_hour(timedelta(0))
+
+    class Late(MemoryTable):
+        """Its next look is answered when another process was faster, in the next hour."""
+
+        late = False
+
+        async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
+                        after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
+            found = await super().query(pk, low, high, limit=limit, newest=newest, after=after, stale=stale)
+            if self.late and pk.startswith("T#"):
+                self.late = False
+                clock.advance(2 * SECOND)
+                second.append("t", say("2"))
+                clock.advance(-2 * SECOND)
+            return found
+
+    late = Late()
+    late.rows = table.rows
+    first, second = (ChatStore(LogInMemory(one, clock)) for one in (late, table))
+    first.append("t", say("1"), owner="ada")
+    clock.advance(timedelta(seconds=29))
+    # Another process, so that it has to look.
+    first = ChatStore(LogInMemory(late, clock))
+    late.late = True
+    first.append("t", say("3"))
+    assert [message.content for message in first.read("t")] == ["1", "2", "3"]
+    check_listed(table, clock, "t")
+
+
+@pytest.mark.parametrize("way", ["begun again", "moved", "moved, and its removal lost"])
+def test_an_erased_owner_is_in_no_list_of_any_hour(way: str) -> None:
+    table = MemoryTable()
+    lossy = Lossy(table)
+    lossy.lossy = "lost" in way
+    [clock] = clocks_at_the_end_of_an_hour(timedelta(0))
+    store = ChatStore(LogInMemory(lossy, clock))
+    store.append("of ada", say("one"), owner="ada")
+    if "begun" in way:
+        store.delete_thread("of ada")
+    for hours in range(1, 4):
+        clock.advance(timedelta(hours=1))
+        with contextlib.suppress(Unavailable):
+            store.append("of ada", say(hours), owner="ada")
+    lossy.lossy = False
+    store.erase("ada")
+    assert "ada" not in repr(
+        [row for pk, rows in table.rows.items() if pk[0] in "AL" for row in rows.values()]
+    )
+    assert "'ada" not in repr(table.rows)
+    for _ in range(3):
+        clock.advance(timedelta(hours=26))
+        while store.sweep().more:
+            pass
+    assert "ada" not in repr([row for rows in table.rows.values() for row in rows.values()])
+
+
+@pytest.mark.parametrize("ended", ["delete", "expire", "erase", "killed"])
+def test_what_is_gone_is_in_no_row_of_any_list_after_days(ended: str) -> None:
+    for left in range(12):
+        table, clock = MemoryTable(), ManualClock()
+        store = ChatStore(LogInMemory(table, clock))
+        ttl = timedelta(hours=5) if ended == "expire" else None
+        store.append("t", say("hello"), owner="ada", ttl=ttl)
+        for _ in range(3):
+            clock.advance(timedelta(hours=1))
+            with contextlib.suppress(Killed):
+                ChatStore(LogInMemory(Mortal(table, left), clock)).append("t", say("more"))
+            with contextlib.suppress(Killed):
+                ChatStore(LogInMemory(Mortal(table, left), clock)).append("killed", say("never"), owner="bob")
+        store.delete_thread("killed")
+        if ended == "erase":
+            store.erase("ada")
+        elif ended != "expire":
+            store.delete_thread("t")
+        for _ in range(5):
+            clock.advance(timedelta(hours=26))
+            while store.sweep().more:
+                pass
+        assert {pk for pk, rows in table.rows.items() if rows} <= {"N", "X", "A#default"}
+        assert set(table.rows["A#default"]) <= {"!"}
+
+
+def test_killed_while_it_deletes_leaves_nothing_to_an_erasure() -> None:
+    for left in range(10):
+        table, clock = MemoryTable(), ManualClock()
+        store = ChatStore(LogInMemory(table, clock))
+        store.create_thread("t", owner="ada", topic="illness", participants=[{"id": "dr-x"}])
+        with contextlib.suppress(Killed):
+            ChatStore(LogInMemory(Mortal(table, left), clock)).delete_thread("t")
+        store.erase("ada")
+        for word in ("ada", "illness", "dr-x"):
+            assert word not in repr([rows for rows in table.rows.values() if rows]), (left, word)

@@ -48,6 +48,7 @@ class _Call:
     name: str
     made: Callable[[Any], Awaitable[Any]]
     writes: bool
+    eager: bool = False
 
 
 class _Stop:
@@ -60,9 +61,12 @@ class _Stop:
         return (yield self._call)
 
 
-async def stop(name: str, call: Callable[[Any], Awaitable[T]], *, writes: bool) -> T:
-    """Wait until it is this call's turn to be made, on the storage that it is then given; its answer."""
-    answer: T = await _Stop(_Call(name, call, writes))
+async def stop(name: str, call: Callable[[Any], Awaitable[T]], *, writes: bool, eager: bool = False) -> T:
+    """Wait until it is this call's turn to be made, on the storage that it is then given; its answer.
+
+    One that is `eager` is made right after its actor's last one. That leaves schedules out, for longer ones.
+    """
+    answer: T = await _Stop(_Call(name, call, writes, eager))
     return answer
 
 
@@ -254,6 +258,10 @@ class _State(NamedTuple):
 
     def following(self) -> Iterator[_State]:
         """What may happen next."""
+        for number, moment in enumerate(self.moments):
+            if moment.asks is not None and moment.asks.eager:
+                yield from self._advance(number, moment)
+                return
         for number, moment in enumerate(self.moments):
             if not moment.ended:
                 yield from self._advance(number, moment)

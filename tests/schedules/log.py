@@ -26,11 +26,13 @@ Texts: TypeAlias = tuple[str, ...] | None
 class SteppedTable(Table):
     """A table that stops before each call for a thread's rows, with `visits` also for when to sweep them.
 
-    Lists only point to threads: nobody reads them here, so each is found empty and takes what it is given.
+    Lists only point to threads.
+    Without `lists` nobody reads them: each is found empty and takes what it is given.
     """
 
-    def __init__(self, *, visits: bool = False) -> None:
-        self._stopped = ("T#", "X") if visits else ("T#",)
+    def __init__(self, *, visits: bool = False, lists: bool = False) -> None:
+        self._stopped = ("T#", *(["X"] if visits else []), *(["L#", "A#", "N"] if lists else []))
+        self._eager = ("A#", "N")
 
     async def query(
         self,
@@ -87,7 +89,8 @@ class SteppedTable(Table):
         if not any(pk.startswith(self._stopped) for pk in pks):
             return listed
         try:
-            return await stop(name, call, writes=writes)
+            eager = all(pk.startswith(self._eager) for pk in pks)
+            return await stop(name, call, writes=writes, eager=eager)
         except Lost as lost:
             raise Unavailable("no answer") from lost
 

@@ -1,0 +1,157 @@
+"""What lists hold of threads that are gone or elsewhere: it is found here, and removed.
+
+A thread's log names the hours in which the thread is listed, and what ends a thread names where it was. That
+leaves the rows of writers that were killed before they took a slot, and of calls that arrived late. They are
+found when their hour is over. Nothing more is written to it then, so each of its rows is looked at once.
+
+A row is removed as what it was when it was read, and it was read before its thread was looked at. Who begins
+the thread again writes rows of its own first; those are others, and stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from chatstore.contract import Clock, ThreadKey
+from chatstore.log import keys
+from chatstore.log.head import look
+from chatstore.log.lists import OVER, Lists, Pointer, hour_of, names, owner_of, thread_id_of
+from chatstore.log.port import Key, Row, Table
+
+__all__ = ["Closer"]
+
+_LAST = "\U0010ffff"
+_TOGETHER = 100
+_EXAMINED = 1000
+"""How many rows a step looks at before it leaves the rest to the next."""
+
+
+class Closer:
+    """Looks through the hours that are over, and takes threads off the lists."""
+
+    def __init__(self, table: Table, clock: Clock, lists: Lists) -> None:
+        self._table = table
+        self._clock = clock
+        self._lists = lists
+        self._left: list[tuple[str, str]] = []
+
+    async def step(self) -> bool:
+        """Look through hours that are over and were not yet; whether there is more to do.
+
+        The tenants come in a circle, from any one on, so that none is left out each time where time is short.
+        """
+        now = self._clock()
+        if not self._left:
+            first = keys.digest(str(now))
+            self._left = [(first, _LAST), (" ", first)]
+        examined = 0
+        while self._left:
+            low, high = self._left[0]
+            found = await self._table.query(keys.TENANTS, low, high, limit=_TOGETHER)
+            tenants = [str(row["id"]) for row in found.rows]
+            for row, tenant, mark in zip(found.rows, tenants, await self._marks(tenants), strict=True):
+                if examined >= _EXAMINED:
+                    return True
+                examined += 1 + await self._close(tenant, mark, now)
+                self._left[0] = str(row["sk"]) + "\0", high
+            if not found.more:
+                self._left.pop(0)
+        return False
+
+    async def tenants(self) -> AsyncIterator[str]:
+        """Every tenant that has or had threads, in no order."""
+        async for row in self._table.all(keys.TENANTS, " ", _LAST):
+            yield str(row["id"])
+
+    async def _marks(self, tenants: Sequence[str]) -> list[Row | None]:
+        """For each tenant the row that says which hours were looked through."""
+        places = [Key(keys.active_hours(tenant), keys.CLOSED) for tenant in tenants]
+        found = {row["pk"]: row for row in await self._table.get(places)} if places else {}
+        return [found.get(place.pk) for place in places]
+
+    async def _close(self, tenant: str, mark: Row | None, now: int) -> int:
+        """Look through a tenant's hours that are over; how many rows that were."""
+        version = None if mark is None else int(mark["v"])
+        low = keys.FIRST_HOUR if version is None else keys.hour_name(version + 1)
+        last, examined = hour_of(now - OVER), 0
+        async for row in self._table.all(keys.active_hours(tenant), low, keys.hour_name(last)):
+            examined += 1 + await self._look_through(tenant, int(str(row["sk"])))
+        if examined:
+            row = {"pk": keys.active_hours(tenant), "sk": keys.CLOSED, "v": last}
+            await self._table.swap(row, version)
+        return examined
+
+    async def _look_through(self, tenant: str, hour: int) -> int:
+        rows = [row async for row in self._table.all(keys.active_bucket(tenant, hour), " ", _LAST)]
+        kept = 0
+        for start in range(0, len(rows), _TOGETHER):
+            kept += await self._kept(tenant, hour, rows[start : start + _TOGETHER])
+        await self._lists.clear(tenant, hour, (), empty=not kept)
+        return len(rows)
+
+    async def _kept(self, tenant: str, hour: int, rows: Sequence[Row]) -> int:
+        """Remove those rows of an hour that point to no thread, or to one that is listed elsewhere."""
+        kept = 0
+        owners = await self._lists.owners_rows(tenant, rows)
+        headers = await self._lists.headers([(_partition(tenant, row), int(row["v"])) for row in rows])
+        for row, one in zip(rows, owners, strict=True):
+            header = headers[_partition(tenant, row)]
+            thread = None if header is None else header.thread
+            listed = -1 if one is None else hour_of(int(one["v"]))
+            if thread is None or thread.owner != owner_of(row):
+                if one is not None and listed <= hour:
+                    await self._table.remove(one)
+            elif listed == hour or (
+                listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
+            ):
+                kept += 1
+                continue
+            await self._table.remove(row)
+        return kept
+
+    async def forget(self, tenant: str, pointer: Pointer) -> None:
+        """Take a thread that has ended off the lists, and none that came after it under its id."""
+        now = self._clock()
+        key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
+        place = keys.owner_place(tenant, key.id, owner)
+        one = next(iter(await self._table.get([place])), None)
+        hours = {hour_of(pointer.active_at), *pointer.left}
+        if one is not None:
+            hours.add(hour_of(int(one["v"])))
+        rows = await self._table.get(
+            [keys.active_place(tenant, hour, key.id, owner) for hour in sorted(hours)]
+        )
+        head = await look(self._table, keys.thread_partition(key))
+        kept: set[int] = set()
+        if names(head, owner):
+            kept = {hour_of(head.totals.active_at)} | ({hour_of(int(one["v"]))} if one is not None else set())
+        elif one is not None:
+            rows.append(one)
+        for row in rows:
+            # What was just written points to a thread that is about to be made.
+            if int(row["v"]) < now - keys.HOUR and hour_of(int(row["v"])) not in kept:
+                await self._table.remove(row)
+
+    async def traces(self, tenant: str, owner: str) -> dict[str, list[Row]]:
+        """All rows that list an owner's threads, by thread: of the owner's list and of hours not yet over."""
+        found: dict[str, list[Row]] = {}
+        for row in await self._lists.owned(tenant, owner):
+            found.setdefault(thread_id_of(row), []).append(row)
+        [mark] = await self._marks([tenant])
+        low = keys.FIRST_HOUR if mark is None else keys.hour_name(int(mark["v"]) + 1)
+        async for hour in self._table.all(keys.active_hours(tenant), low, _LAST):
+            bucket = keys.active_bucket(tenant, int(str(hour["sk"])))
+            async for row in self._table.all(bucket, " ", _LAST):
+                if owner_of(row) == owner:
+                    found.setdefault(str(row["id"]), []).append(row)
+        return found
+
+    async def listed(self, tenant: str, thread_id: str, owner: str, hours: set[int]) -> list[Row]:
+        """The rows that list an owner's thread in those hours."""
+        return await self._table.get(
+            [keys.active_place(tenant, hour, thread_id, owner) for hour in sorted(hours)]
+        )
+
+
+def _partition(tenant: str, row: Row) -> str:
+    return keys.thread_partition(ThreadKey(tenant, str(row["id"])))

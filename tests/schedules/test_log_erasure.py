@@ -1,0 +1,257 @@
+"""An owner is erased beside who writes to her threads: nothing of her is left, and what is new is whole."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import pytest
+
+from chatstore.blocking import run
+from chatstore.contract import Draft, Listing, NewThread, Span, ThreadKey
+from chatstore.errors import ChatStoreError
+from chatstore.log import Key, LogBackend, Row, cleaning, keys
+from chatstore.log.lists import Lists
+from chatstore.log.records import Header
+from chatstore.log.writing import Writer
+from tests.conftest import SOAK
+from tests.log.memory_table import MemoryTable
+from tests.schedules.explorer import Actor, Count, Done, explore
+from tests.schedules.log import Deterministic, SteppedTable
+from tests.schedules.model import Modelled, explained
+
+KEY = ThreadKey("default", "of ada")
+HOUR = 3_600_000_000
+DAY = 26 * HOUR
+BIG = "b" * 201_000
+
+Kept: TypeAlias = tuple[str | None, tuple[str, ...]] | None
+"""A thread's owner and messages; None where there is no thread. The model's state."""
+
+
+class WholeTable(MemoryTable):
+    """Two are the same where all rows are."""
+
+    def key(self) -> object:
+        rows = ((pk, sk, row) for pk, there in self.rows.items() for sk, row in there.items())
+        return frozenset((pk, sk, tuple(sorted((k, v) for k, v in row.items()))) for pk, sk, row in rows)
+
+
+PIECES: ContextVar[Iterator[int]] = ContextVar("pieces")
+"""Numbers for the texts that an actor keeps apart: each actor has a context of its own."""
+
+
+def backend(actor: int, ahead: int = 0) -> Callable[[], LogBackend]:
+    def made() -> LogBackend:
+        PIECES.set(itertools.count(actor * 1000))
+        return Deterministic(SteppedTable(lists=True), actor, ahead=ahead)
+
+    return made
+
+
+def append(text: str, owner: str = "ada") -> Modelled:
+    async def call(backend: LogBackend) -> Any:
+        new = NewThread(owner=owner)
+        await backend.append(KEY, [Draft(text)], create=new, if_match=None, request=None)
+        return "done"
+
+    def step(now: Kept) -> tuple[Kept, Any]:
+        return (owner if now is None else now[0], ((now or (None, ()))[1]) + (text,)), "done"
+
+    return Modelled(f"append {text[:9]} of {owner}", call, step)
+
+
+def replace_all(text: str) -> Modelled:
+    async def call(backend: LogBackend) -> Any:
+        new = NewThread(owner="ada")
+        await backend.replace_all(KEY, [Draft(text)], create=new, if_match=None, request=None)
+        return "done"
+
+    def step(now: Kept) -> tuple[Kept, Any]:
+        return ("ada" if now is None else now[0], (text,)), "done"
+
+    return Modelled(f"replace all by {text[:9]}", call, step)
+
+
+def delete_thread() -> Modelled:
+    async def call(backend: LogBackend) -> Any:
+        return (await backend.delete_thread(KEY, if_match=None, request=None)).existed
+
+    return Modelled("delete_thread", call, lambda now: (None, now is not None))
+
+
+def erase() -> Modelled:
+    async def call(backend: LogBackend) -> Any:
+        await backend.erase("default", "ada")
+        return "done"
+
+    def step(now: Kept) -> tuple[Kept, Any]:
+        return (None if now is not None and now[0] == "ada" else now), "done"
+
+    return Modelled("erase", call, step)
+
+
+async def _state(backend: LogBackend) -> Kept:
+    page = await backend.read(KEY, Span(1000))
+    if page.etag is None:
+        return None
+    owner = (await backend.get_thread(KEY)).owner
+    lists = [await backend.list_threads("default", Listing(10, owner=named)) for named in (owner, None)]
+    for listed in lists:
+        assert [one.id for one in listed.items] == [KEY.id], "it is in its lists"
+    return owner, tuple(message.text for message in page)
+
+
+def _read(state: Any) -> Modelled:
+    async def call(backend: LogBackend) -> Any:
+        return state
+
+    return Modelled("finally", call, lambda now: (now, now))
+
+
+def _traces(table: MemoryTable) -> list[Row]:
+    rows = [row for there in table.rows.values() for row in there.values()]
+    return [row for row in rows if "ada" in repr(row).replace(KEY.id, "")]
+
+
+def _ends(table: MemoryTable) -> tuple[Kept, str | None]:
+    """What there is in the end; and what is wrong with it, or left after another erasure and days."""
+    table = table.copy()
+    try:
+        state = run(_state(Deterministic(table, 9)))
+        run(Deterministic(table, 10).erase("default", "ada"))
+    except (ChatStoreError, AssertionError) as error:
+        return None, repr(error)
+    if left := _traces(table):
+        return None, f"of her is left: {left}"
+    if state is None or state[0] == "ada":
+        for days in range(1, 5):
+            swept = Deterministic(table, 11, ahead=days * DAY)
+            run(swept._cleaner._visit(keys.thread_partition(KEY), swept.clock()))
+            run(swept.sweep(1000))
+        pks = [pk for pk, rows in table.rows.items() if rows and pk not in ("N", "X", "A#default")]
+        if pks:
+            return None, f"after days there are {pks}"
+    return state, None
+
+
+def judge(there: Kept) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str | None]:
+    ends = functools.cache(_ends)
+
+    def problem(table: MemoryTable, done: Sequence[Done[Modelled]]) -> str | None:
+        state, wrong = ends(table)
+        if wrong is not None:
+            return wrong
+        over = frozenset(number for number, one in enumerate(done) if one.over)
+        if explained([*done, Done(_read(state), over, state, over=True)], there):
+            return None
+        return f"no order explains {[(one.operation.name, one.result) for one in done]} and then {state}"
+
+    return problem
+
+
+def begun(*operations: Modelled) -> WholeTable:
+    table = WholeTable()
+    for number, operation in enumerate(operations):
+        run(operation(Deterministic(table, 12 + number)))
+    return table
+
+
+TABLES: dict[str, tuple[WholeTable, Kept]] = {
+    "nothing": (begun(), None),
+    "hers": (begun(append("old")), ("ada", ("old",))),
+    "deleted": (begun(append("old"), delete_thread()), None),
+    "bobs": (begun(append("old"), delete_thread(), append("his", "bob")), ("bob", ("his",))),
+}
+WRITES: dict[str, tuple[Modelled, ...]] = {
+    "append": (append("new"),),
+    "replace": (replace_all("new"),),
+    "append large": (append(BIG),),
+    "delete": (delete_thread(),),
+    "append twice": (append("new"), append("newer")),
+    "delete and append": (delete_thread(), append("new")),
+    "bob": (append("new", "bob"),),
+}
+
+
+@pytest.fixture(autouse=True)
+def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who keeps texts apart names them; and an erasure looks for threads once, because another one follows."""
+    monkeypatch.setattr(secrets, "token_hex", lambda size: f"{next(PIECES.get()):0{2 * size}x}")
+    if not SOAK:
+        monkeypatch.setattr(cleaning, "_ROUNDS", 1)
+
+
+def hold(there: str, counts: list[Count], *actors: Actor[Modelled], faults: int = 0) -> None:
+    table, state = TABLES[there]
+    count = explore(table, actors, judge(state), faults=faults)
+    counts.append(count)
+    assert not count.bad, count.bad[0]
+
+
+@pytest.mark.parametrize("there", TABLES)
+@pytest.mark.parametrize("writes", WRITES)
+def test_an_erasure_beside_a_writer(there: str, writes: str, counted: list[Count]) -> None:
+    """Also where a call is lost or comes late, and where either of them is killed."""
+    writer = Actor(WRITES[writes], backend(1), repeats=SOAK)
+    faults = int(SOAK or (len(WRITES[writes]) == 1 and "large" not in writes))
+    hold(there, counted, writer, Actor([erase()], ERASER), faults=faults)
+
+
+def test_a_clock_that_is_behind_changes_nothing(counted: list[Count]) -> None:
+    writer = Actor(WRITES["append twice"], backend(1, ahead=-10 * 60_000_000))
+    hold("hers", counted, writer, Actor([erase()], backend(2)))
+
+
+class Careless(WholeTable):
+    """Removes a row whatever became of it."""
+
+    async def remove(self, row: Row) -> None:
+        self.rows.get(str(row["pk"]), {}).pop(str(row["sk"]), None)
+
+
+class Unfenced(Writer):
+    """Takes no slot."""
+
+    async def mutate(self, *_: Any, **__: Any) -> Any:
+        return None
+
+
+def unfenced() -> LogBackend:
+    made = backend(2)()
+    made._cleaner._writer = Unfenced(made.table, made.clock, lambda: "")
+    return made
+
+
+ERASER = backend(2)
+
+
+def found_out(eraser: Callable[[], LogBackend] = ERASER, table: WholeTable = TABLES["nothing"][0]) -> bool:
+    actors = Actor(WRITES["append"], backend(1)), Actor([erase()], eraser)
+    return bool(explore(table, actors, judge(None), faults=1).bad)
+
+
+def test_an_erasure_that_takes_no_slot_is_found_out() -> None:
+    assert found_out(unfenced)
+
+
+def test_removing_what_is_another_row_by_now_is_found_out() -> None:
+    assert found_out(table=Careless())
+
+
+def test_emptying_what_was_decided_since_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleaning, "_is_before", lambda *_: True)
+    assert found_out()
+
+
+def test_a_header_that_was_not_looked_behind_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stored(self: Lists, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
+        rows = await self._table.get([Key(pk, keys.HEADER) for pk, _ in listed])
+        return {pk: None for pk, _ in listed} | {str(row["pk"]): Header.load(row) for row in rows}
+
+    monkeypatch.setattr(Lists, "headers", stored)
+    assert found_out()
