@@ -399,6 +399,7 @@ class Actors:
 
     async def _fork(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         new = ThreadKey(key.tenant, f"fork-{step.number}", key.owner)
+        self.threads[new._replace(owner=None)] = None
         known = list(self.known(key).messages)
         through = chance.choice(known[-3:]) if known and chance.random() < 0.4 else None
         label = None if through is None else self.known(key).messages[through]
@@ -407,7 +408,6 @@ class Actors:
             lambda backend, request: backend.fork(key, new, through, if_match=None, request=request),
             new=new, through=None if label is None else self.roots.get(label, label),
         )  # fmt: skip
-        self.threads[new._replace(owner=None)] = None
         if not forked.ok:
             return
         born = Op(step.number, "born", process.number, new._replace(owner=None), forked.start, forked.end)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import random
+import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,9 @@ from tests.simulation.storages import Storage
 from tests.simulation.world import DAY, HOUR, LATE, MINUTE, SECOND, Endless, Faults, Process, World
 
 __all__ = ["Failure", "play", "shrunk"]
+
+_TENANTS = re.compile(r"N / |A#[^#]+ / !")
+"""Rows that tell of tenants alone, and stay."""
 
 FINAL = 900
 _FURTHEST = FURTHEST // datetime.timedelta(microseconds=1)
@@ -54,8 +58,18 @@ class Verdict:
     """What came of a history."""
 
     failure: Failure | None
-    ops: int
-    undecided: int = 0
+    ops: Sequence[Op]
+    undecided: int
+
+    @property
+    def operations(self) -> int:
+        """How many there were before all was over."""
+        return sum(op.number < FINAL for op in self.ops)
+
+    @property
+    def told(self) -> str:
+        """All of it, a line each."""
+        return "\n".join(map(told, self.ops))
 
 
 class _Wrong(Exception):
@@ -70,13 +84,12 @@ def play(plan: Plan, storage: Storage) -> Verdict:
         history = _History(plan, storage)
         try:
             history.play()
+            failure = None
         except _Wrong as wrong:
             failure = Failure(wrong.promise, wrong.why, history.actors.ops, plan)
-            return Verdict(failure, len(history.actors.ops), history.undecided)
         except Endless:
             failure = Failure("ends", "it does not come to an end", history.actors.ops, plan)
-            return Verdict(failure, len(history.actors.ops), history.undecided)
-        return Verdict(None, len(history.actors.ops), history.undecided)
+        return Verdict(failure, history.actors.ops, history.undecided)
 
 
 def shrunk(failure: Failure, storage: Callable[[], Storage], tries: int = 150) -> Failure:
@@ -114,7 +127,7 @@ def _short(value: Any) -> str:
     """What matters of a result."""
     if isinstance(value, Page | Appended):
         items = value.items if isinstance(value, Page) else value.messages
-        texts = [one.text[27:].partition("!")[0] for one in items]
+        texts = [one.text[26:].partition("!")[0] for one in items]
         return f"{texts} {value.etag}"
     if isinstance(value, Thread):
         return f"{value.id} {value.owner} {value.topic} until {value.expires_at} {value.etag}"
@@ -150,9 +163,10 @@ class _History:
             process.life += 1
         sane = [one for one in self.processes if abs(one.offset) < HOUR]
         self._sound()
-        living = self._look(sane)
+        # What was deleted by one that was killed may be listed until a sweep comes by.
+        self._look(sane, exact=self.plan.faults.share == 0)
         self._sweep_for_days(sane)
-        living = self._look(sane)
+        living = self._look(sane, exact=True)
         self._judge()
         dead = [key for key in self.actors.threads if key not in living]
         self._no_trace(dead, "left after days of sweeps")
@@ -160,8 +174,8 @@ class _History:
 
     # The end
 
-    def _look(self, processes: list[Process]) -> dict[ThreadKey, Any]:
-        """All threads as they are found, and in lists just those that are."""
+    def _look(self, processes: list[Process], *, exact: bool) -> dict[ThreadKey, Any]:
+        """All threads as they are found, and in lists those that are, and no other if they are `exact`."""
         living = {}
         process = processes[0]
         for key in self.actors.threads:
@@ -172,8 +186,8 @@ class _History:
             if got.ok != (read.result.etag is not None):
                 raise _Wrong("threads", f"{key.id} is there and is not: {told(got)} {told(read)}")
         # Whoever is killed, or gets no answer, leaves the note of activity to whoever comes next.
-        exact = self.tolerance if self.plan.faults.share == 0 else None
-        listed.complete(self._lists(processes), living, exact, _Wrong)
+        tolerance = self.tolerance if self.plan.faults.share == 0 else None
+        listed.complete(self._lists(processes), living, tolerance, _Wrong, exact=exact)
         return living
 
     def _lists(self, processes: list[Process]) -> Iterator[tuple[str, str | None, list[Any]]]:
@@ -279,6 +293,8 @@ class _History:
             pass
         self._sweep_for_days(processes[:1])
         for name, body in self.storage.rows():
+            if _TENANTS.match(name):
+                continue
             raise _Wrong("empty", f"all was deleted and swept, and there is {name} {body[:200]!r}")
 
     def _open(self, process: Process) -> Backend:

@@ -1,0 +1,137 @@
+"""Each guard that is taken out of an engine is missed by some history: so the simulation can fail."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chatstore.backends.azure_tables import purging
+from chatstore.backends.azure_tables.purging import Purger
+from chatstore.backends.azure_tables.sweeping import Sweeper
+from chatstore.clocks import ServerClock
+from chatstore.log import requests, visiting
+from chatstore.log.lists import Lists
+from tests.simulation.plan import plan
+from tests.simulation.playing import play
+from tests.simulation.storages import STORAGES, AzureStorage, LogStorage
+
+Guard = Callable[[pytest.MonkeyPatch], None]
+
+
+def slots_overwritten(patch: pytest.MonkeyPatch) -> None:
+    """A slot is put whether or not there is one."""
+    patch.setattr(LogStorage, "put_new", lambda self, row, free: self.put(row))  # noqa: ARG005
+
+
+def versions_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A row is swapped whatever version it is of."""
+
+    def swap(self: LogStorage, row: Any, version: int | None) -> bool:  # noqa: ARG001
+        self.put(row)
+        return True
+
+    patch.setattr(LogStorage, "swap", swap)
+
+
+def requests_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """No slot is known by the request that wrote it."""
+    patch.setattr(requests.Asked, "written_by", lambda self, slot: False)  # noqa: ARG005
+
+
+def epochs_freed_early(patch: pytest.MonkeyPatch) -> None:
+    """What was sealed goes with the next sweep."""
+    patch.setattr(visiting, "KEPT", 0)
+
+
+def pointers_unwritten(patch: pytest.MonkeyPatch) -> None:
+    """A thread is made without a word to the lists."""
+
+    async def point(self: Lists, *args: Any, **given: Any) -> None: ...
+
+    patch.setattr(Lists, "point", point)
+
+
+def visits_unwritten(patch: pytest.MonkeyPatch) -> None:
+    """Nobody notes that a thread is to be visited."""
+
+    async def visit(self: Lists, *args: Any, **given: Any) -> None: ...
+
+    patch.setattr(Lists, "visit", visit)
+
+
+def clocks_trusted(patch: pytest.MonkeyPatch) -> None:
+    """A process goes by its own clock."""
+    patch.setattr(ServerClock, "heard", lambda self, date, asked: None)  # noqa: ARG005
+    patch.setattr(ServerClock, "require_certain", lambda self: None)  # noqa: ARG005
+
+
+def etags_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A group is applied whatever header is there."""
+    apply = AzureStorage.apply
+
+    def unconditional(self: AzureStorage, partition: str, ops: Any) -> Any:
+        return apply(self, partition, [op._replace(etag=None) for op in ops])
+
+    patch.setattr(AzureStorage, "apply", unconditional)
+
+
+def no_grace(patch: pytest.MonkeyPatch) -> None:
+    """A sweep removes what a header may be about to name."""
+    patch.setattr(purging, "GRACE", -1)
+
+
+def notes_unwritten(patch: pytest.MonkeyPatch) -> None:
+    """A sweep plans no other."""
+
+    async def note(self: Purger, *args: Any) -> None: ...
+
+    patch.setattr(Purger, "note", note)
+
+
+def headers_left(patch: pytest.MonkeyPatch) -> None:
+    """A sweep never removes the last of a thread."""
+
+    async def remove(self: Sweeper, *args: Any) -> int:  # noqa: ARG001
+        return 0
+
+    patch.setattr(Sweeper, "_remove", remove)
+
+
+GUARDS: list[tuple[str, Guard, int]] = [
+    ("log", slots_overwritten, 20),
+    ("log", versions_ignored, 60),
+    ("log", requests_forgotten, 20),
+    ("log", epochs_freed_early, 60),
+    ("log", pointers_unwritten, 20),
+    ("log", visits_unwritten, 20),
+    ("log", clocks_trusted, 60),
+    ("tables", etags_ignored, 20),
+    ("tables", no_grace, 120),
+    ("tables", notes_unwritten, 20),
+    ("tables", headers_left, 20),
+    ("tables", clocks_trusted, 60),
+    ("cosmos", etags_ignored, 20),
+]
+"""A storage, what is taken out, and within how many histories that is found."""
+
+
+@pytest.mark.parametrize(("storage", "guard", "most"), GUARDS, ids=lambda one: getattr(one, "__name__", str(one)))
+def test_a_guard_that_is_taken_out_is_missed(
+    storage: str, guard: Guard, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = functools.partial(_fails, storage)
+    well = [seed for seed in range(most) if not found(seed)]
+    guard(monkeypatch)
+    assert any(found(seed) for seed in well)
+
+
+@functools.cache
+def _well(storage: str, seed: int) -> bool:
+    return play(plan(seed), STORAGES[storage]()).failure is None
+
+
+def _fails(storage: str, seed: int) -> bool:
+    return play(plan(seed), STORAGES[storage]()).failure is not None
