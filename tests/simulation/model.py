@@ -56,18 +56,16 @@ class Rules:
             yield from self._erased(state, op)
             return
         if op.request is not None and op.kind != "fork":
-            found = next((one for one in state.requests if one[0] == op.request), None)
-            if found is not None:
-                # A refusal is not recorded, so that a repetition of what took place is never refused.
-                answer = self._answer(op)
+            found = [one for one in state.requests if one[0] == op.request]
+            answer = self._answer(op)
+            # A refusal is not recorded, so that a repetition of what took place is never refused.
+            for one in found:
                 if op.unknown:
                     yield state
-                elif op.error is None and found[1] in (None, answer):
-                    others = state.requests - {found}
-                    yield state._replace(requests=others | {(op.request, answer, found[2])})
-                if found[2]:
-                    return
-                state = state._replace(requests=state.requests - {found})
+                elif op.error is None and one[1] in (None, answer):
+                    yield state._replace(requests=state.requests - {one} | {(op.request, answer, one[2])})
+            if any(sure for _, _, sure in found):
+                return
         for view in self._views(state, op):
             for life in getattr(self, f"_{op.kind}")(state, view, op):
                 new = state._replace(life=life)
