@@ -90,13 +90,15 @@ class Actors:
         self.forks: list[ThreadKey] = []
         self._lives: dict[int, int] = {}
         self._open = open_backend
+        self._large = 0.0
         self._known: dict[ThreadKey, Known] = {}
 
     # Running
 
-    def begin(self, step: Step, seed: int) -> None:
+    def begin(self, step: Step, seed: int, large: float) -> None:
         """Have a step happen at its time, on whatever life its process has then."""
         chance = random.Random(f"{seed} {step.number}")
+        self._large = large
         process = self.processes[step.process]
 
         def start() -> None:
@@ -242,7 +244,7 @@ class Actors:
         self.world.later(after, start)
 
     def _draft(self, step: Step, place: int, key: ThreadKey, root: str | None = None) -> tuple[Draft, str]:
-        large = random.Random(step.number * 31 + place + step.at).random() < 0.02
+        large = random.Random(step.number * 31 + place + step.at).random() < self._large
         label = f"text-{step.number}.{place}"
         text = f'{{"role":"user","content":"{label}!{_PAD if large else ""}"}}'
         self.labels[text] = label
@@ -253,7 +255,7 @@ class Actors:
         return Draft(text), label
 
     def _drafts(self, step: Step, chance: random.Random, key: ThreadKey) -> tuple[list[Draft], list[str]]:
-        both = [self._draft(step, place, key) for place in range(chance.choice((1, 1, 2, 3)))]
+        both = [self._draft(step, place, key) for place in range(chance.choice((1, 1, 2, 4)))]
         return [draft for draft, _ in both], [label for _, label in both]
 
     def _new(self, step: Step, chance: random.Random, key: ThreadKey) -> NewThread:

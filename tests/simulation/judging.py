@@ -27,38 +27,51 @@ def operations_on(ops: Sequence[Op], key: ThreadKey) -> list[Op]:
 
 
 def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
-    """Whether there is such an order; if not, the longest that explains as much as it can."""
-    count = len(ops)
+    """Whether there is such an order; if not, the longest that explains as much as it can.
+
+    What is unknown may be left out, but is not done after its end.
+    """
     known = sum(1 << number for number, op in enumerate(ops) if not op.unknown)
-    before = [
-        sum(1 << number for number, other in enumerate(ops) if not other.unknown and other.end < op.start)
-        for op in ops
-    ]
-    # What must be over is needed; what is unknown may be left out, but not be done after its end.
+    ends = sorted((op.end, number) for number, op in enumerate(ops) if not op.unknown)
     seen: set[tuple[int, State]] = set()
-    todo: list[tuple[int, State, tuple[int, ...]]] = [(0, NOTHING, ())]
+    todo: list[tuple[int, State, int, tuple[int, ...]]] = [(0, NOTHING, 0, ())]
     best: tuple[int, ...] = ()
     tried = 0
     while todo:
-        placed, state, order = todo.pop()
+        placed, state, latest, order = todo.pop()
         if placed & known == known:
             return True, []
         if len(order) > len(best):
             best = order
         # The first end among those that must come: nothing that begins later can come before.
-        ends = min(ops[number].end for number in range(count) if known >> number & 1 and not placed >> number & 1)
-        for number in range(count - 1, -1, -1):
-            op = ops[number]
-            if placed >> number & 1 or op.start > ends or before[number] & ~placed:
-                continue
-            if op.unknown and any(ops[other].start > op.end for other in order):
+        first = next(end for end, number in ends if not placed >> number & 1)
+        following: list[tuple[int, State, int, tuple[int, ...]]] = []
+        for number, op in enumerate(ops):
+            if op.start > first:
+                break
+            if placed >> number & 1 or (op.unknown and op.end < latest):
                 continue
             tried += 1
             if tried > _MOST:
                 raise Undecided
-            for then in rules.after(state, op):
-                new = placed | 1 << number, then
-                if new not in seen:
-                    seen.add(new)
-                    todo.append((*new, (*order, number)))
+            now = placed | 1 << number
+            thens = set(rules.after(state, op))
+            if state in thens:
+                if op.unknown:
+                    thens.remove(state)
+                elif not any(
+                    other.unknown
+                    and latest <= other.end < op.start
+                    and not placed >> place & 1
+                    and any(then != state for then in rules.after(state, other))
+                    for place, other in enumerate(ops)
+                ):
+                    # What changes nothing may as well come now, where that keeps nothing else from its time.
+                    following = [(now, state, max(latest, op.start), (*order, number))]
+                    break
+            following += [(now, then, max(latest, op.start), (*order, number)) for then in thens]
+        for one in reversed(following):
+            if one[:2] not in seen:
+                seen.add(one[:2])
+                todo.append(one)
     return False, [ops[number] for number in best]

@@ -31,11 +31,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A history to come. `offsets` are by how much the clocks of the processes are ahead."""
+    """A history to come. `offsets` are by how much the clocks of the processes are ahead.
+
+    `large` is the share of texts of 800 KB.
+    """
 
     seed: int
     offsets: tuple[int, ...]
     faults: Faults
+    large: float
     steps: tuple[Step, ...]
 
 
@@ -46,6 +50,7 @@ def plan(seed: int) -> Plan:
     faults = chance.choice(
         (Faults(), Faults(slow=0.02), Faults(0.02, 0.005), Faults(0.05, 0.01, 0.02), Faults(0.15, 0.02, 0.05))
     )
+    large = 0.3 if chance.random() < 0.05 else 0.003
     owners = chance.choice((("ada", "bob"), ("ada", "bob", None), ("ada",)))
     tenants = chance.choice((TENANTS[:1], TENANTS))
     threads = chance.randint(1, 3)
@@ -67,7 +72,7 @@ def plan(seed: int) -> Plan:
                 Step(len(steps), now, chance.randrange(len(offsets)), kind, tenant, thread, owner)
             )
         now = _gap(chance, now)
-    return Plan(seed, offsets, faults, tuple(steps))
+    return Plan(seed, offsets, faults, large, tuple(steps))
 
 
 def _gap(chance: random.Random, now: int) -> int:

@@ -153,7 +153,7 @@ class _History:
 
     def play(self) -> None:
         for step in self.plan.steps:
-            self.actors.begin(step, self.plan.seed)
+            self.actors.begin(step, self.plan.seed, self.plan.large)
         self.world.run()
         # The network heals, and what was late has arrived.
         self.world.faults = Faults()
