@@ -10,6 +10,8 @@ from tests.simulation.acting import Op
 from tests.simulation.model import NOTHING, Rules, State
 
 _MOST = 60_000
+_STILL = ("read", "get", "fork", "erase")
+"""What changes nothing; an erasure has others beside it that do."""
 
 
 class Undecided(Exception):
@@ -59,14 +61,14 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
             if state in thens:
                 if op.unknown:
                     thens.remove(state)
-                elif not any(
+                elif (op.kind in _STILL or op.error is not None) and not any(
                     other.unknown
                     and latest <= other.end < op.start
                     and not placed >> place & 1
                     and any(then != state for then in rules.after(state, other))
                     for place, other in enumerate(ops)
                 ):
-                    # What changes nothing may as well come now, where that keeps nothing else from its time.
+                    # What never changes anything may as well come now, where that keeps nothing else from its time.
                     following = [(now, state, max(latest, op.start), (*order, number))]
                     break
             following += [(now, then, max(latest, op.start), (*order, number)) for then in thens]
