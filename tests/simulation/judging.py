@@ -20,7 +20,9 @@ class Undecided(Exception):
 
 def operations_on(ops: Sequence[Op], key: ThreadKey) -> list[Op]:
     """Those that a thread's state tells or depends on."""
-    own = [op for op in ops if op.kind not in ("erase", "list", "sweep") and op.key._replace(owner=None) == key]
+    own = [
+        op for op in ops if op.kind not in ("erase", "list", "sweep") and op.key._replace(owner=None) == key
+    ]
     for op in ops:
         if op.kind == "erase" and op.key.tenant == key.tenant:
             # What is begun meanwhile may be erased again.
@@ -68,7 +70,7 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
                     and any(then != state for then in rules.after(state, other))
                     for place, other in enumerate(ops)
                 ):
-                    # What never changes anything may as well come now, where that keeps nothing else from its time.
+                    # What never changes anything may as well come now, where that keeps no other from its time.
                     following = [(now, state, max(latest, op.start), (*order, number))]
                     break
             following += [(now, then, max(latest, op.start), (*order, number)) for then in thens]

@@ -1,4 +1,4 @@
-"""Judges lists: at the end they have just the threads that are there, before it those that were there throughout."""
+"""Judges lists: they have the threads that were there all the while, and at the end no other."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ def complete(
     *,
     exact: bool,
 ) -> None:
-    """Hold lists against the threads that are there, no other if they are `exact`, and with a `tolerance` when they were active too."""
+    """Hold lists against the threads that are there; no others are in them if they are `exact`.
+
+    With a `tolerance` they tell when each was active, too.
+    """
     for tenant, owner, found in lists:
         expected = sorted(
-            key.id
-            for key, thread in living.items()
-            if key.tenant == tenant and owner in (None, thread.owner)
+            key.id for key, thread in living.items() if key.tenant == tenant and owner in (None, thread.owner)
         )
         whose = f"the list of {owner or 'tenant ' + tenant}"
         shown = sorted(one.id for one in found)
@@ -56,11 +57,17 @@ def during(ops: Sequence[Op], tolerance: int, wrong: Callable[[str, str], Except
         found = {thread.id for thread in op.result}
         for key, owner in _there_throughout(ops, op, tolerance):
             if op.key.owner in (None, owner) and key.id not in found:
-                raise wrong("lists", f"{key.id} was there all the while and not in #{op.number} {sorted(found)}")
+                raise wrong(
+                    "lists", f"{key.id} was there all the while and not in #{op.number} {sorted(found)}"
+                )
 
 
-def _there_throughout(ops: Sequence[Op], during: Op, tolerance: int) -> Iterable[tuple[ThreadKey, str | None]]:
-    keys = {op.key._replace(owner=None) for op in ops if op.kind in _BEGINS and op.key.tenant == during.key.tenant}
+def _there_throughout(
+    ops: Sequence[Op], during: Op, tolerance: int
+) -> Iterable[tuple[ThreadKey, str | None]]:
+    keys = {
+        op.key._replace(owner=None) for op in ops if op.kind in _BEGINS and op.key.tenant == during.key.tenant
+    }
     for key in keys:
         own = [op for op in ops if op.key._replace(owner=None) == key]
         shown = [op for op in own if op.kind == "get" and op.ok and op.end < during.start]
@@ -91,4 +98,3 @@ def _may_end(
         for op in own
         if op.start <= during.end and op.end >= last.start
     )
-

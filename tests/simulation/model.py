@@ -1,6 +1,6 @@
 """A thread as a plain list, and what each operation may do to it and say of it.
 
-Clocks differ by up to a `tolerance`: around the time at which a thread expires it may be seen as living or not.
+Clocks differ by up to a `tolerance`: around the time at which a thread expires it may be seen or not.
 """
 
 from __future__ import annotations
@@ -122,6 +122,9 @@ class Rules:
         if appending:
             return bool(match.rpartition(".")[0] == current.rpartition(".")[0])
         return bool(match == current)
+
+    def _conflict(self, op: Op, life: Life) -> tuple[str, ...]:
+        return () if self._matches(op, life.etag) is True else ("Conflict",)
 
     def _conditional(
         self, state: State, op: Op, current: str | None, done: Life, *, appending: bool = False
@@ -245,11 +248,8 @@ class Rules:
             place = self._place(life, op.given["root"])
             if self._twice(op, op.given["root"]) and self._refused(op, "MessageNotFound"):
                 yield state.life
-            elif place is None:
-                if self._refused(op, "MessageNotFound") or (
-                    self._refused(op, "Conflict") and self._matches(op, life.etag) is not True
-                ):
-                    yield state.life
+            elif place is None and self._refused(op, "MessageNotFound", *self._conflict(op, life)):
+                yield state.life
             if place is None:
                 return
             messages.insert(place + (at.after is not None), op.given["labels"][0])
@@ -300,7 +300,9 @@ class Rules:
                 yield state.life
             return
         taken = life.messages[place]
-        if op.unknown or (op.error is None and op.result is not None and self.labels[op.result.text] == taken):
+        if op.unknown or (
+            op.error is None and op.result is not None and self.labels[op.result.text] == taken
+        ):
             yield life._replace(messages=life.messages[:place] + life.messages[place + 1 :], etag=None)
 
     def _get(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
@@ -324,9 +326,9 @@ class Rules:
             return
         if life is None:
             page: Page[Message] | None = op.result
-            if op.error == "CursorExpired" and span.epoch is not None:
-                yield state.life
-            elif span.epoch is None and page is not None and not page.items and page.etag is None:
+            if (op.error == "CursorExpired" and span.epoch is not None) or (
+                span.epoch is None and page is not None and not page.items and page.etag is None
+            ):
                 yield state.life
             return
         if op.error == "CursorExpired":
@@ -349,7 +351,9 @@ class Rules:
             expected = [label for label, place in zip(expected, places, strict=True) if place > span.after]
         more = len(expected) > span.limit
         expected = expected[-span.limit :] if span.newest else expected[: span.limit]
-        if [self.labels.get(one.text) for one in op.result.items] == expected and (op.result.next is not None) == more:
+        if [self.labels.get(one.text) for one in op.result.items] == expected and (
+            op.result.next is not None
+        ) == more:
             yield life._replace(etag=op.result.etag, epoch=epoch)
 
     def _fork(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
@@ -369,7 +373,7 @@ class Rules:
         elif op.error is None and copied in (None, life.messages[: last + 1]):
             yield state.life
 
-    def _born(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:  # noqa: ARG002
+    def _born(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         copied, thread = op.given["from"].given["copied"], op.result
         yield self._stamped(Life(thread.owner, thread.topic, None, messages=copied), thread)
 

@@ -10,8 +10,8 @@ from tests.simulation.world import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Fault
 TENANTS = ("acme", "blue")
 BEGIN = 1_790_000_000 * SECOND // HOUR * HOUR
 _CHANGES = {
-    "append": 26, "read": 12, "get": 4, "list": 8, "insert": 4, "replace_message": 5, "delete_message": 5, "pop": 4,
-    "replace_all": 5, "clear": 3, "fork": 4, "update": 4, "delete": 6, "create": 4, "sweep": 10, "erase": 5,
+    "append": 26, "read": 12, "get": 4, "list": 8, "insert": 4, "replace_message": 5, "delete_message": 5,
+    "pop": 4, "replace_all": 5, "clear": 3, "fork": 4, "update": 4, "delete": 6, "create": 4, "sweep": 10, "erase": 5,
 }  # fmt: skip
 _KINDS, _WEIGHTS = list(_CHANGES), list(_CHANGES.values())
 
@@ -68,9 +68,7 @@ def plan(seed: int) -> Plan:
                 chance.choice(tenants), chance.randrange(threads), chance.choice(owners)
             )  # fmt: skip
             kind = chance.choices(_KINDS, weights)[0]
-            steps.append(
-                Step(len(steps), now, chance.randrange(len(offsets)), kind, tenant, thread, owner)
-            )
+            steps.append(Step(len(steps), now, chance.randrange(len(offsets)), kind, tenant, thread, owner))
         now = _gap(chance, now)
     return Plan(seed, offsets, faults, large, tuple(steps))
 

@@ -7,16 +7,19 @@ import datetime
 import random
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import pytest
 
 from chatstore.backends.azure_tables import keys as azure_keys
 from chatstore.clocks import FURTHEST, ServerClock
 from chatstore.contract import Backend, NewThread, Span, ThreadKey
 from chatstore.models import Appended, Page, Thread
 from tests.simulation import listed
-from tests.simulation.acting import Actors, Op
+from tests.simulation.acting import Op
+from tests.simulation.clients import Clients
 from tests.simulation.judging import Undecided, explained, operations_on
 from tests.simulation.model import Rules
 from tests.simulation.plan import Plan
@@ -43,8 +46,14 @@ class Failure:
 
     def __str__(self) -> str:
         lines = [f"seed {self.plan.seed}: {self.promise}: {self.why}"]
-        lines.append(f"clocks ahead by {[offset / SECOND for offset in self.plan.offsets]} s; {self.plan.faults}")
-        lines += [told(op) for op in sorted(self.ops, key=lambda op: op.start) if op.number < FINAL or op in self.tail]
+        lines.append(
+            f"clocks ahead by {[offset / SECOND for offset in self.plan.offsets]} s; {self.plan.faults}"
+        )
+        lines += [
+            told(op)
+            for op in sorted(self.ops, key=lambda op: op.start)
+            if op.number < FINAL or op in self.tail
+        ]
         return "\n".join(lines)
 
     @property
@@ -115,7 +124,8 @@ def told(op: Op) -> str:
     end = f"+{(op.end - op.start) / 1000:.0f} ms"
     request = f" request ..{op.request[-4:]}" if op.request else ""
     key = f"{op.key.tenant}/{op.key.id}" + (f" of {op.key.owner}" if op.key.owner else "")
-    return f"  {clock_time(op.start)} {end:>12} p{op.process} #{op.number} {op.kind} {key}{request} {_short(given)} -> {result}"
+    when = f"  {clock_time(op.start)} {end:>12} p{op.process} #{op.number}"
+    return f"{when} {op.kind} {key}{request} {_short(given)} -> {result}"
 
 
 def clock_time(micros: int) -> str:
@@ -148,7 +158,7 @@ class _History:
         self.undecided = 0
         self.world = World(plan.steps[0].at if plan.steps else 0, plan.faults)
         self.processes = [Process(number, offset) for number, offset in enumerate(plan.offsets)]
-        self.actors = Actors(self.world, self.processes, self._open)
+        self.actors = Clients(self.world, self.processes, self._open)
         self.tolerance = (4 * MINUTE if plan.faults.slow else 10 * SECOND) * bool(any(plan.offsets)) + SECOND
 
     def play(self) -> None:
@@ -179,8 +189,8 @@ class _History:
         living = {}
         process = processes[0]
         for key in self.actors.threads:
-            got = self._final(process, lambda key=key: self.actors.get(900, process, key))
-            read = self._final(process, lambda key=key: self.actors.read(901, process, key, Span(limit=1000)))
+            got = self._final(process, self.actors.get(900, process, key))
+            read = self._final(process, self.actors.read(901, process, key, Span(limit=1000)))
             if got.ok:
                 living[key] = got.result
             if got.ok != (read.result.etag is not None):
@@ -195,16 +205,11 @@ class _History:
         for process in processes:
             for tenant in tenants:
                 for owner in (None, "owner-ada", "owner-bob"):
-                    got = self._final(
-                        process,
-                        lambda process=process, tenant=tenant, owner=owner: self.actors.list(
-                            902, process, tenant, owner, 3
-                        ),
-                    )
+                    got = self._final(process, self.actors.list(902, process, tenant, owner, 3))
                     yield tenant, owner, got.result
 
-    def _final(self, process: Process, act: Callable[[], Any]) -> Op:
-        op: Op = self.actors.do(process, lambda backend: act())  # noqa: ARG005 - it finds its own
+    def _final(self, process: Process, act: Coroutine[Any, Any, Op]) -> Op:
+        op = self.actors.do(process, act)
         self._sound()
         if op.unknown:
             raise _Wrong("ends", f"no answer though nothing is wrong any more: {told(op)}")
@@ -224,7 +229,7 @@ class _History:
             self.world.now += DAY + HOUR + 7 * MINUTE
             for process in processes:
                 for _ in range(50):
-                    swept = self._final(process, lambda process=process: self.actors.sweep(903, process))
+                    swept = self._final(process, self.actors.sweep(903, process))
                     if not swept.result.more:
                         break
 
@@ -273,21 +278,20 @@ class _History:
     def _erase_all(self, processes: list[Process], living: dict[ThreadKey, Any]) -> None:
         process = processes[-1]
         pairs = sorted({(tenant, owner) for tenant, owner in self.actors.owners.values()})
-        pairs = sorted({*pairs, *((key.tenant, thread.owner) for key, thread in living.items() if thread.owner)})
+        pairs = sorted(
+            {*pairs, *((key.tenant, thread.owner) for key, thread in living.items() if thread.owner)}
+        )
         for tenant, owner in pairs:
-            self._final(
-                process, lambda tenant=tenant, owner=owner: self.actors.erase(904, process, tenant, owner)
-            )
-        gone = {label: owner for label, owner in self.actors.owners.items()}
+            self._final(process, self.actors.erase(904, process, tenant, owner))
         names = {owner.encode() for _, owner in pairs}
-        texts = {f"{label}!".encode() for label in gone}
+        texts = {f"{label}!".encode() for label in self.actors.owners}
         for name, body in self.storage.rows():
             for needle in names | texts:
                 if needle in name.encode() or needle in body:
                     raise _Wrong("erased", f"after an erasure {needle!r} is in {name} {body[:200]!r}")
         for key, thread in living.items():
             if thread.owner is None:
-                self._final(process, lambda key=key: self.actors.end(905, process, key))
+                self._final(process, self.actors.end(905, process, key))
         self._sweep_for_days(processes)
         for _ in self._lists(processes):
             pass
@@ -316,13 +320,10 @@ def _longer(needle: bytes, text: bytes, needles: dict[bytes, str]) -> bool:
 def _seeded(seed: int) -> Iterator[None]:
     """Randomness that is the same for a seed."""
     chance = random.Random(seed)
-    before = secrets.token_hex, secrets.randbits
     state = random.getstate()
     random.seed(seed)
-    secrets.token_hex = lambda count=32: chance.randbytes(count).hex()
-    secrets.randbits = chance.getrandbits
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "token_hex", lambda count: chance.randbytes(count).hex())
+        patch.setattr(secrets, "randbits", chance.getrandbits)
         yield
-    finally:
-        secrets.token_hex, secrets.randbits = before
-        random.setstate(state)
+    random.setstate(state)

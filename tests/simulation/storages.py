@@ -17,7 +17,6 @@ from chatstore.errors import Unavailable
 from chatstore.log import Key, LogBackend, Row, Rows, Table
 from tests.simulation.world import Network, Process, World
 
-
 Trace: TypeAlias = Callable[[str], None] | None
 """Is told of every change."""
 
@@ -77,7 +76,7 @@ class LogStorage:
 
     def put(self, row: Row) -> None:
         if self.trace:
-            self.trace(f"put {row['pk']} / {row['sk']} {row.get('v')}")
+            self.trace(f"put {_key(row)} {row.get('v')!r}")
         self.parts.setdefault(str(row["pk"]), {})[str(row["sk"])] = dict(row)
 
     def delete(self, key: Key) -> None:
@@ -118,7 +117,7 @@ class _LogTable(Table):
         limit: int,
         newest: bool = False,
         after: str | None = None,
-        stale: bool = False,  # noqa: ARG002 - it is not
+        stale: bool = False,
     ) -> Rows:
         return await self._network.ask(lambda: self._storage.query(pk, low, high, limit, newest, after))
 
@@ -242,7 +241,7 @@ class _AzureDriver:
         token: object | None,
         before: str | None = None,
         *,
-        bodies: bool = True,  # noqa: ARG002 - they do no harm
+        bodies: bool = True,
     ) -> Slice:
         return await self._network.ask(lambda: self._storage.page(partitions, rows, top, token, before))
 
@@ -250,7 +249,7 @@ class _AzureDriver:
         return await self._network.send(lambda: self._storage.apply(partition, ops), once=True)
 
     @contextlib.asynccontextmanager
-    async def turn(self, partition: str) -> AsyncIterator[None]:  # noqa: ARG002 - nobody waits
+    async def turn(self, partition: str) -> AsyncIterator[None]:
         yield
 
     async def pause(self, seconds: float) -> None:

@@ -28,7 +28,7 @@ def slots_overwritten(patch: pytest.MonkeyPatch) -> None:
 def versions_ignored(patch: pytest.MonkeyPatch) -> None:
     """A row is swapped whatever version it is of."""
 
-    def swap(self: LogStorage, row: Any, version: int | None) -> bool:  # noqa: ARG001
+    def swap(self: LogStorage, row: Any, version: int | None) -> bool:
         self.put(row)
         return True
 
@@ -93,7 +93,7 @@ def notes_unwritten(patch: pytest.MonkeyPatch) -> None:
 def headers_left(patch: pytest.MonkeyPatch) -> None:
     """A sweep never removes the last of a thread."""
 
-    async def remove(self: Sweeper, *args: Any) -> int:  # noqa: ARG001
+    async def remove(self: Sweeper, *args: Any) -> int:
         return 0
 
     patch.setattr(Sweeper, "_remove", remove)

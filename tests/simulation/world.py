@@ -8,7 +8,7 @@ import functools
 import heapq
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -47,7 +47,7 @@ async def wait(micros: int) -> None:
 
 @dataclass
 class Process:
-    """A process: its clock differs from the true time by `offset`. When it is killed, another takes its place."""
+    """A process, whose clock is ahead by `offset`. When it is killed, another life takes its place."""
 
     number: int
     offset: int
@@ -123,7 +123,11 @@ class Network:
     """The way of one life of a process to the storage: calls take time, fail, arrive late or twice."""
 
     def __init__(
-        self, world: World, process: Process, failure: Callable[[], Exception], heard: Callable[[str, int], None]
+        self,
+        world: World,
+        process: Process,
+        failure: Callable[[], Exception],
+        heard: Callable[[str, int], None],
     ) -> None:
         self._world = world
         self._process = process
@@ -135,7 +139,7 @@ class Network:
         chance, asked = self._chance(), self._world.now
         await wait(self._latency(chance))
         if self._fails(chance):
-            await self._give_up(chance)
+            await self._die_or_give_up(chance, dies=False)
         answer = call()
         await self._back(chance, asked)
         return answer
@@ -145,24 +149,22 @@ class Network:
         world, chance, asked = self._world, self._chance(), self._world.now
         await wait(self._latency(chance))
         dies = chance.random() < world.faults.kills
-        if not dies and not self._fails(chance):
-            answer = call()
-            await self._back(chance, asked)
-            return answer
-        fate = chance.choice(("lost", "done", "late", *(() if once or dies else ("twice", "twice, late"))))
-        if fate in ("done", "twice", "twice, late"):
-            answer = call()
-        if fate == "twice":
-            answer = call()
+        fate = "done"
+        if dies or self._fails(chance):
+            fate = chance.choice(
+                ("lost", "no answer", "late", *(() if once or dies else ("twice", "twice, late")))
+            )
         if fate in ("late", "twice, late"):
             world.later(_lateness(chance), lambda: _attempt(call))
-        if dies:
-            self._process.life += 1
-            await wait(0)
-        if fate.startswith("twice"):
-            await self._back(chance, asked)
-            return answer
-        return await self._give_up(chance)
+        if fate in ("lost", "late"):
+            await self._die_or_give_up(chance, dies=dies)
+        answer = call()
+        if fate == "twice":
+            answer = call()
+        if fate == "no answer":
+            await self._die_or_give_up(chance, dies=dies)
+        await self._back(chance, asked)
+        return answer
 
     async def send_each(self, calls: list[Callable[[], None]]) -> None:
         """Calls that arrive on their own, in one trip: some may be done, and others not."""
@@ -176,10 +178,7 @@ class Network:
                     call()
                 elif fate == "late":
                     world.later(_lateness(chance), call)
-            if dies:
-                self._process.life += 1
-                await wait(0)
-            await self._give_up(chance)
+            await self._die_or_give_up(chance, dies=dies)
         apart = len(calls) > 1 and chance.random() < 0.2
         for call in calls:
             if apart:
@@ -200,7 +199,9 @@ class Network:
         kind = chance.random()
         if kind >= self._world.faults.slow:
             return 500 + int(kind * 997_000) % 8_000
-        return chance.choice((chance.randrange(SECOND), chance.randrange(20 * SECOND), chance.randrange(3 * MINUTE)))
+        return chance.choice(
+            (chance.randrange(SECOND), chance.randrange(20 * SECOND), chance.randrange(3 * MINUTE))
+        )
 
     async def _back(self, chance: random.Random, asked: int) -> None:
         """The answer arrives, and says what time it was when it was given."""
@@ -213,7 +214,9 @@ class Network:
         share = self._world.faults.share
         return share > 0 and chance.random() < share
 
-    async def _give_up(self, chance: random.Random) -> Any:
+    async def _die_or_give_up(self, chance: random.Random, *, dies: bool) -> None:
+        if dies:
+            self._process.life += 1
         await wait(chance.randrange(10 * MILLISECOND, 10 * SECOND))
         raise self._failure()
 
@@ -236,8 +239,3 @@ def _attempt(call: Callable[[], Any]) -> None:
     # Nobody hears that a call which arrives late was refused.
     with contextlib.suppress(Exception):
         call()
-
-
-async def finish(awaitable: Awaitable[T], done: Callable[[T], None]) -> None:
-    """Await something and keep its result."""
-    done(await awaitable)
