@@ -31,6 +31,11 @@ _REFUSALS = (Conflict, CursorExpired, MessageNotFound, ThreadExists, ThreadNotFo
 _PAD = base64.b64encode(random.Random(0).randbytes(600_000)).decode()
 _TTLS = (timedelta(seconds=5), timedelta(minutes=30), timedelta(hours=3), timedelta(days=2))
 NEVER = 10**18
+WRITES = {
+    *("append", "replace_all", "clear", "create", "update", "delete", "insert", "fork"),
+    *("replace_message", "delete_message"),
+}
+"""What changes a thread."""
 
 
 @dataclass(eq=False)
@@ -79,7 +84,8 @@ class Recorder:
         self.places: dict[tuple[ThreadKey, str], str] = {}
         self.ids: dict[tuple[ThreadKey, str], set[str]] = {}
         self.owners: dict[str, tuple[str, str]] = {}
-        self.wrong: list[str] = []
+        self.wrong: list[tuple[str, str]] = []
+        self.erased: Callable[[Op], None] = lambda op: None  # noqa: ARG005 - until somebody looks
         self.threads: dict[ThreadKey, None] = {}
         self.forks: list[ThreadKey] = []
         self._lives: dict[int, int] = {}
@@ -137,12 +143,14 @@ class Recorder:
         except StorageError as error:
             op.error = f"{type(error).__name__}: {error}"
             if kind != "sweep" or not str(error).startswith("nothing is removed"):
-                self.wrong.append(f"{kind} of {key.id} ended in {op.error}")
+                self.wrong.append(("answers", f"{kind} of {key.id} ended in {op.error}"))
         except Exception as error:  # noqa: BLE001 - whatever else comes is a fault
             op.error = f"{type(error).__name__}: {error}"[:300]
-            self.wrong.append(f"{kind} of {key.id} ended in {op.error}")
+            self.wrong.append(("answers", f"{kind} of {key.id} ended in {op.error}"))
         op.unknown, op.end = False, self.world.now
         self._learn(op)
+        if kind == "erase" and op.ok:
+            self.erased(op)
         return op
 
     # What clients learn
@@ -165,11 +173,13 @@ class Recorder:
         for message in messages:
             label = self.labels.get(message.text)
             if label is None:
-                self.wrong.append(f"{op.kind} of {op.key.id} shows what nobody wrote: {message.text[:60]!r}")
+                self.wrong.append(
+                    ("answers", f"{op.kind} of {op.key.id} shows what nobody wrote: {message.text[:60]!r}")
+                )
                 continue
             root, id, place = self.roots.get(label, label), message.id or "", message.position or ""
             if self.places.setdefault((key, id), place) != place:
-                self.wrong.append(f"{id} of {op.key.id} has two positions")
+                self.wrong.append(("answers", f"{id} of {op.key.id} has two positions"))
             # A request that is repeated after an erasure may be done again, as something new.
             self.ids.setdefault((key, root), set()).add(id)
             known.messages[id] = label

@@ -12,7 +12,7 @@ from typing import Any
 from chatstore.contract import Backend, Draft, InsertAt, NewThread, Request, Span, ThreadKey, ThreadPatch
 from chatstore.ids import uuid7
 from tests.simulation.acting import Op, Recorder
-from tests.simulation.plan import Step
+from tests.simulation.plan import OWNERS, Step, owner_name
 from tests.simulation.world import MINUTE, Process, Task
 
 __all__ = ["Clients"]
@@ -44,7 +44,7 @@ class Clients(Recorder):
         if self.forks and chance.random() < 0.2:
             key = chance.choice(self.forks)
         if step.owner is not None and chance.random() < 0.8:
-            key = key._replace(owner=f"owner-{step.owner}")
+            key = key._replace(owner=owner_name(key.tenant, step.owner))
         self.threads[key._replace(owner=None)] = None
         await getattr(self, f"_{step.kind}")(step, chance, process, key)
 
@@ -102,7 +102,7 @@ class Clients(Recorder):
 
     def _new(self, step: Step, chance: random.Random, key: ThreadKey) -> NewThread:
         ttl = chance.choice(_TTLS) if chance.random() < 0.12 else None
-        owner = key.owner or (None if step.owner is None else f"owner-{step.owner}")
+        owner = key.owner or (None if step.owner is None else owner_name(key.tenant, step.owner))
         return NewThread(owner, topic=f"topic-{step.number}!", ttl=ttl)
 
     def _match(self, chance: random.Random, seen: list[str]) -> str | None:
@@ -271,5 +271,5 @@ class Clients(Recorder):
         await self.sweep(step.number, process, chance.choice((500, 500, 3)))
 
     async def _erase(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
-        owner = f"owner-{step.owner or 'ada'}"
+        owner = owner_name(step.tenant, step.owner or OWNERS[0])
         await self.erase(step.number, process, step.tenant, owner)

@@ -70,7 +70,7 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
                     and any(then != state for then in rules.after(state, other))
                     for place, other in enumerate(ops)
                 ):
-                    # What never changes anything may as well come now, where that keeps no other from its time.
+                    # What never changes anything may as well come now, if no other misses its time.
                     following = [(now, state, max(latest, op.start), (*order, number))]
                     break
             following += [(now, then, max(latest, op.start), (*order, number)) for then in thens]

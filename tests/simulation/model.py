@@ -246,9 +246,8 @@ class Rules:
             messages.insert(at.index, op.given["labels"][0])
         else:
             place = self._place(life, op.given["root"])
-            if self._twice(op, op.given["root"]) and self._refused(op, "MessageNotFound"):
-                yield state.life
-            elif place is None and self._refused(op, "MessageNotFound", *self._conflict(op, life)):
+            missing = ("MessageNotFound",) if place is None or self._twice(op, op.given["root"]) else ()
+            if self._refused(op, *missing, *(self._conflict(op, life) if place is None else ())):
                 yield state.life
             if place is None:
                 return

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from tests.simulation.world import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Faults
 
 TENANTS = ("acme", "blue")
+OWNERS = ("ada", "bob")
 BEGIN = 1_790_000_000 * SECOND // HOUR * HOUR
 _CHANGES = {
     "append": 26, "read": 12, "get": 4, "list": 8, "insert": 4, "replace_message": 5, "delete_message": 5,
-    "pop": 4, "replace_all": 5, "clear": 3, "fork": 4, "update": 4, "delete": 6, "create": 4, "sweep": 10, "erase": 5,
+    "pop": 4, "replace_all": 5, "clear": 3, "fork": 4, "update": 4, "delete": 6, "create": 4, "sweep": 10,
+    "erase": 5,
 }  # fmt: skip
 _KINDS, _WEIGHTS = list(_CHANGES), list(_CHANGES.values())
 
@@ -43,6 +45,11 @@ class Plan:
     steps: tuple[Step, ...]
 
 
+def owner_name(tenant: str, owner: str) -> str:
+    """What an owner is called, which is nobody's name in another tenant."""
+    return f"owner-{owner}-{tenant}"
+
+
 def plan(seed: int) -> Plan:
     """The history of a seed."""
     chance = random.Random(seed)
@@ -51,7 +58,7 @@ def plan(seed: int) -> Plan:
         (Faults(), Faults(slow=0.02), Faults(0.02, 0.005), Faults(0.05, 0.01, 0.02), Faults(0.15, 0.02, 0.05))
     )
     large = 0.3 if chance.random() < 0.05 else 0.003
-    owners = chance.choice((("ada", "bob"), ("ada", "bob", None), ("ada",)))
+    owners = chance.choice((OWNERS, (*OWNERS, None), OWNERS[:1]))
     tenants = chance.choice((TENANTS[:1], TENANTS))
     threads = chance.randint(1, 3)
     # Some histories are about one thing: what seldom meets then does.

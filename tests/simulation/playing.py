@@ -7,9 +7,9 @@ import datetime
 import random
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,11 +18,11 @@ from chatstore.clocks import FURTHEST, ServerClock
 from chatstore.contract import Backend, NewThread, Span, ThreadKey
 from chatstore.models import Appended, Page, Thread
 from tests.simulation import listed
-from tests.simulation.acting import Op
+from tests.simulation.acting import WRITES, Op
 from tests.simulation.clients import Clients
 from tests.simulation.judging import Undecided, explained, operations_on
 from tests.simulation.model import Rules
-from tests.simulation.plan import Plan
+from tests.simulation.plan import OWNERS, Plan, owner_name
 from tests.simulation.storages import Storage
 from tests.simulation.world import DAY, HOUR, LATE, MINUTE, SECOND, Endless, Faults, Process, World
 
@@ -159,6 +159,7 @@ class _History:
         self.world = World(plan.steps[0].at if plan.steps else 0, plan.faults)
         self.processes = [Process(number, offset) for number, offset in enumerate(plan.offsets)]
         self.actors = Clients(self.world, self.processes, self._open)
+        self.actors.erased = self._erased
         self.tolerance = (4 * MINUTE if plan.faults.slow else 10 * SECOND) * bool(any(plan.offsets)) + SECOND
 
     def play(self) -> None:
@@ -204,7 +205,7 @@ class _History:
         tenants = sorted({key.tenant for key in self.actors.threads})
         for process in processes:
             for tenant in tenants:
-                for owner in (None, "owner-ada", "owner-bob"):
+                for owner in (None, *(owner_name(tenant, one) for one in OWNERS)):
                     got = self._final(process, self.actors.list(902, process, tenant, owner, 3))
                     yield tenant, owner, got.result
 
@@ -217,7 +218,7 @@ class _History:
 
     def _sound(self) -> None:
         if self.actors.wrong:
-            raise _Wrong("answers", self.actors.wrong[0])
+            raise _Wrong(*self.actors.wrong[0])
 
     def _refused_sweeps(self) -> None:
         for op in self.actors.ops:
@@ -275,6 +276,26 @@ class _History:
                 if needle in text and not _longer(needle, text, needles):
                     raise _Wrong("traces", f"{when} is of {what}, which is gone: {name} {body[:200]!r}")
 
+    def _erased(self, erasure: Op) -> None:
+        """After one beside which nobody wrote, nothing of its owner is there."""
+        for op in self.actors.ops:
+            mine = op.key.tenant == erasure.key.tenant and op.key.owner in (None, erasure.key.owner)
+            if mine and op.kind in WRITES and op.end >= erasure.start:
+                return
+        self._nothing_of({cast("str", erasure.key.owner)})
+
+    def _nothing_of(self, owners: Collection[str]) -> None:
+        texts = {f"{label}!".encode() for label, (_, owner) in self.actors.owners.items() if owner in owners}
+        texts |= {owner.encode() for owner in owners}
+        for name, body in self.storage.rows():
+            row = name.encode() + b" " + body
+            for text in texts:
+                if text in row:
+                    self.actors.wrong.append(
+                        ("erased", f"after an erasure {text!r} is in {name} {body[:200]!r}")
+                    )
+                    return
+
     def _erase_all(self, processes: list[Process], living: dict[ThreadKey, Any]) -> None:
         process = processes[-1]
         pairs = sorted({(tenant, owner) for tenant, owner in self.actors.owners.values()})
@@ -283,12 +304,8 @@ class _History:
         )
         for tenant, owner in pairs:
             self._final(process, self.actors.erase(904, process, tenant, owner))
-        names = {owner.encode() for _, owner in pairs}
-        texts = {f"{label}!".encode() for label in self.actors.owners}
-        for name, body in self.storage.rows():
-            for needle in names | texts:
-                if needle in name.encode() or needle in body:
-                    raise _Wrong("erased", f"after an erasure {needle!r} is in {name} {body[:200]!r}")
+        self._nothing_of({owner for _, owner in pairs})
+        self._sound()
         for key, thread in living.items():
             if thread.owner is None:
                 self._final(process, self.actors.end(905, process, key))

@@ -1,6 +1,6 @@
 """Histories of several processes in virtual time, each from a seed: the store's promises hold in all of them.
 
-``CHATSTORE_SEED=17 pytest tests/simulation -k log`` plays one again; CHATSTORE_HISTORIES says how many there are.
+``CHATSTORE_SEED=17 pytest tests/simulation -k log`` plays one again; CHATSTORE_HISTORIES is their number.
 """
 
 from __future__ import annotations
