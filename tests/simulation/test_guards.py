@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from chatstore.backends.azure_tables import purging
 from chatstore.backends.azure_tables.purging import Purger
 from chatstore.backends.azure_tables.sweeping import Sweeper
 from chatstore.clocks import ServerClock
@@ -77,11 +76,6 @@ def etags_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(AzureStorage, "apply", unconditional)
 
 
-def no_grace(patch: pytest.MonkeyPatch) -> None:
-    """A sweep removes what a header may be about to name."""
-    patch.setattr(purging, "GRACE", -1)
-
-
 def notes_unwritten(patch: pytest.MonkeyPatch) -> None:
     """A sweep plans no other."""
 
@@ -103,12 +97,10 @@ GUARDS: list[tuple[str, Guard, int]] = [
     ("log", slots_overwritten, 20),
     ("log", versions_ignored, 60),
     ("log", requests_forgotten, 20),
-    ("log", epochs_freed_early, 60),
     ("log", pointers_unwritten, 20),
     ("log", visits_unwritten, 20),
     ("log", clocks_trusted, 60),
     ("tables", etags_ignored, 20),
-    ("tables", no_grace, 120),
     ("tables", notes_unwritten, 20),
     ("tables", headers_left, 20),
     ("tables", clocks_trusted, 60),
@@ -116,11 +108,26 @@ GUARDS: list[tuple[str, Guard, int]] = [
 ]
 """A storage, what is taken out, and within how many histories that is found."""
 
+RARE: list[tuple[str, Guard, int]] = [("log", epochs_freed_early, 400)]
+"""Those that take many histories to be missed."""
+
 
 @pytest.mark.parametrize(
     ("storage", "guard", "most"), GUARDS, ids=lambda one: getattr(one, "__name__", str(one))
 )
 def test_a_guard_that_is_taken_out_is_missed(storage: str, guard: Guard, most: int) -> None:
+    _is_missed(storage, guard, most)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("storage", "guard", "most"), RARE, ids=lambda one: getattr(one, "__name__", str(one))
+)
+def test_a_guard_that_is_seldom_needed_is_missed(storage: str, guard: Guard, most: int) -> None:
+    _is_missed(storage, guard, most)
+
+
+def _is_missed(storage: str, guard: Guard, most: int) -> None:
     for seed in range(most):
         with pytest.MonkeyPatch.context() as patch:
             guard(patch)
