@@ -135,11 +135,11 @@ class ServerClock:
                 f"only to {offset.width // _SECOND} seconds: try again, or from nearer to it"
             )
         if abs(offset.correction) > FURTHEST // timedelta(microseconds=1):
-            apart = timedelta(seconds=abs(offset.correction) // _SECOND)
+            apart = timedelta(minutes=round(abs(offset.low + offset.high) / (120 * _SECOND)))
             raise ClockUncertain(
                 f"nothing is removed, because this machine's clock is {apart} "
-                f"{'behind' if offset.correction > 0 else 'ahead of'} the storage's, and may be {FURTHEST}: "
-                "set it, and keep it with NTP"
+                f"{'behind' if offset.correction > 0 else 'ahead of'} the storage's, and may be {FURTHEST} "
+                "off at most: set it, and keep it with NTP"
             )
 
 
