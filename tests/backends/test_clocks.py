@@ -5,6 +5,7 @@ Each store here has a machine's clock of its own, and finds the time in the answ
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -179,3 +180,18 @@ def test_a_client_of_a_service_goes_by_the_service_s_time(tmp_path: Path, off: t
                 for _ in range(2):
                     store.append("t", say("pay 10"), request_id=made)
                 assert contents(store.read("t")) == ["pay 10"]
+
+
+def test_every_driver_hears_the_time(url: str) -> None:
+    ahead = 3 * 86_400 * 10**6
+    for options in ("", "&client=blocking") if url.startswith("aztables") else ("",):
+        clock = ServerClock(lambda: system_clock() + ahead)
+
+        async def asked(url: str = url + options, clock: ServerClock = clock) -> None:
+            async with chatstore.aconnect(url, clock=clock) as store:
+                assert await store.read("nobody") is not None
+                assert clock.offset is not None
+                with pytest.raises(ClockUncertain):
+                    await store.sweep()
+
+        asyncio.run(asked())
