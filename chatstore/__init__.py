@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chatstore.contract import UNSET, Backend, Capability
     from chatstore.errors import (
         ChatStoreError,
+        ClockUncertain,
         ConfigurationError,
         Conflict,
         CorruptData,
@@ -59,6 +60,7 @@ _HOMES = {
     "contract": ("UNSET", "Backend", "Capability"),
     "errors": (
         "ChatStoreError",
+        "ClockUncertain",
         "ConfigurationError",
         "Conflict",
         "CorruptData",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from chatstore.contract import Clock, system_clock
-from chatstore.errors import StorageError
+from chatstore.errors import ClockUncertain
 from chatstore.models import to_micros
 
 __all__ = ["FURTHEST", "Offset", "ServerClock", "followed", "present", "time_to_remove"]
@@ -122,24 +122,24 @@ class ServerClock:
         return offset is not None and at - offset.at <= _FRESH and not offset.was_set(own, at)
 
     def require_certain(self) -> None:
-        """Raise StorageError if the server's time is not known, or the machine's clock is far from it."""
+        """Raise ClockUncertain if the server's time is not known, or the machine's clock is far from it."""
         offset = self._offset
         if offset is None or not self.is_fresh:
-            raise StorageError(
+            raise ClockUncertain(
                 "nothing is removed, because no answer of the storage said what time it is: see to it that "
                 "whatever stands between here and the storage leaves the header Date in its answers"
             )
         if offset.width > _WIDEST:
-            raise StorageError(
+            raise ClockUncertain(
                 "nothing is removed, because the storage took so long to answer that its time is known "
                 f"only to {offset.width // _SECOND} seconds: try again, or from nearer to it"
             )
         if abs(offset.correction) > FURTHEST // timedelta(microseconds=1):
-            apart = timedelta(seconds=abs(offset.correction) // _SECOND)
-            raise StorageError(
+            apart = timedelta(minutes=round(abs(offset.low + offset.high) / (120 * _SECOND)))
+            raise ClockUncertain(
                 f"nothing is removed, because this machine's clock is {apart} "
-                f"{'behind' if offset.correction > 0 else 'ahead of'} the storage's, and may be {FURTHEST}: "
-                "set it, and keep it with NTP"
+                f"{'behind' if offset.correction > 0 else 'ahead of'} the storage's, and may be {FURTHEST} "
+                "off at most: set it, and keep it with NTP"
             )
 
 
@@ -158,7 +158,7 @@ async def present(clock: Clock, ask: Callable[[], Awaitable[object]]) -> int:
 async def time_to_remove(clock: Clock, ask: Callable[[], Awaitable[object]]) -> int:
     """The present by which things may be removed for their age alone; `ask` makes the server answer.
 
-    A clock that the caller brought is trusted. Raises StorageError where a `ServerClock` is not certain.
+    A clock that the caller brought is trusted. Raises ClockUncertain where a `ServerClock` is not certain.
     """
     if isinstance(clock, ServerClock):
         if not clock.is_fresh:

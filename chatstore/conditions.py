@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TypeVar
 
 from chatstore.codec import Json, encode
-from chatstore.contract import UNSET, NewThread, ThreadPatch
-from chatstore.errors import Conflict
+from chatstore.contract import UNSET, NewThread, Request, ThreadPatch
+from chatstore.errors import Conflict, RequestExpired
 from chatstore.models import Thread, from_micros
 
 __all__ = [
@@ -21,12 +21,14 @@ __all__ = [
     "patched",
     "require",
     "require_log",
+    "require_window",
     "updated",
 ]
 
 Properties = TypeVar("Properties", Thread, NewThread)
 
 _MICROSECOND = timedelta(microseconds=1)
+_AHEAD = timedelta(minutes=5)
 
 
 def log_etag(epoch: str, tail: int, edits: int) -> str:
@@ -50,6 +52,19 @@ def require_log(if_match: str | None, current: str, *, appending: bool = False) 
     if appending and if_match is not None and if_match.rpartition(".")[0] == current.rpartition(".")[0]:
         return
     require(if_match, current)
+
+
+def require_window(request: Request | None, now: int, window: timedelta) -> None:
+    """Raise RequestExpired if `request` carries a time that lies outside the window before `now`."""
+    if request is None or request.sent_at is None:
+        return
+    if request.sent_at > from_micros(now) + _AHEAD:
+        raise RequestExpired(f"request id {request.id!r} lies more than 5 minutes ahead of the store's time")
+    if request.sent_at < from_micros(now) - window:
+        raise RequestExpired(
+            f"request id {request.id!r} is older than {window}: whether it took effect is no longer "
+            "known; look, and send what is still wanted under a new id"
+        )
 
 
 def merge(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:

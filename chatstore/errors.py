@@ -18,6 +18,7 @@
     ├── Unsupported                this backend does not do that
     ├── ConfigurationError         a URL, a setting or a missing package (also a ValueError)
     └── StorageError
+        ├── ClockUncertain         this machine's clock is too far off to remove what is old
         ├── Unavailable            the storage did not answer; trying again may help
         └── CorruptData            the storage holds something that chatstore did not write
 
@@ -32,6 +33,7 @@ import copyreg
 
 __all__ = [
     "ChatStoreError",
+    "ClockUncertain",
     "ConfigurationError",
     "Conflict",
     "CorruptData",
@@ -150,6 +152,10 @@ class ConfigurationError(ChatStoreError, ValueError):
 
 class StorageError(ChatStoreError):
     """The storage failed; the driver's own error is the cause."""
+
+
+class ClockUncertain(StorageError):
+    """The storage's time is not known, or this machine's clock is far from it: nothing was removed."""
 
 
 class Unavailable(StorageError):

@@ -48,13 +48,17 @@ def add_erase(commands: Commands) -> None:
 
 def _sweep(arguments: argparse.Namespace) -> int:
     total = Swept(0, 0, 0, more=True)
+    done = False
     try:
         with connect(arguments.store) as store:
             for total in sweep_steps(store, limit=arguments.limit, seconds=arguments.seconds):
+                done = True
                 if arguments.json:
                     write_json(_counts(total.threads, total.messages, total.requests) | {"more": total.more})
+        done = True
     finally:
-        if not arguments.json:
+        # What was removed before a failure or Ctrl-C is said; where nothing could begin, nothing is.
+        if done and not arguments.json:
             left = "; there is more" if total.more else ""
             write_line(f"removed {_text(total.threads, total.messages, total.requests)}{left}")
     return 0

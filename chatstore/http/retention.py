@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from chatstore.contract import Capability
-from chatstore.errors import ChatStoreError
+from chatstore.errors import ChatStoreError, ClockUncertain
 from chatstore.store import AsyncChatStore
 
 __all__ = ["sweeping"]
@@ -41,6 +41,8 @@ async def _sweep(store: AsyncChatStore, every: float) -> None:
         await asyncio.sleep(pause)
         try:
             await _sweep_all(store)
+        except ClockUncertain as error:
+            _log.error("The sweep was refused, and will be tried again: %s", error)
         except ChatStoreError as error:
             _log.warning("The sweep failed, and will be tried again: %s", type(error).__name__)
         pause = every * random.uniform(0.9, 1.1)  # noqa: S311 - as above

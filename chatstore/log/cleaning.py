@@ -56,7 +56,7 @@ class Cleaner:
         """Make the visits that are due, until about `limit` rows were removed.
 
         Raises at the end what the first visit raised that could not be made; it is made again in an hour.
-        Raises StorageError, and removes nothing, where the time is not certain.
+        Raises ClockUncertain, and removes nothing, where the time is not certain.
         """
         now = await time_to_remove(self._clock, self._table.ping)
         swept = Swept(0, 0, 0, more=False)

@@ -23,7 +23,8 @@ from dataclasses import replace
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
 
 from chatstore import position
-from chatstore.contract import Clock, Request, ThreadKey
+from chatstore.conditions import require_window
+from chatstore.contract import Backend, Clock, Request, ThreadKey
 from chatstore.errors import ChatStoreError, InvalidArgument, StorageError, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, settle
@@ -186,6 +187,8 @@ class Writer:
             head = await look(self.table, pk)
             # The first answer of a table may be what says the time.
             now = self.clock()
+            if first:
+                require_window(request, now, Backend.request_window)
             asks = asked(key, request, now)
             found, known = await search(self.table, head, asks, now)
         if not known.head.settled and (found is None or not known.head.listed):

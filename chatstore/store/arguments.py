@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
 from chatstore.codec import Json, decode, encode
+from chatstore.conditions import require_window
 from chatstore.contract import Draft, Request, Span, Unset
 from chatstore.errors import (
     CursorExpired,
     InvalidArgument,
     InvalidMessage,
     MessageTooLarge,
-    RequestExpired,
 )
 from chatstore.ids import time_of
 from chatstore.models import Message, Participant, Place
@@ -42,8 +42,6 @@ MessageLike: TypeAlias = Message | Mapping[str, Json]
 Ttl: TypeAlias = timedelta | float | None
 """A time to live: a timedelta, or seconds; None means for ever."""
 
-_AHEAD = timedelta(minutes=5)
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -62,29 +60,23 @@ class RequestId(str):
 
 
 def request_of(
-    request_id: str | None, now: datetime, window: timedelta, what: tuple[object, ...]
+    request_id: str | None, now: int | None, window: timedelta, what: tuple[object, ...]
 ) -> Request | None:
     """`request_id` with a digest of `what` is requested; None without one.
 
-    Raises RequestExpired where the id carries a time outside the window.
+    Raises RequestExpired where the id carries a time outside the window; where `now` is not known yet,
+    the backend does.
     """
     if request_id is None:
         return None
     text("a request id", request_id, MAX_REQUEST_ID_BYTES, empty=False)
     sent_at = getattr(request_id, "sent_at", None) or time_of(request_id)
-    if sent_at is not None:
-        if sent_at > now + _AHEAD:
-            raise RequestExpired(
-                f"request id {request_id!r} lies more than 5 minutes ahead of the store's time"
-            )
-        if sent_at < now - window:
-            raise RequestExpired(
-                f"request id {request_id!r} is older than {window}: whether it took effect is no longer "
-                "known; look, and send what is still wanted under a new id"
-            )
     # Not `encode`: what is checked on its own may be as deep as can be, and is deeper in here.
     digest = hashlib.sha256(json.dumps(_plain(what), default=repr).encode()).hexdigest()[:32]
-    return Request(str(request_id), digest, sent_at)
+    request = Request(str(request_id), digest, sent_at)
+    if now is not None:
+        require_window(request, now, window)
+    return request
 
 
 def _plain(value: object) -> Json:

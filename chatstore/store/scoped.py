@@ -6,10 +6,10 @@ import hashlib
 from types import TracebackType
 from typing import Self
 
+from chatstore.clocks import ServerClock
 from chatstore.contract import Backend, Request, ThreadKey
 from chatstore.errors import InvalidArgument, ThreadNotFound
 from chatstore.ids import uuid7
-from chatstore.models import from_micros
 from chatstore.store import arguments
 
 __all__ = ["Scoped"]
@@ -87,5 +87,6 @@ class Scoped:
             return None
 
     def _request(self, request_id: str | None, *what: object) -> Request | None:
-        now = from_micros(self.backend.clock())
+        clock = self.backend.clock
+        now = None if isinstance(clock, ServerClock) and clock.offset is None else clock()
         return arguments.request_of(request_id, now, self.backend.request_window, what)

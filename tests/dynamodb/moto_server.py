@@ -52,6 +52,7 @@ class OneAtATime(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() != "content-length":
                 self.send_header(name, value)
+        self.send_header("Date", self.date_time_string())
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -157,6 +157,24 @@ def test_a_sweep_that_fails_is_tried_again() -> None:
         assert httpx.get(f"{base}/healthz").status_code == 200
 
 
+class Uncertain(Failing):
+    """Does not know the time at first."""
+
+    async def sweep(self, limit: int) -> Swept:
+        try:
+            return await super().sweep(limit)
+        except chatstore.Unavailable:
+            raise chatstore.ClockUncertain("the clock is 3 days ahead") from None
+
+
+def test_a_sweep_that_is_refused_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    backend = Uncertain()
+    with serving(create_app(chatstore.AsyncChatStore(backend), Settings(sweep_every=0.01))):
+        assert backend.again.wait(20)
+    logged = [(one.levelname, one.getMessage()) for one in caplog.records if "sweep" in one.getMessage()]
+    assert logged == [("ERROR", "The sweep was refused, and will be tried again: the clock is 3 days ahead")]
+
+
 def test_no_sweep_where_there_is_to_be_none() -> None:
     backend = Failing()
     with serving(create_app(chatstore.AsyncChatStore(backend), Settings(sweep_every=0))) as base:

@@ -16,6 +16,7 @@ from chatstore.backends.azure_tables.port import Entity, Op, Overtaken
 from chatstore.backends.azure_tables.reading import Moved, Reader, Seen
 from chatstore.backends.azure_tables.segments import Segment, expiry_text
 from chatstore.backends.azure_tables.table import Table
+from chatstore.conditions import require_window
 from chatstore.contract import Clock, Draft, Request, ThreadKey
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 
@@ -72,7 +73,7 @@ class Writer:
         self._reader = reader
         self._seen = seen
         self._clock = clock
-        self._window = window // timedelta(microseconds=1)
+        self._window = window
 
     async def mutate(
         self,
@@ -113,6 +114,8 @@ class Writer:
                         self._seen.drop(partition)
                         continue
                 view = View(key, partition, known, self._clock())
+                if number == 0:
+                    require_window(request, view.now, self._window)
                 try:
                     change = await plan(view)
                 except StorageError:
@@ -158,9 +161,10 @@ class Writer:
             own = keys.listing(view.key.tenant, owner)
             if own not in state.listings:
                 state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
-            attempt.record(request, change.result, drafts, own, view.now + self._window)
+            forgotten = view.now + self._window // timedelta(microseconds=1)
+            attempt.record(request, change.result, drafts, own, forgotten)
             if state.due is None:
-                due.append(view.now + self._window + GRACE)
+                due.append(forgotten + GRACE)
         for segment in change.put:
             attempt.put(segment)
         attempt.ops += [Op("delete", row, {}) for row in change.drop]

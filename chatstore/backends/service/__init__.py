@@ -19,6 +19,7 @@ from datetime import timedelta
 from chatstore import paths
 from chatstore.backends.service import forms
 from chatstore.backends.service.connection import Connection, Meant
+from chatstore.clocks import ServerClock, followed
 from chatstore.conditions import has_metadata
 from chatstore.contract import (
     UNSET,
@@ -45,7 +46,9 @@ def open_service(url: Url, *, blocking: bool, clock: Clock) -> ServiceBackend:
     """``http://host:port/prefix?timeout=30&tenant=default&owner=``; nothing is sent before the first use."""
     url.allow("timeout", "tenant", "owner")
     address = f"{url.scheme}://{url.host}{url.path.rstrip('/')}"
-    connection = Connection(address, blocking=blocking, seconds=url.seconds("timeout", 30))
+    clock = followed(clock)
+    told = clock if isinstance(clock, ServerClock) else None
+    connection = Connection(address, blocking=blocking, seconds=url.seconds("timeout", 30), clock=told)
     tenant, owner = url.options.get("tenant", "default"), url.options.get("owner")
     return ServiceBackend(connection, tenant, owner, clock)
 

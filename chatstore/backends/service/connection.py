@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import httpx
 
+from chatstore.clocks import ServerClock
 from chatstore.codec import Json
 from chatstore.contract import Request
 from chatstore.errors import (
@@ -179,7 +180,9 @@ class Connection:
     `address` that is none.
     """
 
-    def __init__(self, address: str, *, blocking: bool, seconds: float) -> None:
+    def __init__(
+        self, address: str, *, blocking: bool, seconds: float, clock: ServerClock | None = None
+    ) -> None:
         try:
             httpx.URL(address)
         except httpx.InvalidURL as error:
@@ -188,6 +191,7 @@ class Connection:
         timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
         self.address = address
         self._seconds = seconds
+        self._clock = clock
         self._budget: float = _MOST_RETRIES_AT_ONCE
         self._driver: _Driver = _BlockingDriver(timeout) if blocking else _AsyncDriver(timeout)
 
@@ -251,7 +255,10 @@ class Connection:
             wanted = 0.0
             final = not left or self._budget < 1 or time.monotonic() > until
             try:
+                asked = 0 if self._clock is None else self._clock.monotonic()
                 response = await self._driver.send(request)
+                if self._clock is not None:
+                    self._clock.heard(response.headers.get("Date"), asked)
                 if response.status_code not in _LATER or final:
                     return response
                 wanted = _retry_after(response)

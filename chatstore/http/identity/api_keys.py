@@ -63,7 +63,12 @@ class ApiKeys:
             (self._unknown if key is None else self._known).put(sent, key, now)
         else:
             key = entry.key
-        expired = key is not None and key.expires_at is not None and key.expires_at <= from_micros(now)
+        # Not `now`: the answer may have been the first to say what time it is.
+        expired = (
+            key is not None
+            and key.expires_at is not None
+            and key.expires_at <= from_micros(store.backend.clock())
+        )
         return None if expired else key
 
 
