@@ -75,7 +75,8 @@ class Reader:
             first = max(_FIRST, min(span.limit, _MOST))
             walk = _Walk(self._table, head, newest=span.newest, first=first)
             found, more = await self._collect(walk, span, now)
-            if walk.trips + from_end > 1 and _edited(head, await look(self._table, pk)):
+            # An edit is met in front of the slot that decided it, which is then passed as well.
+            if (walk.trips + from_end > 1 or walk.passed) and _edited(head, await look(self._table, pk)):
                 continue
             texts = await self._with_texts(head.pk, found)
             if texts is not None:
@@ -91,6 +92,11 @@ class Reader:
         size = 0
         after, before = span.after or position.START, span.before
         async for slot in walk.rows(before if span.newest else after):
+            if walk.is_later(slot):
+                # The page's etag does not know it, nor anything behind it.
+                if span.newest:
+                    continue
+                break
             for entry in reversed(slot.messages) if span.newest else slot.messages:
                 if entry.expired(now) or entry.position <= after:
                     continue
@@ -221,7 +227,15 @@ class _Walk:
         self._head = head
         self._newest = newest
         self._size = first
+        self._end = position.nth(head.tail + 1)
         self.trips = 0
+        self.passed = False
+
+    def is_later(self, slot: Slot) -> bool:
+        """Whether a row was written after the head was read; `passed` remembers that there was one."""
+        later = slot.position >= self._end
+        self.passed = self.passed or later
+        return later
 
     async def rows(self, start: str | None) -> AsyncIterator[Slot]:
         """Rows from the one that may hold the position `start` on; from the end for None.

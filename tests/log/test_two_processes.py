@@ -1,0 +1,90 @@
+"""Two processes on one log: what one remembers or has just read, while the other writes."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chatstore import ChatStore, Unavailable
+from chatstore.log import Row, Rows
+from chatstore.testing import ManualClock
+from tests.log.memory_table import LogInMemory, MemoryTable
+
+
+class Watched(MemoryTable):
+    """Lets others write once in front of a query, and be faster at every slot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.between: Any = None
+        self.contest: Any = None
+
+    async def query(self, pk: str, low: str, high: str, **asked: Any) -> Rows:
+        if self.between is not None and low.startswith("E0"):
+            between, self.between = self.between, None
+            between()
+        return await super().query(pk, low, high, **asked)
+
+    async def put_new(self, row: Row, **asked: Any) -> Row | None:
+        if self.contest is not None and str(row["sk"]).startswith("E0"):
+            self.contest()
+        return await super().put_new(row, **asked)
+
+
+def said(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def stores(clock: ManualClock | None = None) -> tuple[Watched, ChatStore, ChatStore]:
+    watched, other = Watched(), MemoryTable()
+    other.rows = watched.rows
+    clock = clock or ManualClock()
+    return watched, ChatStore(LogInMemory(watched, clock)), ChatStore(LogInMemory(other, clock))
+
+
+@pytest.mark.parametrize("edit", [False, True])
+def test_a_pages_etag_is_that_of_what_it_shows(edit: bool) -> None:
+    watched, reader, writer = stores()
+    first = writer.append("t", said("1")).messages[0]
+
+    def between() -> None:
+        if edit:
+            writer.replace_message("t", first.id, said("edited"))
+        writer.append("t", said("2"))
+
+    watched.between = between
+    page = reader.read("t", limit=10)
+    assert watched.between is None
+    now = reader.read("t", limit=10)
+    assert (page.etag == now.etag) == ([one.id for one in page] == [one.id for one in now])
+    assert [one.to_dict()["content"] for one in page] == (["edited", "2"] if edit else ["1"])
+    if edit:
+        reader.append("t", said("3"), if_match=page.etag)
+
+
+def test_a_condition_that_fails_by_what_is_remembered_is_looked_at_again() -> None:
+    _, one, other = stores()
+    one.append("t", said("1"))
+    etag = other.append("t", said("2")).etag
+    assert one.append("t", said("3"), if_match=etag).etag
+
+
+def test_who_loses_every_slot_gives_up_in_time_and_has_written_nothing() -> None:
+    clock = ManualClock()
+    watched, loser, winner = stores(clock)
+    winner.append("t", said("first"))
+    wins = itertools.count()
+
+    def contest() -> None:
+        next(wins)
+        clock.advance(timedelta(seconds=1))
+        winner.append("t", said("hot"))
+
+    watched.contest = contest
+    with pytest.raises(Unavailable, match="nothing was written"):
+        loser.append("t", said("lost"))
+    assert next(wins) < 20
+    assert "lost" not in [one.to_dict()["content"] for one in winner.read("t", last=50)]
