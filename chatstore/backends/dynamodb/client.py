@@ -64,7 +64,16 @@ class Client:
 
     def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         """One call, tried once."""
-        answer: dict[str, Any] = self.client._make_api_call(operation, parameters)
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            answer: dict[str, Any] = self.client._make_api_call(operation, parameters)
+        except (BotoCoreError, ClientError):
+            raise
+        except BaseException:
+            # A signal's exception may leave its pool's lock taken: the next call has another client.
+            self._process = -1
+            raise
         return answer
 
     @property
