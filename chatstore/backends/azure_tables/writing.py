@@ -123,7 +123,7 @@ class Writer:
                     if guess:
                         continue
                     if request is not None and (found := await self._found(view, request)) is not None:
-                        return cast("R", records.load(found, drafts))
+                        return cast("R", records.again(found, drafts, view.now, request.id))
                     raise
                 if change.state is None and request is None:
                     if guess:
@@ -135,7 +135,7 @@ class Writer:
                 except Overtaken as overtaken:
                     self._seen.drop(partition)
                     if request is not None and (found := await self._found(view, request)) is not None:
-                        return cast("R", records.load(found, drafts))
+                        return cast("R", records.again(found, drafts, view.now, request.id))
                     # Even where no answer was lost here: a network may deliver a request twice.
                     tried.append((attempt, change.result))
                     lost = overtaken.perhaps and request is None
@@ -158,7 +158,8 @@ class Writer:
             own = keys.listing(view.key.tenant, owner)
             if own not in state.listings:
                 state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
-            attempt.record(request, change.result, drafts, own, view.now + self._window)
+            life = state.expires if before is None else before.expires
+            attempt.record(request, change.result, drafts, own, view.now + self._window, life)
             if state.due is None:
                 due.append(view.now + self._window + GRACE)
         for segment in change.put:
@@ -223,11 +224,17 @@ class _Attempt:
     _chunks: list[Op] = field(default_factory=list)
 
     def record(
-        self, request: Request, result: records.Result, drafts: Sequence[Draft], listing: str, until: int
+        self,
+        request: Request,
+        result: records.Result,
+        drafts: Sequence[Draft],
+        listing: str,
+        until: int,
+        life: int | None,
     ) -> None:
-        """Remember the first result of a request."""
+        """Remember until then the first result of a request about a thread that expires at `life`."""
         row = keys.record_row(self.view.key.owner, request.id)
-        packed = pack(row, self.name, records.dump(result, drafts))
+        packed = pack(row, self.name, records.dump(result, drafts, life))
         self._chunks += packed.chunks
         named = {"d": request.digest, "o": listing, **expiry_text(until)}
         self.ops.append(Op("insert", row, packed.properties | named))
