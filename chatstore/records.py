@@ -12,21 +12,43 @@ from typing import TypeAlias
 
 from chatstore.codec import Json
 from chatstore.contract import Draft
+from chatstore.errors import RequestExpired
 from chatstore.models import Appended, Deleted, Message, Participant, Thread, from_micros, to_micros
 
-__all__ = ["Result", "dump", "load"]
+__all__ = ["Result", "again", "dump", "load", "require_shown", "shown_until"]
 
 Result: TypeAlias = Appended | Deleted | Message | Thread | None
 
 
-def dump(result: Result, drafts: Sequence[Draft] = ()) -> str:
-    """`result` as JSON text; `drafts` are what the request brought, none for a deletion."""
-    return json.dumps(_form(result, keep_text=not drafts), ensure_ascii=False, separators=(",", ":"))
+def dump(result: Result, drafts: Sequence[Draft] = (), until: int | None = None) -> str:
+    """`result` as JSON text; `drafts` are what the request brought, none for a deletion.
+
+    Its thread expires at `until`, in microseconds: what a result shows is not given out for longer.
+    """
+    form = (*_form(result, keep_text=not drafts), until)
+    return json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+
+
+def shown_until(result: object, drafts: Sequence[Draft], thread: int | None) -> int | None:
+    """When what `result` shows of a thread that expires at `thread` has expired; None for never.
+
+    What a repetition brings along itself is no secret to it, so a result with `drafts` may always be given.
+    """
+    if drafts or not isinstance(result, Message | Thread):
+        return None
+    own = None if result.expires_at is None else to_micros(result.expires_at)
+    return min((end for end in (own, thread) if end is not None), default=None)
+
+
+def require_shown(until: int | None, now: int, request_id: str) -> None:
+    """Raise RequestExpired where the result of a request shows what has expired."""
+    if until is not None and until <= now:
+        raise RequestExpired(f"request {request_id!r} took effect, and what it returned has expired since")
 
 
 def load(text: str, drafts: Sequence[Draft] = ()) -> Result:
     """The result that `dump` was given, with the texts of `drafts`."""
-    kind, form = json.loads(text)
+    kind, form, *_ = json.loads(text)
     if kind == "appended":
         kept = form["kept"]
         messages = zip(form["messages"], drafts[kept:], strict=True)
@@ -36,6 +58,16 @@ def load(text: str, drafts: Sequence[Draft] = ()) -> Result:
     if kind == "thread":
         return _thread(form)
     return Deleted(**form) if kind == "deleted" else None
+
+
+def again(text: str, drafts: Sequence[Draft], now: int, request_id: str, *, brought: bool = True) -> Result:
+    """The same for a repetition at `now`, which `brought` the drafts itself or did not.
+
+    Raises RequestExpired where it would show what has expired.
+    """
+    result, [_, _, *end] = load(text, drafts), json.loads(text)
+    require_shown(shown_until(result, drafts if brought else (), end[0] if end else None), now, request_id)
+    return result
 
 
 def _form(result: Result, *, keep_text: bool) -> tuple[str, Json]:

@@ -6,6 +6,9 @@ and where hundreds write to one thread, those would be nearly all that the proce
 Who waits for `patience` seconds in which nobody took a turn leaves the one who has it behind, so that a
 call that hangs holds up nobody for longer. Having waited long is no reason to push in: where writers
 are many and the store is slow, all of them would.
+
+A signal's exception may come where no turn can be given back: as the leaving of a turn begins. Whoever comes
+back for a turn that it has already was interrupted so, and leaves its old one behind at once.
 """
 
 from __future__ import annotations
@@ -27,11 +30,12 @@ _PATIENCE_SECONDS = 1.0
 
 
 class _Line(Generic[L]):
-    """Those who wait for each other; `taken` counts the turns in it."""
+    """Those who wait for each other; `taken` counts the turns in it, `holder` had the last."""
 
     def __init__(self, lock: L) -> None:
         self.lock: L = lock
         self.taken = 0
+        self.holder: object = None
 
 
 class _Turns(ABC, Generic[L]):
@@ -43,27 +47,35 @@ class _Turns(ABC, Generic[L]):
     @contextlib.asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
         """Wait for those that have the turn of that name."""
-        at = (self._here(), name)
+        at, me = (self._here(), name), self._me()
         while True:
             line = self._lines.setdefault(at, _Line(self._lock()))
-            taken = line.taken
-            if await self._acquired(line.lock):
-                break
+            taken, held = line.taken, list[bool]()
+            try:
+                if line.holder != me:
+                    await self._acquire(line.lock, held)
+                if held == [True]:
+                    line.taken, line.holder = line.taken + 1, me
+                    yield
+                    return
+            finally:
+                if held == [True]:
+                    line.holder = None
+                    line.lock.release()
             if line.taken == taken and self._lines.get(at) is line:
                 self._lines.pop(at, None)
-        line.taken += 1
-        try:
-            yield
-        finally:
-            line.lock.release()
 
     @abstractmethod
     def _here(self) -> object:
         """Where a lock is good: elsewhere lines of their own begin."""
 
     @abstractmethod
-    async def _acquired(self, lock: L) -> bool:
-        """Whether the lock could be had in time."""
+    def _me(self) -> object:
+        """Who takes turns here: never two of the same line at once."""
+
+    @abstractmethod
+    async def _acquire(self, lock: L, held: list[bool]) -> None:
+        """Put into `held` whether the lock could be had in time, before anything can be raised."""
 
 
 class BlockingTurns(_Turns[threading.Lock]):
@@ -76,8 +88,12 @@ class BlockingTurns(_Turns[threading.Lock]):
         # The threads that hold a lock are not with a fork.
         return os.getpid()
 
-    async def _acquired(self, lock: threading.Lock) -> bool:
-        return lock.acquire(timeout=self._patience)
+    def _me(self) -> object:
+        return threading.get_ident()
+
+    async def _acquire(self, lock: threading.Lock, held: list[bool]) -> None:
+        # Not `held.append(lock.acquire(...))`: a signal's exception may come between the two calls.
+        held += map(lock.acquire, (True,), (self._patience,))
 
 
 class AsyncTurns(_Turns[asyncio.Lock]):
@@ -89,7 +105,11 @@ class AsyncTurns(_Turns[asyncio.Lock]):
     def _here(self) -> object:
         return asyncio.get_running_loop()
 
-    async def _acquired(self, lock: asyncio.Lock) -> bool:
+    def _me(self) -> object:
+        return asyncio.current_task()
+
+    async def _acquire(self, lock: asyncio.Lock, held: list[bool]) -> None:
+        # Not wait_for(), which forgets a cancellation that comes as the lock does.
         with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(lock.acquire(), self._patience)
-        return False
+            async with asyncio.timeout(self._patience):
+                held.append(await lock.acquire())

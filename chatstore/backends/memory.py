@@ -48,7 +48,9 @@ from chatstore.models import (
     Thread,
     ThreadCursor,
     from_micros,
+    to_micros,
 )
+from chatstore.records import require_shown, shown_until
 from chatstore.urls import Url
 
 __all__ = ["MemoryBackend", "open_memory"]
@@ -79,12 +81,13 @@ class _Stored:
 
 
 class _Result(NamedTuple):
-    """The first result of a request, and whose thread it was about."""
+    """The first result of a request, whose thread it was about, and when what it shows expires."""
 
     digest: str
     result: object
     until: int
     owner: str | None
+    shown_until: int | None
 
 
 class MemoryBackend(Backend):
@@ -163,7 +166,7 @@ class MemoryBackend(Backend):
             require_log(if_match, stored.etag, appending=True)
             return self._append(stored, drafts)
 
-        return self._once(key, request, append)
+        return self._once(key, request, append, drafts)
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         with self._lock:
@@ -209,7 +212,7 @@ class MemoryBackend(Backend):
             require_log(if_match, stored.etag)
             return self._replace(stored, drafts)
 
-        return self._once(key, request, replace_all)
+        return self._once(key, request, replace_all, drafts)
 
     async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
         def clear() -> Deleted:
@@ -238,7 +241,7 @@ class MemoryBackend(Backend):
                 self._renumber(stored)
             return stored.messages[place]
 
-        return self._once(key, request, insert)
+        return self._once(key, request, insert, [draft])
 
     async def replace_message(
         self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
@@ -253,7 +256,7 @@ class MemoryBackend(Backend):
             stored.edits += 1
             return stored.messages[place]
 
-        return self._once(key, request, replace_message)
+        return self._once(key, request, replace_message, [draft])
 
     async def delete_message(
         self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
@@ -340,7 +343,13 @@ class MemoryBackend(Backend):
 
     # What an operation is made of; the lock is held
 
-    def _once(self, key: ThreadKey, request: Request | None, operation: Callable[[], R]) -> R:
+    def _once(
+        self,
+        key: ThreadKey,
+        request: Request | None,
+        operation: Callable[[], R],
+        drafts: Sequence[Draft] = (),
+    ) -> R:
         """Run `operation` under the lock, or give its first result again."""
         with self._lock:
             if request is None:
@@ -349,13 +358,18 @@ class MemoryBackend(Backend):
             if known is not None and known.until > self.clock():
                 if known.digest != request.digest:
                     raise RequestMismatch(request.id)
+                require_shown(known.shown_until, self.clock(), request.id)
                 return cast("R", copy.deepcopy(known.result))
             before = self._find(key)
             first = operation()
             concerned = before or self._find(key)
             owner = key.owner if concerned is None else concerned.thread.owner
             until = self.clock() + self.request_window // timedelta(microseconds=1)
-            self._results[key, request.id] = _Result(request.digest, copy.deepcopy(first), until, owner)
+            life = None if concerned is None else concerned.thread.expires_at
+            shown = shown_until(first, drafts, None if life is None else to_micros(life))
+            self._results[key, request.id] = _Result(
+                request.digest, copy.deepcopy(first), until, owner, shown
+            )
             return first
 
     def _find(self, key: ThreadKey) -> _Stored | None:

@@ -197,7 +197,7 @@ class LogBackend(Backend):
             if gap.following is None:
                 added = await self._decide.add(turn, [draft])
                 message = added.result.messages[0]
-                return Decision(answering(added.slot, message, draft), message, after=added.after)
+                return Decision(answering(turn, added.slot, message, draft), message, after=added.after)
             between = position.between(gap.low, gap.following.entry.position)
             expires = expiry(turn.now, draft.ttl)
             entry = Entry(draft.text, f"{between}-{turn.token}", between, turn.now, expires)
@@ -306,17 +306,22 @@ class LogBackend(Backend):
         plan: Callable[[Turn], Awaitable[Answer[R] | Decision[R]]],
         drafts: Sequence[Draft] = (),
     ) -> R:
+        asked = "" if request is None else request.id
+
         async def repeated(slot: Slot) -> R:
-            return cast("R", await self._first_result(keys.thread_partition(key), slot, drafts))
+            return cast("R", await self._first_result(key, slot, drafts, asked))
 
         return await self._writer.mutate(key, request, plan, repeated)
 
-    async def _first_result(self, pk: str, slot: Slot, drafts: Sequence[Draft]) -> records.Result:
+    async def _first_result(
+        self, key: ThreadKey, slot: Slot, drafts: Sequence[Draft], request_id: str
+    ) -> records.Result:
         """What the request that wrote `slot` was answered."""
         if slot.result is not None:
+            brought = bool(drafts)
             if not drafts and slot.effect is not None:
-                drafts = [Draft(await self._exact.text(pk, slot.entries[0]) or "")]
-            return records.load(slot.result, drafts)
+                drafts = [Draft(await self._exact.text(keys.thread_partition(key), slot.entries[0]) or "")]
+            return records.again(slot.result, drafts, self.clock(), request_id, brought=brought)
         if not slot.seals:
             entries = slot.arranged(drafts[slot.kept :])
             etag = slot.totals.etag(slot.epoch)

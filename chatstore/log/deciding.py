@@ -197,7 +197,7 @@ class Deciding:
         decision = await self._seal(turn, header, slots)
         message = entry.message()
         return decision._replace(
-            slot=answering(decision.slot, message, Draft(entry.text)),
+            slot=answering(turn, decision.slot, message, Draft(entry.text)),
             result=message,
         )
 
@@ -267,7 +267,7 @@ class Deciding:
             if totals.places > max(_FEWEST_PLACES, totals.count - totals.gone):
                 await self.compact(key)
 
-        return Decision(answering(slot, message, draft), message, edits=row, after=after)
+        return Decision(answering(turn, slot, message, draft), message, edits=row, after=after)
 
     async def _list(self, turn: Turn, active: int) -> tuple[int, ...]:
         """List the thread as active, unless it was so in the same minute; the hours that it leaves."""
@@ -361,9 +361,13 @@ def edited(
     )
 
 
-def answering(slot: Slot, message: Message, draft: Draft) -> Slot:
+def answering(turn: Turn, slot: Slot, message: Message, draft: Draft) -> Slot:
     """The slot, with its result where a request asks for it."""
-    return slot if slot.request is None else slot._replace(result=records.dump(message, [draft]))
+    if slot.request is None:
+        return slot
+    thread = cast("Header", turn.head.header).thread
+    life = None if thread is None or thread.expires_at is None else to_micros(thread.expires_at)
+    return slot._replace(result=records.dump(message, [draft], life))
 
 
 def _active(before: int, now: int) -> int:

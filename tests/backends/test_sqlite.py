@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -342,3 +343,15 @@ def test_iterating_takes_constant_memory(url: str) -> None:
     assert told["count"] == count
     assert told["size"] > 60e6
     assert told["grown"] < 8e6, told
+
+
+def test_damage_is_told_without_a_word_of_what_is_stored(url: str, tmp_path: Path) -> None:
+    with chatstore.connect(url) as store:
+        store.append("t", {"role": "user", "content": "a secret"})
+        with sqlite3.connect(tmp_path / "chat.db") as other:
+            other.execute("UPDATE messages SET text = CAST(CAST(text AS BLOB) || x'FF' AS TEXT)")
+        other.close()
+        with pytest.raises(chatstore.CorruptData) as caught:
+            store.read("t")
+    told = "".join(traceback.format_exception(caught.value))
+    assert "secret" not in told.replace("a_secret", "")

@@ -126,7 +126,7 @@ class Writer:
                     if guess:
                         continue
                     if request is not None and (found := await self._found(view, request)) is not None:
-                        return cast("R", records.load(found, drafts))
+                        return cast("R", records.again(found, drafts, view.now, request.id))
                     raise
                 if change.state is None and request is None:
                     if guess:
@@ -138,7 +138,7 @@ class Writer:
                 except Overtaken as overtaken:
                     self._seen.drop(partition)
                     if request is not None and (found := await self._found(view, request)) is not None:
-                        return cast("R", records.load(found, drafts))
+                        return cast("R", records.again(found, drafts, view.now, request.id))
                     # Even where no answer was lost here: a network may deliver a request twice.
                     tried.append((attempt, change.result))
                     lost = overtaken.perhaps and request is None
@@ -161,8 +161,9 @@ class Writer:
             own = keys.listing(view.key.tenant, owner)
             if own not in state.listings:
                 state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
+            life = state.expires if before is None else before.expires
             forgotten = view.now + self._window // timedelta(microseconds=1)
-            attempt.record(request, change.result, drafts, own, forgotten)
+            attempt.record(request, change.result, drafts, own, forgotten, life)
             if state.due is None:
                 due.append(forgotten + GRACE)
         for segment in change.put:
@@ -227,11 +228,17 @@ class _Attempt:
     _chunks: list[Op] = field(default_factory=list)
 
     def record(
-        self, request: Request, result: records.Result, drafts: Sequence[Draft], listing: str, until: int
+        self,
+        request: Request,
+        result: records.Result,
+        drafts: Sequence[Draft],
+        listing: str,
+        until: int,
+        life: int | None,
     ) -> None:
-        """Remember the first result of a request."""
+        """Remember until then the first result of a request about a thread that expires at `life`."""
         row = keys.record_row(self.view.key.owner, request.id)
-        packed = pack(row, self.name, records.dump(result, drafts))
+        packed = pack(row, self.name, records.dump(result, drafts, life))
         self._chunks += packed.chunks
         named = {"d": request.digest, "o": listing, **expiry_text(until)}
         self.ops.append(Op("insert", row, packed.properties | named))

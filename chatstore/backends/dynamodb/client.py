@@ -86,6 +86,12 @@ class Client:
         except ClientError as error:
             answer = error.response
             raise
+        except BotoCoreError:
+            raise
+        except BaseException:
+            # A signal's exception may leave its pool's lock taken: the next call has another client.
+            self._process = -1
+            raise
         finally:
             if clock is not None:
                 clock.heard(_date(answer), asked)

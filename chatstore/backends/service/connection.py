@@ -83,7 +83,14 @@ class _BlockingDriver:
         if opened is None or opened[0] != os.getpid():
             client = httpx.Client(timeout=self._timeout, verify=_tls(), mounts=_DIRECT)
             self._opened = opened = os.getpid(), client
-        return opened[1].send(request)
+        try:
+            return opened[1].send(request)
+        except httpx.HTTPError:
+            raise
+        except BaseException:
+            # A signal's exception may leave its pool's lock taken: the next call has another client.
+            self._opened = None
+            raise
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this driver serves blocking callers
@@ -106,8 +113,8 @@ class _AsyncDriver:
                 del self._opened[dead]
             client = httpx.AsyncClient(timeout=self._timeout, verify=_tls(), mounts=_DIRECT)
             closing = _closing(client)
-            self._opened[loop] = client, closing
             await anext(closing)
+            self._opened[loop] = client, closing
         return await self._opened[loop][0].send(request)
 
     async def pause(self, seconds: float) -> None:

@@ -299,11 +299,13 @@ class SqlBackend(Backend):
         async def once(tables: _Tables) -> R:
             found = await tables.requests.find(key, asked)
             if found is not None:
-                return cast("R", records.load(found, drafts))
+                return cast("R", records.again(found, drafts, self.clock(), asked.id))
             owner = await tables.threads.owner(key)
             result = await operation(tables)
             owner = owner or await tables.threads.owner(key) or key.owner
-            await tables.requests.add(key, asked, records.dump(result, drafts), owner, self.request_window)
+            life = await tables.threads.expiry(key) if isinstance(result, Message) and not drafts else None
+            record = records.dump(result, drafts, life)
+            await tables.requests.add(key, asked, record, owner, self.request_window)
             return result
 
         return await self._change(once)

@@ -197,6 +197,13 @@ class Threads:
         row = await self._tx.one(f"SELECT owner FROM threads WHERE {_NAMED}", *_named(key, self._clock()))
         return None if row is None else row[0]
 
+    async def expiry(self, key: ThreadKey) -> int | None:
+        """When the thread expires; None for never or no thread."""
+        row = await self._tx.one(
+            f"SELECT expires_at FROM threads WHERE {_NAMED}", *_named(key, self._clock())
+        )
+        return None if row is None else row[0]
+
     async def owned(self, tenant: str, owner: str) -> list[int]:
         """Keys of all threads of an owner, expired ones too."""
         rows = await self._tx.all("SELECT key FROM threads WHERE tenant = ? AND owner = ?", tenant, owner)

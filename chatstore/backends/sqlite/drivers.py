@@ -55,9 +55,11 @@ class ThreadDriver:
         if self._process == os.getpid():
             writer, readers = self._threads
             self._process = -1
-            await asyncio.get_running_loop().run_in_executor(writer, self._file.close)
-            writer.shutdown(wait=False)
-            readers.shutdown(wait=False)
+            try:
+                await asyncio.get_running_loop().run_in_executor(writer, self._file.close)
+            finally:
+                writer.shutdown(wait=False)
+                readers.shutdown(wait=False)
 
     def _pools(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
         if self._process != os.getpid():

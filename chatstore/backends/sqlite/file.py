@@ -9,10 +9,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TypeVar
 
 from chatstore.backends.sql import Row, Work
+from chatstore.backends.sqlite.forking import Stopped
+from chatstore.backends.sqlite.log import LOG_BYTES, Log
 from chatstore.backends.sqlite.place import Opened, file_at, open_at
 from chatstore.backends.sqlite.schema import prepare
 from chatstore.blocking import run
@@ -52,61 +54,58 @@ class File:
     cheap; SQLite's own lock, which waits by polling, only has to hold other processes off.
     A connection must not cross a fork, so a child begins with none. One whose file is no longer
     the one at the path is not used, and what was written to such a file is not acknowledged.
+
+    A signal's exception may come behind any call, so nothing is held outside a ``with`` of the interpreter's
+    own kinds, a lock and a connection, which it enters and leaves without a gap. A connection's rolls back.
     """
 
     def __init__(self, path: str, synchronous: str, timeout: float) -> None:
         self._path = path
         self._synchronous = synchronous
         self._timeout = timeout
-        self._lock = threading.Lock()
-        self._gate = threading.Lock()
         self._writer: Opened | None = None
-        self._readers: list[Opened] = []
-        self._active: list[None] = []
         self._last: Opened | None = None
+        self._log = Log(path)
+        self._begin()
         _files.add(self)
 
     def write(self, work: Work[T]) -> T:
         """`work` in a write transaction."""
         with self._translated(), self._lock:
             writer = self._writing()
-            _begin_write(writer.connection, self._timeout)
-            result = _finish(writer.connection, work)
+            with writer.connection:
+                _begin_write(writer.connection, self._timeout)
+                result = run(work(Statements(writer.connection)))
             # Only now: it may have been moved away until the commit.
-            if file_at(self._path) != writer.file or file_at(f"{self._path}-wal") != writer.log:
+            log, size = self._log.present()
+            if file_at(self._path) != writer.file or log != writer.log:
                 raise Unavailable(
                     f"{self._path} or its log {self._path}-wal was moved, deleted or replaced while in use"
                 )
+            if size > self._log.due:
+                self._log.shorten(self._connect)
             return result
 
     def read(self, work: Work[T]) -> T:
         """`work` in a read transaction."""
-        with self._gate:
-            self._active.append(None)
-        try:
-            with self._translated():
-                reader = self._reading()
-                try:
+        with self._translated():
+            reader = self._reading()
+            try:
+                with reader.inside, reader.connection:
                     reader.connection.execute("BEGIN")
-                    return _finish(reader.connection, work)
-                finally:
-                    self._readers.append(reader)
-        finally:
-            self._active.pop()
+                    result = run(work(Statements(reader.connection)))
+                return result  # noqa: RET504
+            finally:
+                self._readers.append(reader)
 
     def scrub(self) -> None:
         """Write the file anew without its free space, and empty the log beside it.
 
         Waits for readers, up to the time-out; raises Unavailable if one keeps an old state in use.
         """
-        with self._translated(), self._lock:
-            writer = self._writing()
-            writer.connection.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
-            try:
-                writer.connection.execute("VACUUM")
-                [busy, _, _] = writer.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            finally:
-                writer.connection.execute("PRAGMA busy_timeout = 0")
+        with self._translated(), self._lock, closing(self._connect()) as connection:
+            connection.execute("VACUUM")
+            [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 raise Unavailable(
                     f"what was erased from {self._path} may still be read from its free space, because "
@@ -119,55 +118,64 @@ class File:
             writer, self._writer = self._writer, None
             if writer is not None:
                 writer.connection.close()
-        while self._readers:
-            self._readers.pop().connection.close()
+        with self._gate:
+            while self._readers:
+                self._readers.pop().connection.close()
         self._last = None
 
     def before_fork(self) -> None:
         """Wait until no thread is inside SQLite, whose locks a child would inherit taken for ever."""
-        self._lock.acquire()
-        self._gate.acquire()
-        while self._active:
-            time.sleep(0.0005)
+        self._stopped = Stopped()
+        self._stopped.take([self._lock, self._gate])
+        self._stopped.take([reader.inside for reader in list(self._known)])
 
     def after_fork(self, *, child: bool) -> None:
         """Let everybody go on; a child begins without connections."""
         if child:
             # Closing a parent's connections would release its locks: they are kept, unused.
-            _inherited.append((self._writer, self._readers))
-            self._writer, self._readers = None, []
-        self._gate.release()
-        self._lock.release()
+            _inherited.append((self._writer, list(self._known)))
+            self._writer = None
+            self._begin()
+        else:
+            self._stopped.release()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._gate = threading.Lock()
+        """Held where a reader is chosen, opened or closed."""
+        self._readers: list[Opened] = []
+        """Those not in use."""
+        self._known: weakref.WeakSet[Opened] = weakref.WeakSet()
+        self._stopped = Stopped()
 
     def _writing(self) -> Opened:
-        if self._writer is not None and self._writer.file != file_at(self._path):
-            self._writer.connection.close()
+        writer = self._writer
+        if writer is None or writer.file != file_at(self._path) or writer.connection.in_transaction:
+            if writer is not None:
+                writer.connection.close()
             self._writer = None
-        if self._writer is None:
-            writer = self._connect()
+            writer = self._opened()
             writer.connection.execute("PRAGMA busy_timeout = 0")
             self._writer = writer
-        return self._writer
+        return writer
 
     def _reading(self) -> Opened:
         present = file_at(self._path)
-        while self._readers:
-            try:
+        with self._gate:
+            while self._readers:
                 reader = self._readers.pop()
-            except IndexError:  # another thread took the last one
-                break
-            if reader.file == present:
-                return reader
-            reader.connection.close()
-        return self._connect()
+                if reader.file == present and not reader.connection.in_transaction:
+                    return reader
+                reader.connection.close()
+            reader = self._opened()
+            self._known.add(reader)
+            return reader
 
-    def _connect(self) -> Opened:
+    def _opened(self) -> Opened:
         before = file_at(self._path)
-        connection = open_at(self._path, self._last, self._timeout)
+        connection = self._connect()
         try:
-            prepare(connection, self._path, self._timeout)
-            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            opened = Opened(connection, file_at(self._path), file_at(f"{self._path}-wal"))
+            opened = Opened(connection, file_at(self._path), self._log.present()[0])
             if opened.file is None or before not in (None, opened.file):
                 raise Unavailable(f"{self._path} was moved or replaced while it was opened")
         except BaseException:
@@ -176,6 +184,17 @@ class File:
         self._last = opened
         return opened
 
+    def _connect(self) -> sqlite3.Connection:
+        connection = open_at(self._path, self._last, self._timeout)
+        try:
+            prepare(connection, self._path, self._timeout)
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -183,8 +202,9 @@ class File:
         except sqlite3.Error as error:
             ours = _ours(error, self._path)
             if isinstance(ours, ConfigurationError) and self._last is not None:
-                ours = Unavailable(f"{self._path} was open and cannot be opened again: {error}")
-            raise ours from error
+                ours = Unavailable(f"{self._path} was open and cannot be opened again ({_code(error)})")
+            # What SQLite says of text that is not UTF-8 holds the text.
+            raise ours from (error if hasattr(error, "sqlite_errorcode") else None)
 
 
 _inherited: list[object] = []
@@ -227,28 +247,25 @@ def _begin_write(connection: sqlite3.Connection, timeout: float) -> None:
         pause = min(pause * 1.5, 0.005)
 
 
-def _finish(connection: sqlite3.Connection, work: Work[T]) -> T:
-    """Do `work` in the transaction that has begun, and commit it, or roll it back if it raises."""
-    try:
-        result = run(work(Statements(connection)))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
-
-
 def _ours(error: sqlite3.Error, path: str) -> StorageError | ConfigurationError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    number = getattr(error, "sqlite_errorcode", None)
+    code = None if number is None else number & 0xFF
     if code == sqlite3.SQLITE_CANTOPEN:
         return ConfigurationError(
-            f"{path} cannot be opened ({error}): does its folder exist, and may you write there?"
+            f"{path} cannot be opened ({_code(error)}): does its folder exist, and may you write there?"
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptData(f"{path} is damaged or not an SQLite database: {error}")
+        return CorruptData(f"{path} is damaged or not an SQLite database ({_code(error)})")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unavailable(f"{path} is busy with another process's write: try again, or raise ?timeout=")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
-        return Unavailable(f"{path} cannot be written: {error}")
-    return StorageError(f"{path}: {error}")
+        return Unavailable(f"{path} cannot be written ({_code(error)})")
+    if code is None and type(error) is sqlite3.OperationalError:
+        # Not SQLite but Python's module found it: text that is not UTF-8.
+        return CorruptData(f"{path} is damaged: what is stored there is not text")
+    return StorageError(f"{path} cannot be used ({_code(error)})")
+
+
+def _code(error: sqlite3.Error) -> str:
+    """SQLite's name for what is wrong; what it says beside that may quote what is stored."""
+    return getattr(error, "sqlite_errorname", None) or type(error).__name__

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote
 
 from chatstore.errors import Unavailable
 
-__all__ = ["Opened", "file_at", "open_at"]
+__all__ = ["FileId", "Opened", "file_at", "open_at"]
 
-_File: TypeAlias = tuple[int, int]
+FileId: TypeAlias = tuple[int, int]
 
 
-class Opened(NamedTuple):
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class Opened:
     """A connection, and which file and which write-ahead log it has open."""
 
     connection: sqlite3.Connection
-    file: _File | None
-    log: _File | None
+    file: FileId | None
+    log: FileId | None
+    inside: threading.Lock = field(default_factory=threading.Lock)
+    """Held by a reader as long as it is inside SQLite."""
 
 
-def file_at(path: str) -> _File | None:
+class _Connection(sqlite3.Connection):
+    """Closes itself where an exception came between its opening and whoever was to keep it."""
+
+    def __del__(self) -> None:
+        # One that could not be opened cannot be closed.
+        with suppress(sqlite3.ProgrammingError):
+            self.close()
+
+
+def file_at(path: str) -> FileId | None:
     """Device and inode of the file at `path`, None where there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116 - asked in every transaction, where a Path costs as much again
@@ -55,4 +70,5 @@ def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connectio
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
+        factory=_Connection,
     )

@@ -83,8 +83,8 @@ def prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
             f"and this one knows {len(MIGRATIONS)}; upgrade chatstore"
         )
     _enter_wal(connection, timeout)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
         # Another process may have been here first, so the version is read again under the lock.
         [version] = connection.execute("PRAGMA user_version").fetchone()
         [application] = connection.execute("PRAGMA application_id").fetchone()
@@ -96,10 +96,6 @@ def prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _enter_wal(connection: sqlite3.Connection, timeout: float) -> None:

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from chatstore.contract import Capability
-from chatstore.errors import Conflict, CursorExpired, InvalidArgument, MessageNotFound, ThreadNotFound
+from chatstore.errors import (
+    Conflict,
+    CursorExpired,
+    InvalidArgument,
+    MessageNotFound,
+    RequestExpired,
+    ThreadNotFound,
+)
 from chatstore.store import ChatStore
 from chatstore.testing.capabilities import needs, supported
 from chatstore.testing.manual_clock import ManualClock
@@ -251,3 +258,47 @@ class Expiry:
                 store.append("t", say("a"), expires_in=given["ttl"])
         assert state(store, "t") == (None, None, ())
         store.create_thread("t", ttl=MINUTE)
+
+    @needs(Capability.REQUESTS, Capability.EDIT)
+    def test_a_repetition_shows_nothing_that_has_expired(self, store: ChatStore, clock: ManualClock) -> None:
+        """Neither before a sweep nor after it, nor where another thread of that id has begun."""
+        forks = Capability.FORK in store.backend.capabilities
+        store.create_thread("t", topic="a secret", ttl=MINUTE)
+        for name in "ab":
+            store.append("t", say(name))
+        id = store.read("t").items[0].id or ""
+        calls: list[Callable[[], object]] = [
+            lambda: store.update_thread("t", metadata={"a": 1}, request_id="patch"),
+            lambda: store.delete_message("t", id, request_id="delete"),
+        ]
+        if forks:
+            calls.append(lambda: store.fork("t", "copy", request_id="fork"))
+        first = [call() for call in calls]
+        clock.advance(MINUTE - MICROSECOND)
+        assert [call() for call in calls] == first
+        clock.advance(MICROSECOND)
+
+        def shows_nothing() -> None:
+            for call in calls:
+                with pytest.raises(RequestExpired):
+                    call()
+
+        shows_nothing()
+        if Capability.SWEEP in store.backend.capabilities:
+            while store.sweep().more:
+                pass
+            shows_nothing()
+        store.append("t", say("a new life"))
+        shows_nothing()
+        assert contents(whole(store, "t")) == ["a new life"]
+
+    @needs(Capability.REQUESTS, Capability.EDIT)
+    def test_a_deletion_repeated_shows_no_message_that_has_expired(
+        self, store: ChatStore, clock: ManualClock
+    ) -> None:
+        ids = fading(store)
+        first = store.delete_message("t", ids["b"], request_id="r")
+        assert store.delete_message("t", ids["b"], request_id="r") == first
+        clock.advance(MINUTE)
+        with pytest.raises(RequestExpired):
+            store.delete_message("t", ids["b"], request_id="r")

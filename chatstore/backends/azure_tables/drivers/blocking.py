@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
@@ -22,7 +22,8 @@ from chatstore.backends.azure_tables.drivers.forms import (
     selected,
 )
 from chatstore.backends.azure_tables.faults import faults, is_no_row
-from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
+from chatstore.backends.azure_tables.port import Again, Entity, NoTable, Op, Overtaken, Range, Slice
+from chatstore.errors import ChatStoreError
 from chatstore.turns import BlockingTurns
 
 __all__ = ["BlockingDriver"]
@@ -39,13 +40,11 @@ class BlockingDriver:
         self._turns = BlockingTurns()
 
     async def create(self) -> None:
-        client = self._here().client
-        with faults(), contextlib.suppress(ResourceExistsError):
+        with self._client() as client, faults(), contextlib.suppress(ResourceExistsError):
             client.create_table()
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        client = self._here().client
-        with faults():
+        with self._client() as client, faults():
             try:
                 return entity_of(client.get_entity(partition, row))
             except ResourceNotFoundError as error:
@@ -63,8 +62,7 @@ class BlockingDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        client = self._here().client
-        with faults():
+        with self._client() as client, faults():
             found = client.query_entities(
                 filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
             )
@@ -74,8 +72,7 @@ class BlockingDriver:
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        client = self._here().client
-        with faults(writing=True):
+        with self._client() as client, faults(writing=True):
             if len(calls) == 1:
                 return [etag_of(alone(client, calls[0]))]
             return [answer.get("etag") for answer in client.submit_transaction(calls)]
@@ -90,6 +87,17 @@ class BlockingDriver:
         opened = self._opened.pop(os.getpid(), None)
         if opened is not None:
             opened.opening.__exit__(None, None, None)
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[TableClient]:
+        try:
+            yield self._here().client
+        except (Again, NoTable, Overtaken, ChatStoreError):
+            raise
+        except BaseException:
+            # A signal's exception may leave its pool's lock taken: the next call has another client.
+            self._opened.pop(os.getpid(), None)
+            raise
 
     def _here(self) -> _Opened:
         process = os.getpid()

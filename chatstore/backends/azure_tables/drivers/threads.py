@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from chatstore.backends.azure_tables.account import CONNECTIONS
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
@@ -22,6 +22,7 @@ from chatstore.turns import AsyncTurns
 
 __all__ = ["ThreadDriver"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -35,10 +36,10 @@ class ThreadDriver:
         self._turns = AsyncTurns()
 
     async def create(self) -> None:
-        await self._on_thread(self._driver.create())
+        await self._on_thread(self._driver.create)
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        return await self._on_thread(self._driver.get(partition, row))
+        return await self._on_thread(self._driver.get, partition, row)
 
     async def page(
         self,
@@ -50,11 +51,10 @@ class ThreadDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        call = self._driver.page(partitions, rows, top, token, before, bodies=bodies)
-        return await self._on_thread(call)
+        return await self._on_thread(self._driver.page, partitions, rows, top, token, before, bodies=bodies)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
-        return await self._on_thread(self._driver.submit(partition, ops))
+        return await self._on_thread(self._driver.submit, partition, ops)
 
     def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
         return self._turns.turn(partition)
@@ -68,10 +68,17 @@ class ThreadDriver:
             threads.shutdown(wait=False)
         await self._driver.close()
 
-    async def _on_thread(self, call: Coroutine[Any, Any, T]) -> T:
+    async def _on_thread(
+        self, call: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **named: P.kwargs
+    ) -> T:
         if self._threads is None or self._process != os.getpid():
             self._threads = ThreadPoolExecutor(CONNECTIONS, "chatstore-azure-tables")
             self._process = os.getpid()
         # What is spent is counted in the context of the caller.
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, run, call)
+
+        def work() -> T:
+            # Only here: a coroutine of a call that is given up before it has a thread would never be awaited.
+            return context.run(run, call(*args, **named))
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
