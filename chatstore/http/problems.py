@@ -156,7 +156,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     SlowBody: Problem(408, "slow-body", "The body did not arrive in time"),
     errors.ThreadExists: Problem(409, "thread-exists", "The thread already exists"),
     errors.CursorExpired: Problem(410, "cursor-expired", "The cursor's history was replaced"),
-    errors.Conflict: Problem(412, "conflict", "If-Match no longer holds"),
+    errors.Conflict: Problem(412, "conflict", "A condition no longer holds"),
     TooLarge: Problem(413, "too-large", "The request is too large"),
     errors.MessageTooLarge: Problem(413, "message-too-large", "A message is too large"),
     WrongMediaType: Problem(415, "unsupported-media-type", "The body is of another media type"),

@@ -131,8 +131,8 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="GET", path="/v1/threads/{id}/messages", scope=READ, handler=messages.read,
-        tag="Messages", parameters=ThreadPath, query=MessagesQuery, headers=NoHeaders, body=None,
-        answers={200: _A_PAGE}, problems=(410,),
+        tag="Messages", parameters=ThreadPath, query=MessagesQuery, headers=IfNoneMatch, body=None,
+        answers={200: _A_PAGE, 304: _SAME}, problems=(410,),
     ),
     Route(
         method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,

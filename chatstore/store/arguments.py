@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
 from chatstore.codec import Json, decode, encode
-from chatstore.contract import Draft, Request, Span, Unset
+from chatstore.contract import ABSENT, Draft, Request, Span, Unset
 from chatstore.errors import (
     CursorExpired,
     InvalidArgument,
@@ -147,6 +147,19 @@ def etag_or_none(if_match: str | None) -> str | None:
     if if_match is not None and not isinstance(if_match, str):
         raise InvalidArgument(f"if_match is an etag, which is a string, not {type(if_match).__name__}")
     return if_match
+
+
+def condition(if_match: str | None, if_none_match: str | None, *, creating: bool) -> str | None:
+    """What a write asks of what is there, as a backend takes it."""
+    if if_none_match is None:
+        return etag_or_none(if_match)
+    if if_none_match != "*":
+        raise InvalidArgument(f"if_none_match is '*', that nothing be there yet, not {if_none_match!r}")
+    if if_match is not None:
+        raise InvalidArgument("if_match asks for a thread that is there, if_none_match for none: pass one")
+    if not creating:
+        raise InvalidArgument("if_none_match asks for a thread that is not there: pass create=True with it")
+    return ABSENT
 
 
 def index_or_none(index: int | None) -> int | None:

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import httpx
 
 from chatstore.codec import Json
-from chatstore.contract import Request
+from chatstore.contract import ABSENT, Request
 from chatstore.errors import (
     ChatStoreError,
     ConfigurationError,
@@ -209,8 +209,10 @@ class Connection:
         # An id of our own looks like none that carries a time, so it holds however wrong this clock is.
         request_id = secrets.token_urlsafe(16) if request is None else request.id
         headers = {"Idempotency-Key": _header(request_id)}
-        if if_match is not None:
-            headers["If-Match"] = "*" if if_match == "*" else f'"{_header(if_match)}"'
+        if if_match == ABSENT:
+            headers["If-None-Match"] = "*"
+        elif if_match is not None:
+            headers["If-Match"] = ", ".join(_quoted(etag.strip()) for etag in if_match.split(","))
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self.call(into, method, path, headers, body, meant=meant._replace(request=request_id))
@@ -269,6 +271,10 @@ class Connection:
         return Unavailable(
             f"{self.address} does not answer ({str(error) or type(error).__name__}): is it running?"
         )
+
+
+def _quoted(etag: str) -> str:
+    return "*" if etag == "*" else f'"{_header(etag)}"'
 
 
 def _header(text: str) -> str:
