@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-from chatstore.cli.output import Commands, add_json, add_source, positive, write_json
+from chatstore.cli.output import Commands, add_json, add_source, positive, write_entry, write_json
 from chatstore.codec import Json, encode
 from chatstore.errors import CursorExpired
 from chatstore.exporting import thread_form
@@ -126,7 +126,7 @@ def _newest(store: ChatStore, thread_id: str, count: int) -> tuple[list[Message]
 def _write(messages: Iterable[Message], arguments: argparse.Namespace) -> None:
     if arguments.json:
         for message in messages:
-            write_json(message.to_entry())
+            write_entry(message)
         return
     from chatstore.cli.terminal import write_paragraph
 

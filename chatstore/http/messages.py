@@ -19,7 +19,6 @@ from chatstore.http.parameters import (
 )
 from chatstore.http.problems import TooLarge
 from chatstore.http.quota import check_quota
-from chatstore.http.replies import reply
 from chatstore.http.routing import Call
 from chatstore.http.threads import unchanged
 from chatstore.models import Message, Page, Window
@@ -75,8 +74,8 @@ async def read(call: Reading) -> Response:
         limit=query.limit,
         max_bytes=call.answer_bytes,
     )
-    return unchanged(call.headers, page.etag) or reply(
-        _page(call, page), etag=page.etag, cost=page.cost, headers=_next(call, page)
+    return unchanged(call.headers, page.etag) or replies.entries(
+        page, _rest(call, page), cost=page.cost, headers=_next(call, page)
     )
 
 
@@ -94,8 +93,8 @@ async def _window(call: Reading, max_tokens: int) -> Response:
     window: Window[Message] = await call.store.window(
         call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.answer_bytes
     )
-    body = _page(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
-    return unchanged(call.headers, window.etag) or reply(body, etag=window.etag, cost=window.cost)
+    rest = _rest(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
+    return unchanged(call.headers, window.etag) or replies.entries(window, rest, cost=window.cost)
 
 
 async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
@@ -135,7 +134,7 @@ async def clear(call: Call[ThreadPath, NoQuery, Mutation, None]) -> Response:
 async def get(call: Call[MessagePath, NoQuery, IfNoneMatch, None]) -> Response:
     """Get a message"""
     found = await call.store.get_message(call.path.id, call.path.message_id)
-    return unchanged(call.headers, found.etag) or _entry(found)
+    return unchanged(call.headers, found.etag) or replies.entry(found)
 
 
 async def replace(call: Call[MessagePath, NoQuery, Mutation, dict[str, Json]]) -> Response:
@@ -150,7 +149,7 @@ async def replace(call: Call[MessagePath, NoQuery, Mutation, dict[str, Json]]) -
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )
-    return _entry(replaced)
+    return replies.entry(replaced)
 
 
 async def delete(call: Call[MessagePath, NoQuery, Mutation, None]) -> Response:
@@ -161,7 +160,7 @@ async def delete(call: Call[MessagePath, NoQuery, Mutation, None]) -> Response:
     removed = await call.store.delete_message(
         call.path.id, call.path.message_id, request_id=call.headers.request_id, if_match=call.headers.etag
     )
-    return reply(removed.to_entry(), cost=removed.cost)
+    return replies.entry(removed, current=False)
 
 
 async def _check_quota(call: Call[ThreadPath, NoQuery, Mutation, Any]) -> None:
@@ -178,13 +177,8 @@ def _counted(most: int, messages: list[dict[str, Json]]) -> list[dict[str, Json]
     return messages
 
 
-def _entry(message: Message) -> Response:
-    return reply(message.to_entry(), etag=message.etag, cost=message.cost)
-
-
-def _page(call: Reading, page: Page[Message]) -> dict[str, Json]:
+def _rest(call: Reading, page: Page[Message]) -> dict[str, Json]:
     return {
-        "items": [message.to_entry() for message in page],
         "next": page.next,
         "end": page.end,
         "etag": page.etag,

@@ -215,7 +215,7 @@ def metadata_of(metadata: Mapping[str, Json] | None) -> dict[str, Json]:
         return {}
     if not isinstance(metadata, Mapping):
         raise InvalidArgument(f"metadata is a JSON object, not {type(metadata).__name__}")
-    written = encode(dict(metadata), "metadata")
+    written = encode(dict(metadata), "metadata", floats_only=True)
     if len(written.encode()) > MAX_METADATA_BYTES:
         raise InvalidArgument(f"metadata takes at most {MAX_METADATA_BYTES:,} bytes of JSON")
     copied: dict[str, Json] = decode(written)

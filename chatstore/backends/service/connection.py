@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-import json
 import os
 import random
 import re
@@ -17,7 +16,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import httpx
 
-from chatstore.codec import Json
+from chatstore.codec import Json, decode
 from chatstore.contract import ABSENT, Request
 from chatstore.errors import (
     ChatStoreError,
@@ -236,7 +235,7 @@ class Connection:
             tries,
         )
         try:
-            form = json.loads(response.content)
+            form = decode(response.content.decode())
             if response.is_success:
                 return into(form)
             error = _FAULTS.get(form["code"], _told(StorageError))(meant, form)
