@@ -17,6 +17,7 @@ __all__ = [
     "add_source",
     "positive",
     "readable",
+    "write_aside",
     "write_entry",
     "write_json",
     "write_line",
@@ -39,6 +40,12 @@ def write_line(text: str) -> None:
     """Write a line for people, at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def write_aside(text: str) -> None:
+    """Write a line for people that is no part of the output, to stderr."""
+    sys.stdout.flush()
+    sys.stderr.write(f"chatstore: {text}\n")
 
 
 def write_json(value: Json) -> None:

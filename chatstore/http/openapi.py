@@ -73,8 +73,8 @@ _PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
 }
 
 
-def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
-    """The document for these routes, with the limits that are set."""
+def document(routes: Iterable[AnyRoute], settings: Settings, base: str = "") -> dict[str, Json]:
+    """The document for these routes, with the limits that are set, of a service mounted under `base`."""
     routes = tuple(routes)
     described, definitions = _describe(routes)
     schemes = _schemes(settings)
@@ -93,6 +93,7 @@ def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
             "All limits are under `x-limits`; 0 there means none.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        **({"servers": [{"url": base}]} if base else {}),
         "x-limits": _limits(settings),
         "paths": _limited(paths, settings),
         "components": {

@@ -48,6 +48,7 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
 _LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+_TOKEN = re.compile(r"[!-~]*")
 _HEADER_TEXT = re.compile(r"[!#-~]{1,256}")
 # No proxy is asked for what runs on this machine.
 _DIRECT = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
@@ -158,6 +159,10 @@ _FAULTS: Mapping[str, _Fault] = {
     "invalid-cursor": _told(InvalidCursor),
     "message-too-large": _told(MessageTooLarge),
     "too-large": _told(InvalidArgument),
+    "unauthenticated": lambda _, problem: ConfigurationError(
+        f"{problem['detail']}: set CHATSTORE_TOKEN, or pass token= to connect, to an API key or a token"
+    ),
+    "forbidden": _told(ConfigurationError),
     "too-many-threads": _told(InvalidArgument),
     "too-many-requests": _told(Unavailable),
     "slow-body": _told(Unavailable),
@@ -178,7 +183,12 @@ class Connection:
     `address` that is none.
     """
 
-    def __init__(self, address: str, *, blocking: bool, seconds: float) -> None:
+    def __init__(self, address: str, *, blocking: bool, seconds: float, token: str = "") -> None:
+        if not _TOKEN.fullmatch(token):
+            raise ConfigurationError(
+                "the token is none: one is made of letters, digits and signs, without spaces"
+            )
+        self._shown = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             httpx.URL(address)
         except httpx.InvalidURL as error:
@@ -230,7 +240,11 @@ class Connection:
         """What `into` makes of the JSON that the service answers; raises what its problem says."""
         response = await self._answer(
             httpx.Request(
-                method, self.address + path, params=list(query) or None, headers=headers, content=body
+                method,
+                self.address + path,
+                params=list(query) or None,
+                headers={**(headers or {}), **self._shown},
+                content=body,
             ),
             tries,
         )
