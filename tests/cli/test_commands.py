@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -249,3 +250,40 @@ def test_a_url_of_a_wrong_form_is_told_the_right_one(cli: Cli, arguments: list[s
     assert done.code in {1, 2}
     assert hint in done.err
     assert "secret" not in done.err
+
+
+def test_what_the_banner_says_to_type_can_be_typed(tmp_path: Path) -> None:
+    """With authentication on, too: the commands run as they stand once the key is there."""
+    url = f"sqlite:///{tmp_path}/asked.db"
+    program = str(Path(sys.executable).parent / "chatstore")
+    command = [program, "serve", "--port", "0", "--url", url]
+    environ = {**QUIET, "CHATSTORE_AUTH": "api-key", "PATH": os.defpath}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=tmp_path) as process:
+        try:
+            assert process.stdout is not None
+            banner = ""
+            for line in process.stdout:
+                banner += line
+                if "/docs" in line:
+                    break
+            make_key = re.findall(r"as this makes one: (.*)", banner)[0]
+            made = subprocess.run(
+                ["bash", "-c", make_key], capture_output=True, text=True, check=True, env=environ
+            )
+            key = re.findall(r"cs_\S+", made.stdout)[0]
+            shown = re.findall(r"^  (?!export)(?:.*\\\n)?.*$", banner, re.MULTILINE)
+            assert len(shown) == 3
+            for typed in shown:
+                subprocess.run(
+                    ["bash", "-c", typed.replace("curl ", "curl -sf ")],
+                    check=True, capture_output=True, env={**environ, "CHATSTORE_TOKEN": key},
+                )  # fmt: skip
+        finally:
+            process.terminate()
+
+
+def test_a_busy_port_s_advice_is_for_make_too(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        done = cli("serve", "--port", busy.getsockname()[1], "--url", "memory://")
+    assert done.code == 2
+    assert "CHATSTORE_PORT=8081 make run" in done.err
