@@ -238,7 +238,7 @@ def test_a_console_that_lacks_a_character_shows_an_escape(tmp_path: Path, encodi
         (["threads", "--from", "http://127.0.0.1:1/v1"], "http://127.0.0.1:1"),
         (["threads", "--from", "http://127.0.0.1:1/chat/v1/threads"], "http://127.0.0.1:1/chat"),
         (["threads", "--from", "http://127.0.0.1:1/docs"], "without what follows"),
-        (["threads", "--from", "http://me:secret@127.0.0.1:1"], "CHATSTORE_TOKEN"),
+        (["threads", "--from", "http://cs_key@127.0.0.1:1"], "CHATSTORE_TOKEN"),
         (["threads", "--from", "http://127.0.0.1:1?token=x"], "CHATSTORE_TOKEN"),
         (["threads", "--from", "redis://127.0.0.1"], "llama-index+redis://"),
         (["import", "redis://127.0.0.1", "--to", "memory://"], "llama-index+redis://"),
@@ -249,7 +249,7 @@ def test_a_url_of_a_wrong_form_is_told_the_right_one(cli: Cli, arguments: list[s
     done = cli(*arguments)
     assert done.code in {1, 2}
     assert hint in done.err
-    assert "secret" not in done.err
+    assert "cs_key" not in done.err
 
 
 def test_what_the_banner_says_to_type_can_be_typed(tmp_path: Path) -> None:

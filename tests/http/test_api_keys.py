@@ -334,7 +334,7 @@ def test_the_command_line_shows_the_environment_s_token(
     [
         ("http://example.invalid", "t", "https://"),
         ("http://127.0.0.1.example.invalid", "t", "https://"),
-        ("https://user:t@example.invalid", None, "takes no credentials"),
+        ("https://t@example.invalid", None, "takes no credentials"),
         ("https://example.invalid?token=t", None, "no place for a token"),
         ("sqlite:///chat.db", "t", "is none"),
         ("https://example.invalid", "t\u00e9\U0001f511", "the token is none"),
