@@ -97,18 +97,56 @@ _HOMES = {
 }
 _MODULES = {name: f"chatstore.{module}" for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - the names are those of the table above
+__all__ = [
+    "UNSET",
+    "Appended",
+    "AsyncChatStore",
+    "Backend",
+    "Capability",
+    "ChatStore",
+    "ChatStoreError",
+    "ConfigurationError",
+    "Conflict",
+    "CorruptData",
+    "Cost",
+    "Cursor",
+    "CursorExpired",
+    "Deleted",
+    "InvalidArgument",
+    "InvalidCursor",
+    "InvalidMessage",
+    "Message",
+    "MessageNotFound",
+    "MessageTooLarge",
+    "NotFound",
+    "Page",
+    "Participant",
+    "RequestExpired",
+    "RequestId",
+    "RequestMismatch",
+    "StorageError",
+    "Swept",
+    "Thread",
+    "ThreadExists",
+    "ThreadNotFound",
+    "Unavailable",
+    "Unsupported",
+    "Window",
     "__version__",
-    *sorted(_MODULES),
+    "aconnect",
+    "connect",
+    "uuid7",
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'chatstore' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # for a checker, a name that is not imported above is none
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'chatstore' has no attribute {name!r}")
+        value: object = getattr(importlib.import_module(_MODULES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -4,18 +4,20 @@ What `encode` accepts, `decode` gives back equal as JSON text, types and key ord
 and true stay three different things. Refused are the values that JSON has no word for (NaN,
 infinities, bytes, keys that are not text), text that is not Unicode (lone surrogates), and
 structures nested deeper than `MAX_DEPTH`. `parse` additionally refuses JSON text that says a key
-twice or writes a number too large to hold, because either would come back changed.
+twice or writes a number too large for a float, because either would come back changed. A number that a
+float can only come near to is an `ExactFloat`, which `encode` writes as it was.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeAlias
 
 from chatstore.errors import InvalidMessage
 
-__all__ = ["MAX_DEPTH", "Json", "decode", "encode", "parse"]
+__all__ = ["MAX_DEPTH", "ExactFloat", "Json", "decode", "encode", "parse"]
 
 Json: TypeAlias = Any
 """A value that JSON can carry: None, bool, int, float, str, list or dict of such."""
@@ -24,18 +26,49 @@ MAX_DEPTH = 64
 """How deep objects and arrays may nest, the outermost counted."""
 
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+_ALWAYS_EXACT = 16
+"""A float of so few characters, 15 digits and a point, is the same number when it is written again."""
+
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-decode = json.loads
 
 
-def encode(value: Json, what: str = "the message") -> str:
+class ExactFloat(float):
+    """The float nearest to a number in JSON text that is between two floats, or an integer ``-0``.
+
+    Such a number is kept as it was written, which is its `text`: 10000000000000000.1 and 1e-400 are examples.
+    """
+
+    __slots__ = ("text",)
+    text: str
+
+    @classmethod
+    def of(cls, text: str) -> ExactFloat:
+        """The number that `text` writes."""
+        self = cls(text)
+        self.text = text
+        return self
+
+
+def decode(text: str) -> Json:
+    """The value of text that `encode` wrote."""
+    return _decoder_for(text).decode(text)
+
+
+def encode(value: Json, what: str = "the message", *, floats_only: bool = False) -> str:
     """`value` as compact JSON text.
 
-    Raises InvalidMessage, which begins with `what` and names the place inside it.
+    Raises InvalidMessage, which begins with `what` and names the place inside it; with `floats_only` for a
+    number between two floats, too, where only values are kept and no text.
     """
-    _check(value, what)
+    exact: list[ExactFloat] = []
+    _check(value, what, exact)
+    if exact and floats_only:
+        raise InvalidMessage(
+            f"{what} holds the number {exact[0].text[:40]}, which a float only comes near to: "
+            "send it as a string"
+        )
     try:
-        return _encoder.encode(value)
+        return _spelled(value) if exact else _encoder.encode(value)
     except ValueError as error:
         raise InvalidMessage(f"{what} cannot be written as JSON: {error}") from error
 
@@ -50,7 +83,11 @@ def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json
         if isinstance(text, bytes):
             text = text.decode("utf-8")
         value = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_number,
+            parse_int=_whole if "-0" in text else None,
         )
     except RecursionError as error:
         raise InvalidMessage(f"{what} {_TOO_DEEP}") from error
@@ -60,19 +97,19 @@ def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json
         raise InvalidMessage(f"{what} {error}") from None
     except ValueError as error:
         raise InvalidMessage(f"{what} is not JSON: {error}") from error
-    _check(value, what, 1 - around)
+    _check(value, what, [], 1 - around)
     return value
 
 
-def _check(value: Json, what: str, depth: int = 1) -> None:
-    fault = _fault(value, depth)
+def _check(value: Json, what: str, exact: list[ExactFloat], depth: int = 1) -> None:
+    fault = _fault(value, exact, depth)
     if fault is not None:
         path, reason = fault
         raise InvalidMessage(f"{what}{' at ' + path.lstrip('.') if path else ''} {reason}")
 
 
-def _fault(value: Json, depth: int) -> tuple[str, str] | None:
-    """Where `value` cannot be carried and why; None where all of it can."""
+def _fault(value: Json, exact: list[ExactFloat], depth: int) -> tuple[str, str] | None:
+    """Where `value` cannot be carried and why; None where all of it can. Finds what is `exact` on the way."""
     kind = type(value)
     if kind is str:
         return _text_fault(value)
@@ -90,7 +127,7 @@ def _fault(value: Json, depth: int) -> tuple[str, str] | None:
         for key, item in value.items():
             if not isinstance(key, str):
                 return "", f"has the key {key!r}: the keys of a JSON object are strings"
-            fault = _text_fault(key) or _fault(item, depth + 1)
+            fault = _text_fault(key) or _fault(item, exact, depth + 1)
             if fault is not None:
                 return f".{key[:40]!a}{fault[0]}", fault[1]
         return None
@@ -98,15 +135,18 @@ def _fault(value: Json, depth: int) -> tuple[str, str] | None:
         if depth > MAX_DEPTH:
             return "", _TOO_DEEP
         for index, item in enumerate(value):
-            fault = _fault(item, depth + 1)
+            fault = _fault(item, exact, depth + 1)
             if fault is not None:
                 return f"[{index}]{fault[0]}", fault[1]
         return None
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "", "is binary, which JSON cannot carry: encode it as base64 text"
+    if kind is ExactFloat:
+        exact.append(value)
+        return None
     if isinstance(value, (str, int, float)):
         # An enum or another subclass: what counts is the plain value that JSON writes for it.
-        return _fault(json.loads(json.dumps(value)), depth)
+        return _fault(json.loads(json.dumps(value)), exact, depth)
     return "", f"is of type {kind.__name__}, which JSON cannot carry"
 
 
@@ -136,8 +176,38 @@ def _refuse_constant(name: str) -> NoReturn:
     raise InvalidMessage(f"holds {name}, which JSON cannot carry: send null or a string")
 
 
-def _finite(text: str) -> float:
+def _number(text: str) -> float:
     number = float(text)
+    if len(text) <= _ALWAYS_EXACT and "e" not in text and "E" not in text:
+        return number
     if math.isinf(number):
         raise InvalidMessage(f"holds the number {text[:40]}, which is too large to keep: send it as a string")
-    return number
+    try:
+        exact = Decimal(text) == Decimal(repr(number))
+    except InvalidOperation:  # an exponent beyond what Decimal counts with
+        exact = False
+    return number if exact else ExactFloat.of(text)
+
+
+def _whole(text: str) -> int | float:
+    return ExactFloat.of(text) if text == "-0" else int(text)
+
+
+_plain = json.JSONDecoder(parse_float=_number)
+_signed = json.JSONDecoder(parse_float=_number, parse_int=_whole)
+
+
+def _decoder_for(text: str) -> json.JSONDecoder:
+    # Only where there may be a -0 is every integer looked at.
+    return _signed if "-0" in text else _plain
+
+
+def _spelled(value: Json) -> str:
+    """`value` as compact JSON text, its exact numbers as they were written."""
+    if isinstance(value, ExactFloat):
+        return value.text
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_encoder.encode(key)}:{_spelled(item)}' for key, item in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(_spelled, value))}]"
+    return _encoder.encode(value)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from chatstore.codec import Json, encode
-from chatstore.contract import UNSET, NewThread, Request, ThreadPatch
+from chatstore.contract import ABSENT, UNSET, NewThread, Request, ThreadPatch
 from chatstore.errors import Conflict, RequestExpired
 from chatstore.models import Thread, from_micros
 
@@ -42,15 +42,21 @@ def message_etag(message_id: str, revision: int) -> str:
 
 
 def require(if_match: str | None, current: str | None) -> None:
-    """Raise Conflict unless `if_match` is None, ``"*"`` with something there, or `current`."""
-    if if_match is not None and (current is None or if_match not in ("*", current)):
+    """Raise Conflict unless `if_match` is None or holds: it is of `current`, None where nothing is there.
+
+    ``"*"`` holds with something there, `ABSENT` with nothing. Of several, divided by commas, one has to hold.
+    """
+    if if_match is None:
+        return
+    held = current is None if if_match == ABSENT else current is not None and _names(if_match, current)
+    if not held:
         raise Conflict(current)
 
 
 def require_log(if_match: str | None, current: str, *, appending: bool = False) -> None:
     """The same for a log; an append is not disturbed by edits, so it leaves their count out."""
-    if appending and if_match is not None and if_match.rpartition(".")[0] == current.rpartition(".")[0]:
-        return
+    if appending and if_match is not None:
+        if_match = ",".join(_without_edits(etag, current) for etag in if_match.split(","))
     require(if_match, current)
 
 
@@ -65,6 +71,15 @@ def require_window(request: Request | None, now: int, window: timedelta) -> None
             f"request id {request.id!r} is older than {window}: whether it took effect is no longer "
             "known; look, and send what is still wanted under a new id"
         )
+
+
+def _names(if_match: str, current: str) -> bool:
+    return any(etag.strip() in ("*", current) for etag in if_match.split(","))
+
+
+def _without_edits(etag: str, current: str) -> str:
+    """`current` where `etag` is of the same epoch and tail, else `etag`."""
+    return current if etag.strip().rpartition(".")[0] == current.rpartition(".")[0] else etag
 
 
 def merge(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:

@@ -7,7 +7,8 @@ operation alike:
 - `if_match` is compared in the same atomic step as the write. What it names depends on the
   operation: a thread's `etag` for update and delete; a message's `etag` where one message is named by
   its id; the log's `etag` otherwise, of which an append compares only the epoch and the tail. ``"*"``
-  asks only that the target be there. What no longer holds is a `Conflict` with the current etag;
+  asks only that the target be there, `ABSENT` that it not be, and of several, divided by commas, one has
+  to hold. What no longer holds is a `Conflict` with the current etag (`chatstore.conditions` compares so);
 - with a `request`, its record is written in the same atomic step, and found again before anything
   else is looked at: the same id and digest give the first result again, another digest is
   `RequestMismatch`. Failures are not recorded;
@@ -41,6 +42,7 @@ from chatstore.models import (
 )
 
 __all__ = [
+    "ABSENT",
     "UNSET",
     "Backend",
     "Capability",
@@ -93,6 +95,10 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
+
+
+ABSENT: Final = "!*"
+"""The `if_match` of a write that must find nothing there: of an append or a replacement that is the first."""
 
 
 class ThreadKey(NamedTuple):

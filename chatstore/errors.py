@@ -113,15 +113,17 @@ class ThreadExists(ChatStoreError):
 
 
 class Conflict(ChatStoreError):
-    """What ``if_match`` named has changed since it was read, and nothing was written.
+    """What ``if_match`` named has changed since it was read, or something is there that was not to be.
+
+    Nothing was written.
 
     ``current`` is the ETag that holds now, None where nothing is there any more: read again,
     decide again, and pass the new one.
     """
 
     def __init__(self, current: str | None) -> None:
-        now = "it is gone" if current is None else f"its etag is now {current!r}"
-        super().__init__(f"if_match no longer holds: {now}; read again before writing")
+        now = "nothing is there" if current is None else f"its etag is now {current!r}"
+        super().__init__(f"the condition does not hold: {now}; read again before writing")
         self.current = current
 
 

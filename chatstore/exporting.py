@@ -102,7 +102,7 @@ def _write(line: IO[bytes], store: ChatStore, thread: Thread) -> int | None:
         if page.end is None:
             return None
         for message in page:
-            line.write(b"," * (count > 0) + _encoder.encode(message.to_entry()).encode())
+            line.write(b"," * (count > 0) + message.entry_text().encode())
             count += 1
     line.write(b"]}\n")
     return count

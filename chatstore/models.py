@@ -78,8 +78,9 @@ class Message:
     """One message: what the caller sent, and beside it what the store added.
 
     `text` is the JSON that was sent; `to_dict` gives it back, equal in every type and in the
-    order of its keys. `id`, `position`, `created_at` and `etag` are None until it is stored:
-    `id` never changes and is never used again, `position` sorts in the thread's order and holds
+    order of its keys; for a number between two floats, the nearest of them, whose own `text` is what
+    was sent (`chatstore.codec.ExactFloat`). `id`, `position`, `created_at` and `etag` are None until it
+    is stored: `id` never changes and is never used again, `position` sorts in the thread's order and holds
     until the history is replaced, `etag` changes with each `replace_message`.
     """
 
@@ -111,14 +112,19 @@ class Message:
 
     def to_entry(self) -> dict[str, Json]:
         """The form on the wire and in an export: the store's fields, and ``message`` as it was sent."""
-        entry: dict[str, Json] = {
+        return {**self._beside(), "message": self.to_dict()}
+
+    def entry_text(self) -> str:
+        """The same as JSON text, with the message's own text inside as it is."""
+        return f'{encode(self._beside())[:-1]},"message":{self.text}}}'
+
+    def _beside(self) -> dict[str, Json]:
+        return {
             "id": self.id,
             "position": self.position,
             "created_at": None if self.created_at is None else rfc3339(self.created_at),
             "etag": self.etag,
-            "message": self.to_dict(),
         }
-        return entry
 
     @property
     def role(self) -> str:

@@ -34,6 +34,9 @@ class Settings:
     tenant: str = "default"
     """Whose threads the service serves, and the command line shows."""
 
+    token: str = field(default="", repr=False)
+    """What a running service is shown, by the library and the command line: an API key or a token."""
+
     host: str = "127.0.0.1"
     """The address that ``chatstore serve`` listens on."""
 

@@ -7,12 +7,13 @@ loads no driver and no SDK.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from chatstore.contract import Backend, Clock
 from chatstore.errors import ConfigurationError
+from chatstore.extras import how_to_install
 
 __all__ = ["Url", "open_backend"]
 
@@ -35,6 +36,10 @@ _SCHEMES = {
 }
 
 
+_SOURCES_ALONE = {"redis", "rediss", "postgresql", "postgres"}
+"""What only `chatstore import` reads."""
+
+
 class _Opener(Protocol):
     def __call__(self, url: Url, *, blocking: bool, clock: Clock) -> Backend: ...
 
@@ -48,6 +53,8 @@ class Url:
     host: str
     path: str
     options: dict[str, str]
+    token: str | None = field(default=None, repr=False)
+    """What a service is shown; it comes beside the text and is never a part of it."""
 
     @classmethod
     def parse(cls, text: str) -> Url:
@@ -95,21 +102,27 @@ class Url:
         return value
 
 
-def open_backend(text: str, *, blocking: bool, clock: Clock) -> Backend:
-    """The backend that `text` names, for blocking callers or for an event loop.
+def open_backend(text: str, *, blocking: bool, clock: Clock, token: str | None = None) -> Backend:
+    """The backend that `text` names, for blocking callers or for an event loop; a service is shown `token`.
 
     Raises ConfigurationError for an unknown scheme, an unusable option or a missing package.
     """
-    url = Url.parse(text)
+    url = replace(Url.parse(text), token=token)
     source = _SCHEMES.get(url.scheme)
     if source is None:
-        raise ConfigurationError(f"no backend for {url.scheme}://; there are: {', '.join(sorted(_SCHEMES))}")
+        hint = f"; chatstore import reads what LlamaIndex left there: llama-index+{url.scheme}://…"
+        raise ConfigurationError(
+            f"no backend for {url.scheme}://; there are: {', '.join(sorted(_SCHEMES))}"
+            f"{hint if url.scheme in _SOURCES_ALONE else ''}"
+        )
+    if token is not None and url.scheme not in {"http", "https"}:
+        raise ConfigurationError(f"a token is shown to a running service, and {url.scheme}:// is none")
     module, _, name = source.opener.partition(":")
     try:
         opener = cast("_Opener", getattr(importlib.import_module(module), name))
     except ImportError as error:
         raise ConfigurationError(
             f"{url.scheme}:// needs a package that is not installed ({error.name}): "
-            f"pip install 'chatstore[{source.extra}]'"
+            f"{how_to_install(source.extra or 'all')}"
         ) from error
     return opener(url, blocking=blocking, clock=clock)

@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from chatstore.codec import Json
 from chatstore.models import Message
+from chatstore.tools import Calls, uses_tools
 
 __all__ = ["PINNED_AT_MOST", "Counter", "WindowBuilder", "count_tokens"]
 
@@ -75,8 +75,8 @@ class WindowBuilder:
         """Take the leading run of kept roles from the thread's `first` messages, while it fits."""
         for message in first[:PINNED_AT_MOST]:
             data = message.to_dict()
-            # A call is left to the window itself, which keeps it and its results together.
-            if data["role"] not in self._keep or set(_calls(data)) or not self._take(message):
+            # Calls and results are left to the window itself, which keeps them together.
+            if data["role"] not in self._keep or uses_tools(data) or not self._take(message):
                 return
             self._pinned.append(message)
 
@@ -115,38 +115,11 @@ class WindowBuilder:
         return tokens
 
     def _drop_dangling(self) -> None:
-        called: set[str] = set()
+        known = Calls()
         kept: list[Message] = []
         for message in self._newest:
-            data = message.to_dict()
-            own = _calls(data)
-            if called.union(own).issuperset(_results(data)):
-                called.update(own)
+            if known.take(message.to_dict()):
                 kept.append(message)
             else:
                 self._left += self._count(message)
         self._newest = kept
-
-
-def _calls(data: dict[str, Json]) -> list[str]:
-    """Ids of the tool calls that a message makes, in any of the common forms."""
-    calls = data.get("tool_calls")
-    found = [call.get("id") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    found += [block.get("id") for block in _blocks(data) if block.get("type") == "tool_use"]
-    if data.get("type") == "function_call":
-        found.append(data.get("call_id"))
-    return [id for id in found if isinstance(id, str)]
-
-
-def _results(data: dict[str, Json]) -> list[str]:
-    """Ids of the tool calls that a message answers."""
-    found = [data.get("tool_call_id")]
-    found += [block.get("tool_use_id") for block in _blocks(data) if block.get("type") == "tool_result"]
-    if data.get("type") == "function_call_output":
-        found.append(data.get("call_id"))
-    return [id for id in found if isinstance(id, str)]
-
-
-def _blocks(data: dict[str, Json]) -> list[dict[str, Json]]:
-    content = data.get("content")
-    return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chatstore import position
+from chatstore.conditions import require, require_log
 from chatstore.contract import (
     UNSET,
     Backend,
@@ -23,7 +24,7 @@ from chatstore.contract import (
     ThreadPatch,
     system_clock,
 )
-from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadExists, ThreadNotFound
+from chatstore.errors import CursorExpired, MessageNotFound, ThreadExists, ThreadNotFound
 from chatstore.ids import token, uuid7
 from chatstore.models import Appended, Cursor, Deleted, Message, Page, Participant, Thread, from_micros
 
@@ -62,7 +63,7 @@ class ToyBackend(Backend):
         self._refuse(request, None if patch.ttl is UNSET else patch.ttl)
         with self._lock:
             stored = self._get(key)
-            _require(if_match, stored["revision"])
+            require(if_match, stored["revision"])
             if patch.topic is not UNSET:
                 stored["topic"] = patch.topic
             if patch.metadata is not UNSET:
@@ -81,7 +82,7 @@ class ToyBackend(Backend):
         self._refuse(request)
         with self._lock:
             stored = self._load(key)
-            _require(if_match, None if stored is None else stored["revision"])
+            require(if_match, None if stored is None else stored["revision"])
             if stored is not None:
                 self._path(key).unlink()
             return Deleted(stored is not None)
@@ -99,9 +100,7 @@ class ToyBackend(Backend):
     ) -> Appended:
         self._refuse(request, create and create.ttl, *(draft.ttl for draft in drafts))
         with self._lock:
-            stored = self._writable(key, create, if_match)
-            if if_match is not None and _tail(if_match) != _tail(_etag(stored)):
-                _require(if_match, _etag(stored))
+            stored = self._writable(key, create, if_match, appending=True)
             messages = self._extend(stored, drafts)
             self._save(key, stored)
             return Appended(messages, _etag(stored))
@@ -146,7 +145,6 @@ class ToyBackend(Backend):
         self._refuse(request, create and create.ttl, *(draft.ttl for draft in drafts))
         with self._lock:
             stored = self._writable(key, create, if_match)
-            _require(if_match, _etag(stored))
             present = [form["text"] for form in stored["messages"]]
             kept = len(present) if present == [draft.text for draft in drafts[: len(present)]] else 0
             if kept < len(present):
@@ -159,7 +157,7 @@ class ToyBackend(Backend):
         self._refuse(request)
         with self._lock:
             stored = self._load(key)
-            _require(if_match, None if stored is None else _etag(stored))
+            require(if_match, None if stored is None else _etag(stored))
             if stored is None:
                 return Deleted(False)
             stored |= {"epoch": token(), "messages": []}
@@ -174,7 +172,7 @@ class ToyBackend(Backend):
             stored = self._get(key)
             place = _place(key, stored, message_id)
             form = stored["messages"][place]
-            _require(if_match, form["etag"])
+            require(if_match, form["etag"])
             form |= {"text": draft.text, "etag": token()}
             stored["edits"] += 1
             self._save(key, stored)
@@ -190,7 +188,7 @@ class ToyBackend(Backend):
             stored = self._get(key)
             place = _place(key, stored, message)
             deleted = _messages(stored)[place]
-            _require(if_match, deleted.etag)
+            require(if_match, deleted.etag)
             del stored["messages"][place]
             stored["edits"] += 1
             self._save(key, stored)
@@ -231,11 +229,14 @@ class ToyBackend(Backend):
             raise ThreadNotFound(key.id)
         return stored
 
-    def _writable(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> Stored:
+    def _writable(
+        self, key: ThreadKey, create: NewThread | None, if_match: str | None, *, appending: bool = False
+    ) -> Stored:
         stored = self._load(key)
         if stored is not None:
+            require_log(if_match, _etag(stored), appending=appending)
             return stored
-        _require(if_match, None)
+        require(if_match, None)
         if create is None:
             raise ThreadNotFound(key.id)
         return self._create(key, create)
@@ -309,16 +310,6 @@ def _place(key: ThreadKey, stored: Stored, message_id: str) -> int:
 
 def _etag(stored: Stored) -> str:
     return f"{stored['epoch']}.{stored['tail']}.{stored['edits']}"
-
-
-def _tail(etag: str) -> str:
-    """What an append looks at: the epoch and the tail, not the edits."""
-    return etag.rpartition(".")[0] or etag
-
-
-def _require(if_match: str | None, current: str | None) -> None:
-    if if_match is not None and (current is None or if_match not in ("*", current)):
-        raise Conflict(current)
 
 
 def _merge(target: dict[str, Any], patch: Any) -> dict[str, Any]:

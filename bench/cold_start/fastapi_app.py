@@ -6,7 +6,7 @@
 from typing import Any
 
 import boto3
-from fastapi import FastAPI  # type: ignore[import-not-found]
+from fastapi import FastAPI
 from mangum import Mangum
 from pydantic import BaseModel
 

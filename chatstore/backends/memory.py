@@ -162,8 +162,7 @@ class MemoryBackend(Backend):
         request: Request | None,
     ) -> Appended:
         def append() -> Appended:
-            stored = self._writable(key, create, if_match)
-            require_log(if_match, stored.etag, appending=True)
+            stored = self._writable(key, create, if_match, appending=True)
             return self._append(stored, drafts)
 
         return self._once(key, request, append, drafts)
@@ -209,7 +208,6 @@ class MemoryBackend(Backend):
     ) -> Appended:
         def replace_all() -> Appended:
             stored = self._writable(key, create, if_match)
-            require_log(if_match, stored.etag)
             return self._replace(stored, drafts)
 
         return self._once(key, request, replace_all, drafts)
@@ -385,10 +383,13 @@ class MemoryBackend(Backend):
         stored.messages = self._living(stored)
         return stored
 
-    def _writable(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> _Stored:
-        """The thread, made from `create` where there is none and nothing is expected of it."""
+    def _writable(
+        self, key: ThreadKey, create: NewThread | None, if_match: str | None, *, appending: bool = False
+    ) -> _Stored:
+        """The thread as `if_match` expects it, made from `create` where there is none."""
         stored = self._find(key)
         if stored is not None:
+            require_log(if_match, stored.etag, appending=appending)
             return stored
         require(if_match, None)
         if create is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,13 +12,15 @@ from chatstore import __version__
 from chatstore.cli import keys, preparing, reading, retention, serving, transfer
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
+from chatstore.extras import how_to_install
 
 __all__ = ["main"]
 
 _DESCRIPTION = "Keeps conversations: serves them, and moves and shows what a store or a running service has."
 _EPILOG = """\
 A URL names a store (sqlite:///chat.db) or a running service (http://127.0.0.1:8080); without one,
-CHATSTORE_URL does, and sqlite:///chat.db otherwise. Write -- in front of a thread id that begins with -.
+CHATSTORE_URL does, and sqlite:///chat.db otherwise. A service that asks who calls is shown CHATSTORE_TOKEN,
+an API key or a token. Write -- in front of a thread id that begins with -.
 
 exit codes: 0 done; 1 something failed, or an import met bad, damaged or changed threads; 2 a mistake in the
 command, a URL or a setting; 130 interrupted; 141 nobody reads the output any more
@@ -25,12 +28,24 @@ command, a URL or a setting; 130 interrupted; 141 nobody reads the output any mo
 _EXTRAS = {"rich": "cli", "httpx": "cli", "uvicorn": "server", "starlette": "server", "pydantic": "server"}
 
 
+_URL_AS_FILE = "; this is no file: of URLs, import reads llama-index+redis://… and its likes"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, of the process's own arguments by default, and return its exit code.
 
     Raises SystemExit for ``--help`` and for arguments that do not fit.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    given = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        # A console that lacks a character shows an escape in its place.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if not given:
+        parser.print_help()
+        return 2
+    arguments = parser.parse_args(given)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -47,10 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
-        return _failed(f"{error.name} is not installed: pip install 'chatstore[{_EXTRAS[error.name]}]'", 2)
+        return _failed(f"{error.name} is not installed: {how_to_install(_EXTRAS[error.name])}", 2)
     except OSError as error:
         named = "" if error.filename is None else f"{error.filename}: "
-        return _failed(f"{named}{error.strerror or error}", 1)
+        hint = _URL_AS_FILE if ":/" in named else ""
+        return _failed(f"{named}{error.strerror or error}{hint}", 1)
     return code
 
 

@@ -9,8 +9,19 @@ from typing import TypeAlias
 
 from chatstore.codec import Json
 from chatstore.exporting import json_line
+from chatstore.models import Message
 
-__all__ = ["Commands", "add_json", "add_source", "positive", "readable", "write_json", "write_line"]
+__all__ = [
+    "Commands",
+    "add_json",
+    "add_source",
+    "positive",
+    "readable",
+    "write_aside",
+    "write_entry",
+    "write_json",
+    "write_line",
+]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What a command is added to."""
@@ -31,9 +42,24 @@ def write_line(text: str) -> None:
     sys.stdout.flush()
 
 
+def write_aside(text: str) -> None:
+    """Write a line for people that is no part of the output, to stderr."""
+    sys.stdout.flush()
+    sys.stderr.write(f"chatstore: {text}\n")
+
+
 def write_json(value: Json) -> None:
     """Write a line for machines: JSON in UTF-8, whatever the terminal's encoding is, at once."""
-    sys.stdout.buffer.write(json_line(value))
+    _write_bytes(json_line(value))
+
+
+def write_entry(message: Message) -> None:
+    """Write a message as such a line, its text exactly as the store keeps it."""
+    _write_bytes(message.entry_text().encode() + b"\n")
+
+
+def _write_bytes(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
 
 

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-from chatstore.cli.output import Commands, add_json, add_source, positive, write_json
+from chatstore.cli.output import (
+    Commands,
+    add_json,
+    add_source,
+    positive,
+    write_aside,
+    write_entry,
+    write_json,
+)
 from chatstore.codec import Json, encode
 from chatstore.errors import CursorExpired
 from chatstore.exporting import thread_form
@@ -65,7 +73,8 @@ def add_tail(commands: Commands) -> None:
 
 def _threads(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
-        threads = islice(store.iter_threads(owner=arguments.owner), arguments.limit)
+        found = store.iter_threads(owner=arguments.owner)
+        threads = islice(found, arguments.limit)
         if arguments.json:
             for thread in threads:
                 write_json(thread_form(thread))
@@ -73,6 +82,8 @@ def _threads(arguments: argparse.Namespace) -> int:
             from chatstore.cli.terminal import write_table
 
             write_table(("thread", "topic", "owner", "last active"), map(_row, threads))
+        if next(found, None) is not None:
+            write_aside(f"these are the first {arguments.limit:,}, and there are more: --limit N shows N")
     return 0
 
 
@@ -126,7 +137,7 @@ def _newest(store: ChatStore, thread_id: str, count: int) -> tuple[list[Message]
 def _write(messages: Iterable[Message], arguments: argparse.Namespace) -> None:
     if arguments.json:
         for message in messages:
-            write_json(message.to_entry())
+            write_entry(message)
         return
     from chatstore.cli.terminal import write_paragraph
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -27,10 +29,10 @@ _WELCOME = """\
 chatstore listens on {address}
 Threads are kept in {place}. Ctrl-C stops it. Try:
 
-  curl {address}/v1/threads/first/messages -H 'Content-Type: application/json' \\
+{login}  curl {address}/v1/threads/first/messages -H 'Content-Type: application/json'{shown} \\
     -d '{{"messages": [{{"role": "user", "content": "hello"}}]}}'
-  curl '{address}/v1/threads/first/messages?last=20'
-  chatstore threads --from {address}
+  curl '{address}/v1/threads/first/messages?last=20'{shown}
+  {program} threads --from {address}
 
 The API is described at {address}/docs"""
 
@@ -84,7 +86,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     with _listening(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        write_line(_WELCOME.format(address=f"http://{host}:{port}", place=_place(settings.url)))
+        write_line(_welcome(f"http://{host}:{port}", settings, asked=not asks_nobody(settings)))
         logs.configure(settings.log)
         if settings.telemetry == "on":
             from chatstore.http.telemetry import export
@@ -94,6 +96,34 @@ def _serve(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, _stop)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _welcome(address: str, settings: Settings, *, asked: bool) -> str:
+    program = _program()
+    login = ""
+    if asked and "api-key" in settings.auth:
+        store = f" --from {shlex.quote(settings.url)}" if settings.url.startswith("sqlite:") else ""
+        keys = f"{program} keys create{store} --tenant {shlex.quote(settings.tenant)} --scopes read,write"
+        login = f"  export CHATSTORE_TOKEN=…  # a key, as this makes one: {keys}\n"
+    elif asked:
+        login = "  export CHATSTORE_TOKEN=…  # a token, as the service is set up to take them\n"
+    shown = ' -H "Authorization: Bearer $CHATSTORE_TOKEN"' if asked else ""
+    return _WELCOME.format(
+        address=address, place=_place(settings.url), login=login, shown=shown, program=program
+    )
+
+
+def _program() -> str:
+    """What to type for the program that runs here."""
+    typed = Path(sys.argv[0])
+    if typed.name != "chatstore":
+        return f"{shlex.quote(sys.executable)} -m chatstore"
+    found = shutil.which("chatstore")
+    if found is not None and Path(found).resolve() == typed.resolve():
+        return "chatstore"
+    path = typed.absolute()
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -111,7 +141,8 @@ def _listening(host: str, port: int) -> socket.socket:
         # An address that is not found has a number of its own kind, below zero.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise ConfigurationError(
-            f"cannot listen on {host}, port {port} ({reason}): choose another with --port"
+            f"cannot listen on {host}, port {port} ({reason}): choose another with --port, or with "
+            "CHATSTORE_PORT, as in CHATSTORE_PORT=8081 make run"
         ) from error
     # The connections inherit it: without it an answer's body waits 40 ms for its head to be received.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,6 +27,7 @@ from chatstore.cli.output import readable
 __all__ = ["progress", "write_paragraph", "write_table"]
 
 _WIDTH_WITHOUT_TERMINAL = 160
+_WIDTH_OF_THE_REST = 40
 
 
 class _Console(Console):
@@ -34,13 +36,17 @@ class _Console(Console):
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table to stdout; the cells are plain text."""
+    """Write a table to stdout; the cells are plain text. The first one, to be copied, stays on one line."""
+    shown = [[readable(cell) for cell in row] for row in rows]
+    longest = max((cell_len(row[0]) for row in shown), default=0)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(readable(cell)) for cell in row))
-    _console(None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL).print(table)
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", min_width=longest if number == 0 else None)
+    for row in shown:
+        table.add_row(*map(Text, row))
+    width = _console().width if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+    # A terminal breaks a line that is too long where it ends, and what is copied from there is whole.
+    _console(max(width, longest + _WIDTH_OF_THE_REST)).print(table, soft_wrap=True)
 
 
 def write_paragraph(heading: str, style: str, aside: str, body: str) -> None:

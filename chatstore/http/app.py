@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatstore.errors import ConfigurationError
+from chatstore.extras import how_to_install
 from chatstore.http import exposure
 from chatstore.http.access import Access
 from chatstore.http.bounds import Bounds
@@ -87,8 +88,7 @@ def _telemetry(service: Service) -> list[Middleware]:
         from chatstore.http.telemetry import Telemetry
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"{error.name} is not installed: pip install 'chatstore[telemetry]', or turn "
-            "CHATSTORE_TELEMETRY off"
+            f"{error.name} is not installed: {how_to_install('telemetry')}, or turn CHATSTORE_TELEMETRY off"
         ) from error
     return [Middleware(Telemetry)]
 

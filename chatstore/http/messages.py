@@ -14,20 +14,18 @@ from chatstore.http.parameters import (
     MessagePath,
     MessagesQuery,
     Mutation,
-    NoHeaders,
     NoQuery,
     ThreadPath,
 )
 from chatstore.http.problems import TooLarge
 from chatstore.http.quota import check_quota
-from chatstore.http.replies import reply
 from chatstore.http.routing import Call
 from chatstore.http.threads import unchanged
 from chatstore.models import Message, Page, Window
 
 __all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
 
-Reading: TypeAlias = Call[ThreadPath, MessagesQuery, NoHeaders, None]
+Reading: TypeAlias = Call[ThreadPath, MessagesQuery, IfNoneMatch, None]
 
 
 async def append(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
@@ -35,7 +33,8 @@ async def append(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Resp
 
     One, a list, or an envelope around a list: in each case one turn, whose messages become visible together,
     adjacent and in this order, or not at all. Creates the thread unless told not to, or the
-    credential is of one owner. If-Match is of the log, as pages and this answer carry it.
+    credential is of one owner. If-Match is of the log, as pages and this answer carry it; with
+    `If-None-Match: *` they are the thread's first messages.
     """
     turn = call.body
     call.identity.require_names(owner=turn.owner)
@@ -59,7 +58,8 @@ async def read(call: Reading) -> Response:
     Oldest first; without parameters, from the first one on. `next` goes on in the direction of the read, and
     the Link header has it ready; a thread that does not exist has no messages and no `end`. An answer that
     would be too long is a shorter page. With max_tokens: the newest messages that fit, preceded by the
-    pinned ones, never beginning with the result of a tool call that was cut off.
+    pinned ones, without results of tool calls that were cut off. The ETag is of the whole log: what expires
+    leaves it as it is.
     """
     query = call.query
     if query.max_tokens is not None:
@@ -74,7 +74,9 @@ async def read(call: Reading) -> Response:
         limit=query.limit,
         max_bytes=call.answer_bytes,
     )
-    return reply(_page(call, page), etag=page.etag, cost=page.cost, headers=_next(call, page))
+    return unchanged(call.headers, page.etag) or replies.entries(
+        page, _rest(call, page), cost=page.cost, headers=_next(call, page)
+    )
 
 
 async def _window(call: Reading, max_tokens: int) -> Response:
@@ -91,15 +93,16 @@ async def _window(call: Reading, max_tokens: int) -> Response:
     window: Window[Message] = await call.store.window(
         call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.answer_bytes
     )
-    body = _page(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
-    return reply(body, etag=window.etag, cost=window.cost)
+    rest = _rest(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
+    return unchanged(call.headers, window.etag) or replies.entries(window, rest, cost=window.cost)
 
 
 async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
     """Replace all messages
 
     A reader sees the old history or the new one, never a part. One that only grew is an append: what is
-    there stays, ids and all, and the answer has the rest. If-Match is of the log.
+    there stays, ids and all, and the answer has the rest. If-Match is of the log. `If-None-Match: *` creates
+    the thread, and leaves one that is there as it is.
     """
     history = call.body
     call.identity.require_names(owner=history.owner)
@@ -107,7 +110,8 @@ async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) ->
     result = await call.store.replace_all(
         call.path.id,
         _counted(call.service.settings.max_messages, history.messages),
-        create=history.create and not call.identity.restricted,
+        # Who asks for a history that is the first one means to make the thread.
+        create=(history.create or call.headers.if_none_match is not None) and not call.identity.restricted,
         owner=history.owner,
         ttl=call.lifetime(history.ttl),
         expires_in=history.expires_in,
@@ -130,7 +134,7 @@ async def clear(call: Call[ThreadPath, NoQuery, Mutation, None]) -> Response:
 async def get(call: Call[MessagePath, NoQuery, IfNoneMatch, None]) -> Response:
     """Get a message"""
     found = await call.store.get_message(call.path.id, call.path.message_id)
-    return unchanged(call.headers, found.etag) or _entry(found)
+    return unchanged(call.headers, found.etag) or replies.entry(found)
 
 
 async def replace(call: Call[MessagePath, NoQuery, Mutation, dict[str, Json]]) -> Response:
@@ -145,7 +149,7 @@ async def replace(call: Call[MessagePath, NoQuery, Mutation, dict[str, Json]]) -
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )
-    return _entry(replaced)
+    return replies.entry(replaced)
 
 
 async def delete(call: Call[MessagePath, NoQuery, Mutation, None]) -> Response:
@@ -156,11 +160,11 @@ async def delete(call: Call[MessagePath, NoQuery, Mutation, None]) -> Response:
     removed = await call.store.delete_message(
         call.path.id, call.path.message_id, request_id=call.headers.request_id, if_match=call.headers.etag
     )
-    return reply(removed.to_entry(), cost=removed.cost)
+    return replies.entry(removed, current=False)
 
 
 async def _check_quota(call: Call[ThreadPath, NoQuery, Mutation, Any]) -> None:
-    if call.body.create:
+    if call.body.create or call.headers.if_none_match is not None:
         most = call.service.settings.max_threads_per_owner
         await check_quota(call.store, most, call.body.owner, call.path.id)
 
@@ -173,13 +177,8 @@ def _counted(most: int, messages: list[dict[str, Json]]) -> list[dict[str, Json]
     return messages
 
 
-def _entry(message: Message) -> Response:
-    return reply(message.to_entry(), etag=message.etag, cost=message.cost)
-
-
-def _page(call: Reading, page: Page[Message]) -> dict[str, Json]:
+def _rest(call: Reading, page: Page[Message]) -> dict[str, Json]:
     return {
-        "items": [message.to_entry() for message in page],
         "next": page.next,
         "end": page.end,
         "etag": page.etag,

@@ -73,8 +73,8 @@ _PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
 }
 
 
-def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
-    """The document for these routes, with the limits that are set."""
+def document(routes: Iterable[AnyRoute], settings: Settings, base: str = "") -> dict[str, Json]:
+    """The document for these routes, with the limits that are set, of a service mounted under `base`."""
     routes = tuple(routes)
     described, definitions = _describe(routes)
     schemes = _schemes(settings)
@@ -93,6 +93,7 @@ def document(routes: Iterable[AnyRoute], settings: Settings) -> dict[str, Json]:
             "All limits are under `x-limits`; 0 there means none.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        **({"servers": [{"url": base}]} if base else {}),
         "x-limits": _limits(settings),
         "paths": _limited(paths, settings),
         "components": {
@@ -140,7 +141,24 @@ def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[str, Json], dict[str, 
     found, extra = TypeAdapter.json_schemas(
         [(key, "validation", adapter) for key, adapter in models.items()], ref_template=_REF
     )
-    return {key: schema for (key, _), schema in found.items()}, extra.get("$defs", {})
+    described = {key: _without_defaults(schema) for (key, _), schema in found.items()}
+    return described, _without_defaults(extra.get("$defs", {}))
+
+
+def _without_defaults(schema: Json) -> Json:
+    """`schema` with what a body's fields are when they are not given in words alone.
+
+    Generators of types take a field with a default for one that is always there, which none has to be.
+    """
+    if isinstance(schema, list):
+        return [_without_defaults(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    left = {key: _without_defaults(value) for key, value in schema.items() if key != "default"}
+    if isinstance(schema.get("default"), (bool, int, str)) and schema["default"]:
+        told = f"`{json.dumps(schema['default'])}` unless given."
+        left["description"] = f"{schema.get('description', '')} {told}".strip()
+    return left
 
 
 def _schemes(settings: Settings) -> dict[str, Json]:

@@ -16,10 +16,11 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 from chatstore import RequestId, paths, store
 from chatstore.codec import Json
+from chatstore.contract import ABSENT
 from chatstore.http.problems import Invalid
 
 __all__ = [
-    "ETAG",
+    "ETAGS",
     "KEY",
     "IfNoneMatch",
     "MessagePath",
@@ -38,8 +39,9 @@ __all__ = [
 
 F = TypeVar("F", bound=tuple[Any, ...])
 
-ETAG = r'^("[!#-~]{1,512}"|\*)$'
-"""One strong entity tag, or any."""
+_ETAG = r'((W/)?"[!#-~]{1,512}"|[!#-+\--~]{1,512})'
+ETAGS = rf"^{_ETAG}( *, *{_ETAG}){{0,31}}$"
+"""Entity tags, as people send them: in quotes or not, weak ones too, or `*` for any."""
 
 KEY = r'^("[!#-~]{1,254}"|[!#-~]{1,256})$'
 """A request id, in quotes or not."""
@@ -158,6 +160,12 @@ _THREAD_ID = Parameter(
     "UTF-8 without padding. Every answer has it ready in `href`.",
     paths.thread_id,
 )
+
+
+def _anything(value: str) -> str:
+    if value != "*":
+        raise ValueError("a write takes If-None-Match: * alone, that nothing be there; If-Match names ETags")
+    return value
 
 
 class NoPath(NamedTuple):
@@ -290,6 +298,11 @@ class IfNoneMatch(NamedTuple):
         Parameter(_TEXT, "ETags already held: if one is current, the answer is 304.", name="If-None-Match"),
     ] = None
 
+    def holds(self, etag: str) -> bool:
+        """Whether the caller already has what `etag` names, weakly compared."""
+        held = (one.strip().removeprefix("W/") for one in (self.if_none_match or "").split(","))
+        return any(one in ("*", etag, f'"{etag}"') for one in held)
+
 
 class Mutation(NamedTuple):
     """Every write: safe to repeat, and conditional where wanted."""
@@ -297,9 +310,19 @@ class Mutation(NamedTuple):
     if_match: Annotated[
         str | None,
         Parameter(
-            {"format": "entity-tag", "pattern": ETAG, "type": "string"},
-            "One strong ETag that must still hold, or *; else the answer is 412.",
+            {"format": "entity-tags", "pattern": ETAGS, "type": "string"},
+            "ETags of which one must still hold, or *, that it be there; else the answer is 412. A weak one "
+            "never holds.",
             name="If-Match",
+        ),
+    ] = None
+    if_none_match: Annotated[
+        str | None,
+        Parameter(
+            {"enum": ["*"], "type": "string"},
+            "Always *: nothing may be there yet; else the answer is 412.",
+            _anything,
+            name="If-None-Match",
         ),
     ] = None
     idempotency_key: Annotated[
@@ -341,4 +364,7 @@ class Mutation(NamedTuple):
     @property
     def etag(self) -> str | None:
         """The condition as the store takes it."""
-        return None if self.if_match is None else self.if_match.strip('"')
+        if self.if_none_match is None:
+            return None if self.if_match is None else re.sub(r" *, *", ",", self.if_match).replace('"', "")
+        # Both at once ask that something be there and that nothing be: no etag is empty, so this never holds.
+        return ABSENT if self.if_match is None else ""

@@ -156,7 +156,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     SlowBody: Problem(408, "slow-body", "The body did not arrive in time"),
     errors.ThreadExists: Problem(409, "thread-exists", "The thread already exists"),
     errors.CursorExpired: Problem(410, "cursor-expired", "The cursor's history was replaced"),
-    errors.Conflict: Problem(412, "conflict", "If-Match no longer holds"),
+    errors.Conflict: Problem(412, "conflict", "A condition no longer holds"),
     TooLarge: Problem(413, "too-large", "The request is too large"),
     errors.MessageTooLarge: Problem(413, "message-too-large", "A message is too large"),
     WrongMediaType: Problem(415, "unsupported-media-type", "The body is of another media type"),
@@ -229,7 +229,9 @@ def quoted(etag: str) -> str:
 def _routing_problem(error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     detail = (
-        f"this path takes {headers['Allow']}" if "Allow" in headers else "nothing is at this path; see /docs"
+        f"this path takes {headers['Allow']}"
+        if "Allow" in headers
+        else "nothing is at this path; the reference, which type leads to, has those that there are"
     )
     code, title = UNROUTED.get(error.status_code, ("malformed", error.detail))
     return _response(Problem(error.status_code, code, title), detail, {}, headers)
@@ -239,23 +241,30 @@ def _response(
     problem: Problem, detail: str, more: Mapping[str, Json], headers: Mapping[str, str]
 ) -> Response:
     body = {
-        "type": f"/docs#{problem.code}",
         "title": problem.title,
         "status": problem.status,
         "detail": detail,
         "code": problem.code,
         **more,
     }
-    return _ProblemResponse(problem.code, encode(body), problem.status, headers)
+    return _ProblemResponse(body, headers)
 
 
 class _ProblemResponse(Response):
-    """A problem, whose code is told to what stands around the application."""
+    """A problem, whose code is told to what stands around the application.
 
-    def __init__(self, code: str, body: str, status: int, headers: Mapping[str, str]) -> None:
-        super().__init__(body, status, headers, "application/problem+json")
-        self._code = code
+    Its type leads to the reference, which is where the application is mounted.
+    """
+
+    def __init__(self, problem: Mapping[str, Json], headers: Mapping[str, str]) -> None:
+        self._problem = problem
+        super().__init__(self._under(""), problem["status"], headers, "application/problem+json")
+
+    def _under(self, base: str) -> bytes:
+        return encode({"type": f"{base}/docs#{self._problem['code']}", **self._problem}).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["chatstore.error"] = self._code
+        scope["chatstore.error"] = self._problem["code"]
+        self.body = self._under(scope.get("root_path", "").rstrip("/"))
+        self.headers["Content-Length"] = str(len(self.body))
         await super().__call__(scope, receive, send)

@@ -11,10 +11,21 @@ from starlette.responses import Response
 
 from chatstore.codec import Json
 from chatstore.http.problems import quoted
-from chatstore.models import Appended, Cost, Deleted, Thread, rfc3339
+from chatstore.models import Appended, Cost, Deleted, Message, Thread, rfc3339
 from chatstore.paths import segment
 
-__all__ = ["appended", "deleted", "fitting", "link", "messages_href", "reply", "thread", "thread_href"]
+__all__ = [
+    "appended",
+    "deleted",
+    "entries",
+    "entry",
+    "fitting",
+    "link",
+    "messages_href",
+    "reply",
+    "thread",
+    "thread_href",
+]
 
 
 def fitting(items: Iterable[Json], most_bytes: int) -> int:
@@ -31,8 +42,32 @@ def reply(
     cost: Cost | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`body` as JSON, its text exactly as the store keeps it."""
-    response = Response(_text(body), status, headers, "application/json")
+    """`body` as JSON."""
+    return _reply(_text(body), status, etag, cost, headers)
+
+
+def entry(message: Message, *, current: bool = True) -> Response:
+    """One message, its text exactly as the store keeps it; it has an ETag while it is `current`."""
+    return _reply(message.entry_text(), 200, message.etag if current else None, message.cost)
+
+
+def entries(
+    items: Iterable[Message],
+    rest: Mapping[str, Json],
+    status: int = 200,
+    *,
+    cost: Cost | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Messages as the `items` of an answer, their texts exactly as the store keeps them, and the `rest`."""
+    text = f'{{"items":[{",".join(message.entry_text() for message in items)}],{_text(rest)[1:]}'
+    return _reply(text, status, rest["etag"], cost, headers)
+
+
+def _reply(
+    text: str, status: int, etag: str | None, cost: Cost | None, headers: Mapping[str, str] | None = None
+) -> Response:
+    response = Response(text, status, headers, "application/json")
     if etag is not None:
         response.headers["ETag"] = quoted(etag)
     if cost is not None:
@@ -81,13 +116,8 @@ def thread(base: str, found: Thread) -> dict[str, Json]:
 
 def appended(base: str, thread_id: str, result: Appended, status: int) -> Response:
     """What an append or a replacement wrote."""
-    body = {
-        "items": [message.to_entry() for message in result.messages],
-        "kept": result.kept,
-        "etag": result.etag,
-        "href": messages_href(base, thread_id),
-    }
-    return reply(body, status, etag=result.etag, cost=result.cost)
+    rest = {"kept": result.kept, "etag": result.etag, "href": messages_href(base, thread_id)}
+    return entries(result.messages, rest, status, cost=result.cost)
 
 
 def deleted(result: Deleted) -> Response:

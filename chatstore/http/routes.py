@@ -27,6 +27,7 @@ from chatstore.http.routing import Answer, AnyRoute, Body, Call, Route
 __all__ = ["ROUTES"]
 
 PING_SECONDS = 0.9
+_DOCUMENTS_AT_MOST = 16
 _MERGE_PATCH = "application/merge-patch+json"
 _HTML = "text/html"
 
@@ -68,14 +69,16 @@ async def docs(call: Plain) -> Response:
 
 def _document(call: Plain, media: str) -> Response:
     made = call.service.documents
-    if media not in made:
-        # Few instances are ever asked for these.
+    if (call.base, media) not in made:
+        # Few instances are ever asked for these, and fewer are mounted in more than one place.
+        if len(made) >= _DOCUMENTS_AT_MOST:
+            made.clear()
         from chatstore.http import openapi, reference
 
-        document = openapi.document(ROUTES, call.service.settings)
-        made["application/json"] = openapi.encoded(document)
-        made[_HTML] = reference.page(document).encode()
-    return Response(made[media], media_type=media)
+        document = openapi.document(ROUTES, call.service.settings, call.base)
+        made[call.base, "application/json"] = openapi.encoded(document)
+        made[call.base, _HTML] = reference.page(document).encode()
+    return Response(made[call.base, media], media_type=media)
 
 
 READ, WRITE = Scope.READ, Scope.WRITE
@@ -131,8 +134,8 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="GET", path="/v1/threads/{id}/messages", scope=READ, handler=messages.read,
-        tag="Messages", parameters=ThreadPath, query=MessagesQuery, headers=NoHeaders, body=None,
-        answers={200: _A_PAGE}, problems=(410,),
+        tag="Messages", parameters=ThreadPath, query=MessagesQuery, headers=IfNoneMatch, body=None,
+        answers={200: _A_PAGE, 304: _SAME}, problems=(410,),
     ),
     Route(
         method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,

@@ -93,7 +93,9 @@ class History(Turn):
     """Messages to be put in place of all that are there."""
 
     messages: AnyMessages
-    create: bool = Field(False, description="Whether to create the thread where there is none.")
+    create: bool = Field(
+        False, description="Whether to create the thread where there is none; not unless given."
+    )
 
 
 def _kind(value: object) -> str | None:

@@ -11,7 +11,7 @@ __all__ = ["Service"]
 
 
 class Service:
-    """A store, given or named by `settings`; `documents` keeps what is made once, by media type.
+    """A store, given or named by `settings`; `documents` keeps what is made once, by mount and media type.
 
     `rates` says how often a caller may ask.
     """
@@ -19,7 +19,7 @@ class Service:
     def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
         self.rates = Rates(per_minute(self.settings))
-        self.documents: dict[str, bytes] = {}
+        self.documents: dict[tuple[str, str], bytes] = {}
         self._given = store
         self._opened: AsyncChatStore | None = None
 

@@ -153,10 +153,9 @@ def _new_id(call: Call[Any, NoQuery, Mutation, Any]) -> str | None:
 
 def unchanged(headers: IfNoneMatch, etag: str | None) -> Response | None:
     """304 if the caller already holds what `etag` names."""
-    if headers.if_none_match is None or etag is None:
+    if etag is None or not headers.holds(etag):
         return None
-    held = {one.strip().removeprefix("W/") for one in headers.if_none_match.split(",")}
-    return Response(status_code=304, headers={"ETag": quoted(etag)}) if held & {"*", quoted(etag)} else None
+    return Response(status_code=304, headers={"ETag": quoted(etag)})
 
 
 def _answer(base: str, found: models.Thread) -> Response:

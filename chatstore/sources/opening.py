@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from chatstore.errors import ConfigurationError
+from chatstore.extras import how_to_install
 from chatstore.importing import BadThread, Conversation
 from chatstore.urls import Url
 
@@ -55,7 +56,7 @@ def open_source(text: str) -> AbstractContextManager[Source]:
     except ImportError as error:
         raise ConfigurationError(
             f"{url.scheme}:// needs a package that is not installed ({error.name}): "
-            f"pip install 'chatstore[{home.extra}]'"
+            f"{how_to_install(home.extra or 'all')}"
         ) from error
     return cast("Callable[[Url], AbstractContextManager[Source]]", module.open_source)(url)
 

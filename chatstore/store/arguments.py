@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 
 from chatstore.codec import Json, decode, encode
 from chatstore.conditions import require_window
-from chatstore.contract import Draft, Request, Span, Unset
+from chatstore.contract import ABSENT, Draft, Request, Span, Unset
 from chatstore.errors import (
     CursorExpired,
     InvalidArgument,
@@ -141,6 +141,19 @@ def etag_or_none(if_match: str | None) -> str | None:
     return if_match
 
 
+def condition(if_match: str | None, if_none_match: str | None, *, creating: bool) -> str | None:
+    """What a write asks of what is there, as a backend takes it."""
+    if if_none_match is None:
+        return etag_or_none(if_match)
+    if if_none_match != "*":
+        raise InvalidArgument(f"if_none_match is '*', that nothing be there yet, not {if_none_match!r}")
+    if if_match is not None:
+        raise InvalidArgument("if_match asks for a thread that is there, if_none_match for none: pass one")
+    if not creating:
+        raise InvalidArgument("if_none_match asks for a thread that is not there: pass create=True with it")
+    return ABSENT
+
+
 def index_or_none(index: int | None) -> int | None:
     """An index, if it can be one."""
     if index is not None and (type(index) is not int or not -(2**63) <= index < 2**63):
@@ -194,7 +207,7 @@ def metadata_of(metadata: Mapping[str, Json] | None) -> dict[str, Json]:
         return {}
     if not isinstance(metadata, Mapping):
         raise InvalidArgument(f"metadata is a JSON object, not {type(metadata).__name__}")
-    written = encode(dict(metadata), "metadata")
+    written = encode(dict(metadata), "metadata", floats_only=True)
     if len(written.encode()) > MAX_METADATA_BYTES:
         raise InvalidArgument(f"metadata takes at most {MAX_METADATA_BYTES:,} bytes of JSON")
     copied: dict[str, Json] = decode(written)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 
 from chatstore.codec import Json
-from chatstore.contract import UNSET, Listing, NewThread, ThreadPatch, Unset
+from chatstore.contract import ABSENT, UNSET, Listing, NewThread, ThreadPatch, Unset
 from chatstore.errors import Conflict, InvalidArgument
 from chatstore.models import Deleted, Erased, Page, Participant, Swept, Thread, ThreadCursor
 from chatstore.store import arguments
@@ -46,7 +46,7 @@ class Threads(Scoped):
             request_id, "create_thread", thread_id, topic, owner, new.metadata, new.participants, new.ttl
         )
         key = self._key(self.new_id(request_id) if thread_id is None else thread_id)
-        if arguments.etag_or_none(if_match) is not None:
+        if arguments.etag_or_none(if_match) not in (None, ABSENT):
             raise Conflict(await self._etag(key))
         return await self.backend.create_thread(key, new, request=request)
 

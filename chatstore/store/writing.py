@@ -26,12 +26,15 @@ class Writing(Scoped):
         expires_in: arguments.Ttl = None,
         request_id: str | None = None,
         if_match: str | None = None,
+        if_none_match: str | None = None,
     ) -> Appended:
         """Add messages at the end as one turn: visible together, adjacent, in this order, or not at all.
 
         A thread that is not there is created, with `owner` and `ttl`, unless `create` is False;
-        both are ignored where it is. `expires_in` is these messages' own time to live.
+        both are ignored where it is. `expires_in` is these messages' own time to live. With
+        `if_none_match` ``"*"`` they are a thread's first, or it is a Conflict.
         """
+        condition = arguments.condition(if_match, if_none_match, creating=create)
         new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
         drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
         if not drafts:
@@ -41,7 +44,7 @@ class Writing(Scoped):
             self._key(thread_id),
             drafts,
             create=new if create else None,
-            if_match=arguments.etag_or_none(if_match),
+            if_match=condition,
             request=request,
         )
 
@@ -155,12 +158,15 @@ class Writing(Scoped):
         expires_in: arguments.Ttl = None,
         request_id: str | None = None,
         if_match: str | None = None,
+        if_none_match: str | None = None,
     ) -> Appended:
         """Replace the whole history at once: a reader sees the old one or the new one, never a part.
 
         A history that only grew is an append: what is there stays, ids and all. With `create` a
-        thread that is not there is created, with `owner` and `ttl`. `if_match` is of the log.
+        thread that is not there is created, with `owner` and `ttl`. `if_match` is of the log. With
+        `create` and `if_none_match` ``"*"`` it is a thread's first history, or it is a Conflict.
         """
+        condition = arguments.condition(if_match, if_none_match, creating=create)
         new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
         drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
         request = self._request(request_id, "replace_all", create, owner, new.ttl, drafts)
@@ -168,6 +174,6 @@ class Writing(Scoped):
             self._key(thread_id),
             drafts,
             create=new if create else None,
-            if_match=arguments.etag_or_none(if_match),
+            if_match=condition,
             request=request,
         )

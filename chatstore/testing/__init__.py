@@ -8,8 +8,8 @@
 
 Every test then runs with the blocking store and with the asynchronous one on an event loop. A line
 ``pytest_plugins = ["chatstore.testing.summary"]`` in the topmost conftest.py adds to pytest's
-summary what was opted out of, and how many operations the state machine ran. Needs the packages of
-``chatstore[testing]``.
+summary what was opted out of, and how many operations the state machine ran. Needs the extra
+``testing``.
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,7 +131,7 @@ def test_a_failure_is_one_clear_line(cli: Cli, url: str, arguments: list[str], c
     assert failed.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["threads", "--limit", "0"], ["show"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["threads", "--limit", "0"], ["show"]])
 def test_usage(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
@@ -184,3 +186,104 @@ def test_every_command_takes_a_service(cli: Cli, tmp_path: Path) -> None:
         assert cli("show", "a/b", "--from", address, "--json").rows[0]["message"]["content"] == "hello"
         assert cli("tail", "a/b", "--from", address, "--json").rows[0]["message"]["content"] == "hello"
         assert cli("export", "--from", address).rows[0]["id"] == "a/b"
+
+
+def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
+    done = cli()
+    assert (done.code, "usage: chatstore" in done.out, "serve a store" in done.out) == (2, True, True)
+
+
+def test_a_list_says_that_there_is_more_than_it_shows(cli: Cli, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/many.db"
+    with chatstore.connect(url) as store:
+        for number in range(3):
+            store.create_thread(f"{number}-" + "i" * 38)
+    for more in ((), ("--json",)):
+        cut = cli("threads", "--from", url, "--limit", "2", *more)
+        assert (cut.code, "there are more" in cut.err, cut.out.count("iiii" * 9)) == (0, True, 2)
+        assert cli("threads", "--from", url, "--limit", "3", *more).err == ""
+
+
+@pytest.mark.parametrize("columns", [20, 80, 200])
+def test_an_id_is_shown_in_one_piece(tmp_path: Path, columns: int) -> None:
+    url, id = f"sqlite:///{tmp_path}/wide.db", "thread_" + "0123456789" * 4
+    with chatstore.connect(url) as store:
+        store.create_thread(id, topic="a topic of some length " * 3, owner="somebody")
+    listed = subprocess.run(
+        [sys.executable, "-m", "chatstore", "threads", "--from", url],
+        env={**os.environ, "COLUMNS": str(columns)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert id in listed.stdout
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_a_console_that_lacks_a_character_shows_an_escape(tmp_path: Path, encoding: str) -> None:
+    url = f"sqlite:///{tmp_path}/emoji.db"
+    with chatstore.connect(url) as store:
+        store.append(
+            "t\u00e9\U0001f600", {"role": "user", "content": "\U0001f680 \u6587 \u2192"}, owner="\u017e"
+        )
+    for command in (["threads"], ["show", "t\u00e9\U0001f600"], ["tail", "t\u00e9\U0001f600", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-X", "utf8=0", "-m", "chatstore", *command, "--from", url],
+            env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["threads", "--from", "http://127.0.0.1:1/v1"], "http://127.0.0.1:1"),
+        (["threads", "--from", "http://127.0.0.1:1/chat/v1/threads"], "http://127.0.0.1:1/chat"),
+        (["threads", "--from", "http://127.0.0.1:1/docs"], "without what follows"),
+        (["threads", "--from", "http://cs_key@127.0.0.1:1"], "CHATSTORE_TOKEN"),
+        (["threads", "--from", "http://127.0.0.1:1?token=x"], "CHATSTORE_TOKEN"),
+        (["threads", "--from", "redis://127.0.0.1"], "llama-index+redis://"),
+        (["import", "redis://127.0.0.1", "--to", "memory://"], "llama-index+redis://"),
+        (["threads", "--from", "127.0.0.1:8080"], "sqlite:///chat.db"),
+    ],
+)
+def test_a_url_of_a_wrong_form_is_told_the_right_one(cli: Cli, arguments: list[str], hint: str) -> None:
+    done = cli(*arguments)
+    assert done.code in {1, 2}
+    assert hint in done.err
+    assert "cs_key" not in done.err
+
+
+def test_what_the_banner_says_to_type_can_be_typed(tmp_path: Path) -> None:
+    """With authentication on, too: the commands run as they stand once the key is there."""
+    url = f"sqlite:///{tmp_path}/asked.db"
+    program = str(Path(sys.executable).parent / "chatstore")
+    command = [program, "serve", "--port", "0", "--url", url]
+    environ = {**QUIET, "CHATSTORE_AUTH": "api-key", "PATH": os.defpath}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=tmp_path) as process:
+        try:
+            assert process.stdout is not None
+            banner = ""
+            for line in process.stdout:
+                banner += line
+                if "/docs" in line:
+                    break
+            make_key = re.findall(r"as this makes one: (.*)", banner)[0]
+            made = subprocess.run(
+                ["bash", "-c", make_key], capture_output=True, text=True, check=True, env=environ
+            )
+            key = re.findall(r"cs_\S+", made.stdout)[0]
+            shown = re.findall(r"^  (?!export)(?:.*\\\n)?.*$", banner, re.MULTILINE)
+            assert len(shown) == 3
+            for typed in shown:
+                subprocess.run(
+                    ["bash", "-c", typed.replace("curl ", "curl -sf ")],
+                    check=True, capture_output=True, env={**environ, "CHATSTORE_TOKEN": key},
+                )  # fmt: skip
+        finally:
+            process.terminate()
+
+
+def test_a_busy_port_s_advice_is_for_make_too(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        done = cli("serve", "--port", busy.getsockname()[1], "--url", "memory://")
+    assert done.code == 2
+    assert "CHATSTORE_PORT=8081 make run" in done.err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import json
+import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from chatstore.codec import MAX_DEPTH, Json, decode, encode, parse
 from chatstore.errors import InvalidMessage
+from chatstore.models import Message
 from tests.core.json_values import TEXT, VALUES
 
 
@@ -137,7 +140,42 @@ def test_any_text_is_taken_exactly_or_refused(text: str | bytes) -> None:
         value = parse(text)
     except InvalidMessage:
         return
-    assert json.dumps(value) == json.dumps(json.loads(text))
+    if "-0" not in json.dumps(value):
+        assert json.dumps(value) == json.dumps(json.loads(text))
+
+
+NUMBERS = [
+    "-0", "-0.0", "1e-400", "-1e-400", "10000000000000000.1", "9007199254740993.0", "0.10000000000000001",
+    "0.1000000000000000055511151231257827021181583404541015625", "1e-99999999999999999999999", "5e-325",
+    "123456789012345678901234567890.5", "-9007199254740993.0", "3.14159265358979323846264338327950288",
+    "1.7976931348623157081e308", "10000000.0000000001",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_that_no_float_is_stays_as_it_was_written(number: str) -> None:
+    text = f'{{"role":"user","n":{number},"in":[[{number}],"-0",{{"k":{number}}}]}}'
+    assert encode(parse(text)) == encode(decode(text)) == text
+    assert Message(text).to_entry()["message"]["n"] == float(number)
+    assert f'"message":{text}}}' in Message(text).entry_text()
+
+
+@given(st.from_regex(r"\A-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?\Z"))
+def test_every_number_keeps_its_value_and_its_sign_or_is_refused(number: str) -> None:
+    try:
+        kept = encode(parse(number))
+    except InvalidMessage as refused:
+        assert "too large" in str(refused)  # noqa: PT017 - one of two outcomes
+        assert math.isinf(float(number))
+        return
+    assert (Decimal(kept), kept.startswith("-")) == (Decimal(number), number.startswith("-"))
+    assert encode(decode(kept)) == kept
+
+
+def test_where_no_text_is_kept_such_a_number_is_refused() -> None:
+    with pytest.raises(InvalidMessage, match=r"metadata holds the number 1e-400.*string"):
+        encode(parse('{"a": [1e-400]}'), "metadata", floats_only=True)
+    assert encode({"a": 0.1}, "metadata", floats_only=True) == '{"a":0.1}'
 
 
 @given(TEXT, VALUES, VALUES)

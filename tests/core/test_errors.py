@@ -84,5 +84,5 @@ def test_texts_name_what_is_meant() -> None:
     assert "'a b'" in str(errors.ThreadNotFound("a b"))
     assert "index -1" in str(errors.MessageNotFound("t", -1))
     assert "'x'" in str(errors.MessageNotFound("t", "x"))
-    assert "gone" in str(errors.Conflict(None))
+    assert "nothing is there" in str(errors.Conflict(None))
     assert "'etag'" in str(errors.Conflict("etag"))

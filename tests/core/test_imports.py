@@ -76,4 +76,4 @@ def test_what_is_missing_is_named_with_its_extra() -> None:
         "import chatstore\ntry:\n    chatstore.connect('http://127.0.0.1:1')\n"
         "except chatstore.ConfigurationError as error:\n    print(error)"
     )
-    assert "pip install 'chatstore[cli]'" in said
+    assert "pip install '.[cli]'" in said

@@ -19,6 +19,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ADDRESS = "127.0.0.1:8080"
+RUN_AGAIN = {"README.md", "docs/inside-your-app.md"}
+"""What a newcomer runs twice, over what the first time left."""
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -64,14 +66,15 @@ def service(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("document", having("python"), ids=name)
 def test_python_examples_run(document: Path, tmp_path: Path) -> None:
     program = "\n".join(blocks(document, "python"))
-    finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
+    for _ in range(2 if name(document) in RUN_AGAIN else 1):
+        finished = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.parametrize("document", having("console"), ids=name)

@@ -15,7 +15,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData, UseAfterFree
 
-from chatstore.http.parameters import ETAG, KEY
+from chatstore.http.parameters import ETAGS, KEY
 from chatstore.models import ThreadCursor, from_micros
 
 COUNTER = itertools.count()
@@ -32,7 +32,7 @@ def _cursor(micros: int, id: str) -> str:
     return ThreadCursor(from_micros(micros), id).text()
 
 
-schemathesis.openapi.format("entity-tag", st.from_regex(ETAG, fullmatch=True))
+schemathesis.openapi.format("entity-tags", st.from_regex(ETAGS, fullmatch=True))
 schemathesis.openapi.format("http-date", st.integers(0, 3600).map(_recent))
 schemathesis.openapi.format(
     "thread-cursor", st.builds(_cursor, st.integers(0, 2**50), st.text(string.ascii_letters, max_size=9))

@@ -294,3 +294,53 @@ def test_a_key_that_cannot_be(
 ) -> None:
     refused = Cli(capfd)("keys", "create", "--from", f"sqlite:///{tmp_path}/chat.db", *options)
     assert (refused.code, refused.out) == (2, "")
+
+
+def test_a_library_shows_its_key_by_argument_or_from_the_environment(
+    service: httpx.Client, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, text = made(keys, "read", "write")
+    url = str(service.base_url).rstrip("/")
+    with chatstore.connect(url, token=text) as store:
+        store.append("t", HELLO)
+    monkeypatch.setenv("CHATSTORE_TOKEN", text)
+
+    async def read() -> int:
+        async with chatstore.aconnect(url) as store:
+            return len(await store.read("t"))
+
+    assert asyncio.run(read()) == 1
+    for wrong in ("", "cs_wrong", text + "x"):
+        with chatstore.connect(url, token=wrong) as store, pytest.raises(ConfigurationError) as refused:
+            store.read("t")
+        assert "CHATSTORE_TOKEN" in str(refused.value)
+        assert text not in str(refused.value)
+
+
+def test_the_command_line_shows_the_environment_s_token(
+    service: httpx.Client, keys: Keys, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cli = Cli(capfd)
+    _, text = made(keys, "read")
+    url = str(service.base_url).rstrip("/")
+    refused = cli("threads", "--from", url)
+    assert (refused.code, "CHATSTORE_TOKEN" in refused.err) == (2, True)
+    monkeypatch.setenv("CHATSTORE_TOKEN", text)
+    assert cli("threads", "--from", url).code == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "reason"),
+    [
+        ("http://example.invalid", "t", "https://"),
+        ("http://127.0.0.1.example.invalid", "t", "https://"),
+        ("https://t@example.invalid", None, "takes no credentials"),
+        ("https://example.invalid?token=t", None, "no place for a token"),
+        ("sqlite:///chat.db", "t", "is none"),
+        ("https://example.invalid", "t\u00e9\U0001f511", "the token is none"),
+        ("https://example.invalid", "t\r\nX-Other: 1", "the token is none"),
+    ],
+)
+def test_a_token_goes_only_where_it_is_safe(url: str, token: str | None, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        chatstore.connect(url, token=token)

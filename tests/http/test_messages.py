@@ -219,6 +219,49 @@ def test_a_log_is_written_only_as_it_was_read(http: httpx.Client, thread: str, m
     assert done.headers["etag"] == http.get(f"{thread}/messages").headers["etag"] != current
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_history_can_be_asked_to_be_the_first(http: httpx.Client, thread: str, method: str) -> None:
+    said, absent = {"role": "user", "content": "first"}, {"If-None-Match": "*"}
+    path = f"/v1/threads/{uuid7()}/messages"
+    key = {"Idempotency-Key": str(uuid7())}
+    made = http.request(method, path, json=[said], headers={**absent, **key})
+    assert made.is_success
+    assert http.request(method, path, json=[said], headers={**absent, **key}).json() == made.json()
+    for there in (path, f"{thread}/messages"):
+        before = http.get(there)
+        for form in ([said], {"messages": [said], "create": False}):
+            refused = http.request(method, there, json=form, headers=absent)
+            assert (refused.status_code, refused.json()["code"]) == (412, "conflict")
+            assert refused.headers["etag"] == before.headers["etag"]
+        assert http.get(there).content == before.content
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_no_message_is_changed_that_was_not_to_be_there(http: httpx.Client, thread: str, method: str) -> None:
+    [entry] = sent(http, thread, {"role": "user", "content": "a"})
+    body: dict[str, Any] = {} if method == "DELETE" else {"json": {"role": "user", "content": "c"}}
+    path = f"{thread}/messages/{entry['id']}"
+    assert http.request(method, path, headers={"If-None-Match": "*"}, **body).status_code == 412
+    assert http.get(path).json() == entry
+
+
+@pytest.mark.parametrize("query", ["", "?last=1", "?limit=1", "?max_tokens=100"])
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', "*"])
+def test_messages_that_are_held_are_not_sent_again(
+    http: httpx.Client, thread: str, query: str, form: str
+) -> None:
+    sent(http, thread, {"role": "user", "n": 1}, {"role": "user", "n": 2})
+    path = f"{thread}/messages{query}"
+    held = {"If-None-Match": form.format(http.get(path).headers["etag"])}
+    same = http.get(path, headers=held)
+    assert (same.status_code, same.content) == (304, b"")
+    assert same.headers["etag"] == http.get(path).headers["etag"]
+    assert http.get(f"/v1/threads/{uuid7()}/messages", headers=held).status_code == 200
+    if form != "*":
+        sent(http, thread, {"role": "user", "n": 3})
+        assert http.get(path, headers=held).status_code == 200
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_message_is_changed_only_as_it_was_read(http: httpx.Client, thread: str, method: str) -> None:
     [entry] = sent(http, thread, {"role": "user", "content": "a"})

@@ -57,6 +57,22 @@ def test_what_is_not_exact_json_is_malformed(http: httpx.Client, body: bytes) ->
     assert http.get(path).status_code == 404
 
 
+@pytest.mark.parametrize("number", ["-0", "1e-400", "10000000000000000.1", "9007199254740993.0", "5e-325"])
+def test_numbers_pass_as_they_are_written(http: httpx.Client, number: str) -> None:
+    path = f"/v1/threads/{uuid7()}/messages"
+    message = b'{"role":"user","n":[%b]}' % number.encode()
+    sent = http.post(path, content=message, headers=JSON)
+    one = f"{path}/{sent.json()['items'][0]['id']}"
+    replaced = http.put(one, content=message, headers=JSON)
+    read = [http.get(path), http.get(f"{path}?last=1"), http.get(f"{path}?max_tokens=99"), http.get(one)]
+    for answer in (sent, replaced, *read, http.delete(one)):
+        assert answer.is_success
+        assert b'"message":' + message in answer.content
+    thread = b'{"metadata":{"n":%b}}' % number.encode()
+    refused = http.post("/v1/threads", content=thread, headers=JSON)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid-message")
+
+
 @pytest.mark.parametrize("levels", [16, 64])
 def test_a_message_nests_as_deep_as_the_library_takes_it(
     http: httpx.Client, thread: str, levels: int

@@ -92,12 +92,43 @@ def test_any_etag_is_met_by_a_star_if_there_is_something(http: httpx.Client, thr
     assert "etag" not in absent.headers
 
 
-@pytest.mark.parametrize("condition", ['"a", "b"', 'W/"a"', "bare", '"a', ""])
-def test_one_strong_etag_is_asked_for(http: httpx.Client, thread: str, condition: str) -> None:
+@pytest.mark.parametrize("form", ["{0}", '"{0}"', '"x", "{0}"', '"{0}","x"', "x, {0}", 'W/"x", "{0}"'])
+def test_one_etag_of_a_list_has_to_hold_in_quotes_or_not(http: httpx.Client, thread: str, form: str) -> None:
+    etag = http.get(thread).json()["etag"]
+    changed = http.patch(thread, json={"topic": "new"}, headers={"If-Match": form.format(etag)})
+    assert changed.status_code == 200
+    refused = http.patch(thread, json={"topic": "x"}, headers={"If-Match": form.format(etag)})
+    assert (refused.status_code, refused.json()["current"]) == (412, changed.json()["etag"])
+
+
+@pytest.mark.parametrize("form", ['W/"{0}"', 'W/"{0}", "x"', '"x", "y"', "W/{0}", "{0}x"])
+def test_a_weak_etag_or_another_never_holds(http: httpx.Client, thread: str, form: str) -> None:
+    etag = http.get(thread).json()["etag"]
+    refused = http.delete(thread, headers={"If-Match": form.format(etag)})
+    assert (refused.status_code, refused.json()["current"]) == (412, etag)
+    assert http.get(thread).status_code == 200
+
+
+@pytest.mark.parametrize("condition", ['"a', "", "a b", '"a" "b"', ",", '""'])
+def test_what_is_no_etag_is_malformed(http: httpx.Client, thread: str, condition: str) -> None:
     refused = http.delete(thread, headers={"If-Match": condition})
     assert (refused.status_code, refused.json()["code"]) == (400, "malformed")
     assert "If-Match" in refused.json()["detail"]
     assert http.get(thread).status_code == 200
+
+
+def test_a_write_that_asks_for_nothing_to_be_there(http: httpx.Client, thread: str) -> None:
+    absent = {"If-None-Match": "*"}
+    for method, body in (("PATCH", {"topic": "x"}), ("DELETE", None)):
+        refused = http.request(method, thread, json=body, headers=absent)
+        assert (refused.status_code, refused.json()["code"]) == (412, "conflict")
+    assert http.delete(f"/v1/threads/{uuid7()}", headers=absent).json()["existed"] is False
+    both = http.delete(f"/v1/threads/{uuid7()}", headers={**absent, "If-Match": "*"})
+    assert both.status_code == 412
+    etag = http.get(thread).headers["etag"]
+    refused = http.patch(thread, json={"topic": "x"}, headers={"If-None-Match": etag})
+    assert (refused.status_code, refused.json()["code"]) == (400, "malformed")
+    assert "If-None-Match: *" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("form", ["{}", 'W/{}, "other"', '"other", {}'])

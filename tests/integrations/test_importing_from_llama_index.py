@@ -495,7 +495,7 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, package, None)
     done = cli("import", source, "--to", "memory://")
     assert done.code == 2
-    assert f"pip install 'chatstore[{extra}]'" in done.err
+    assert f"pip install '.[{extra}]'" in done.err
     assert scheme in done.err
 
 

@@ -13,7 +13,7 @@ import azure.functions as func
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.data.tables import TableClient
 from azure.identity import DefaultAzureCredential
-from fastapi import FastAPI  # type: ignore[import-not-found]
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 api = FastAPI()

@@ -156,8 +156,7 @@ class AzureTablesBackend(Backend):
         request: Request | None,
     ) -> Appended:
         async def append(view: View) -> Change[Appended]:
-            state, text = writable(view, create, if_match)
-            require_log(if_match, state.etag, appending=True)
+            state, text = writable(view, create, if_match, appending=True)
             return appended(view, state, drafts, text)
 
         return await self._writer.mutate(key, request, drafts, append)
@@ -211,7 +210,6 @@ class AzureTablesBackend(Backend):
     ) -> Appended:
         async def replace_all(view: View) -> Change[Appended]:
             state, text = writable(view, create, if_match)
-            require_log(if_match, state.etag)
             kept = 0 if text is not None else await self._messages.kept(view, state, drafts)
             return replaced(view, state, drafts, kept, text)
 

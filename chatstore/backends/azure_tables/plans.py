@@ -8,7 +8,7 @@ from chatstore.backends.azure_tables import keys
 from chatstore.backends.azure_tables.header import State, born, properties_text
 from chatstore.backends.azure_tables.segments import Segment, Stored, cut, stored
 from chatstore.backends.azure_tables.writing import Change, View
-from chatstore.conditions import expiry, require
+from chatstore.conditions import expiry, require, require_log
 from chatstore.contract import Draft, NewThread, Span
 from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.models import Appended
@@ -42,10 +42,13 @@ def created(view: View, new: NewThread) -> State:
     return born(before, view.key.tenant, new, view.now, expiry(view.now, new.ttl))
 
 
-def writable(view: View, create: NewThread | None, if_match: str | None) -> tuple[State, str | None]:
-    """The thread, or a new one with its properties where there is none and nothing is expected of it."""
+def writable(
+    view: View, create: NewThread | None, if_match: str | None, *, appending: bool = False
+) -> tuple[State, str | None]:
+    """The thread as `if_match` expects it, or a new one with its properties where there is none."""
     state = view.state
     if state is not None:
+        require_log(if_match, state.etag, appending=appending)
         return state, None
     require(if_match, None)
     if create is None:

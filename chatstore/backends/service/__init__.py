@@ -1,6 +1,7 @@
 """A running chatstore service as a backend: the same store at a distance, over its native API.
 
-``http://127.0.0.1:8080`` or ``https://host/prefix``, with the options ``timeout`` (seconds for an answer,
+``http://127.0.0.1:8080`` or ``https://host/prefix``, a token beside it where the service asks for
+one, with the options ``timeout`` (seconds for an answer,
 30 by default), ``tenant`` and ``owner``. Which tenant a service serves, and whether one owner's threads
 alone, is the service's to say, so a call for another tenant than that option names (``default`` by
 default), or for another owner's threads, is refused, not sent.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from chatstore import paths
 from chatstore.backends.service import forms
@@ -37,18 +39,39 @@ from chatstore.contract import (
 )
 from chatstore.errors import ConfigurationError, MessageNotFound
 from chatstore.models import Appended, Deleted, Erased, Message, Page, Thread, ThreadCursor, rfc3339
+from chatstore.settings import Settings
 from chatstore.urls import Url
 
 __all__ = ["ServiceBackend", "open_service"]
 
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SHOW_TOKEN = "set CHATSTORE_TOKEN, or pass token= to connect"  # noqa: S105 - says where one goes
+
 
 def open_service(url: Url, *, blocking: bool, clock: Clock) -> ServiceBackend:
     """``http://host:port/prefix?timeout=30&tenant=default&owner=``; nothing is sent before the first use."""
+    if {"token", "key", "api_key", "access_token"} & set(url.options):
+        raise ConfigurationError(f"a URL is no place for a token: {_SHOW_TOKEN}")
     url.allow("timeout", "tenant", "owner")
-    address = f"{url.scheme}://{url.host}{url.path.rstrip('/')}"
+    if "@" in url.host:
+        raise ConfigurationError(f"{url.scheme}:// takes no credentials: {_SHOW_TOKEN}")
+    path = url.path.rstrip("/")
+    if path.endswith(("/v1", "/docs")) or "/v1/" in path:
+        prefix = re.split(r"/(v1|docs)(/|$)", path)[0]
+        raise ConfigurationError(
+            f"a service is named by where it begins, without what follows: {url.scheme}://{url.host}{prefix}"
+        )
+    address = f"{url.scheme}://{url.host}{path}"
+    token = Settings.from_environment().token if url.token is None else url.token
+    if token and url.scheme == "http" and urlsplit(address).hostname not in _LOOPBACK:
+        raise ConfigurationError(
+            f"a token is not sent to {address}, where others could read it: use https://"
+        )
     clock = followed(clock)
     told = clock if isinstance(clock, ServerClock) else None
-    connection = Connection(address, blocking=blocking, seconds=url.seconds("timeout", 30), clock=told)
+    connection = Connection(
+        address, blocking=blocking, seconds=url.seconds("timeout", 30), token=token, clock=told
+    )
     tenant, owner = url.options.get("tenant", "default"), url.options.get("owner")
     return ServiceBackend(connection, tenant, owner, clock)
 

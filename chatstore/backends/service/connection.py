@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
-import json
 import os
 import random
 import re
@@ -18,8 +17,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import httpx
 
 from chatstore.clocks import ServerClock
-from chatstore.codec import Json
-from chatstore.contract import Request
+from chatstore.codec import Json, decode
+from chatstore.contract import ABSENT, Request
 from chatstore.errors import (
     ChatStoreError,
     ConfigurationError,
@@ -50,6 +49,7 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
 _LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+_TOKEN = re.compile(r"[!-~]*")
 _HEADER_TEXT = re.compile(r"[!#-~]{1,256}")
 # No proxy is asked for what runs on this machine.
 _DIRECT = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
@@ -167,6 +167,10 @@ _FAULTS: Mapping[str, _Fault] = {
     "invalid-cursor": _told(InvalidCursor),
     "message-too-large": _told(MessageTooLarge),
     "too-large": _told(InvalidArgument),
+    "unauthenticated": lambda _, problem: ConfigurationError(
+        f"{problem['detail']}: set CHATSTORE_TOKEN, or pass token= to connect, to an API key or a token"
+    ),
+    "forbidden": _told(ConfigurationError),
     "too-many-threads": _told(InvalidArgument),
     "too-many-requests": _told(Unavailable),
     "slow-body": _told(Unavailable),
@@ -188,8 +192,19 @@ class Connection:
     """
 
     def __init__(
-        self, address: str, *, blocking: bool, seconds: float, clock: ServerClock | None = None
+        self,
+        address: str,
+        *,
+        blocking: bool,
+        seconds: float,
+        token: str = "",
+        clock: ServerClock | None = None,
     ) -> None:
+        if not _TOKEN.fullmatch(token):
+            raise ConfigurationError(
+                "the token is none: one is made of letters, digits and signs, without spaces"
+            )
+        self._shown = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             httpx.URL(address)
         except httpx.InvalidURL as error:
@@ -220,8 +235,10 @@ class Connection:
         # An id of our own looks like none that carries a time, so it holds however wrong this clock is.
         request_id = secrets.token_urlsafe(16) if request is None else request.id
         headers = {"Idempotency-Key": _header(request_id)}
-        if if_match is not None:
-            headers["If-Match"] = "*" if if_match == "*" else f'"{_header(if_match)}"'
+        if if_match == ABSENT:
+            headers["If-None-Match"] = "*"
+        elif if_match is not None:
+            headers["If-Match"] = ", ".join(_quoted(etag.strip()) for etag in if_match.split(","))
         if body is not None:
             headers["Content-Type"] = "application/json"
         return await self.call(into, method, path, headers, body, meant=meant._replace(request=request_id))
@@ -240,12 +257,16 @@ class Connection:
         """What `into` makes of the JSON that the service answers; raises what its problem says."""
         response = await self._answer(
             httpx.Request(
-                method, self.address + path, params=list(query) or None, headers=headers, content=body
+                method,
+                self.address + path,
+                params=list(query) or None,
+                headers={**(headers or {}), **self._shown},
+                content=body,
             ),
             tries,
         )
         try:
-            form = json.loads(response.content)
+            form = decode(response.content.decode())
             if response.is_success:
                 return into(form)
             error = _FAULTS.get(form["code"], _told(StorageError))(meant, form)
@@ -283,6 +304,10 @@ class Connection:
         return Unavailable(
             f"{self.address} does not answer ({str(error) or type(error).__name__}): is it running?"
         )
+
+
+def _quoted(etag: str) -> str:
+    return "*" if etag == "*" else f'"{_header(etag)}"'
 
 
 def _header(text: str) -> str:

@@ -121,8 +121,9 @@ class SqlBackend(Backend):
             if log is None:
                 await tables.threads.create_for(key, create, if_match)
                 log = cast("Log", await tables.threads.advance(key, len(drafts)))
-            before = log_etag(log.epoch, log.tail - len(drafts), log.edits)
-            require_log(if_match, before, appending=True)
+            else:
+                before = log_etag(log.epoch, log.tail - len(drafts), log.edits)
+                require_log(if_match, before, appending=True)
             return await tables.messages.add(log, drafts)
 
         return await self._write(key, request, append, drafts)
@@ -155,7 +156,8 @@ class SqlBackend(Backend):
             log = await tables.threads.log(key)
             if log is None:
                 log = await tables.threads.create_for(key, create, if_match)
-            require_log(if_match, log.etag)
+            else:
+                require_log(if_match, log.etag)
             return await _replace(tables, key, log, drafts)
 
         return await self._write(key, request, replace_all, drafts)

@@ -1,6 +1,6 @@
 """LlamaIndex's chat stores on chatstore: `LlamaIndexChatStore` and `LlamaIndexAsyncDBChatStore`.
 
-Needs ``pip install 'chatstore[llama-index]'``. Importing it makes the first one known to LlamaIndex's
+Needs the extra ``llama-index``. Importing it makes the first one known to LlamaIndex's
 loader, so that a memory that was written with it can be read back.
 """
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatstore.contract import Capability
-from chatstore.errors import Conflict, ThreadNotFound
+from chatstore.contract import ABSENT, Capability
+from chatstore.errors import Conflict, InvalidArgument, ThreadNotFound
 from chatstore.store import ChatStore
 from chatstore.testing.backend_tests import Sample
 from chatstore.testing.capabilities import supported
@@ -69,6 +69,52 @@ class Conditions:
         ids = prepare(store)
         with supported(store, *mutation.needs):
             mutation.call(store, ids, if_match="*")
+
+    @every_mutation
+    def test_of_several_one_has_to_hold(self, store: ChatStore, mutation: Mutation) -> None:
+        ids = prepare(store)
+        etag = whatever_it_names(store, ids, mutation)
+        with supported(store, *mutation.needs):
+            with pytest.raises(Conflict):
+                mutation.call(store, ids, if_match="x.1.1,y.1.1")
+            mutation.call(store, ids, if_match=f"x.1.1, {etag}")
+
+    @every_mutation
+    def test_what_is_there_is_a_conflict_for_who_asks_for_nothing(
+        self, store: ChatStore, mutation: Mutation
+    ) -> None:
+        ids = prepare(store)
+        before, current = state(store, "t"), whatever_it_names(store, ids, mutation)
+        with supported(store, *mutation.needs):
+            with pytest.raises(Conflict) as refused:
+                mutation.call(store, ids, if_match=ABSENT)
+            assert refused.value.current == current
+        assert state(store, "t") == before
+
+    def test_of_all_who_ask_to_be_the_first_one_is(self, store: ChatStore) -> None:
+        store.append("t", say("a"), if_none_match="*")
+        for write in (doing("append", "t", say("b")), doing("replace_all", "t", [say("b")], create=True)):
+            with pytest.raises(Conflict) as refused:
+                write(store, [], if_none_match="*")
+            assert refused.value.current == store.read("t").etag
+        assert contents(whole(store, "t")) == ["a"]
+        store.delete_thread("t")
+        store.replace_all("t", [say("c")], create=True, if_none_match="*")
+        store.create_thread("empty")
+        with pytest.raises(Conflict):
+            store.append("empty", say("a"), if_none_match="*")
+        assert contents(whole(store, "t")) == ["c"]
+
+    def test_to_ask_for_nothing_is_said_in_one_way(self, store: ChatStore) -> None:
+        with pytest.raises(InvalidArgument):
+            store.append("t", say("a"), if_none_match="x")
+        with pytest.raises(InvalidArgument):
+            store.append("t", say("a"), if_none_match="*", if_match="*")
+        with pytest.raises(InvalidArgument):
+            store.append("t", say("a"), create=False, if_none_match="*")
+        with pytest.raises(InvalidArgument):
+            store.replace_all("t", [say("a")], if_none_match="*")
+        assert state(store, "t") == (None, None, ())
 
     @every_mutation
     def test_any_other_text_is_a_conflict(self, store: ChatStore, mutation: Mutation) -> None:

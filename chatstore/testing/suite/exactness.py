@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
+from chatstore.codec import decode
 from chatstore.contract import Capability
+from chatstore.errors import InvalidMessage
+from chatstore.models import Message
 from chatstore.store import ChatStore
 from chatstore.testing.capabilities import needs
 from chatstore.testing.samples import AWKWARD_MESSAGES, json_text, say
 
 __all__ = ["Exactness"]
+
+BETWEEN_FLOATS = '{"role":"user","n":[10000000000000000.1,9007199254740993.0,1e-400,-0,0.10000000000000001]}'
 
 SENT = [json_text(message) for message in AWKWARD_MESSAGES]
 
@@ -23,6 +30,24 @@ class Exactness:
         for message, sent in zip(appended, SENT, strict=True):
             assert message.id is not None
             assert json_text(store.get_message("t", message.id).to_dict()) == sent
+
+    def test_numbers_between_floats_stay_as_they_were_written(self, store: ChatStore) -> None:
+        [appended] = store.append("t", Message(BETWEEN_FLOATS)).messages
+        assert appended.text == BETWEEN_FLOATS
+        store.replace_all("t", [say("other"), Message(BETWEEN_FLOATS)])
+        assert [message.text for message in store.read("t")][1:] == [BETWEEN_FLOATS]
+        assert [message.text for message in store.iter_messages("t")][1:] == [BETWEEN_FLOATS]
+        again = decode(BETWEEN_FLOATS)
+        [once_more] = store.append("t", again).messages
+        assert once_more.text == BETWEEN_FLOATS
+
+    @pytest.mark.parametrize("number", ["10000000000000000.1", "-0", "1e-400"])
+    def test_metadata_refuses_them(self, store: ChatStore, number: str) -> None:
+        for metadata in ({"a": decode(number)}, {"a": [{"b": decode(number)}]}):
+            with pytest.raises(InvalidMessage):
+                store.create_thread("t", metadata=metadata)
+            with pytest.raises(InvalidMessage):
+                store.create_thread("t", participants=[{"id": "a", "metadata": metadata}])
 
     def test_replaced_as_a_whole(self, store: ChatStore) -> None:
         store.append("t", say("other"))

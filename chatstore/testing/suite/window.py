@@ -106,6 +106,16 @@ class Window:
             ),
             ({"type": "function_call", "call_id": "x"}, {"type": "function_call_output", "call_id": "x"}),
             ({"tool_calls": [{"id": "x"}, None, 3]}, {"tool_call_id": "x"}),
+            (
+                {"content": [{"toolUse": {"toolUseId": "x"}}]},
+                {"content": [{"toolResult": {"toolUseId": "x"}}]},
+            ),
+            ({"parts": [{"functionCall": {"name": "f"}}]}, {"parts": [{"functionResponse": {"name": "f"}}]}),
+            (
+                {"blocks": [{"block_type": "tool_call", "tool_call_id": "x"}]},
+                {"role": "tool", "additional_kwargs": {"tool_call_id": "x"}},
+            ),
+            ({"function_call": {"name": "f"}}, {"role": "function", "name": "f"}),
         ],
     )
     def test_calls_are_known_in_the_common_forms(
