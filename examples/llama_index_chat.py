@@ -19,7 +19,7 @@ for question in ("What is there to see in Lisbon?", "And what does the tram cost
 
 # Another process, another day: the conversation is where it was.
 later = LlamaIndexChatStore.from_url("sqlite:///chat.db")
-assert [message.role for message in later.get_messages("ada")] == ["user", "assistant"] * 2
+assert [message.role for message in later.get_messages("ada")][-4:] == ["user", "assistant"] * 2
 
 
 async def main() -> None:

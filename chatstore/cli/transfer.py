@@ -30,8 +30,9 @@ __all__ = ["add_export", "add_import"]
 
 _IMPORT = """\
 Adds the conversations of a file, or of what LlamaIndex's stores left behind, to a store or a running
-service. SOURCE is a file of JSON Lines of threads, an export, a SimpleChatStore file of LlamaIndex, or
-OpenAI-style messages; - reads standard input; llama-index+sqlite:///old.db, llama-index+postgresql://…,
+service. SOURCE is a file of JSON Lines of threads, an export, a SimpleChatStore file of LlamaIndex,
+OpenAI-style messages, what ChatGPT or Claude exports, ShareGPT, or a dump of LangChain's, Pydantic AI's
+or the Assistants API's messages, gzip or not; - reads standard input; llama-index+sqlite:///old.db, llama-index+postgresql://…,
 llama-index+dynamodb://TABLE, llama-index+redis://… and llama-index+azure-tables:// are read in place, and
 never written to. Run again, it adds nothing; killed half-way, it goes on where it was. A thread that
 has other messages than its source, or more, is reported and left alone; of a damaged one, what

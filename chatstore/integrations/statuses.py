@@ -10,6 +10,7 @@ docs/decisions/0010-statuses.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from chatstore.codec import Json
@@ -38,7 +39,7 @@ def mark(active: int) -> Message:
 
 def archived(message: Message) -> Message:
     """`message` saying of itself that it is archived."""
-    return Message.from_dict({**_said(message), _FIELD: {"status": ARCHIVED}})
+    return _like(message, {**_said(message), _FIELD: {"status": ARCHIVED}})
 
 
 class ActiveReader:
@@ -97,8 +98,12 @@ def written(entries: Iterable[Entry]) -> list[Message]:
             log += [mark(0)] if log else []
             leading = False
         own = leading or status == ACTIVE
-        log.append(Message.from_dict(_said(message)) if own else archived(message))
+        log.append(_like(message, _said(message)) if own else archived(message))
     return [*log, mark(0)] if log and leading else log
+
+
+def _like(message: Message, said: dict[str, Json]) -> Message:
+    return replace(Message.from_dict(said), expires_at=message.expires_at)
 
 
 def _said(message: Message) -> dict[str, Json]:

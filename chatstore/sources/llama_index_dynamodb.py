@@ -63,9 +63,11 @@ def _thread(item: Mapping[str, Mapping[str, Any]], primary_key: str, expiry: str
         return BadThread(where, "it has no list History")
     until = _value(item.get(expiry, {"NULL": True}))
     parts = (Part(f"message {number}", data) for number, data in enumerate(history, 1))
-    return salvaged(
-        where, key, parts, expires_at=datetime.fromtimestamp(until, UTC) if isinstance(until, int) else None
-    )
+    try:
+        expires_at = datetime.fromtimestamp(until, UTC) if isinstance(until, int) else None
+    except (ValueError, OverflowError, OSError):
+        return BadThread(where, f"its {expiry}, {until}, is no time in seconds since 1970")
+    return salvaged(where, key, parts, expires_at=expires_at)
 
 
 def _value(attribute: Mapping[str, Any]) -> Json:

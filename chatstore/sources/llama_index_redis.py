@@ -61,7 +61,12 @@ def _thread(client: redis.Redis, key: bytes) -> Conversation | BadThread:
         return BadThread(where, "its key is not UTF-8")
     items = cast("list[bytes]", client.lrange(name, 0, -1))
     left = client.pttl(name)
-    expires_at = datetime.now(UTC) + timedelta(milliseconds=left) if left > 0 else None
+    try:
+        expires_at = datetime.now(UTC) + timedelta(milliseconds=left) if left > 0 else None
+    except OverflowError:
+        return BadThread(
+            f"key {name!r}", f"its time to live, {left:,} milliseconds, ends after the year 9999"
+        )
     parts = [Part(f"element {number}", item) for number, item in enumerate(items)]
     found = salvaged(f"key {name!r}", name, parts, expires_at=expires_at)
     return _with_doubts(found) if isinstance(found, Conversation) else found

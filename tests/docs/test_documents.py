@@ -19,9 +19,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 ADDRESS = "127.0.0.1:8080"
-RUN_AGAIN = {"README.md", "docs/inside-your-app.md"}
-"""What a newcomer runs twice, over what the first time left."""
-
 
 def blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
@@ -64,9 +61,9 @@ def service(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("document", having("python"), ids=name)
-def test_python_examples_run(document: Path, tmp_path: Path) -> None:
+def test_python_examples_run_and_run_again(document: Path, tmp_path: Path) -> None:
     program = "\n".join(blocks(document, "python"))
-    for _ in range(2 if name(document) in RUN_AGAIN else 1):
+    for _ in range(2):
         finished = subprocess.run(
             [sys.executable, "-W", "error", "-c", program],
             cwd=tmp_path,

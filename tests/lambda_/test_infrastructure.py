@@ -200,7 +200,7 @@ def test_the_artefact_holds_what_is_used(artefact: Path) -> None:
         "_retry.json", "dynamodb", "endpoints.json", "partitions.json", "sdk-default-configuration.json",
     }  # fmt: skip
     package = {path.name for path in (artefact / "chatstore").iterdir()}
-    assert not package & {"cli", "testing", "integrations", "importing.py", "exporting.py", "__main__.py"}
+    assert not package & {"cli", "testing", "integrations", "importing", "exporting.py", "__main__.py"}
     assert not {"bench", "tests", "infra", "docs"} & {path.name for path in artefact.iterdir()}
     assert not list(artefact.rglob("*.dist-info"))
     done = run(RUNTIME, "-I", "-S", "-c", UNUSED, artefact)

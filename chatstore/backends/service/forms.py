@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from chatstore import position
 from chatstore.codec import Json, encode
 from chatstore.contract import Draft, NewThread, Span
+from chatstore.errors import Unsupported
 from chatstore.models import Appended, Cursor, Deleted, Erased, Message, Page, Participant, Place, Thread
 
 __all__ = [
@@ -41,7 +42,9 @@ def turn(drafts: Sequence[Draft], create: NewThread | None) -> bytes:
     rest: dict[str, Json] = {"create": create is not None}
     if create is not None:
         rest |= {"owner": create.owner} | ttl(create.ttl)
-    if drafts:  # which share one, as the store makes them
+    if any(draft.ttl != drafts[0].ttl for draft in drafts):
+        raise Unsupported("a service takes one time to live for all messages of a turn, and these differ")
+    if drafts:
         rest["expires_in"] = seconds(drafts[0].ttl)
     return b'{"messages":[%b],%b' % (",".join(draft.text for draft in drafts).encode(), as_json(rest)[1:])
 

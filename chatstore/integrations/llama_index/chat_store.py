@@ -142,18 +142,17 @@ class LlamaIndexChatStore(BaseChatStore):
         return _read_all(found)
 
     def delete_message(self, key: str, idx: int) -> ChatMessage | None:
-        """Take out and return one message; None for an unknown key and beyond the end.
+        """Take out and return one message; None for an unknown key and where there is no such message.
 
-        Raises IndexError for a negative `idx` beyond the beginning, as SimpleChatStore does, and CorruptData
-        for a message that LlamaIndex cannot hold, which is deleted all the same.
+        Raises CorruptData for a message that LlamaIndex cannot hold, which is deleted all the same.
         """
         self._last.take()
         return _read_one(self._faces.call(lambda store: histories.delete_at(store, key, idx)))
 
     def delete_last_message(self, key: str) -> ChatMessage | None:
-        """Take out and return the newest; None for an unknown key, IndexError for an empty history."""
+        """Take out and return the newest; None for an unknown key and for an empty history."""
         self._last.take()
-        return _read_one(self._faces.call(lambda store: histories.delete_last(store, key)))
+        return _read_one(self._faces.call(lambda store: histories.delete_at(store, key, -1)))
 
     def get_keys(self) -> list[str]:
         """Every key, the most recently active first; one trip for each page."""
@@ -190,7 +189,7 @@ class LlamaIndexChatStore(BaseChatStore):
     async def adelete_last_message(self, key: str) -> ChatMessage | None:
         """`delete_last_message`."""
         self._last.take()
-        return _read_one(await self._faces.acall(lambda store: histories.delete_last(store, key)))
+        return _read_one(await self._faces.acall(lambda store: histories.delete_at(store, key, -1)))
 
     async def aget_keys(self) -> list[str]:
         """`get_keys`."""

@@ -241,7 +241,7 @@ class LlamaIndexAsyncDBChatStore(AsyncDBChatStore):
             if after == before:
                 return
             try:
-                await self._store.replace_all(key, written(after), if_match=found.etag)
+                await histories.rewrite(self._store, key, written(after), found.etag)
             except (Conflict, ThreadNotFound):
                 continue
             return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from chatstore.contract import Capability
+from chatstore.contract import Capability, Draft, ThreadKey
 from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadExists, ThreadNotFound
-from chatstore.models import Message
+from chatstore.models import Message, from_micros
 from chatstore.store import MAX_LIMIT, AsyncChatStore
 
-__all__ = ["TRIES", "History", "create", "delete", "delete_at", "delete_last", "history", "insert", "keys"]
+__all__ = ["TRIES", "History", "create", "delete", "delete_at", "history", "insert", "keys", "rewrite"]
 
 TRIES = 100
 """How often a step is tried again that somebody else has overtaken."""
@@ -58,7 +59,7 @@ async def insert(store: AsyncChatStore, key: str, message: Message, index: int, 
                 if found.etag is None:
                     raise ThreadNotFound(key)
                 found.messages.insert(index, message)
-                await store.replace_all(key, found.messages, if_match=found.etag)
+                await rewrite(store, key, found.messages, found.etag)
         except ThreadNotFound:
             await create(store, key, ttl)
         except Conflict:
@@ -66,6 +67,25 @@ async def insert(store: AsyncChatStore, key: str, message: Message, index: int, 
         else:
             return
     raise Conflict(None)
+
+
+async def rewrite(store: AsyncChatStore, key: str, messages: Sequence[Message], etag: str) -> None:
+    """Replace the history that `etag` names by `messages`, each of which keeps what is left of its own time.
+
+    Raises Unsupported where the backend takes one time for all and they differ, and changes nothing.
+    """
+    if all(message.expires_at is None for message in messages):
+        await store.replace_all(key, messages, if_match=etag)
+        return
+    now = from_micros(store.backend.clock())
+    drafts = [
+        Draft(message.text, None if message.expires_at is None else message.expires_at - now)
+        for message in messages
+        if message.expires_at is None or message.expires_at > now
+    ]
+    await store.backend.replace_all(
+        ThreadKey(store.tenant, key, store.owner), drafts, create=None, if_match=etag, request=None
+    )
 
 
 async def delete(store: AsyncChatStore, key: str) -> History:
@@ -77,25 +97,13 @@ async def delete(store: AsyncChatStore, key: str) -> History:
 
 
 async def delete_at(store: AsyncChatStore, key: str, index: int) -> Message | None:
-    """``list.pop(index)``: IndexError below the beginning; None above the end, and for no thread."""
+    """``list.pop(index)``, but None where there is no such message."""
     try:
         if Capability.INDEX in store.backend.capabilities:
             return await store.delete_message(key, index=index)
         return await _delete_by_id(store, key, index)
-    except ThreadNotFound:
+    except (ThreadNotFound, MessageNotFound):
         return None
-    except MessageNotFound:
-        if index < 0:
-            raise IndexError("pop index out of range") from None
-        return None
-
-
-async def delete_last(store: AsyncChatStore, key: str) -> Message | None:
-    """``list.pop()``: IndexError for an empty history; None for no thread."""
-    try:
-        return await delete_at(store, key, -1)
-    except IndexError:
-        raise IndexError("pop from empty list") from None
 
 
 async def keys(store: AsyncChatStore) -> list[str]:

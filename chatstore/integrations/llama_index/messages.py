@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
 from llama_index.core.base.llms.types import ChatMessage, CitableBlock, CitationBlock
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from chatstore.codec import Json
 from chatstore.errors import CorruptData, InvalidMessage
+from chatstore.integrations.llama_index.carrying import carried, given_back
+from chatstore.integrations.llama_index.parts import Parts, blocks_of
 from chatstore.models import Message
 
 __all__ = ["read", "write"]
@@ -23,33 +24,23 @@ _OWN = ("role", "blocks", "content", "additional_kwargs", "chatstore")
 def write(message: ChatMessage) -> Message:
     """The form that LlamaIndex itself writes: role, blocks and additional_kwargs, binary data as base64.
 
-    Dates, tuples and the like in `additional_kwargs` take the form that LlamaIndex gives them. Raises
-    InvalidMessage for what has none, and for NaN and infinities, which it would turn into null.
+    Bytes in free fields come back as bytes. Dates, tuples and the like take the form that LlamaIndex gives
+    them. Raises InvalidMessage for what has none, and for what it would silently turn into something else.
     """
-    _require_finite(message)
     try:
-        return Message.from_dict(message.model_dump(mode="json"))
-    except (PydanticSerializationError, AttributeError, TypeError) as error:
+        return Message.from_dict(carried(message).model_dump(mode="json"))
+    except InvalidMessage:
+        raise
+    except (PydanticSerializationError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise InvalidMessage(f"a ChatMessage that cannot be written as JSON: {error}") from error
-
-
-def _require_finite(value: object) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidMessage(f"a ChatMessage holds {value}, which JSON cannot carry: use None or a string")
-    if isinstance(value, BaseModel):
-        value = vars(value)
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            _require_finite(item)
 
 
 def read(messages: Iterable[Message]) -> list[ChatMessage]:
     """The messages that were written, new objects each time.
 
-    A message of another origin is taken as far as LlamaIndex has words for it: a ``content`` becomes a
-    text block, fields that LlamaIndex does not know go to `additional_kwargs`. Raises CorruptData for one
+    A message of another origin is taken as far as LlamaIndex has words for it: a ``content`` becomes
+    blocks, fields that LlamaIndex does not know go to `additional_kwargs`, and so does a ``content`` of
+    which blocks cannot say all. Raises CorruptData for one
     that it cannot hold, such as one of a role that it does not know.
     """
     return [_read(message) for message in messages]
@@ -57,17 +48,18 @@ def read(messages: Iterable[Message]) -> list[ChatMessage]:
 
 def _read(message: Message) -> ChatMessage:
     data: dict[str, Json] = message.to_dict()
-    kwargs = data.get("additional_kwargs", {})
+    kwargs = given_back(data.get("additional_kwargs", {}))
     further = {name: value for name, value in data.items() if name not in _OWN}
     try:
         # Validated without them: of a key "images" LlamaIndex would make blocks, which are there already.
-        found = ChatMessage.model_validate(
-            {
-                name: _portable(data[name])
-                for name in ("role", "blocks", "content")
-                if data.get(name) is not None
-            }
-        )
+        own = {name: data[name] for name in ("role", "blocks") if data.get(name) is not None}
+        found = ChatMessage.model_validate(given_back(_portable(own)))
+        parts = blocks_of(data.get("content"))
+        if found.blocks:
+            parts = Parts(found.blocks, data.get("content") in (None, found.content))
+        found.blocks = parts.blocks
+        if not parts.whole:
+            further["content"] = data["content"]
         found.additional_kwargs = {**further, **kwargs}
     except (ValidationError, TypeError) as error:
         raise CorruptData(f"message {message.id!r} is not one that LlamaIndex can hold: {error}") from error
