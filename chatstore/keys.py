@@ -21,9 +21,11 @@ from chatstore.models import Erased, Thread
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import RESERVED_TENANTS, callers_tenant, owner_or_none
 
-__all__ = ["Key", "Keys", "Scope", "digest", "erase", "new_key", "scopes_of"]
+__all__ = ["TENANT", "Key", "Keys", "Scope", "digest", "erase", "new_key", "scopes_of"]
 
-_TENANT = f"{RESERVED_TENANTS}keys"
+TENANT = f"{RESERVED_TENANTS}keys"
+"""The tenant whose threads are the keys."""
+
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TEXT = re.compile(rf"cs_({_ID.pattern})_[A-Za-z0-9_-]{{43}}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -91,7 +93,7 @@ class Keys:
     """The keys of a store, of all its tenants. Needs a backend with EXPIRY, and LIST to list them."""
 
     def __init__(self, store: AsyncChatStore) -> None:
-        self._store = store.for_tenant(_TENANT)
+        self.store = store.for_tenant(TENANT)
 
     async def create(
         self,
@@ -108,7 +110,7 @@ class Keys:
             "sha256": digest(text), "tenant": tenant, "owner": owner, "scopes": sorted(set(scopes)),
         }  # fmt: skip
         Key.from_dict(id, form)
-        return _key(await self._store.create_thread(id, topic=note, metadata=form, ttl=ttl)), text
+        return _key(await self.store.create_thread(id, topic=note, metadata=form, ttl=ttl)), text
 
     async def find(self, text: str) -> Key | None:
         """The key of this text, if it is there and has not expired.
@@ -119,7 +121,7 @@ class Keys:
         if parts is None:
             return None
         try:
-            key = _key(await self._store.get_thread(parts[1]))
+            key = _key(await self.store.get_thread(parts[1]))
         except ThreadNotFound:
             key = None
         right = hmac.compare_digest(digest(text), _NO_DIGEST if key is None else key.sha256)
@@ -127,7 +129,7 @@ class Keys:
 
     async def list(self) -> AsyncIterator[Key]:
         """All keys that have not expired, the newest first."""
-        async for thread in self._store.iter_threads():
+        async for thread in self.store.iter_threads():
             yield _key(thread)
 
     async def revoke_owned(self, tenant: str, owner: str) -> int:
@@ -139,7 +141,7 @@ class Keys:
 
     async def revoke(self, id: str) -> bool:
         """Remove a key; says whether it was there. A service may honour it for ten seconds more."""
-        return bool(await self._store.delete_thread(id))
+        return bool(await self.store.delete_thread(id))
 
 
 async def erase(store: AsyncChatStore, owner: str) -> Erased:

@@ -85,6 +85,7 @@ async def _create(arguments: argparse.Namespace, keys: Keys) -> int:
 
 
 async def _list(arguments: argparse.Namespace, keys: Keys) -> int:
+    await keys.store.must_exist()
     found = [key async for key in keys.list()]
     if arguments.json:
         for key in found:
@@ -97,6 +98,7 @@ async def _list(arguments: argparse.Namespace, keys: Keys) -> int:
 
 
 async def _revoke(arguments: argparse.Namespace, keys: Keys) -> int:
+    await keys.store.must_exist()
     existed = await keys.revoke(arguments.id)
     if arguments.json:
         write_json({"id": arguments.id, "existed": existed})

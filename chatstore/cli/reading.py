@@ -65,6 +65,7 @@ def add_tail(commands: Commands) -> None:
 
 def _threads(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         threads = islice(store.iter_threads(owner=arguments.owner), arguments.limit)
         if arguments.json:
             for thread in threads:
@@ -78,6 +79,7 @@ def _threads(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         store.get_thread(arguments.thread)
         if arguments.last is None:
             _write(store.iter_messages(arguments.thread), arguments)
@@ -88,6 +90,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _tail(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         for messages in _arriving(store, arguments):
             _write(messages, arguments)
     return 0

@@ -50,6 +50,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     total = Swept(0, 0, 0, more=True)
     try:
         with connect(arguments.store) as store:
+            store.must_exist()
             for total in sweep_steps(store, limit=arguments.limit, seconds=arguments.seconds):
                 if arguments.json:
                     write_json(_counts(total.threads, total.messages, total.requests) | {"more": total.more})
@@ -62,6 +63,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 def _erase(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         if not arguments.yes and not _confirmed(arguments.owner, store.tenant):
             write_line("nothing was removed")
             return 1

@@ -95,7 +95,6 @@ class OverService:
 
 
 class TestService(OverService, BackendContract):
-    test_messages_are_there_until_their_time = opted_out("an entry does not say when its message expires")
 
 
 class Unsteady:

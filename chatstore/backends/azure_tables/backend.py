@@ -24,6 +24,7 @@ from chatstore.backends.azure_tables.plans import (
     existing,
     is_far,
     replaced,
+    restored_at,
     widest,
     writable,
 )
@@ -329,6 +330,21 @@ class AzureTablesBackend(Backend):
     @metered
     async def erase(self, tenant: str, owner: str) -> Erased:
         return await Eraser(self._table, self._reader, self.clock()).erase(tenant, owner)
+
+    # Backups
+
+    @metered
+    async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
+        return await Lister(self._table, self._reader).tenants(after, limit)
+
+    @metered
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        async def restore(view: View) -> Change[Appended]:
+            return restored_at(view, thread, messages, if_match)
+
+        return await self._writer.mutate(key, None, (), restore)
 
     # What an operation is made of
 

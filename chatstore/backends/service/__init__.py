@@ -62,6 +62,7 @@ class ServiceBackend(Backend):
             Capability.EXPIRY,
             Capability.REQUESTS,
             Capability.ERASE,
+            Capability.RESTORE,
             Capability.DURABLE,
             Capability.SHARED,
         }
@@ -225,6 +226,15 @@ class ServiceBackend(Backend):
     async def erase(self, tenant: str, owner: str) -> Erased:
         path = f"{self._base(tenant, self._owner)}/owners/{paths.segment(owner)}"
         return await self._connection.call(forms.erased, "DELETE", path)
+
+    # Backups
+
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        path = f"{self._thread_path(key)}/restore"
+        body, meant = forms.restoration(thread, messages), Meant(key.id, new_thread=key.id)
+        return await self._connection.repeatable(forms.appended, "POST", path, body, if_match, meant)
 
     # Paths
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from chatstore.errors import Unavailable
 
-__all__ = ["Opened", "file_at", "open_at"]
+__all__ = ["Opened", "file_at", "is_there", "open_at"]
 
 _File: TypeAlias = tuple[int, int]
 
@@ -30,6 +30,12 @@ def file_at(path: str) -> _File | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def is_there(path: str) -> bool:
+    """Whether there is a file at `path` with anything in it."""
+    place = Path(path)
+    return place.is_file() and place.stat().st_size > 0
 
 
 def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connection:
