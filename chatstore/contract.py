@@ -337,10 +337,10 @@ class Backend(ABC):
         """Remove at most about `limit` rows of what has expired, for all tenants. Capability SWEEP."""
         raise self._unsupported(Capability.SWEEP)
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, messages and results of requests, and their traces. Capability ERASE.
 
-        When it returns, the storage holds nothing of them, the space that they took included. Called
+        Without an owner, those of everybody in the tenant, and of nobody. When it returns, the storage holds nothing of them, the space that they took included. Called
         again after a failure, it goes on.
         """
         raise self._unsupported(Capability.ERASE)

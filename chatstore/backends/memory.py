@@ -329,19 +329,19 @@ class MemoryBackend(Backend):
                 del self._results[name]
             return Swept(len(threads), dead, len(requests), more=False)
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         with self._lock:
             owned = {
                 name: stored
                 for name, stored in self._threads.items()
-                if name[0] == tenant and stored.thread.owner == owner
+                if name[0] == tenant and owner in (None, stored.thread.owner)
             }
             for name in owned:
                 del self._threads[name]
             requests = [
                 name
                 for name, result in self._results.items()
-                if name[0].tenant == tenant and result.owner == owner
+                if name[0].tenant == tenant and owner in (None, result.owner)
             ]
             for request in requests:
                 del self._results[request]

@@ -7,8 +7,7 @@
     {"kind": "messages", "tenant", "thread": ID, "items": [{"id", "created_at", "expires_at", "message"}]}
     {"kind": "end", "threads", "messages", "sha256"}                             of all lines before it
 
-A thread's lines of messages follow its own. Neither the number of threads nor the length of one is held
-in memory, by who writes or who reads.
+A thread's lines of messages follow its own. No thread is held in memory, by who writes or who reads.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Written(NamedTuple):
 def write_backup(store: ChatStore, chosen: Chosen, out: BinaryIO) -> Written:
     """Write what is chosen of a store to `out`.
 
-    Each thread is of one moment, however it is replaced meanwhile. Raises CursorExpired if one is replaced
+    Each history is of one moment, however it is replaced meanwhile. Raises CursorExpired if one is replaced
     again and again.
     """
     digest = hashlib.sha256()

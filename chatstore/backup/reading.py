@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -68,7 +69,8 @@ def tenants(store: ChatStore, chosen: Chosen) -> Iterator[str]:
 def kept_threads(store: ChatStore, chosen: Chosen) -> Iterator[Kept]:
     """Every chosen thread that was there at the beginning and still is, each once.
 
-    What is written meanwhile may be in it or not, thread by thread.
+    What is written meanwhile may be in it or not, thread by thread. Of each thread given, some 80 bytes are
+    kept in memory.
     """
     for tenant in tenants(store, chosen):
         scoped = store.for_tenant(tenant)
@@ -87,22 +89,28 @@ def _threads(store: ChatStore, owner: str | None) -> Iterator[Thread]:
     """All threads of a tenant.
 
     One that becomes active while they are listed moves to pages that were read already. So those that
-    were active of late come last, listed again until no thread of before is new among them.
+    are active of late come last, listed again until no thread of before is new among them.
     """
     began = from_micros(store.backend.clock())
     since = began - _MARGIN
+    given: set[bytes] = set()
     for thread in store.iter_threads(owner=owner):
         if thread.active_at < since:
+            given.add(_named(thread))
             yield thread
-    given: set[str] = set()
     missing = True
     while missing:
         missing = False
         for thread in store.iter_threads(owner=owner, active_since=since):
-            if thread.id not in given:
-                given.add(thread.id)
+            if _named(thread) not in given:
+                given.add(_named(thread))
                 missing |= thread.created_at < began
                 yield thread
+
+
+def _named(thread: Thread) -> bytes:
+    """A thread's id in the few bytes that are remembered of each."""
+    return hashlib.blake2b(thread.id.encode(), digest_size=12).digest()
 
 
 def _reading(store: ChatStore, thread_id: str) -> Callable[[], Iterator[Message]]:

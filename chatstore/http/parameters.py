@@ -31,6 +31,7 @@ __all__ = [
     "NoQuery",
     "OwnerPath",
     "Parameter",
+    "TenantPath",
     "ThreadPath",
     "ThreadsQuery",
     "parameters",
@@ -180,6 +181,14 @@ class OwnerPath(NamedTuple):
 
     owner: Annotated[
         str, Parameter(_THREAD, "The owner, written in a path as a thread's id is.", paths.thread_id)
+    ]
+
+
+class TenantPath(NamedTuple):
+    """Names a tenant."""
+
+    tenant: Annotated[
+        str, Parameter(_THREAD, "The tenant, written in a path as a thread's id is.", paths.thread_id)
     ]
 
 

@@ -19,6 +19,7 @@ from chatstore.http.parameters import (
     NoPath,
     NoQuery,
     OwnerPath,
+    TenantPath,
     ThreadPath,
     ThreadsQuery,
 )
@@ -171,6 +172,11 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase, scope=Scope.ADMIN,
         parameters=OwnerPath, query=NoQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("What was removed.", "Erased", (_COST,))},
+    ),
+    Route(
+        method="DELETE", path="/v1/tenants/{tenant}", tag="Owners", handler=owners.erase_tenant,
+        scope=Scope.ADMIN, parameters=TenantPath, query=NoQuery, headers=NoHeaders, body=None,
         answers={200: Answer("What was removed.", "Erased", (_COST,))},
     ),
     Route(

@@ -295,8 +295,8 @@ class LogBackend(Backend):
         return await self._cleaner.sweep(limit)
 
     @metered
-    async def erase(self, tenant: str, owner: str) -> Erased:
-        return await self._cleaner.erase(tenant, owner)
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        return await self._cleaner.erase(tenant, owner) if owner else await self._cleaner.erase_all(tenant)
 
     # Backups
 

@@ -85,7 +85,19 @@ class Cleaner:
             raise failed
         return swept if swept.more else replace(swept, more=await self._closer.step())
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase_all(self, tenant: str) -> Erased:
+        """Erase every owner that a tenant's lists name, and what is nobody's."""
+        erased = Erased(0, 0, 0)
+        for owner in await self._closer.owners(tenant):
+            done = await self.erase(tenant, owner)
+            erased = Erased(
+                erased.threads + done.threads,
+                erased.messages + done.messages,
+                erased.requests + done.requests,
+            )
+        return erased
+
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Empty whatever holds something of an owner; what keeps late writers out stays, without content.
 
         Threads are looked for again until only those are listed that were begun meanwhile.
@@ -108,7 +120,7 @@ class Cleaner:
                 break
         return erased
 
-    async def _erase(self, key: ThreadKey, owner: str, listed: list[Row]) -> Erased:
+    async def _erase(self, key: ThreadKey, owner: str | None, listed: list[Row]) -> Erased:
         """Erase one thread of an owner, which `listed` led to.
 
         First all is read that could lead to the thread, and all that may be waiting for a slot. Then the next
@@ -142,7 +154,7 @@ class Cleaner:
             await self._table.remove(row)
         return Erased(threads, messages, requests)
 
-    async def _before(self, pk: str, owner: str) -> tuple[set[Key], set[int]]:
+    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], set[int]]:
         """Rows that wait for a slot to bring them to light, and the hours in which an owner was listed."""
         head = await look(self._table, pk)
         waiting: set[Key] = set()
@@ -227,7 +239,9 @@ class Cleaner:
             await self._lists.visit(pk, remains.next)
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
 
-    async def _empty(self, pk: str, owner: str, fence: tuple[str, str] | None, waiting: set[Key]) -> int:
+    async def _empty(
+        self, pk: str, owner: str | None, fence: tuple[str, str] | None, waiting: set[Key]
+    ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
         Those are the rows up to the slot `fence`, and those that were `waiting` before it was taken. Without
@@ -292,7 +306,7 @@ def _texts(slot: Slot) -> set[str]:
     return {entry.blob.ref for entry in slot.entries if entry.blob is not None}
 
 
-def _bare(slot: Slot, owner: str) -> Slot | None:
+def _bare(slot: Slot, owner: str | None) -> Slot | None:
     """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
     bare = Slot(
         slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),

@@ -113,5 +113,6 @@ class ChatStore:
     replace_all = _blocking(AsyncChatStore.replace_all)
     sweep = _blocking(AsyncChatStore.sweep)
     erase = _blocking(AsyncChatStore.erase)
+    erase_tenant = _blocking(AsyncChatStore.erase_tenant)
     iter_tenants = _iterating(AsyncChatStore.iter_tenants)
     restore = _blocking(AsyncChatStore.restore)

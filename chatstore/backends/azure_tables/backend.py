@@ -328,7 +328,7 @@ class AzureTablesBackend(Backend):
         return await Sweeper(self._table, self._reader, self.clock()).sweep(limit)
 
     @metered
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         return await Eraser(self._table, self._reader, self.clock()).erase(tenant, owner)
 
     # Backups

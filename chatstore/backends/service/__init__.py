@@ -223,8 +223,9 @@ class ServiceBackend(Backend):
             forms.message, "DELETE", path, None, if_match, request, Meant(key.id, message)
         )
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
-        path = f"{self._base(tenant, self._owner)}/owners/{paths.segment(owner)}"
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        named = f"tenants/{paths.segment(tenant)}" if owner is None else f"owners/{paths.segment(owner)}"
+        path = f"{self._base(tenant, self._owner)}/{named}"
         return await self._connection.call(forms.erased, "DELETE", path)
 
     # Backups

@@ -261,7 +261,7 @@ class SqlBackend(Backend):
 
         return await self._change(sweep)
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         async def erase(tables: _Tables) -> Erased:
             threads = await tables.threads.owned(tenant, owner)
             messages = 0

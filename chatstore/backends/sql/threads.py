@@ -232,9 +232,10 @@ class Threads:
         row = await self._tx.one(f"SELECT owner FROM threads WHERE {_NAMED}", *_named(key, self._clock()))
         return None if row is None else row[0]
 
-    async def owned(self, tenant: str, owner: str) -> list[int]:
-        """Keys of all threads of an owner, expired ones too."""
-        rows = await self._tx.all("SELECT key FROM threads WHERE tenant = ? AND owner = ?", tenant, owner)
+    async def owned(self, tenant: str, owner: str | None) -> list[int]:
+        """Keys of all threads of an owner, or of the tenant, expired ones too."""
+        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        rows = await self._tx.all(f"SELECT key FROM threads WHERE tenant = ?{where}", tenant, *named)
         return [key for (key,) in rows]
 
     async def expired(self, limit: int) -> list[int]:
