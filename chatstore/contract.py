@@ -340,8 +340,8 @@ class Backend(ABC):
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, messages and results of requests, and their traces. Capability ERASE.
 
-        Without an owner, those of everybody in the tenant, and of nobody. When it returns, the storage holds nothing of them, the space that they took included. Called
-        again after a failure, it goes on.
+        Without an owner, those of everybody in the tenant, and of nobody. When it returns, the storage holds
+        nothing of them, the space that they took included. Called again after a failure, it goes on.
         """
         raise self._unsupported(Capability.ERASE)
 

@@ -51,9 +51,7 @@ def add_erase(commands: Commands) -> None:
     parser = commands.add_parser("erase", description=_ERASE, help="remove every trace of an owner")
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--owner", help="whose threads")
-    whose.add_argument(
-        "--all-owners", action="store_true", help="everything of the tenant that --tenant names"
-    )
+    whose.add_argument("--all-owners", action="store_true", help="everything of the tenant that is named")
     add_source(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_json(parser)

@@ -296,7 +296,9 @@ class LogBackend(Backend):
 
     @metered
     async def erase(self, tenant: str, owner: str | None) -> Erased:
-        return await self._cleaner.erase(tenant, owner) if owner else await self._cleaner.erase_all(tenant)
+        if owner is None:
+            return await self._cleaner.erase_all(tenant)
+        return await self._cleaner.erase(tenant, owner)
 
     # Backups
 
