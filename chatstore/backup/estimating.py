@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from itertools import islice
 
 from chatstore.backup.reading import Chosen, Gone, kept_threads
+from chatstore.batching import batches
 from chatstore.codec import Json
 from chatstore.store import ChatStore
 
@@ -14,11 +16,11 @@ __all__ = ["Estimate", "estimate"]
 _SAMPLED = 100
 _MOST_OF_A_THREAD = 10_000
 _KIB = 1024
-_PER_ROW = 16
-"""Messages that a row of DynamoDB or of a table takes, unless they are large."""
+_MESSAGES, _BYTES = 16, 16_384
+"""What a row of DynamoDB takes."""
 
-_ROWS_TOGETHER = 20
-"""Rows of messages that one transaction of a table takes, or about so many."""
+_IN_A_GROUP = 320
+"""Messages that one transaction of a table takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +47,45 @@ class Estimate:
 
 
 def estimate(source: ChatStore, target: ChatStore, chosen: Chosen) -> Estimate:
-    """List what is chosen and read a sample of it: some threads, whole if they are not very long."""
-    threads = sampled = messages = size = 0
+    """List what is chosen, and read a sample of it: some threads, whole if they are not very long."""
+    threads = sampled = messages = size = packed = 0
     for kept in kept_threads(source, chosen):
         threads += 1
         if sampled == _SAMPLED:
             continue
         sampled += 1
+        texts = (message.text.encode() for message in islice(kept.messages(), _MOST_OF_A_THREAD))
         try:
-            for message in islice(kept.messages(), _MOST_OF_A_THREAD):
-                messages += 1
-                size += len(message.text.encode())
+            for row in batches(texts, len, most=_MESSAGES, size_most=_BYTES):
+                messages += len(row)
+                size += sum(map(len, row))
+                packed += -(-len(zlib.compress(b"".join(row))) // _KIB)
         except Gone:
             continue
     share = threads / sampled if sampled else 0
-    whole = threads, round(messages * share), round(size * share)
-    return Estimate(*whole, _reading(source.backend.name, *whole), _writing(target.backend.name, *whole))
+    messages, size, packed = (round(number * share) for number in (messages, size, packed))
+    return Estimate(
+        threads, messages, size,
+        source=_reading(source.backend.name, threads, messages, packed),
+        target=_writing(target.backend.name, threads, messages, packed),
+    )  # fmt: skip
 
 
-def _reading(backend: str, threads: int, messages: int, size: int) -> dict[str, int]:
+def _reading(backend: str, threads: int, messages: int, packed: int) -> dict[str, int]:
     if backend == "dynamodb":
-        # A list's two rows and a header for each thread, then its rows: half a unit for each 4 KiB.
-        return {"rru": threads * 4 + size // (8 * _KIB)}
-    if backend in {"azure-tables", "cosmos-table"}:
+        # The rows that list a thread and its header; then half a unit for each 4 KiB, of turns packed less.
+        return {"rru": threads * 4 + messages // 8 + packed // 8}
+    if backend == "azure-tables":
         return {"transactions": threads * 2 + messages // 1000}
     return {}
 
 
-def _writing(backend: str, threads: int, messages: int, size: int) -> dict[str, int]:
-    rows = threads + messages // _PER_ROW
+def _writing(backend: str, threads: int, messages: int, packed: int) -> dict[str, int]:
     if backend == "dynamodb":
-        # Five rows that make a thread known; a row of messages takes a unit for each KiB begun.
-        return {"wru": threads * 5 + rows + size // _KIB}
-    if backend in {"azure-tables", "cosmos-table"}:
-        return {"transactions": threads * 4 + rows // _ROWS_TOGETHER}
+        # Three rows that make a thread known, and its first row of messages, or none.
+        return {"wru": threads * 3 + max(packed, threads)}
+    if backend == "azure-tables":
+        return {"transactions": threads * 4 + messages // _IN_A_GROUP}
     return {}
 
 
