@@ -162,13 +162,13 @@ def measured(arguments: list[object], tmp_path: Path) -> int:
 
 
 def test_a_long_thread_takes_no_memory(tmp_path: Path) -> None:
-    count = 100_000 if SOAK else 8_000
+    count = 100_000 if SOAK else 5_000
     held = {}
     for number in (100, count):
         url, path = f"sqlite:///{tmp_path}/{number}.db", tmp_path / f"{number}.jsonl"
         with chatstore.connect(url) as store:
             thread = store.create_thread("t")
-            text = Message.from_dict({"role": "user", "content": "x" * (1000 if SOAK else 8000)}).text
+            text = Message.from_dict({"role": "user", "content": "x" * (1000 if SOAK else 12_000)}).text
             etag = store.read("t").etag
             for start in range(0, number, 500):
                 messages = [

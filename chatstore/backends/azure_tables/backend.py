@@ -49,7 +49,7 @@ from chatstore.contract import (
     ThreadKey,
     ThreadPatch,
 )
-from chatstore.errors import CursorExpired, MessageNotFound, Unavailable
+from chatstore.errors import ConfigurationError, CursorExpired, MessageNotFound, Unavailable
 from chatstore.ids import token as _revision
 from chatstore.metering import metered
 from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Thread
@@ -79,6 +79,13 @@ class AzureTablesBackend(Backend):
 
     async def close(self) -> None:
         await self.driver.close()
+
+    async def must_exist(self) -> None:
+        if not await self._table.exists():
+            raise ConfigurationError(
+                "there is no such table: nothing was made or changed; check the URL, the last part of which is "
+                "the table's name"
+            )
 
     async def prepare(self) -> None:
         await self._table.create()
