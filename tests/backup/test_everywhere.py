@@ -119,13 +119,14 @@ def test_a_part_is_a_tenant_with_its_keys_or_an_owner_without() -> None:
             assert {one.thread.id for one in everything.threads(chosen)} == {one.thread.id for one in kept}
 
 
-def test_a_thread_that_becomes_active_meanwhile_is_not_missed() -> None:
+@pytest.mark.parametrize("apart", [timedelta(minutes=1), timedelta(microseconds=1)])
+def test_a_thread_that_becomes_active_meanwhile_is_not_missed(apart: timedelta) -> None:
     clock = ManualClock()
     with tempfile.TemporaryDirectory() as folder:
         store = opened("memory", Path(folder), clock)
         for number in range(250):
             store.append(f"{number}", {"role": "user"})
-            clock.advance(timedelta(minutes=1))
+            clock.advance(apart)
         found: list[str] = []
         for one in kept_threads(store, Chosen()):
             found.append(one.thread.id)

@@ -89,6 +89,7 @@ def source_of(clock: ManualClock) -> ChatStore:
     store.for_tenant("acme").create_thread("empty", topic="x", ttl=3600)
     clock.advance(timedelta(hours=3))
     store.append("late", *long[:3])
+    store.append("late", long[3], expires_in=86_400)
     return store
 
 

@@ -83,7 +83,7 @@ class AzureTablesBackend(Backend):
     async def must_exist(self) -> None:
         if not await self._table.exists():
             raise ConfigurationError(
-                "there is no such table: nothing was made or changed; check the URL, the last part of which is "
+                "there is no such table: nothing was made or changed; check the last part of the URL, which is "
                 "the table's name"
             )
 
