@@ -83,8 +83,8 @@ class AzureTablesBackend(Backend):
     async def must_exist(self) -> None:
         if not await self._table.exists():
             raise ConfigurationError(
-                "there is no such table: nothing was made or changed; check the last part of the URL, which is "
-                "the table's name"
+                "there is no such table: nothing was made or changed; check the last part of the URL, which "
+                "is its name"
             )
 
     async def prepare(self) -> None:
