@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
 from chatstore.codec import Json, encode
 from chatstore.contract import ABSENT, UNSET, NewThread, Request, ThreadPatch
-from chatstore.errors import Conflict, RequestExpired
-from chatstore.models import Thread, from_micros
+from chatstore.errors import Conflict, InvalidArgument, RequestExpired
+from chatstore.models import Message, Thread, from_micros
 
 __all__ = [
     "expiry",
@@ -21,7 +21,9 @@ __all__ = [
     "patched",
     "require",
     "require_log",
+    "require_new_ids",
     "require_window",
+    "restored",
     "updated",
 ]
 
@@ -80,6 +82,22 @@ def _names(if_match: str, current: str) -> bool:
 def _without_edits(etag: str, current: str) -> str:
     """`current` where `etag` is of the same epoch and tail, else `etag`."""
     return current if etag.strip().rpartition(".")[0] == current.rpartition(".")[0] else etag
+
+
+def restored(present: Thread, thread: Thread) -> Thread:
+    """What `thread` makes of a thread that is there. Raises InvalidArgument for another owner's."""
+    if present.owner != thread.owner:
+        raise InvalidArgument(f"thread {thread.id!r} has another owner, and keeps it for ever")
+    return replace(thread, active_at=max(present.active_at, thread.active_at), cost=None)
+
+
+def require_new_ids(messages: Sequence[Message], present: Collection[str | None]) -> None:
+    """Raise InvalidArgument where a message to be restored has an id that the thread has already."""
+    known = set(present)
+    for message in messages:
+        if message.id in known:
+            raise InvalidArgument(f"the thread has a message with the id {message.id!r} already")
+        known.add(message.id)
 
 
 def merge(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:

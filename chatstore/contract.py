@@ -83,6 +83,8 @@ class Capability(enum.Enum):
     REQUESTS = "recognises a repeated request id"
     SWEEP = "removes what has expired when asked to"
     ERASE = "removes every trace of an owner"
+    RESTORE = "takes threads back as they were"
+    TENANTS = "names all its tenants"
     DURABLE = "keeps an acknowledged write when its process is killed"
     SHARED = "serves several processes at once"
     COST = "reports what each operation cost"
@@ -213,6 +215,9 @@ class Backend(ABC):
     async def close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to give back
         """Give back connections and threads. Safe to call twice."""
 
+    async def must_exist(self) -> None:  # noqa: B027 - most are there, or say so at the first use
+        """Raise ConfigurationError where there is no storage yet, and its first use would make one."""
+
     async def prepare(self) -> None:  # noqa: B027 - most need nothing
         """Make what the storage needs before its first use, such as a table. Safe to repeat."""
 
@@ -339,13 +344,35 @@ class Backend(ABC):
         """Remove at most about `limit` rows of what has expired, for all tenants. Capability SWEEP."""
         raise self._unsupported(Capability.SWEEP)
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, messages and results of requests, and their traces. Capability ERASE.
 
-        When it returns, the storage holds nothing of them, the space that they took included. Called
-        again after a failure, it goes on.
+        Without an owner, those of everybody in the tenant, and of nobody. When it returns, the storage holds
+        nothing of them, the space that they took included. Called again after a failure, it goes on.
         """
         raise self._unsupported(Capability.ERASE)
+
+    # Backups
+
+    async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
+        """Names of tenants, reserved ones too, each once, in the storage's own order. Capability TENANTS.
+
+        Goes on behind the tenant `after`. Names every tenant that has threads, and perhaps some that had.
+        """
+        raise self._unsupported(Capability.TENANTS)
+
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        """Take a thread back as it was: its properties, and `messages` at its end. Capability RESTORE.
+
+        Without `if_match` the thread is made, or ThreadExists is raised; with it, the log's etag is compared
+        as an append compares it. Properties become those of `thread`, times included, but for the owner, and
+        an `active_at` that would go back; messages keep id, text and times. Etags and positions are new
+        ones. It takes as many of the first messages as it can write in one atomic step, perhaps none where
+        it makes the thread, and returns those.
+        """
+        raise self._unsupported(Capability.RESTORE)
 
     def _unsupported(self, capability: Capability) -> Unsupported:
         return Unsupported(f"the {self.name} backend does not have {capability.name} ({capability.value})")

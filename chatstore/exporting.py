@@ -1,8 +1,9 @@
 """Writes threads as JSON Lines: one thread a line, its properties and then its messages.
 
 A line is ``{"id", "owner", "topic", "metadata", "participants", "created_at", "active_at",
-"expires_at", "messages": [{"id", "position", "created_at", "etag", "message"}]}``, which
-`chatstore.importing` reads back. Neither the number of threads nor the length of one is held in
+"expires_at", "messages": [{"id", "position", "created_at", "expires_at", "etag", "message"}]}``, which
+`chatstore.importing` reads back. It is for other systems: a copy of all that a store knows is a
+backup (`chatstore.backup`). Neither the number of threads nor the length of one is held in
 memory.
 """
 

@@ -15,15 +15,21 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from chatstore import audit
 from chatstore.codec import Json
 from chatstore.errors import InvalidArgument, ThreadNotFound
 from chatstore.models import Erased, Thread
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import RESERVED_TENANTS, callers_tenant, owner_or_none
 
-__all__ = ["Key", "Keys", "Scope", "digest", "erase", "new_key", "scopes_of"]
+__all__ = ["TENANT", "Key", "Keys", "Scope", "digest", "erase", "erase_tenant", "new_key", "scopes_of"]
 
-_TENANT = f"{RESERVED_TENANTS}keys"
+PROCESS = "this process"
+"""Who does something where nobody is named."""
+
+TENANT = f"{RESERVED_TENANTS}keys"
+"""The tenant whose threads are the keys."""
+
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TEXT = re.compile(rf"cs_({_ID.pattern})_[A-Za-z0-9_-]{{43}}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -90,8 +96,9 @@ def new_key() -> tuple[str, str]:
 class Keys:
     """The keys of a store, of all its tenants. Needs a backend with EXPIRY, and LIST to list them."""
 
-    def __init__(self, store: AsyncChatStore) -> None:
-        self._store = store.for_tenant(_TENANT)
+    def __init__(self, store: AsyncChatStore, *, by: str = PROCESS) -> None:
+        self.store = store.for_tenant(TENANT)
+        self._by = by
 
     async def create(
         self,
@@ -108,7 +115,9 @@ class Keys:
             "sha256": digest(text), "tenant": tenant, "owner": owner, "scopes": sorted(set(scopes)),
         }  # fmt: skip
         Key.from_dict(id, form)
-        return _key(await self._store.create_thread(id, topic=note, metadata=form, ttl=ttl)), text
+        key = _key(await self.store.create_thread(id, topic=note, metadata=form, ttl=ttl))
+        audit.note("create-key", self._by, tenant, owner, key=id, scopes=sorted(key.scopes))
+        return key, text
 
     async def find(self, text: str) -> Key | None:
         """The key of this text, if it is there and has not expired.
@@ -119,7 +128,7 @@ class Keys:
         if parts is None:
             return None
         try:
-            key = _key(await self._store.get_thread(parts[1]))
+            key = _key(await self.store.get_thread(parts[1]))
         except ThreadNotFound:
             key = None
         right = hmac.compare_digest(digest(text), _NO_DIGEST if key is None else key.sha256)
@@ -127,28 +136,45 @@ class Keys:
 
     async def list(self) -> AsyncIterator[Key]:
         """All keys that have not expired, the newest first."""
-        async for thread in self._store.iter_threads():
+        async for thread in self.store.iter_threads():
             yield _key(thread)
 
-    async def revoke_owned(self, tenant: str, owner: str) -> int:
-        """Remove all keys of an owner; how many."""
-        owned = [key.id async for key in self.list() if (key.tenant, key.owner) == (tenant, owner)]
+    async def revoke_owned(self, tenant: str, owner: str | None) -> int:
+        """Remove all keys of an owner, or without one of a tenant; how many."""
+        owned = [key.id async for key in self.list() if key.tenant == tenant and owner in (None, key.owner)]
         for id in owned:
             await self.revoke(id)
         return len(owned)
 
     async def revoke(self, id: str) -> bool:
         """Remove a key; says whether it was there. A service may honour it for ten seconds more."""
-        return bool(await self._store.delete_thread(id))
+        existed = bool(await self.store.delete_thread(id))
+        if existed:
+            audit.note("revoke-key", self._by, TENANT, None, key=id)
+        return existed
 
 
-async def erase(store: AsyncChatStore, owner: str) -> Erased:
+async def erase(store: AsyncChatStore, owner: str, *, by: str = PROCESS) -> Erased:
     """Erase an owner of the store's tenant, the owner's API keys included.
 
     The keys go first, so that their space is freed with the rest. Raises as `AsyncChatStore.erase`.
     """
-    revoked = await Keys(store).revoke_owned(store.tenant, owner)
-    return replace(await store.erase(owner), keys=revoked)
+    revoked = await Keys(store, by=by).revoke_owned(store.tenant, owner)
+    return _noted("erase-owner", by, store.tenant, owner, await store.erase(owner), revoked)
+
+
+async def erase_tenant(store: AsyncChatStore, *, by: str = PROCESS) -> Erased:
+    """The same of the store's whole tenant."""
+    revoked = await Keys(store, by=by).revoke_owned(store.tenant, None)
+    return _noted("erase-tenant", by, store.tenant, None, await store.erase_tenant(), revoked)
+
+
+def _noted(action: str, by: str, tenant: str, owner: str | None, erased: Erased, revoked: int) -> Erased:
+    audit.note(
+        action, by, tenant, owner,
+        threads=erased.threads, messages=erased.messages, requests=erased.requests, keys=revoked,
+    )  # fmt: skip
+    return replace(erased, keys=revoked)
 
 
 def _key(thread: Thread) -> Key:

@@ -123,6 +123,7 @@ class Message:
             "id": self.id,
             "position": self.position,
             "created_at": None if self.created_at is None else rfc3339(self.created_at),
+            "expires_at": None if self.expires_at is None else rfc3339(self.expires_at),
             "etag": self.etag,
         }
 

@@ -14,7 +14,16 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar, cast
 
 from chatstore import position
-from chatstore.conditions import has_metadata, log_etag, message_etag, require, require_log, updated
+from chatstore.conditions import (
+    has_metadata,
+    log_etag,
+    message_etag,
+    require,
+    require_log,
+    require_new_ids,
+    restored,
+    updated,
+)
 from chatstore.contract import (
     Backend,
     Capability,
@@ -30,6 +39,7 @@ from chatstore.contract import (
     system_clock,
 )
 from chatstore.errors import (
+    Conflict,
     CursorExpired,
     MessageNotFound,
     RequestMismatch,
@@ -320,24 +330,54 @@ class MemoryBackend(Backend):
                 del self._results[name]
             return Swept(len(threads), dead, len(requests), more=False)
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         with self._lock:
             owned = {
                 name: stored
                 for name, stored in self._threads.items()
-                if name[0] == tenant and stored.thread.owner == owner
+                if name[0] == tenant and owner in (None, stored.thread.owner)
             }
             for name in owned:
                 del self._threads[name]
             requests = [
                 name
                 for name, result in self._results.items()
-                if name[0].tenant == tenant and result.owner == owner
+                if name[0].tenant == tenant and owner in (None, result.owner)
             ]
             for request in requests:
                 del self._results[request]
             messages = sum(len(stored.messages) for stored in owned.values())
             return Erased(len(owned), messages, len(requests))
+
+    # Backups
+
+    async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
+        with self._lock:
+            names = sorted({tenant for tenant, _ in self._threads if after is None or tenant > after})
+        return Page(tuple(names[:limit]), next=names[limit - 1] if len(names) > limit else None)
+
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        with self._lock:
+            found = self._find(key)
+            if found is not None and if_match is None:
+                raise ThreadExists(key.id)
+            if found is None and if_match is not None:
+                raise Conflict(None)
+            if found is not None:
+                require_log(if_match, found.etag, appending=True)
+                thread = restored(found.thread, thread)
+            require_new_ids(messages, () if found is None else {message.id for message in found.messages})
+            stored = found or self._create(key, NewThread())
+            stored.thread = replace(copy.deepcopy(thread), etag=token(), cost=None)
+            kept = []
+            for message in messages:
+                stored.tail += 1
+                at, etag = position.nth(stored.tail), message_etag(message.id or "", 0)
+                kept.append(replace(message, position=at, etag=etag, cost=None))
+            stored.messages.extend(kept)
+            return Appended(tuple(kept), stored.etag)
 
     # What an operation is made of; the lock is held
 

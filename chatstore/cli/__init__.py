@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from chatstore import __version__
-from chatstore.cli import keys, preparing, reading, retention, serving, transfer
+from chatstore.cli import backing, keys, preparing, reading, retention, serving, transfer
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
 from chatstore.extras import how_to_install
@@ -22,7 +22,8 @@ A URL names a store (sqlite:///chat.db) or a running service (http://127.0.0.1:8
 CHATSTORE_URL does, and sqlite:///chat.db otherwise. A service that asks who calls is shown CHATSTORE_TOKEN,
 an API key or a token. Write -- in front of a thread id that begins with -.
 
-exit codes: 0 done; 1 something failed, or an import met bad, damaged or changed threads; 2 a mistake in the
+exit codes: 0 done; 1 something failed or was left out: an import met bad, damaged or changed threads, a
+restore changed ones, an export other tenants; 2 a mistake in the
 command, a URL or a setting; 130 interrupted; 141 nobody reads the output any more
 """
 _EXTRAS = {"rich": "cli", "httpx": "cli", "uvicorn": "server", "starlette": "server", "pydantic": "server"}
@@ -90,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         preparing.add_init,
         transfer.add_import,
         transfer.add_export,
+        backing.add_backup,
+        backing.add_restore,
+        backing.add_copy,
         reading.add_threads,
         reading.add_show,
         reading.add_tail,

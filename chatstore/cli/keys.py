@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from chatstore.cli.output import Commands, add_json, write_json, write_line
+from chatstore.cli.output import Commands, add_json, audited, write_json, write_line
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, InvalidArgument
 from chatstore.keys import Key, Keys
@@ -59,16 +59,17 @@ def _finish(parser: argparse.ArgumentParser, run: Run) -> None:
 
 
 async def _with_keys(arguments: argparse.Namespace, run: Run) -> int:
-    async with _opened(arguments.store) as keys:
-        return await run(arguments, keys)
+    with audited() as operator:
+        async with _opened(arguments.store, operator) as keys:
+            return await run(arguments, keys)
 
 
 @asynccontextmanager
-async def _opened(url: str | None) -> AsyncIterator[Keys]:
+async def _opened(url: str | None, operator: str) -> AsyncIterator[Keys]:
     if is_service(url):
         raise ConfigurationError("keys are kept in a store: name the one behind the service, not the service")
     async with aconnect(url) as store:
-        yield Keys(store)
+        yield Keys(store, by=operator)
 
 
 async def _create(arguments: argparse.Namespace, keys: Keys) -> int:
@@ -85,6 +86,7 @@ async def _create(arguments: argparse.Namespace, keys: Keys) -> int:
 
 
 async def _list(arguments: argparse.Namespace, keys: Keys) -> int:
+    await keys.store.must_exist()
     found = [key async for key in keys.list()]
     if arguments.json:
         for key in found:
@@ -97,6 +99,7 @@ async def _list(arguments: argparse.Namespace, keys: Keys) -> int:
 
 
 async def _revoke(arguments: argparse.Namespace, keys: Keys) -> int:
+    await keys.store.must_exist()
     existed = await keys.revoke(arguments.id)
     if arguments.json:
         write_json({"id": arguments.id, "existed": existed})

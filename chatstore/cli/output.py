@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
+from chatstore.audit import AUDIT, AuditFormatter
 from chatstore.codec import Json
 from chatstore.exporting import json_line
 from chatstore.models import Message
@@ -15,6 +20,7 @@ __all__ = [
     "Commands",
     "add_json",
     "add_source",
+    "audited",
     "positive",
     "readable",
     "write_aside",
@@ -74,6 +80,27 @@ def add_source(parser: argparse.ArgumentParser, flag: str = "--from") -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="write JSON lines instead of text for people")
+
+
+@contextmanager
+def audited() -> Iterator[str]:
+    """While it lasts, the audit trail goes to stderr; gives the operator's name for it."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(AuditFormatter())
+    logger = logging.getLogger(AUDIT)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield f"operator {_operator()}"
+    finally:
+        logger.removeHandler(handler)
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # as in a container whose user has no name
+        return "unknown"
 
 
 def positive(text: str) -> int:

@@ -73,6 +73,7 @@ def add_tail(commands: Commands) -> None:
 
 def _threads(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         found = store.iter_threads(owner=arguments.owner)
         threads = islice(found, arguments.limit)
         if arguments.json:
@@ -89,6 +90,7 @@ def _threads(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         store.get_thread(arguments.thread)
         if arguments.last is None:
             _write(store.iter_messages(arguments.thread), arguments)
@@ -99,6 +101,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _tail(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         for messages in _arriving(store, arguments):
             _write(messages, arguments)
     return 0

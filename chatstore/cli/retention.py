@@ -7,7 +7,16 @@ import sys
 
 from chatstore import keys
 from chatstore.blocking import run
-from chatstore.cli.output import Commands, add_json, add_source, positive, readable, write_json, write_line
+from chatstore.cli.output import (
+    Commands,
+    add_json,
+    add_source,
+    audited,
+    positive,
+    readable,
+    write_json,
+    write_line,
+)
 from chatstore.errors import InvalidArgument
 from chatstore.models import Swept
 from chatstore.opening import connect, is_service
@@ -21,7 +30,8 @@ Removes what has expired, of every tenant, until nothing is left, the time is ov
 whole by itself: killed, it is simply run again."""
 _ERASE = """\
 Removes every thread of an owner with its messages, what is remembered of requests about them, and the
-owner's API keys, and reports how much that was. There is no way back but a backup."""
+owner's API keys, and reports how much that was; with --all-owners, a whole tenant. There is no way back but
+a backup."""
 
 
 def add_sweep(commands: Commands) -> None:
@@ -39,7 +49,9 @@ def add_sweep(commands: Commands) -> None:
 def add_erase(commands: Commands) -> None:
     """Add the command ``erase``."""
     parser = commands.add_parser("erase", description=_ERASE, help="remove every trace of an owner")
-    parser.add_argument("--owner", required=True, help="whose threads")
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--owner", help="whose threads")
+    whose.add_argument("--all-owners", action="store_true", help="everything of the tenant that is named")
     add_source(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_json(parser)
@@ -51,6 +63,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     done = False
     try:
         with connect(arguments.store) as store:
+            store.must_exist()
             for total in sweep_steps(store, limit=arguments.limit, seconds=arguments.seconds):
                 done = True
                 if arguments.json:
@@ -65,15 +78,20 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _erase(arguments: argparse.Namespace) -> int:
-    with connect(arguments.store, tenant=arguments.tenant) as store:
+    if arguments.all_owners and arguments.tenant is None:
+        raise InvalidArgument("--all-owners erases a tenant: name it with --tenant")
+    with audited() as operator, connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
         if not arguments.yes and not _confirmed(arguments.owner, store.tenant):
             write_line("nothing was removed")
             return 1
-        if is_service(arguments.store):
-            erased = store.erase(arguments.owner)  # and the service revokes the keys
+        whole = AsyncChatStore(store.backend, tenant=store.tenant, owns_backend=False)
+        if is_service(arguments.store):  # which revokes the keys itself
+            erased = store.erase_tenant() if arguments.all_owners else store.erase(arguments.owner)
+        elif arguments.all_owners:
+            erased = run(keys.erase_tenant(whole, by=operator))
         else:
-            whole = AsyncChatStore(store.backend, tenant=store.tenant, owns_backend=False)
-            erased = run(keys.erase(whole, arguments.owner))
+            erased = run(keys.erase(whole, arguments.owner, by=operator))
     if arguments.json:
         counts = _counts(erased.threads, erased.messages, erased.requests)
         write_json(counts | {"keys": erased.keys})
@@ -83,10 +101,11 @@ def _erase(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _confirmed(owner: str, tenant: str) -> bool:
+def _confirmed(owner: str | None, tenant: str) -> bool:
     if not sys.stdin.isatty():
         raise InvalidArgument("there is nobody to ask whether to erase: say --yes")
-    named = f"every thread of the owner {owner!r} in the tenant {tenant!r}"
+    whose = "" if owner is None else f" of the owner {owner!r}"
+    named = f"every thread{whose} in the tenant {tenant!r}"
     sys.stderr.write(readable(f"Remove {named}, for ever? Type yes: ", lines=False) + " ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -6,13 +6,14 @@ import argparse
 import itertools
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
+from chatstore.backup import has_all_tenants
+from chatstore.cli.files import refuse_empty, replacing
 from chatstore.cli.output import Commands, add_json, add_source, readable, write_json, write_line
 from chatstore.exporting import export_threads
 from chatstore.importing import (
@@ -23,8 +24,11 @@ from chatstore.importing import (
     import_conversations,
     read_threads,
 )
+from chatstore.keys import TENANT as KEYS
 from chatstore.opening import connect
+from chatstore.settings import Settings
 from chatstore.sources.opening import is_source, open_source, shown
+from chatstore.store import ChatStore
 
 __all__ = ["add_export", "add_import"]
 
@@ -37,7 +41,10 @@ llama-index+dynamodb://TABLE, llama-index+redis://… and llama-index+azure-tabl
 never written to. Run again, it adds nothing; killed half-way, it goes on where it was. A thread that
 has other messages than its source, or more, is reported and left alone; of a damaged one, what
 can be read is added and the rest reported."""
-_EXPORT = "Writes every thread with its messages as JSON Lines, which import reads back."
+_EXPORT = """\
+Writes every thread of a tenant with its messages as JSON Lines, for other systems and for import. It is no
+backup: import gives messages new ids and times, and API keys are not in it. For that there is backup."""
+_NAMED = 10
 
 
 def add_import(commands: Commands) -> None:
@@ -62,6 +69,7 @@ def add_export(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="written whole or not at all (default: stdout)"
     )
+    parser.add_argument("--allow-empty", action="store_true", help="replace FILE even by nothing")
     parser.set_defaults(run=_export)
 
 
@@ -158,34 +166,39 @@ def _counting(total: int | None) -> Iterator[Callable[[], None]]:
 
 def _export(arguments: argparse.Namespace) -> int:
     threads = messages = 0
-    with (
-        connect(arguments.store, tenant=arguments.tenant) as store,
-        nullcontext(sys.stdout.buffer) if arguments.out is None else _replacing(arguments.out) as out,
-    ):
-        for exported in export_threads(store, out):
-            threads += 1
-            messages += exported.messages
-        out.flush()
+    with connect(arguments.store, tenant=arguments.tenant) as store:
+        store.must_exist()
+        with nullcontext(sys.stdout.buffer) if arguments.out is None else replacing(arguments.out) as out:
+            for exported in export_threads(store, out):
+                threads += 1
+                messages += exported.messages
+            out.flush()
+            if arguments.out is not None and not threads:
+                refuse_empty(arguments.out, allowed=arguments.allow_empty)
+        others = [] if _is_named(arguments.tenant) else _other_tenants(store)
     if arguments.out is not None:
         write_line(f"{threads:,} threads with {messages:,} messages are in {arguments.out}")
-    return 0
+    if others:
+        named = ", ".join(map(repr, others[:_NAMED])) + (" and others" if len(others) > _NAMED else "")
+        text = f"only the tenant {store.tenant!r} was exported. Left out: {named}."
+        advice = "Export each with --tenant, or write all of them with chatstore backup"
+        sys.stderr.write(readable(f"{text} {advice}", lines=False) + "\n")
+    return 1 if others else 0
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when all went well, readable by its owner alone."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        with path.open("wb") as device:
-            yield device
-        return
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink()
-        raise
+def _is_named(tenant: str | None) -> bool:
+    """Whether it was said which tenant is meant, here or in the settings."""
+    return tenant is not None or Settings.from_environment().tenant != "default"
+
+
+def _other_tenants(store: ChatStore) -> list[str]:
+    """Tenants beside the store's own, as far as they can be known; some of many."""
+    if not has_all_tenants(store):
+        return []
+    others = (one for one in store.iter_tenants() if one not in (store.tenant, KEYS))
+    return list(itertools.islice((one for one in others if list(_first(store, one))), _NAMED + 1))
+
+
+def _first(store: ChatStore, tenant: str) -> Iterator[object]:
+    """A thread of a tenant, if it has one."""
+    return itertools.islice(store.for_tenant(tenant).iter_threads(), 1)

@@ -55,6 +55,7 @@ class Entry(BaseModel):
     id: str
     position: str
     created_at: Stamp
+    expires_at: Stamp | None
     etag: str
     message: Message
 

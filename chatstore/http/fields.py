@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
@@ -17,6 +18,7 @@ from typing_extensions import TypeAliasType
 from chatstore import store
 from chatstore.codec import Json
 from chatstore.http import bodies
+from chatstore.http.parameters import time_of
 
 __all__ = [
     "AnyMessages",
@@ -27,6 +29,7 @@ __all__ = [
     "Owner",
     "Seconds",
     "ThreadId",
+    "Time",
     "Topic",
 ]
 
@@ -103,6 +106,17 @@ Owner: TypeAlias = Annotated[
     str, Field(min_length=1, max_length=store.MAX_OWNER_BYTES, description="Up to 256 bytes of UTF-8.")
 ]
 Topic: TypeAlias = Annotated[str, Field(max_length=store.MAX_TOPIC_BYTES)]
+
+
+def _time(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("this is an RFC 3339 time with its zone")
+    return time_of(value)
+
+
+Time: TypeAlias = Annotated[
+    datetime, PlainValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 Seconds: TypeAlias = Annotated[
     float,
     Field(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from chatstore.audit import AUDIT
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, StorageError
 from chatstore.models import rfc3339
@@ -32,6 +33,7 @@ def configure(form: str) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(ACCESS).setLevel(logging.WARNING if form == "off" else logging.INFO)
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
 
 
 class JsonFormatter(logging.Formatter):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from chatstore.http.parameters import NoHeaders, NoQuery, OwnerPath
+from chatstore import keys
+from chatstore.errors import InvalidArgument
+from chatstore.http.parameters import NoHeaders, NoQuery, OwnerPath, TenantPath
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
-from chatstore.keys import erase as erase_owner
+from chatstore.models import Erased
 
-__all__ = ["erase"]
+__all__ = ["erase", "erase_tenant"]
 
 
 async def erase(call: Call[OwnerPath, NoQuery, NoHeaders, None]) -> Response:
@@ -19,7 +21,23 @@ async def erase(call: Call[OwnerPath, NoQuery, NoHeaders, None]) -> Response:
     the owner's API keys, from the storage's free space too. Not one atomic step: after a failure, repeat it.
     The counts are of what this request removed.
     """
-    erased = await erase_owner(call.store, call.path.owner)
+    return _erased(await keys.erase(call.store, call.path.owner, by=call.identity.credential))
+
+
+async def erase_tenant(call: Call[TenantPath, NoQuery, NoHeaders, None]) -> Response:
+    """Erase the tenant
+
+    The caller's own, which the path has to name, so that nobody does it by mistake: every thread, every
+    remembered result of a request and every API key of it. Repeat it after a failure.
+    """
+    if call.path.tenant != call.store.tenant:
+        raise InvalidArgument(
+            "the path names another tenant than the credential's, which is what it can erase"
+        )
+    return _erased(await keys.erase_tenant(call.store, by=call.identity.credential))
+
+
+def _erased(erased: Erased) -> Response:
     body = {
         "threads": erased.threads,
         "messages": erased.messages,

@@ -22,6 +22,7 @@ from chatstore.http.problems import Invalid
 __all__ = [
     "ETAGS",
     "KEY",
+    "IfMatch",
     "IfNoneMatch",
     "MessagePath",
     "MessagesQuery",
@@ -31,10 +32,12 @@ __all__ = [
     "NoQuery",
     "OwnerPath",
     "Parameter",
+    "TenantPath",
     "ThreadPath",
     "ThreadsQuery",
     "parameters",
     "read",
+    "time_of",
 ]
 
 F = TypeVar("F", bound=tuple[Any, ...])
@@ -133,7 +136,8 @@ def _http_date(value: str) -> datetime:
     return parsedate_to_datetime(value).replace(tzinfo=UTC)
 
 
-def _time(value: str) -> datetime:
+def time_of(value: str) -> datetime:
+    """The time that RFC 3339 text says, to the microsecond. Raises ValueError."""
     found = _RFC3339.fullmatch(value)
     if found is None:
         raise ValueError(
@@ -144,7 +148,9 @@ def _time(value: str) -> datetime:
     # A leap second, which datetime does not know, is the first moment of the next minute; a year
     # before any thread or past the calendar selects all or none as the nearest one does.
     local = datetime(min(max(year, 4), 9996), month, day, hour, minute, min(second, 59), tzinfo=UTC)
-    fraction = timedelta(seconds=second - local.second, microseconds=int(float(found[7] or 0) * 1_000_000))
+    fraction = timedelta(
+        seconds=second - local.second, microseconds=int((found[7] or ".")[1:7].ljust(6, "0"))
+    )
     if second > 60 or offset >= timedelta(days=1) or int(found[11] or 0) > 59:
         raise ValueError("there is no such time")
     return local + fraction + (offset if found[9] == "-" else -offset)
@@ -183,6 +189,14 @@ class OwnerPath(NamedTuple):
 
     owner: Annotated[
         str, Parameter(_THREAD, "The owner, written in a path as a thread's id is.", paths.thread_id)
+    ]
+
+
+class TenantPath(NamedTuple):
+    """Names a tenant."""
+
+    tenant: Annotated[
+        str, Parameter(_THREAD, "The tenant, written in a path as a thread's id is.", paths.thread_id)
     ]
 
 
@@ -231,7 +245,7 @@ class ThreadsQuery(NamedTuple):
         Parameter(
             {"format": "date-time", "type": "string"},
             "Only threads with messages, or created, since then.",
-            _time,
+            time_of,
         ),
     ] = None
     metadata: Annotated[
@@ -284,6 +298,24 @@ class MessagesQuery(NamedTuple):
             "system,developer unless given.",
         ),
     ] = None
+
+
+class IfMatch(NamedTuple):
+    """A condition alone, for what is safe to repeat by it."""
+
+    if_match: Annotated[
+        str | None,
+        Parameter(
+            {"format": "entity-tag", "pattern": ETAG, "type": "string"},
+            "The log's ETag, where the thread is there; without it, the thread is made.",
+            name="If-Match",
+        ),
+    ] = None
+
+    @property
+    def etag(self) -> str | None:
+        """The ETag without its quotes."""
+        return None if self.if_match is None else self.if_match.strip('"')
 
 
 class NoHeaders(NamedTuple):

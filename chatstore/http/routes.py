@@ -10,6 +10,7 @@ from chatstore.errors import ChatStoreError, Unavailable
 from chatstore.http import bodies, messages, owners, threads
 from chatstore.http.identity import Scope
 from chatstore.http.parameters import (
+    IfMatch,
     IfNoneMatch,
     MessagePath,
     MessagesQuery,
@@ -18,6 +19,7 @@ from chatstore.http.parameters import (
     NoPath,
     NoQuery,
     OwnerPath,
+    TenantPath,
     ThreadPath,
     ThreadsQuery,
 )
@@ -89,6 +91,7 @@ _AN_ENTRY = Answer("The message.", "Entry", ("ETag", _COST))
 _AN_OLD_ENTRY = Answer("The message as it was.", "Entry", (_COST,))
 _A_PAGE = Answer("A page of messages.", "MessagePage", ("Link", "ETag", _COST))
 _STORED = Answer("What was stored.", "Appended", ("ETag", _COST))
+_TAKEN = Answer("What was taken of it.", "Appended", ("ETag", _COST))
 _GONE = Answer("It is gone.", "Deleted", (_COST,))
 _CLEARED = Answer("They are gone.", "Deleted", ("ETag", _COST))
 _SAME = Answer("What the caller holds is current.", None, ("ETag",))
@@ -125,6 +128,11 @@ ROUTES: tuple[AnyRoute, ...] = (
         method="POST", path="/v1/threads/{id}/fork", scope=WRITE, tag="Threads", handler=threads.fork,
         parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body("fork", optional=True),
         answers={201: _A_NEW_THREAD}, problems=(409, 412),
+    ),
+    Route(
+        method="POST", path="/v1/threads/{id}/restore", scope=Scope.ADMIN, tag="Threads",
+        handler=threads.restore, parameters=ThreadPath, query=NoQuery, headers=IfMatch,
+        body=Body("restoration"), answers={200: _TAKEN}, problems=(409, 412),
     ),
     Route(
         method="POST", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.append,
@@ -167,6 +175,11 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase, scope=Scope.ADMIN,
         parameters=OwnerPath, query=NoQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("What was removed.", "Erased", (_COST,))},
+    ),
+    Route(
+        method="DELETE", path="/v1/tenants/{tenant}", tag="Owners", handler=owners.erase_tenant,
+        scope=Scope.ADMIN, parameters=TenantPath, query=NoQuery, headers=NoHeaders, body=None,
         answers={200: Answer("What was removed.", "Erased", (_COST,))},
     ),
     Route(

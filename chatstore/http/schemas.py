@@ -25,11 +25,23 @@ from chatstore.http.fields import (
     Owner,
     Seconds,
     ThreadId,
+    Time,
     Topic,
 )
 from chatstore.http.problems import Invalid
 
-__all__ = ["BODIES", "Fork", "History", "NewThread", "Participant", "ThreadPatch", "Turn", "adapter", "check"]
+__all__ = [
+    "BODIES",
+    "Fork",
+    "History",
+    "NewThread",
+    "Participant",
+    "Restoration",
+    "ThreadPatch",
+    "Turn",
+    "adapter",
+    "check",
+]
 
 
 _TTL = "Seconds from now; null means for ever; absent, the service's default for the tenant."
@@ -98,6 +110,34 @@ class History(Turn):
     )
 
 
+class KeptThread(Form):
+    """A thread's properties as they were."""
+
+    owner: Owner | None = None
+    topic: Topic | None = None
+    metadata: Metadata = Field({})
+    participants: Participants = Field([])
+    created_at: Time
+    active_at: Time
+    expires_at: Time | None = None
+
+
+class KeptMessage(Form):
+    """A message as it was."""
+
+    id: str = Field(min_length=1, max_length=store.MAX_THREAD_ID_BYTES)
+    created_at: Time
+    expires_at: Time | None = None
+    message: Message
+
+
+class Restoration(Form):
+    """A thread as it was, and messages that follow those that are there."""
+
+    thread: KeptThread
+    messages: list[KeptMessage] = Field([], max_length=store.MAX_LIMIT)
+
+
 def _kind(value: object) -> str | None:
     if isinstance(value, list):
         return "messages"
@@ -129,6 +169,7 @@ BODIES: Mapping[str, Any] = {
     "thread": NewThread,
     "patch": ThreadPatch,
     "fork": Fork,
+    "restoration": Restoration,
     "turn": Annotated[
         Annotated[Message, Tag("message")]
         | Annotated[Messages, Tag("messages")]

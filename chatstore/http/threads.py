@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from starlette.responses import Response
@@ -10,6 +11,7 @@ from chatstore import models
 from chatstore.contract import UNSET
 from chatstore.http import replies
 from chatstore.http.parameters import (
+    IfMatch,
     IfNoneMatch,
     Mutation,
     NoHeaders,
@@ -26,7 +28,7 @@ from chatstore.http.routing import Call
 if TYPE_CHECKING:
     from chatstore.http import schemas
 
-__all__ = ["create", "delete", "fork", "get", "list_threads", "unchanged", "update"]
+__all__ = ["create", "delete", "fork", "get", "list_threads", "restore", "unchanged", "update"]
 
 Listing: TypeAlias = Call[NoPath, ThreadsQuery, NoHeaders, None]
 
@@ -142,6 +144,30 @@ async def fork(call: Call[ThreadPath, NoQuery, Mutation, schemas.Fork]) -> Respo
         if_match=call.headers.etag,
     )
     return _created(call.base, forked)
+
+
+async def restore(call: Call[ThreadPath, NoQuery, IfMatch, schemas.Restoration]) -> Response:
+    """Restore a thread
+
+    As it was, with ids and times: the next of its messages, of which the answer has those that were taken.
+    Without If-Match it makes the thread; with the log's ETag it goes on with it, so that repeating it
+    changes nothing. Meant for `chatstore restore` and `chatstore copy`.
+    """
+    kept = call.body.thread
+    thread = models.Thread(
+        id=call.path.id, owner=kept.owner, topic=kept.topic, metadata=kept.metadata,
+        participants=tuple(models.Participant(**one.model_dump()) for one in kept.participants),
+        created_at=kept.created_at, active_at=kept.active_at, expires_at=kept.expires_at, etag="",
+    )  # fmt: skip
+    messages = [
+        replace(
+            models.Message.from_dict(one.message), id=one.id, created_at=one.created_at,
+            expires_at=one.expires_at,
+        )
+        for one in call.body.messages
+    ]  # fmt: skip
+    taken = await call.store.restore(thread, messages, if_match=call.headers.etag)
+    return replies.appended(call.base, call.path.id, taken, 200)
 
 
 def _new_id(call: Call[Any, NoQuery, Mutation, Any]) -> str | None:

@@ -33,6 +33,7 @@ from chatstore.log.lists import Lists
 from chatstore.log.port import Key, Table
 from chatstore.log.reading import Found, Reader
 from chatstore.log.records import EMPTY, Effect, Entry, Header, Slot
+from chatstore.log.restoring import Restorer
 from chatstore.log.staging import arranged
 from chatstore.log.writing import Answer, Decision, Turn, Writer
 from chatstore.metering import metered
@@ -67,6 +68,7 @@ class LogBackend(Backend):
         self._exact = Reader(table, clock)
         self._lists = Lists(table, clock)
         self._decide = Deciding(table, self._writer, self._lists, self._exact)
+        self._restorer = Restorer(self._writer, self._lists, self._decide)
         closer = Closer(table, clock, self._lists)
         self._cleaner = Cleaner(table, clock, self._writer, self._lists, closer, self._exact, self._decide)
 
@@ -293,8 +295,22 @@ class LogBackend(Backend):
         return await self._cleaner.sweep(limit)
 
     @metered
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        if owner is None:
+            return await self._cleaner.erase_all(tenant)
         return await self._cleaner.erase(tenant, owner)
+
+    # Backups
+
+    @metered
+    async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
+        return await self._lists.tenants(after, limit)
+
+    @metered
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        return await self._restorer.restore(key, thread, messages, if_match)
 
     # Requests
 

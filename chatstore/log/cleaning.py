@@ -88,7 +88,19 @@ class Cleaner:
             raise failed
         return swept if swept.more else replace(swept, more=await self._closer.step())
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase_all(self, tenant: str) -> Erased:
+        """Erase every owner that a tenant's lists name, and what is nobody's."""
+        erased = Erased(0, 0, 0)
+        for owner in await self._closer.owners(tenant):
+            done = await self.erase(tenant, owner)
+            erased = Erased(
+                erased.threads + done.threads,
+                erased.messages + done.messages,
+                erased.requests + done.requests,
+            )
+        return erased
+
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Empty whatever holds something of an owner; what keeps late writers out stays, without content.
 
         Threads are looked for again until only those are listed that were begun meanwhile.
@@ -111,7 +123,7 @@ class Cleaner:
                 break
         return erased
 
-    async def _erase(self, key: ThreadKey, owner: str, listed: list[Row]) -> Erased:
+    async def _erase(self, key: ThreadKey, owner: str | None, listed: list[Row]) -> Erased:
         """Erase one thread of an owner, which `listed` led to.
 
         First all is read that could lead to the thread, and all that may be waiting for a slot. Then the next
@@ -147,7 +159,7 @@ class Cleaner:
             await self._table.remove(row)
         return Erased(threads, messages, requests)
 
-    async def _before(self, pk: str, owner: str) -> tuple[set[Key], set[int]]:
+    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], set[int]]:
         """Rows that wait for a slot to bring them to light, and the hours in which an owner was listed."""
         head = await look(self._table, pk)
         waiting: set[Key] = set()
@@ -233,7 +245,7 @@ class Cleaner:
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
 
     async def _empty(
-        self, pk: str, owner: str, end: tuple[str, str], others: Head | None, waiting: set[Key]
+        self, pk: str, owner: str | None, end: tuple[str, str], others: Head | None, waiting: set[Key]
     ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
@@ -295,7 +307,7 @@ def _texts(slot: Slot) -> set[str]:
     return {entry.blob.ref for entry in slot.entries if entry.blob is not None}
 
 
-def _bare(slot: Slot, owner: str) -> Slot | None:
+def _bare(slot: Slot, owner: str | None) -> Slot | None:
     """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
     bare = Slot(
         slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),

@@ -132,7 +132,7 @@ class Closer:
             if int(row["v"]) < now - keys.HOUR and hour_of(int(row["v"])) not in kept:
                 await self._table.remove(row)
 
-    async def traces(self, tenant: str, owner: str) -> dict[str, list[Row]]:
+    async def traces(self, tenant: str, owner: str | None) -> dict[str, list[Row]]:
         """All rows that list an owner's threads, by thread: of the owner's list and of hours not yet over."""
         found: dict[str, list[Row]] = {}
         for row in await self._lists.owned(tenant, owner):
@@ -146,7 +146,15 @@ class Closer:
                     found.setdefault(str(row["id"]), []).append(row)
         return found
 
-    async def listed(self, tenant: str, thread_id: str, owner: str, hours: set[int]) -> list[Row]:
+    async def owners(self, tenant: str) -> set[str | None]:
+        """Whose threads a tenant's hours list; None for nobody's."""
+        found: set[str | None] = {None}
+        async for hour in self._table.all(keys.active_hours(tenant), keys.FIRST_HOUR, _LAST):
+            bucket = keys.active_bucket(tenant, int(str(hour["sk"])))
+            found |= {owner_of(row) async for row in self._table.all(bucket, " ", _LAST)}
+        return found
+
+    async def listed(self, tenant: str, thread_id: str, owner: str | None, hours: set[int]) -> list[Row]:
         """The rows that list an owner's thread in those hours."""
         return await self._table.get(
             [keys.active_place(tenant, hour, thread_id, owner) for hour in sorted(hours)]

@@ -48,12 +48,12 @@ class Deciding:
             raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
         head = turn.head
         active = _active(head.totals.active_at, turn.now)
-        left = await self._list(turn, active)
+        left = await self.listed(turn, active)
         totals = grown(replace(turn.totals, active_at=active, left=left), drafts)
         slot = turn.slot(totals, kept=kept)
         entries = slot.arranged(drafts)
         await self._plan_visits(head.pk, drafts, turn.now)
-        slot = slot._replace(entries=await self._inline(head.pk, entries, turn.now))
+        slot = slot._replace(entries=await self.inline(head.pk, entries, turn.now))
         result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch), kept)
         return Decision(slot, result)
 
@@ -125,12 +125,13 @@ class Deciding:
         result: Deleted | Callable[[str], Deleted] | None,
         *,
         life: bool = False,
+        scattered: bool = False,
     ) -> Decision[Any]:
         """Seal the epoch; the history goes on with `drafts` in another, or nowhere."""
         head = turn.head
         base = await self._base(turn, thread, life=life, active=bool(drafts))
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
-        header = self._next_header(head, epoch, base, thread)
+        header = self._next_header(head, epoch, base, thread)._replace(scattered=scattered)
         totals = replace(grown(base, drafts), version=header.version)
         slots = arranged(epoch, drafts, turn.token, turn.now, totals)
         entries = [entry for slot in slots for entry in slot.entries]
@@ -181,7 +182,7 @@ class Deciding:
         )
         thread = cast("Thread", cast("Header", head.header).thread)
         base = await self._base(turn, thread, life=False, active=False)
-        left = await self._list(turn, active)
+        left = await self.listed(turn, active)
         expiring = turn.totals.expiring or entry.expires_at is not None
         base = replace(base, expiring=expiring, edits=1, count=len(entries), active_at=active, left=left)
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
@@ -220,7 +221,7 @@ class Deciding:
         if life:
             return Totals(life=turn.token[:8], seen=seen, active_at=to_micros(thread.active_at))
         at = _active(before.active_at, turn.now) if active else before.active_at
-        return Totals(life=before.life, seen=seen, active_at=at, left=await self._list(turn, at))
+        return Totals(life=before.life, seen=seen, active_at=at, left=await self.listed(turn, at))
 
     @staticmethod
     def _next_header(head: Head, epoch: str, base: Totals, thread: Thread | None) -> Header:
@@ -248,7 +249,7 @@ class Deciding:
         if entry.expires_at is not None and was is None:
             await self._lists.visit(pk, entry.expires_at)
         await self._lists.visit(pk, turn.now + KEPT)
-        totals = replace(totals, left=await self._list(turn, totals.active_at))
+        totals = replace(totals, left=await self.listed(turn, totals.active_at))
         message = entry._replace(text=draft.text).message()
         slot = turn.slot(totals, entries=(entry,), effect=effect)
         if effect.verb != "take":
@@ -269,7 +270,7 @@ class Deciding:
 
         return Decision(answering(turn, slot, message, draft), message, edits=row, after=after)
 
-    async def _list(self, turn: Turn, active: int) -> tuple[int, ...]:
+    async def listed(self, turn: Turn, active: int) -> tuple[int, ...]:
         """List the thread as active, unless it was so in the same minute; the hours that it leaves."""
         totals = turn.head.totals
         if active == totals.active_at:
@@ -308,7 +309,7 @@ class Deciding:
             await self._lists.visit(turn.head.pk, turn.now + KEPT)
         return Decision(turn.note(records.dump(cast("records.Result", result))), result)
 
-    async def _inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
+    async def inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
         if are_inline(entries):
             return tuple(entries)

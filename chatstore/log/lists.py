@@ -93,6 +93,14 @@ class Lists:
         await self._put([*visits, bucket, row], once=[*hours, *_in_tenant(key.tenant, active_at)])
         self._plan(pk, visits)
 
+    async def point_again(self, key: ThreadKey, owner: str | None, active_at: int, token: str) -> None:
+        """After a thread of long ago is made: write again what is not there of the rows that list it."""
+        rows = [*self._activity(key, owner, active_at, token), *_in_tenant(key.tenant, active_at)]
+        there = {key_of(row) for row in await self._table.get([key_of(row) for row in rows])}
+        missing = [row for row in rows if key_of(row) not in there]
+        if missing:
+            await self._table.write(missing)
+
     async def move(
         self, key: ThreadKey, owner: str | None, active_at: int, token: str, before: Pointer
     ) -> tuple[int, ...]:
@@ -215,6 +223,13 @@ class Lists:
             if has_metadata(thread.metadata, listing.metadata):
                 threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
         return threads
+
+    async def tenants(self, after: str | None, limit: int) -> Page[str]:
+        """Tenants that have or had threads, in the order of their digests."""
+        low = " " if after is None else keys.digest(after) + "\0"
+        found = await self._table.query(keys.TENANTS, low, _LAST, limit=limit)
+        names = tuple(str(row["id"]) for row in found.rows)
+        return Page(names, next=names[-1] if found.more and names else None)
 
     async def headers(self, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
         """The headers of threads, by partition; each is listed as active at that time."""

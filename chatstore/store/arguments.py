@@ -21,7 +21,7 @@ from chatstore.errors import (
     MessageTooLarge,
 )
 from chatstore.ids import time_of
-from chatstore.models import Message, Participant, Place
+from chatstore.models import Message, Participant, Place, Thread
 
 MAX_TENANT_BYTES = 128
 MAX_OWNER_BYTES = 256
@@ -243,6 +243,41 @@ def _participant(one: Participant | Mapping[str, Json]) -> Participant:
 def drafts_of(messages: Iterable[MessageLike], ttl: timedelta | None) -> Sequence[Draft]:
     """Messages as they are to be stored."""
     return [Draft(_message_text(message), ttl) for message in messages]
+
+
+def thread_of(thread: Thread) -> Thread:
+    """A thread's properties as they are to be restored."""
+    created, active = (_stamp(name, getattr(thread, name)) for name in ("created_at", "active_at"))
+    return Thread(
+        text("a thread id", thread.id, MAX_THREAD_ID_BYTES),
+        owner_or_none(thread.owner),
+        topic_or_none(thread.topic),
+        metadata_of(thread.metadata),
+        participants_of(thread.participants),
+        created,
+        active,
+        aware("expires_at", thread.expires_at),
+        thread.etag,
+    )
+
+
+def kept_message(message: Message) -> Message:
+    """A message as it is to be restored."""
+    if message.id is None:
+        raise InvalidArgument("a message to be restored needs its id")
+    return Message(
+        _message_text(message),
+        text("a message id", message.id, MAX_THREAD_ID_BYTES, empty=False),
+        created_at=_stamp("created_at", message.created_at),
+        expires_at=aware("expires_at", message.expires_at),
+    )
+
+
+def _stamp(name: str, time: datetime | None) -> datetime:
+    checked = aware(name, time)
+    if checked is None:
+        raise InvalidArgument(f"what is to be restored needs {name}, a datetime with a time zone")
+    return checked
 
 
 def _message_text(message: MessageLike) -> str:

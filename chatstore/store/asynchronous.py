@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from chatstore.store.reading import Reading
+from chatstore.store.restoring import Restoring
 from chatstore.store.threads import Threads
 from chatstore.store.writing import Writing
 
 __all__ = ["AsyncChatStore"]
 
 
-class AsyncChatStore(Threads, Writing, Reading):
+class AsyncChatStore(Threads, Writing, Reading, Restoring):
     """Threads of ordered messages, for one tenant.
 
     Every mutation is atomic and takes two options. `request_id` makes it safe to repeat: within the

@@ -52,6 +52,10 @@ class Scoped:
         """Return if the storage answers; raise StorageError if it does not. Costs a trip."""
         await self.backend.ping()
 
+    async def must_exist(self) -> None:
+        """Raise ConfigurationError where there is no storage yet, and its first use would make one."""
+        await self.backend.must_exist()
+
     async def prepare(self) -> None:
         """Make what the storage needs before its first use, such as a table. Safe to repeat."""
         await self.backend.prepare()

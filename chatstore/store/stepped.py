@@ -91,6 +91,7 @@ class ChatStore:
 
     close = _blocking(AsyncChatStore.close)
     ping = _blocking(AsyncChatStore.ping)
+    must_exist = _blocking(AsyncChatStore.must_exist)
     prepare = _blocking(AsyncChatStore.prepare)
     create_thread = _blocking(AsyncChatStore.create_thread)
     get_thread = _blocking(AsyncChatStore.get_thread)
@@ -112,3 +113,6 @@ class ChatStore:
     replace_all = _blocking(AsyncChatStore.replace_all)
     sweep = _blocking(AsyncChatStore.sweep)
     erase = _blocking(AsyncChatStore.erase)
+    erase_tenant = _blocking(AsyncChatStore.erase_tenant)
+    iter_tenants = _iterating(AsyncChatStore.iter_tenants)
+    restore = _blocking(AsyncChatStore.restore)

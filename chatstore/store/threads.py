@@ -175,3 +175,9 @@ class Threads(Scoped):
             raise InvalidArgument("a store that is scoped to an owner erases only that owner")
         named = arguments.text("owner", owner, arguments.MAX_OWNER_BYTES, empty=False)
         return await self.backend.erase(self.tenant, named)
+
+    async def erase_tenant(self) -> Erased:
+        """Remove every trace of the store's tenant, as `erase` does of an owner; its name may stay."""
+        if self.owner is not None:
+            raise InvalidArgument("a store that is scoped to an owner erases only that owner")
+        return await self.backend.erase(self.tenant, None)

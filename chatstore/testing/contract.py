@@ -32,6 +32,7 @@ from chatstore.testing.suite.read import Read
 from chatstore.testing.suite.replace_all import ReplaceAll
 from chatstore.testing.suite.replace_message import ReplaceMessage
 from chatstore.testing.suite.requests import Requests
+from chatstore.testing.suite.restore import Restore, Tenants
 from chatstore.testing.suite.sweep import Sweep
 from chatstore.testing.suite.update_thread import UpdateThread
 from chatstore.testing.suite.window import Window
@@ -63,6 +64,8 @@ class BackendContract(
     Expiry,
     Sweep,
     Erase,
+    Restore,
+    Tenants,
     Isolation,
     Owners,
     Arguments,

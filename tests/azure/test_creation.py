@@ -56,6 +56,21 @@ def test_init_makes_the_table_and_leaves_what_is_there(azurite: str, url: str, t
         assert contents(store.read("t")) == ["a"]
 
 
+@pytest.mark.parametrize(
+    "command", [("threads",), ("backup", "--out", "{out}"), ("export",), ("erase", "--owner", "a", "--yes")]
+)
+def test_what_only_reads_does_not_make_it(
+    azurite: str, url: str, table: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    assert main([*(part.format(out=out) for part in command), "--from", url]) == 2
+    assert table not in tables(azurite)
+    assert not out.exists()
+    with chatstore.connect(url) as store:
+        store.append("t", say("a"), owner="a")
+    assert main([*(part.format(out=out) for part in command), "--from", url]) == 0
+
+
 @pytest.mark.parametrize("client", ["async", "blocking"])
 def test_either_client_makes_it(azurite: str, url: str, table: str, client: str) -> None:
     async def prepare() -> None:

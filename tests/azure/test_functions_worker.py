@@ -153,12 +153,15 @@ def test_every_route_is_reached(worker: Worker) -> None:
     )["answers"]
     assert [one["status"] for one in begun] == [200, 201, 201, 200]
     first, second, _ = (one["id"] for one in json.loads(begun[-1]["body"])["items"])
+    at = "2026-01-31T12:00:00Z"
+    restored = json.dumps({"thread": {"created_at": at, "active_at": at}})
     asked = {
         "POST /v1/threads": call("POST", "/v1/threads", "{}"),
         "GET /v1/threads": call("GET", "/v1/threads?owner=ada"),
         "GET /v1/threads/{id}": call("GET", "/v1/threads/t"),
         "PATCH /v1/threads/{id}": call("PATCH", "/v1/threads/t", '{"metadata": {"topic": "x"}}'),
         "POST /v1/threads/{id}/fork": call("POST", "/v1/threads/t/fork", "{}"),
+        "POST /v1/threads/{id}/restore": call("POST", "/v1/threads/old/restore", restored),
         "POST /v1/threads/{id}/messages": call("POST", messages, said),
         "GET /v1/threads/{id}/messages": call("GET", f"{messages}?last=20"),
         "GET /v1/threads/{id}/messages/{message_id}": call("GET", f"{messages}/{first}"),
@@ -168,6 +171,7 @@ def test_every_route_is_reached(worker: Worker) -> None:
         "DELETE /v1/threads/{id}/messages": call("DELETE", messages),
         "DELETE /v1/threads/{id}": call("DELETE", "/v1/threads/t"),
         "DELETE /v1/owners/{owner}": call("DELETE", "/v1/owners/ada"),
+        "DELETE /v1/tenants/{tenant}": call("DELETE", "/v1/tenants/default"),
         "GET /healthz": call("GET", "/healthz"),
         "GET /readyz": call("GET", "/readyz"),
         "GET /openapi.json": call("GET", "/openapi.json"),

@@ -35,10 +35,13 @@ NEVER_THE_SAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[
 NATIVE = [route for route in ROUTES if route.scope is not None]
 APPEND = [route for route in NATIVE if route.handler.__name__ == "append"]
 THE_ID = object()
+AT = "2026-01-31T12:00:00Z"
+RESTORED = {"thread": {"owner": X, "created_at": AT, "active_at": AT}}
 BODIES: dict[tuple[str, str], list[Any]] = {
     ("POST", "/v1/threads"): [{}, {"id": THE_ID}, {"id": THE_ID, "owner": X}, {"owner": Y}],
     ("PATCH", "/v1/threads/{id}"): [{"topic": "mine"}, {"metadata": None, "ttl": 1}],
     ("POST", "/v1/threads/{id}/fork"): [{}, {"id": "new"}, {"id": "a"}],
+    ("POST", "/v1/threads/{id}/restore"): [RESTORED, {**RESTORED, "messages": []}],
     ("POST", "/v1/threads/{id}/messages"): [
         HELLO, {"messages": [HELLO], "create": False}, {"messages": [HELLO], "owner": Y, "ttl": 1},
     ],

@@ -24,6 +24,7 @@ from chatstore.backends.azure_tables.plans import (
     existing,
     is_far,
     replaced,
+    restored_at,
     widest,
     writable,
 )
@@ -49,7 +50,7 @@ from chatstore.contract import (
     ThreadKey,
     ThreadPatch,
 )
-from chatstore.errors import CursorExpired, MessageNotFound, Unavailable
+from chatstore.errors import ConfigurationError, CursorExpired, MessageNotFound, Unavailable
 from chatstore.ids import token as _revision
 from chatstore.metering import metered
 from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Thread
@@ -79,6 +80,13 @@ class AzureTablesBackend(Backend):
 
     async def close(self) -> None:
         await self.driver.close()
+
+    async def must_exist(self) -> None:
+        if not await self._table.exists():
+            raise ConfigurationError(
+                "there is no such table: nothing was made or changed; check the last part of the URL, which "
+                "is its name"
+            )
 
     async def prepare(self) -> None:
         await self._table.create()
@@ -327,9 +335,24 @@ class AzureTablesBackend(Backend):
         return await Sweeper(self._table, self._reader, now).sweep(limit)
 
     @metered
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         now = await present(self.clock, self.ping)
         return await Eraser(self._table, self._reader, now).erase(tenant, owner)
+
+    # Backups
+
+    @metered
+    async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
+        return await Lister(self._table, self._reader).tenants(after, limit)
+
+    @metered
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        async def restore(view: View) -> Change[Appended]:
+            return restored_at(view, thread, messages, if_match)
+
+        return await self._writer.mutate(key, None, (), restore)
 
     # What an operation is made of
 

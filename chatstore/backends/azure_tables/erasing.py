@@ -23,12 +23,13 @@ _TRIES = 20
 class Eraser(Purger):
     """Removes whatever a listing leads to."""
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
-        """Remove an owner's threads, and what is left of earlier ones, at once."""
-        listing, count = keys.listing(tenant, owner), Count()
-        async for row in self._table.scan(listing, bodies=False):
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        """Remove an owner's threads, or the tenant's, and what is left of earlier ones, at once."""
+        listed = keys.listings(tenant) if owner is None else keys.listing(tenant, owner)
+        count = Count()
+        async for row in self._table.scan(listed, bodies=False):
             for _ in range(_TRIES):
-                if await self._erased(listing, row.row, count):
+                if await self._erased(row.partition, row.row, count):
                     break
             else:
                 raise Unavailable("others kept writing to a thread while it was erased: erase again")

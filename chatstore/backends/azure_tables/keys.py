@@ -25,6 +25,7 @@ __all__ = [
     "HEADER",
     "NOTES",
     "RECORDS",
+    "TENANTS",
     "attempt",
     "attempted",
     "begun",
@@ -46,11 +47,15 @@ __all__ = [
     "slot_in",
     "slot_of",
     "slots_around",
+    "tenant_row",
 ]
 
 HEADER = "h"
 HEAD = (HEADER, "n")
 """The rows of a header and the messages behind it: from the first to before the second."""
+
+TENANTS = "N"
+"""The partition of the tenants' names."""
 
 CHUNKS, RECORDS = ("p", "q"), ("r", "s")
 NOTES = tuple(f"X-{number:02d}" for number in range(16))
@@ -79,6 +84,11 @@ def listing(tenant: str, owner: str | None) -> str:
 def listings(tenant: str) -> tuple[str, str]:
     """The partitions that list a tenant's threads: from the first to before the second."""
     return f"L-{_digest(tenant)}-", f"L-{_digest(tenant)}."
+
+
+def tenant_row(tenant: str) -> str:
+    """The row of a tenant's name."""
+    return _digest(tenant)
 
 
 def record_row(owner: str | None, request: str) -> str:

@@ -62,6 +62,14 @@ class Lister:
             return Page(tuple(found), next=ThreadCursor(from_micros(row.active), row.id).text())
         return Page(tuple(found))
 
+    async def tenants(self, after: str | None, limit: int) -> Page[str]:
+        """Names of tenants, in the order of their rows, all of which are read behind `after`."""
+        rows = None if after is None else (f"{keys.tenant_row(after)}!", "~")
+        found = [entity async for entity in self._table.scan(keys.TENANTS, rows, bodies=False)]
+        found.sort(key=lambda entity: entity.row)
+        names = tuple(str(entity.properties["i"]) for entity in found[:limit])
+        return Page(names, next=names[-1] if len(found) > limit else None)
+
     async def _thread(self, row: _Row, clock: Clock) -> Thread | None:
         for _ in range(_TRIES):
             known = await self._reader.known(row.partition)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
 
+from chatstore import position
 from chatstore.backends.azure_tables import keys
-from chatstore.backends.azure_tables.header import State, born, properties_text
+from chatstore.backends.azure_tables.header import State, born, properties_text, snapshot
 from chatstore.backends.azure_tables.segments import Segment, Stored, cut, stored
 from chatstore.backends.azure_tables.writing import Change, View
-from chatstore.conditions import expiry, require, require_log
+from chatstore.conditions import expiry, require, require_log, restored
 from chatstore.contract import Draft, NewThread, Span
-from chatstore.errors import ThreadExists, ThreadNotFound
-from chatstore.models import Appended
+from chatstore.errors import Conflict, ThreadExists, ThreadNotFound
+from chatstore.ids import token
+from chatstore.models import Appended, Message, Thread, to_micros
 
 __all__ = [
     "anew",
@@ -21,9 +25,14 @@ __all__ = [
     "existing",
     "is_far",
     "replaced",
+    "restored_at",
     "widest",
     "writable",
 ]
+
+
+_RESTORED = 320
+"""Messages that one group takes: they are twenty rows at most, unless they are large."""
 
 
 def existing(view: View) -> State:
@@ -71,6 +80,40 @@ def appended(
         # What is left of an earlier life is not waited for.
         due = state.expires if view.known.state is None else view.now
     result = Appended(tuple(one.message() for one in messages), state.etag, kept)
+    return Change(result, state, text, segments, due=due)
+
+
+def restored_at(
+    view: View, thread: Thread, messages: Sequence[Message], if_match: str | None
+) -> Change[Appended]:
+    """A thread as it was, made or gone on with, and as many of the first messages as one group takes."""
+    properties = NewThread(thread.owner, thread.topic, thread.metadata, thread.participants)
+    if if_match is None:
+        state = created(view, properties)
+    elif view.state is None:
+        raise Conflict(None)
+    else:
+        state = view.state
+        require_log(if_match, state.etag, appending=True)
+        present = snapshot(state, thread.id, properties)
+        thread = restored(present, thread)
+    expires = None if thread.expires_at is None else to_micros(thread.expires_at)
+    rows: list[Stored] = []
+    for slot, one in enumerate(messages[:_RESTORED], state.tail + 1):
+        until = None if one.expires_at is None else to_micros(one.expires_at)
+        at = to_micros(cast("datetime", one.created_at))
+        rows.append(Stored(cast("str", one.id), position.nth(slot), at, 0, until, one.text))
+        if keys.slot_in(rows[-1].id) != slot:
+            state = state._replace(scattered=True)
+    segments = [Segment.of(state.generation, row) for row in cut(rows)]
+    state = state._replace(
+        tail=state.tail + len(rows), created=to_micros(thread.created_at), revision=token(),
+        active=to_micros(thread.active_at), expires=expires,
+    )  # fmt: skip
+    state = state._replace(widest=widest(segments, state))
+    text = properties_text(thread.id, properties)
+    due = expires if view.known.state is None or if_match is not None else view.now
+    result = Appended(tuple(one.message() for one in rows), state.etag)
     return Change(result, state, text, segments, due=due)
 
 

@@ -139,9 +139,9 @@ class Reader:
     async def find(self, partition: str, state: State, id: str) -> tuple[Segment, int] | None:
         """The row of a message, and its place in there; None if it is nowhere."""
         slot = keys.slot_in(id)
-        if slot is None:
+        if slot is None and not state.scattered:
             return None
-        place = None if state.scattered else position.nth(slot)
+        place = None if slot is None or state.scattered else position.nth(slot)
         first = "~" if place is None else keys.message_row(state.generation, place)
         count = 1 if self._table.dialect.ordered else state.widest
         async for segment in self.walk(partition, state, newest=True, before=place, count=count):

@@ -63,6 +63,18 @@ class Table:
                 await self._wait(error, None if ends else pause)
         raise AssertionError("the last try returns or raises")
 
+    async def exists(self) -> bool:
+        """Whether the table is there; it is not made."""
+
+        async def ask() -> bool:
+            try:
+                await self.driver.get("ping", "ping")
+            except NoTable:
+                return False
+            return True
+
+        return await self._try(ask)
+
     async def get(self, partition: str, row: str) -> Entity | None:
         """One row; None where there is none."""
         return await self._try(lambda: self.driver.get(partition, row))

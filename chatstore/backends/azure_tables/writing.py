@@ -28,6 +28,7 @@ _TRIES = 60
 _LONGEST_PAUSE = 0.5
 _INLINE_PROPERTIES = 128 * 1024
 _SMALL = 8 * 1024
+_NAMED = 10_000
 
 
 class View(NamedTuple):
@@ -74,6 +75,7 @@ class Writer:
         self._seen = seen
         self._clock = clock
         self._window = window
+        self._named: set[str] = set()
 
     async def mutate(
         self,
@@ -177,6 +179,7 @@ class Writer:
             state = state._replace(due=min(due))
             note = Op("upsert", keys.note_row(min(due), view.partition), {})
             await self._table.submit(keys.note_partition(view.partition), [note])
+        await self._name(view.key.tenant, before)
         for listing in _untold(before, state):
             row = recents(state, view.partition, view.key.id, listing)
             await self._table.submit(listing, [row])
@@ -188,6 +191,16 @@ class Writer:
         state = state.written(attempt.name)
         etag = await attempt.commit(state)
         self._seen.put(view.partition, Known(state, etag))
+
+    async def _name(self, tenant: str, before: State | None) -> None:
+        """Before a tenant's thread is made: write the tenant's name, unless this process did."""
+        if before is not None or tenant in self._named:
+            return
+        name = Op("upsert", keys.tenant_row(tenant), {"i": tenant})
+        await self._table.submit(keys.TENANTS, [name])
+        if len(self._named) >= _NAMED:
+            self._named.clear()
+        self._named.add(tenant)
 
     async def _found(self, view: View, request: Request) -> str | None:
         """The first result of `request`, None if it is new. Raises RequestMismatch."""

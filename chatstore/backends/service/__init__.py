@@ -88,6 +88,7 @@ class ServiceBackend(Backend):
             Capability.EXPIRY,
             Capability.REQUESTS,
             Capability.ERASE,
+            Capability.RESTORE,
             Capability.DURABLE,
             Capability.SHARED,
         }
@@ -248,9 +249,19 @@ class ServiceBackend(Backend):
             forms.message, "DELETE", path, None, if_match, request, Meant(key.id, message)
         )
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
-        path = f"{self._base(tenant, self._owner)}/owners/{paths.segment(owner)}"
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        named = f"tenants/{paths.segment(tenant)}" if owner is None else f"owners/{paths.segment(owner)}"
+        path = f"{self._base(tenant, self._owner)}/{named}"
         return await self._connection.call(forms.erased, "DELETE", path)
+
+    # Backups
+
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        path = f"{self._thread_path(key)}/restore"
+        body, meant = forms.restoration(thread, messages), Meant(key.id, new_thread=key.id)
+        return await self._connection.repeatable(forms.appended, "POST", path, body, if_match, meant)
 
     # Paths
 

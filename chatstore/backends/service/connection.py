@@ -234,14 +234,20 @@ class Connection:
         """What `into` makes of the answer to a mutation, which is safe to repeat."""
         # An id of our own looks like none that carries a time, so it holds however wrong this clock is.
         request_id = secrets.token_urlsafe(16) if request is None else request.id
-        headers = {"Idempotency-Key": _header(request_id)}
-        if if_match == ABSENT:
-            headers["If-None-Match"] = "*"
-        elif if_match is not None:
-            headers["If-Match"] = ", ".join(_quoted(etag.strip()) for etag in if_match.split(","))
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        headers = {"Idempotency-Key": _header(request_id), **_conditional(if_match, body)}
         return await self.call(into, method, path, headers, body, meant=meant._replace(request=request_id))
+
+    async def repeatable(
+        self,
+        into: Callable[[Json], T],
+        method: str,
+        path: str,
+        body: bytes,
+        if_match: str | None,
+        meant: Meant,
+    ) -> T:
+        """The same for a mutation that its condition alone makes safe to repeat."""
+        return await self.call(into, method, path, _conditional(if_match, body), body, meant=meant)
 
     async def call(
         self,
@@ -308,6 +314,17 @@ class Connection:
 
 def _quoted(etag: str) -> str:
     return "*" if etag == "*" else f'"{_header(etag)}"'
+
+
+def _conditional(if_match: str | None, body: bytes | None) -> dict[str, str]:
+    headers = {}
+    if if_match == ABSENT:
+        headers["If-None-Match"] = "*"
+    elif if_match is not None:
+        headers["If-Match"] = ", ".join(_quoted(etag.strip()) for etag in if_match.split(","))
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    return headers
 
 
 def _header(text: str) -> str:

@@ -7,10 +7,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from chatstore import position
+from chatstore.batching import batches
 from chatstore.codec import Json, encode
 from chatstore.contract import Draft, NewThread, Span
 from chatstore.errors import Unsupported
-from chatstore.models import Appended, Cursor, Deleted, Erased, Message, Page, Participant, Place, Thread
+from chatstore.models import (
+    Appended,
+    Cursor,
+    Deleted,
+    Erased,
+    Message,
+    Page,
+    Participant,
+    Place,
+    Thread,
+    rfc3339,
+)
 
 __all__ = [
     "appended",
@@ -21,6 +33,7 @@ __all__ = [
     "messages",
     "participants",
     "query",
+    "restoration",
     "seconds",
     "shortened",
     "thread",
@@ -29,6 +42,7 @@ __all__ = [
     "turn",
 ]
 
+_MOST_RESTORED, _MOST_RESTORED_BYTES = 100, 1024 * 1024
 _PAST_ALL = "z"  # sorts behind every position, as START does before them
 
 
@@ -47,6 +61,22 @@ def turn(drafts: Sequence[Draft], create: NewThread | None) -> bytes:
     if drafts:
         rest["expires_in"] = seconds(drafts[0].ttl)
     return b'{"messages":[%b],%b' % (",".join(draft.text for draft in drafts).encode(), as_json(rest)[1:])
+
+
+def restoration(kept: Thread, messages: Sequence[Message]) -> bytes:
+    """A thread as it was, with as many of the first messages as a request should carry, texts as they are."""
+    properties: dict[str, Json] = {
+        "owner": kept.owner, "topic": kept.topic, "metadata": kept.metadata,
+        "participants": participants(kept.participants),
+        **_times(created_at=kept.created_at, active_at=kept.active_at, expires_at=kept.expires_at),
+    }  # fmt: skip
+    first = next(batches(messages, _length, most=_MOST_RESTORED, size_most=_MOST_RESTORED_BYTES), [])
+    entries = [
+        as_json({"id": one.id, **_times(created_at=one.created_at, expires_at=one.expires_at)})[:-1]
+        + b',"message":%b}' % one.text.encode()
+        for one in first
+    ]
+    return b'{"thread":%b,"messages":[%b]}' % (as_json(properties), b",".join(entries))
 
 
 def query(span: Span) -> list[tuple[str, str]]:
@@ -109,19 +139,20 @@ def thread(form: dict[str, Json]) -> Thread:
         participants=tuple(Participant(**one) for one in form["participants"]),
         created_at=datetime.fromisoformat(form["created_at"]),
         active_at=datetime.fromisoformat(form["active_at"]),
-        expires_at=None if form["expires_at"] is None else datetime.fromisoformat(form["expires_at"]),
+        expires_at=_time(form["expires_at"]),
         etag=form["etag"],
     )
 
 
 def message(entry: dict[str, Json]) -> Message:
-    """A message from an answer, its text as the store writes it; its expiry is not told."""
+    """A message from an answer, its text as the store writes it."""
     return Message(
         encode(entry["message"]),
         entry["id"],
         entry["position"],
         datetime.fromisoformat(entry["created_at"]),
         entry["etag"],
+        _time(entry["expires_at"]),
     )
 
 
@@ -149,3 +180,15 @@ def messages(form: dict[str, Json]) -> Page[Message]:
     """A page of messages, from an answer."""
     items = tuple(message(entry) for entry in form["items"])
     return Page(items, next=form["next"], end=form["end"], etag=form["etag"])
+
+
+def _times(**times: datetime | None) -> dict[str, Json]:
+    return {name: None if time is None else rfc3339(time) for name, time in times.items()}
+
+
+def _length(one: Message) -> int:
+    return len(one.text.encode())
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -10,7 +10,7 @@ from chatstore.backends.sql.messages import Messages
 from chatstore.backends.sql.port import Driver, Transaction, Work
 from chatstore.backends.sql.requests import Requests
 from chatstore.backends.sql.threads import Log, Threads
-from chatstore.conditions import log_etag, require, require_log
+from chatstore.conditions import log_etag, require, require_log, restored
 from chatstore.contract import (
     Backend,
     Clock,
@@ -23,7 +23,7 @@ from chatstore.contract import (
     ThreadKey,
     ThreadPatch,
 )
-from chatstore.errors import CursorExpired, MessageNotFound
+from chatstore.errors import Conflict, CursorExpired, MessageNotFound
 from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Thread
 
 __all__ = ["SqlBackend"]
@@ -263,7 +263,7 @@ class SqlBackend(Backend):
 
         return await self._change(sweep)
 
-    async def erase(self, tenant: str, owner: str) -> Erased:
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
         async def erase(tables: _Tables) -> Erased:
             threads = await tables.threads.owned(tenant, owner)
             messages = 0
@@ -275,6 +275,33 @@ class SqlBackend(Backend):
         erased = await self._change(erase)
         await self.driver.scrub()
         return erased
+
+    # Backups
+
+    async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
+        async def find(tables: _Tables) -> Page[str]:
+            names = await tables.threads.tenants(after, limit + 1)
+            return Page(tuple(names[:limit]), next=names[limit - 1] if len(names) > limit else None)
+
+        return await self._read(find)
+
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        async def restore(tables: _Tables) -> Appended:
+            properties = thread
+            if if_match is None:
+                log = await tables.threads.create(key, NewThread())
+            else:
+                found = await tables.threads.log(key)
+                if found is None:
+                    raise Conflict(None)
+                require_log(if_match, found.etag, appending=True)
+                log, properties = found, restored(await tables.threads.get(key), thread)
+            log = await tables.threads.restore(log, properties, len(messages))
+            return await tables.messages.restore(log, messages)
+
+        return await self._change(restore)
 
     # Transactions
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import cast
 
 from chatstore import position
 from chatstore.backends.sql.port import Row, Transaction
 from chatstore.backends.sql.threads import LIVING, Log
-from chatstore.conditions import expiry, message_etag
+from chatstore.conditions import expiry, message_etag, require_new_ids
 from chatstore.contract import Clock, Draft, InsertAt, Span, ThreadKey
 from chatstore.errors import MessageNotFound
 from chatstore.ids import uuid7
-from chatstore.models import Appended, Cursor, Message, Page, from_micros
+from chatstore.models import Appended, Cursor, Message, Page, from_micros, to_micros
 
 __all__ = ["Messages"]
 
@@ -69,6 +70,32 @@ class Messages:
             )
             count += len(chosen)
         return count
+
+    async def restore(self, log: Log, messages: Sequence[Message]) -> Appended:
+        """Store messages with their own ids and times at the last places of `log`, taken for them."""
+        for message in messages:
+            there = "SELECT 1 FROM messages WHERE thread = ? AND id = ?"
+            present = await self._tx.one(there, log.key, message.id) is not None
+            require_new_ids([message], [message.id] if present else [])
+        rows = [
+            (
+                message.text,
+                message.id,
+                position.nth(slot),
+                to_micros(cast("datetime", message.created_at)),
+                0,
+                None if message.expires_at is None else to_micros(message.expires_at),
+            )
+            for slot, message in enumerate(messages, log.tail - len(messages) + 1)
+        ]
+        await self._tx.many(
+            _INSERT,
+            [
+                (log.key, place, id, text, created, expires, revision)
+                for text, id, place, created, revision, expires in rows
+            ],
+        )
+        return Appended(tuple(map(_message, rows)), log.etag)
 
     async def _store(self, log: Log, drafts: Sequence[Draft], places: Sequence[str]) -> tuple[Message, ...]:
         now = self._clock()

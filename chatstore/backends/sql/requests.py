@@ -59,9 +59,10 @@ class Requests:
             limit,
         )
 
-    async def remove_owned(self, tenant: str, owner: str) -> int:
-        """Remove the results of requests about an owner's threads; how many."""
-        return await self._tx.run("DELETE FROM requests WHERE tenant = ? AND owner = ?", tenant, owner)
+    async def remove_owned(self, tenant: str, owner: str | None) -> int:
+        """Remove the results of requests about an owner's threads, or the tenant's; how many."""
+        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        return await self._tx.run(f"DELETE FROM requests WHERE tenant = ?{where}", tenant, *named)
 
 
 def _scope(key: ThreadKey) -> tuple[str, str, str]:

@@ -109,6 +109,26 @@ class Threads:
             log.key,
         )
 
+    async def restore(self, log: Log, thread: Thread, count: int) -> Log:
+        """Give a thread all the properties of `thread`, and take the next `count` places at its tail."""
+        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
+        row = await self._tx.one(
+            "UPDATE threads SET owner = ?, topic = ?, metadata = ?, participants = ?, created_at = ?, "
+            "active_at = ?, expires_at = ?, revision = ?, tail = tail + ? WHERE key = ? "
+            "RETURNING key, epoch, tail, edits",
+            thread.owner,
+            thread.topic,
+            _json(thread.metadata),
+            _participants(thread.participants),
+            to_micros(thread.created_at),
+            to_micros(thread.active_at),
+            expires,
+            token(),
+            count,
+            log.key,
+        )
+        return Log(*cast("Row", row))
+
     async def update(self, key: ThreadKey, thread: Thread, patch: ThreadPatch) -> None:
         """Change the properties of `thread`, as it was just read."""
         changed = updated(thread, patch, self._clock())
@@ -192,6 +212,21 @@ class Threads:
                 return Page(tuple(found), next=ThreadCursor(thread.active_at, thread.id).text())
         return Page(tuple(found))
 
+    async def tenants(self, after: str | None, limit: int) -> list[str]:
+        """At most `limit` names of tenants behind `after`, in order: each is one step in the index."""
+        names: list[str] = []
+        while len(names) < limit:
+            where = "" if after is None else "WHERE tenant > ?"
+            row = await self._tx.one(
+                f"SELECT tenant FROM threads {where} ORDER BY tenant LIMIT 1",
+                *(() if after is None else (after,)),
+            )
+            if row is None:
+                break
+            [after] = row
+            names.append(cast("str", after))
+        return names
+
     async def owner(self, key: ThreadKey) -> str | None:
         """Who owns the thread; None for nobody or no thread."""
         row = await self._tx.one(f"SELECT owner FROM threads WHERE {_NAMED}", *_named(key, self._clock()))
@@ -204,9 +239,10 @@ class Threads:
         )
         return None if row is None else row[0]
 
-    async def owned(self, tenant: str, owner: str) -> list[int]:
-        """Keys of all threads of an owner, expired ones too."""
-        rows = await self._tx.all("SELECT key FROM threads WHERE tenant = ? AND owner = ?", tenant, owner)
+    async def owned(self, tenant: str, owner: str | None) -> list[int]:
+        """Keys of all threads of an owner, or of the tenant, expired ones too."""
+        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        rows = await self._tx.all(f"SELECT key FROM threads WHERE tenant = ?{where}", tenant, *named)
         return [key for (key,) in rows]
 
     async def expired(self, limit: int) -> list[int]:

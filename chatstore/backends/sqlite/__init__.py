@@ -15,9 +15,10 @@ The file is in WAL mode: readers never wait for writers, and a write is one tran
 
 from __future__ import annotations
 
-from chatstore.backends.sql import SqlBackend
+from chatstore.backends.sql import Driver, SqlBackend
 from chatstore.backends.sqlite.drivers import BlockingDriver, ThreadDriver
 from chatstore.backends.sqlite.file import File
+from chatstore.backends.sqlite.place import is_there
 from chatstore.contract import Capability, Clock
 from chatstore.errors import ConfigurationError
 from chatstore.urls import Url
@@ -34,7 +35,8 @@ def open_sqlite(url: Url, *, blocking: bool, clock: Clock) -> SqliteBackend:
             "for a store in memory, memory://"
         )
     file = File(url.path[1:], url.choice("synchronous", ("FULL", "NORMAL")), url.seconds("timeout", 30))
-    return SqliteBackend(BlockingDriver(file) if blocking else ThreadDriver(file), clock)
+    driver = BlockingDriver(file) if blocking else ThreadDriver(file)
+    return SqliteBackend(driver, clock, url.path[1:])
 
 
 class SqliteBackend(SqlBackend):
@@ -42,3 +44,13 @@ class SqliteBackend(SqlBackend):
 
     name = "sqlite"
     capabilities = frozenset(Capability) - {Capability.COST}
+
+    def __init__(self, driver: Driver, clock: Clock, path: str) -> None:
+        super().__init__(driver, clock)
+        self._path = path
+
+    async def must_exist(self) -> None:
+        if not is_there(self._path):
+            raise ConfigurationError(
+                f"there is no store at {self._path}: nothing was made or changed; check the URL"
+            )

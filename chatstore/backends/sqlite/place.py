@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from chatstore.errors import Unavailable
 
-__all__ = ["FileId", "Opened", "file_at", "open_at"]
+__all__ = ["FileId", "Opened", "file_at", "is_there", "open_at"]
 
 FileId: TypeAlias = tuple[int, int]
 
@@ -45,6 +45,12 @@ def file_at(path: str) -> FileId | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def is_there(path: str) -> bool:
+    """Whether there is a file at `path` with anything in it."""
+    place = Path(path)
+    return place.is_file() and place.stat().st_size > 0
 
 
 def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connection:

@@ -48,6 +48,25 @@ class Erase:
         assert store.erase("ada").threads == 1
         assert [state(scoped, id) for scoped, id, _ in others] == before
 
+    def test_a_tenant_goes_whole(self, store: ChatStore) -> None:
+        store.append("one", say("a"), say("b"), owner="ada")
+        store.append("two", say("c"), owner="bob")
+        store.append("three", say("d"), request_id="r")
+        store.create_thread("deleted", owner="eve")
+        store.delete_thread("deleted")
+        other = store.for_tenant("other")
+        other.append("one", say("e"), owner="ada")
+        before = state(other, "one")
+        erased = store.erase_tenant()
+        assert (erased.threads, erased.messages) == (3, 4)
+        for id in ("one", "two", "three"):
+            assert state(store, id) == state(store, "never was")
+        assert state(other, "one") == before
+        assert store.erase_tenant() == NOTHING
+        assert contents(store.append("three", say("new"), request_id="r").messages) == ["new"]
+        with pytest.raises(InvalidArgument):
+            store.for_owner("ada").erase_tenant()
+
     def test_an_owner_of_nothing(self, store: ChatStore) -> None:
         store.append("t", say("a"), owner="bob")
         assert store.erase("ada") == NOTHING

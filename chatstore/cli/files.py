@@ -1,0 +1,69 @@
+"""Files that commands write: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+from chatstore.errors import InvalidArgument
+
+__all__ = ["refuse_empty", "replacing"]
+
+_TERMINATED = 128 + signal.SIGTERM
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` when all went well, readable by its owner alone.
+
+    What was written of one that failed is removed, when the process is told to end as well.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device:
+            yield device
+        return
+    with _ending_by_exception():
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink()
+            raise
+
+
+def refuse_empty(path: Path, *, allowed: bool) -> None:
+    """Raise InvalidArgument where nothing would take the place of something, unless that is `allowed`."""
+    if not allowed and path.is_file() and path.stat().st_size:
+        raise InvalidArgument(
+            f"the store has no threads to write, so {path} was left as it is: check the URL and the tenant, "
+            "or say --allow-empty"
+        )
+
+
+@contextmanager
+def _ending_by_exception() -> Iterator[None]:
+    """While it lasts, SIGTERM raises SystemExit, so that what is open is closed and removed."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(_TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
