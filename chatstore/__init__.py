@@ -105,6 +105,7 @@ __all__ = [
     "Capability",
     "ChatStore",
     "ChatStoreError",
+    "ClockUncertain",
     "ConfigurationError",
     "Conflict",
     "CorruptData",

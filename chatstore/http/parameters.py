@@ -300,13 +300,18 @@ class MessagesQuery(NamedTuple):
     ] = None
 
 
+def _etags(header: str | None) -> str | None:
+    """The ETags of an If-Match as the store takes them."""
+    return None if header is None else re.sub(r" *, *", ",", header).replace('"', "")
+
+
 class IfMatch(NamedTuple):
     """A condition alone, for what is safe to repeat by it."""
 
     if_match: Annotated[
         str | None,
         Parameter(
-            {"format": "entity-tag", "pattern": ETAG, "type": "string"},
+            {"format": "entity-tags", "pattern": ETAGS, "type": "string"},
             "The log's ETag, where the thread is there; without it, the thread is made.",
             name="If-Match",
         ),
@@ -315,7 +320,7 @@ class IfMatch(NamedTuple):
     @property
     def etag(self) -> str | None:
         """The ETag without its quotes."""
-        return None if self.if_match is None else self.if_match.strip('"')
+        return _etags(self.if_match)
 
 
 class NoHeaders(NamedTuple):
@@ -397,6 +402,6 @@ class Mutation(NamedTuple):
     def etag(self) -> str | None:
         """The condition as the store takes it."""
         if self.if_none_match is None:
-            return None if self.if_match is None else re.sub(r" *, *", ",", self.if_match).replace('"', "")
+            return _etags(self.if_match)
         # Both at once ask that something be there and that nothing be: no etag is empty, so this never holds.
         return ABSENT if self.if_match is None else ""

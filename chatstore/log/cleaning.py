@@ -250,7 +250,7 @@ class Cleaner:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
         Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken.
-        Where somebody else has a thread there, `others`, that slot is theirs, and they keep what they refer to.
+        Where somebody else has a thread there, `others`, that slot is theirs: they keep what they refer to.
         """
         requests = 0
         for _ in range(_TRIES):

@@ -52,7 +52,7 @@ def test_a_pages_etag_is_that_of_what_it_shows(edit: bool) -> None:
 
     def between() -> None:
         if edit:
-            writer.replace_message("t", first.id, said("edited"))
+            writer.replace_message("t", first.id or "", said("edited"))
         writer.append("t", said("2"))
 
     watched.between = between

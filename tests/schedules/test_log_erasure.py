@@ -180,7 +180,7 @@ WRITES: dict[str, tuple[Modelled, ...]] = {
 
 @pytest.fixture(autouse=True)
 def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who keeps texts apart names them; and an erasure looks for threads once, because another one follows."""
+    """Who keeps texts apart names them. An erasure looks for threads once, because another one follows."""
     monkeypatch.setattr(secrets, "token_hex", lambda size: f"{next(PIECES.get()):0{2 * size}x}")
     if not SOAK:
         monkeypatch.setattr(cleaning, "_ROUNDS", 1)
