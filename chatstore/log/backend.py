@@ -35,7 +35,7 @@ from chatstore.log.reading import Found, Reader
 from chatstore.log.records import EMPTY, Effect, Entry, Header, Slot
 from chatstore.log.restoring import Restorer
 from chatstore.log.staging import arranged
-from chatstore.log.writing import Answer, Decision, Turn, Writer
+from chatstore.log.writing import Answer, Decision, Forgotten, Turn, Writer
 from chatstore.metering import metered
 from chatstore.models import (
     Appended,
@@ -336,7 +336,10 @@ class LogBackend(Backend):
         if slot.result is not None:
             brought = bool(drafts)
             if not drafts and slot.effect is not None:
-                drafts = [Draft(await self._exact.text(keys.thread_partition(key), slot.entries[0]) or "")]
+                text = await self._exact.text(keys.thread_partition(key), slot.entries[0])
+                if text is None:
+                    raise Forgotten
+                drafts = [Draft(text)]
             return records.again(slot.result, drafts, self.clock(), request_id, brought=brought)
         if not slot.seals:
             entries = slot.arranged(drafts[slot.kept :])

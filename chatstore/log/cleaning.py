@@ -232,14 +232,15 @@ class Cleaner:
             left = without_others(row, remains.worn[Key(pk, str(row["sk"]))])
             await self._table.swap(left, cast("int", row["v"]))
         await self._table.write([], remains.rows)
-        for row in remains.shared:
+        last = [*remains.ends, *remains.shared]
+        for pointer in remains.pointers:
+            await self._closer.forget(key.tenant, pointer, {str(row["sk"]) for row in last})
+        for row in last:
             await self._table.remove(row)
         if remains.ended:
             await self._move_on(key, head)
-        if remains.rows or remains.shared:
+        if remains.rows or remains.ends or remains.shared:
             self._writer.known.forget(pk)
-        for pointer in remains.pointers:
-            await self._closer.forget(key.tenant, pointer)
         if remains.next is not None:
             await self._lists.visit(pk, remains.next)
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead

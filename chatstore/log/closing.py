@@ -10,13 +10,15 @@ the thread again writes rows of its own first; those are others, and stay.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.log import keys
 from chatstore.log.head import look
 from chatstore.log.lists import OVER, Lists, Pointer, hour_of, names, owner_of, thread_id_of
 from chatstore.log.port import Key, Row, Table
+from chatstore.log.records import Slot
+from chatstore.log.visiting import all_rows
 
 __all__ = ["Closer"]
 
@@ -41,22 +43,25 @@ class Closer:
         The tenants come in a circle, from any one on, so that none is left out each time where time is short.
         """
         now = self._clock()
-        if not self._left:
-            first = keys.digest(str(now))
-            self._left = [(first, _LAST), (" ", first)]
+        first = keys.digest(str(now))
+        # Several may be on their way at once: each goes on by itself from where one of them ended last.
+        left = list(self._left) or [(first, _LAST), (" ", first)]
         examined = 0
-        while self._left:
-            low, high = self._left[0]
+        while left and examined < _EXAMINED:
+            low, high = left.pop(0)
             found = await self._table.query(keys.TENANTS, low, high, limit=_TOGETHER)
             tenants = [str(row["id"]) for row in found.rows]
             for row, tenant, mark in zip(found.rows, tenants, await self._marks(tenants), strict=True):
                 if examined >= _EXAMINED:
-                    return True
+                    left.insert(0, (low, high))
+                    break
                 examined += 1 + await self._close(tenant, mark, now)
-                self._left[0] = str(row["sk"]) + "\0", high
-            if not found.more:
-                self._left.pop(0)
-        return False
+                low = str(row["sk"]) + "\0"
+            else:
+                if found.more:
+                    left.insert(0, (low, high))
+        self._left = left
+        return bool(left)
 
     async def tenants(self) -> AsyncIterator[str]:
         """Every tenant that has or had threads, in no order."""
@@ -90,7 +95,10 @@ class Closer:
         return len(rows)
 
     async def _kept(self, tenant: str, hour: int, rows: Sequence[Row]) -> int:
-        """Remove those rows of an hour that point to no thread, or to one that is listed elsewhere."""
+        """Remove those rows of an hour that point to no thread, or to one that is listed elsewhere.
+
+        What is left of a thread for a day stays listed, so that an erasure finds it.
+        """
         kept = 0
         owners = await self._lists.owners_rows(tenant, rows)
         headers = await self._lists.headers([(_partition(tenant, row), int(row["v"])) for row in rows])
@@ -99,7 +107,13 @@ class Closer:
             thread = None if header is None else header.thread
             listed = -1 if one is None else hour_of(int(one["v"]))
             if thread is None or thread.owner != owner_of(row):
-                if one is not None and listed <= hour:
+                if await self._holds(_partition(tenant, row), owner_of(row)):
+                    if one is None:
+                        await self._lists.lead_back(tenant, row)
+                    if one is None or listed == hour:
+                        kept += 1
+                        continue
+                elif one is not None and listed <= hour:
                     await self._table.remove(one)
             elif listed == hour or (
                 listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
@@ -109,8 +123,22 @@ class Closer:
             await self._table.remove(row)
         return kept
 
-    async def forget(self, tenant: str, pointer: Pointer) -> None:
-        """Take a thread that has ended off the lists, and none that came after it under its id."""
+    async def _holds(self, pk: str, owner: str | None, besides: Collection[str] = ()) -> bool:
+        """Whether there are rows of a thread of that owner, living or not, besides those of that name."""
+        async for row in all_rows(self._table, pk):
+            if str(row["sk"]).startswith("B#") or row["sk"] in besides:
+                continue
+            slot = Slot.load(row)
+            thread = None if slot.header is None else slot.header.thread
+            if (thread is not None and thread.owner == owner) or (slot.pointer and slot.pointer[2] == owner):
+                return True
+        return False
+
+    async def forget(self, tenant: str, pointer: Pointer, besides: Collection[str]) -> None:
+        """Take a thread that has ended off the lists, and none that came after it under its id.
+
+        The rows named `besides` are all that is left of it.
+        """
         now = self._clock()
         key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
         place = keys.owner_place(tenant, key.id, owner)
@@ -121,10 +149,13 @@ class Closer:
         rows = await self._table.get(
             [keys.active_place(tenant, hour, key.id, owner) for hour in sorted(hours)]
         )
-        head = await look(self._table, keys.thread_partition(key))
+        pk = keys.thread_partition(key)
+        head = await look(self._table, pk)
         kept: set[int] = set()
         if names(head, owner):
             kept = {hour_of(head.totals.active_at)} | ({hour_of(int(one["v"]))} if one is not None else set())
+        elif await self._holds(pk, owner, besides):
+            kept = {hour_of(int(one["v"]))} if one is not None else hours
         elif one is not None:
             rows.append(one)
         for row in rows:

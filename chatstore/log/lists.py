@@ -238,8 +238,10 @@ class Lists:
         headers: dict[str, Header | None] = {str(row["pk"]): Header.load(row) for row in rows}
         for pk, active_at in wanted.items():
             header = headers.get(pk)
-            if header is None or (not header.living and header.base.active_at < active_at):
-                # A thread was begun since the header was written, and its own may not be written yet.
+            thread = None if header is None else header.thread
+            gone = thread is None or _over(thread, self._clock())
+            if header is None or (gone and header.base.active_at < active_at):
+                # A thread may have been begun since that was written, and its own may not be written yet.
                 headers[pk] = (await look(self._table, pk)).header
         return headers
 
@@ -299,6 +301,12 @@ class Lists:
         with contextlib.suppress(Unavailable):
             await self._table.swap(forward, None if one is None else int(one["v"]))
         return active_at
+
+    async def lead_back(self, tenant: str, row: Row) -> None:
+        """Put the thread of an hour's row into its owner's list, where it is not."""
+        key = ThreadKey(tenant, str(row["id"]))
+        again, _ = self._activity(key, owner_of(row), int(row["v"]), str(row["s"]))
+        await self._table.swap(again, None)
 
     async def clear(self, tenant: str, hour: int, left: Sequence[Row], *, empty: bool) -> None:
         """Remove rows of an hour that is over, and the hour if it is `empty` then."""

@@ -83,7 +83,7 @@ class Table(ABC):
 
     @abstractmethod
     async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
-        """Put and delete rows without a condition, each on its own; takes a trip for every 25.
+        """Put and delete rows without a condition, each on its own, in order; takes a trip for every 25.
 
         What was not answered is not tried again: it may arrive later, but only once.
         """

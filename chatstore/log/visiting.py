@@ -26,6 +26,7 @@ class _Epoch:
 
     until: int
     rows: list[Row] = field(default_factory=list)
+    ends: list[Row] = field(default_factory=list)
     messages: int = 0
     requests: int = 0
     texts: set[Blob] = field(default_factory=set)
@@ -37,7 +38,8 @@ class Remains:
     """What is dead of a thread: rows to be deleted, how much that is, and pointers that lead nowhere.
 
     `rows` have names that no other row will ever have; `shared` have not, and go while they are what was
-    read, the header last. `ended` says that nothing is left but where a new thread of that id would begin.
+    read, the header last. `ends` are those that name where the thread was listed, by `pointers`: they go when
+    it no longer is. `ended` says that nothing is left but where a new thread of that id would begin.
     `faded` are rows of the living history that hold something that is dead, `worn` rows of which only some
     texts are in use. `dead` are the times at which
     what was met had died, and `next` is when there is more to do, None for never.
@@ -45,6 +47,7 @@ class Remains:
 
     rows: list[Key] = field(default_factory=list)
     shared: list[Row] = field(default_factory=list)
+    ends: list[Row] = field(default_factory=list)
     ended: bool = False
     messages: int = 0
     requests: int = 0
@@ -100,7 +103,7 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         # What closes is no request's memory, but keeps out who may still be about to write.
         if not slot.staged:
             epoch.until = max(epoch.until, slot.at + (keys.HOUR if slot.closes else KEPT))
-        epoch.rows.append({**row, "b": b""})
+        (epoch.rows if slot.pointer is None else epoch.ends).append({**row, "b": b""})
         epoch.messages += len(slot.messages)
         epoch.requests += slot.request is not None
         epoch.texts |= texts
@@ -115,6 +118,7 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
                 remains.shared += epoch.rows
             else:
                 remains.rows += [Key(head.pk, str(row["sk"])) for row in epoch.rows]
+            remains.ends += epoch.ends
             remains.messages += epoch.messages
             remains.requests += epoch.requests
             remains.pointers += epoch.pointers

@@ -33,7 +33,7 @@ from chatstore.log.port import Key, Table
 from chatstore.log.records import Header, Slot, Totals
 from chatstore.log.requests import Asked, asked, search
 
-__all__ = ["Answer", "Decision", "Plan", "Turn", "Writer", "no_request"]
+__all__ = ["Answer", "Decision", "Forgotten", "Plan", "Turn", "Writer", "no_request"]
 
 R = TypeVar("R")
 
@@ -108,6 +108,10 @@ class _Done(NamedTuple, Generic[R]):
 
     result: R
     after: Callable[[], Awaitable[None]] | None = None
+
+
+class Forgotten(Exception):
+    """The result of a request is no longer there, as after an erasure: it is done anew."""
 
 
 class _Unknown(Unavailable):
@@ -203,13 +207,17 @@ class Writer:
             stored = None if header is None else header.version
             known = known._replace(head=known.head._replace(settled=True, stored=stored))
         if found is not None:
-            return _Done(await repeated(found))
+            try:
+                return _Done(await repeated(found))
+            except Forgotten:
+                return None
         try:
             planned = await plan(self._turn(key, known.head, now, asks))
         except Unavailable:
             raise
         except ChatStoreError:
-            if fresh:
+            if fresh and (asks is None or await self._is_newest(pk, known.head)):
+                # Without that look, what refuses it could be its own first try, decided since the search.
                 raise
             # What is known may be out of date, and only a slot that was taken proves that it is not.
             return None
@@ -226,6 +234,11 @@ class Writer:
         if planned.staged:
             await self.table.write([], planned.staged)
         return None
+
+    async def _is_newest(self, pk: str, head: Head) -> bool:
+        """Whether nothing was decided since."""
+        now = await look(self.table, pk)
+        return (now.epoch, now.tail) == (head.epoch, head.tail)
 
     def _turn(self, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
         seen = max(now, head.totals.seen, 0 if asks is None else asks.time)

@@ -19,6 +19,7 @@ from chatstore.errors import (
     Conflict,
     CursorExpired,
     MessageNotFound,
+    RequestExpired,
     StorageError,
     ThreadExists,
     ThreadNotFound,
@@ -138,6 +139,10 @@ class Recorder:
         except GeneratorExit:
             op.end = self.world.now + LATE
             raise
+        except RequestExpired:
+            # It took effect, and what it showed has expired since.
+            op.error, op.end = "RequestExpired", self.world.now
+            return op
         except _REFUSALS as error:
             op.error = type(error).__name__
         except StorageError as error:

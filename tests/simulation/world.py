@@ -167,17 +167,19 @@ class Network:
         return answer
 
     async def send_each(self, calls: list[Callable[[], None]]) -> None:
-        """Calls that arrive on their own, in one trip: some may be done, and others not."""
+        """Calls that arrive in one request and are done in order: all, none, or the first of them."""
         world, chance, asked = self._world, self._chance(), self._world.now
         await wait(self._latency(chance))
         dies = chance.random() < world.faults.kills
         if dies or self._fails(chance):
-            for call in calls:
-                fate = chance.choice(("lost", "done", "late"))
-                if fate == "done":
+            fate, lateness = chance.choice(("lost", "no answer", "late", "in part")), _lateness(chance)
+            done = calls[: chance.randrange(len(calls)) if fate == "in part" else len(calls)]
+            if fate == "late":
+                for call in done:
+                    world.later(lateness, call)
+            elif fate != "lost":
+                for call in done:
                     call()
-                elif fate == "late":
-                    world.later(_lateness(chance), call)
             await self._die_or_give_up(chance, dies=dies)
         apart = len(calls) > 1 and chance.random() < 0.2
         for call in calls:
