@@ -132,6 +132,7 @@ class Cleaner:
         """
         pk = keys.thread_partition(key)
         waiting, hours = await self._before(pk, owner)
+        hours |= {hour_of(int(row["v"])) for row in listed}
         rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
         threads = messages = 0
         end = "", ""
@@ -152,11 +153,17 @@ class Cleaner:
             return decision
 
         await self._writer.mutate(key, None, plan, no_request)
-        requests = await self._empty(pk, owner, end, others, waiting)
+        requests = await self._empty(pk, owner, end, others, waiting, listed=True)
         self._writer.known.forget(pk)
-        # The owner's row goes last: it leads here again, should this be interrupted.
-        for row in sorted(rows, key=lambda row: str(row["pk"]).startswith("L#")):
-            await self._table.remove(row)
+        # The owner's row goes last: it leads here again, should this be interrupted. A slot names the others until
+        # they are gone.
+        for row in rows:
+            if not str(row["pk"]).startswith("L#"):
+                await self._table.remove(row)
+        await self._empty(pk, owner, end, others, waiting, listed=False)
+        for row in rows:
+            if str(row["pk"]).startswith("L#"):
+                await self._table.remove(row)
         return Erased(threads, messages, requests)
 
     async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], set[int]]:
@@ -246,12 +253,20 @@ class Cleaner:
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
 
     async def _empty(
-        self, pk: str, owner: str | None, end: tuple[str, str], others: Head | None, waiting: set[Key]
+        self,
+        pk: str,
+        owner: str | None,
+        end: tuple[str, str],
+        others: Head | None,
+        waiting: set[Key],
+        *,
+        listed: bool,
     ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
         Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken.
         Where somebody else has a thread there, `others`, that slot is theirs: they keep what they refer to.
+        While the thread is `listed`, the slots say where.
         """
         requests = 0
         for _ in range(_TRIES):
@@ -267,7 +282,7 @@ class Cleaner:
                 slot = Slot.load(row)
                 if others is None and slot.staged and key in waiting:
                     dead.append(key)
-                elif _is_before(slot, end) and (others is None or slot.totals.life != others.totals.life):
+                elif _is_before(slot, end) and not _is_of(slot, others):
                     emptied.append(slot)
                 else:
                     kept |= _texts(slot)
@@ -278,7 +293,7 @@ class Cleaner:
             await self._table.write([], [*dead, *gone])
             whole = True
             for slot in emptied:
-                bare = _bare(slot, owner)
+                bare = _bare(slot, owner, listed=listed)
                 if bare is None:
                     continue
                 if await self._table.swap(bare.dump(pk), slot.version):
@@ -295,6 +310,14 @@ def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
     return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
 
 
+def _is_of(slot: Slot, others: Head | None) -> bool:
+    """Whether a slot is of the thread that somebody else has now. What was inserted between others is."""
+    if others is None:
+        return False
+    inserted = len(slot.position) > len(position.START) and slot.epoch == others.epoch
+    return inserted or slot.totals.life == others.totals.life
+
+
 def _is_nobodys(ref: str, rows: list[Key], others: Head | None, waiting: set[Key]) -> bool:
     """Whether a text that is kept apart belongs to nobody who could still refer to it."""
     if others is None:
@@ -308,13 +331,13 @@ def _texts(slot: Slot) -> set[str]:
     return {entry.blob.ref for entry in slot.entries if entry.blob is not None}
 
 
-def _bare(slot: Slot, owner: str | None) -> Slot | None:
+def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
     """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
     bare = Slot(
         slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
         version=slot.version, seals=slot.seals, staged=slot.staged,
         header=slot.header if slot.seals and not _names(slot.header, owner) else None,
-        pointer=slot.pointer if slot.pointer is not None and slot.pointer[2] != owner else None,
+        pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
     )  # fmt: skip
     return None if bare == slot else bare._replace(version=slot.version + 1)
 

@@ -174,6 +174,9 @@ class _History:
             process.life += 1
         sane = [one for one in self.processes if abs(one.offset) < HOUR]
         self._sound()
+        for op in [one for one in self.actors.ops if one.kind == "erase" and one.unknown]:
+            # Who gets no answer erases again.
+            self._final(sane[0], self.actors.erase(906, sane[0], op.key.tenant, cast("str", op.key.owner)))
         # What was deleted by one that was killed may be listed until a sweep comes by.
         self._look(sane, exact=self.plan.faults.share == 0)
         self._sweep_for_days(sane)
