@@ -152,10 +152,7 @@ class LogBackend(Backend):
 
     @metered
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
-        head, now = await look(self.table, keys.thread_partition(key)), self.clock()
-        head.existing(key, now)
-        found = await self._exact.named(key, head, message_id, now)
-        return await self._exact.message(head, found.entry)
+        return await self._exact.one(key, message_id)
 
     async def replace_all(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import cast
 
 from chatstore import position
@@ -239,10 +240,14 @@ class Cleaner:
             left = without_others(row, remains.worn[Key(pk, str(row["sk"]))])
             await self._table.swap(left, cast("int", row["v"]))
         await self._table.write([], remains.rows)
-        last = [*remains.ends, *remains.shared]
-        for pointer in remains.pointers:
-            await self._closer.forget(key.tenant, pointer, {str(row["sk"]) for row in last})
-        for row in last:
+        # The texts go first, while an erasure finds them; then what names the lists, once they are done with.
+        header = [row for row in remains.shared if row["sk"] == keys.HEADER]
+        for row in remains.shared:
+            if row not in header:
+                await self._table.remove(row)
+        besides = {str(row["sk"]) for row in remains.ends}
+        listed = [await self._closer.forget(key.tenant, pointer, besides) for pointer in remains.pointers]
+        for row in [*remains.ends, *chain.from_iterable(listed), *header]:
             await self._table.remove(row)
         if remains.ended:
             await self._move_on(key, head)

@@ -134,10 +134,10 @@ class Closer:
                 return True
         return False
 
-    async def forget(self, tenant: str, pointer: Pointer, besides: Collection[str]) -> None:
-        """Take a thread that has ended off the lists, and none that came after it under its id.
+    async def forget(self, tenant: str, pointer: Pointer, besides: Collection[str]) -> list[Row]:
+        """Take a thread that has ended off the lists of hours, and none that came after it under its id.
 
-        The rows named `besides` are all that is left of it.
+        The rows named `besides` are all that is left of it. What is to be removed behind those is returned.
         """
         now = self._clock()
         key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
@@ -156,12 +156,11 @@ class Closer:
             kept = {hour_of(head.totals.active_at)} | ({hour_of(int(one["v"]))} if one is not None else set())
         elif await self._holds(pk, owner, besides):
             kept = {hour_of(int(one["v"]))} if one is not None else hours
-        elif one is not None:
-            rows.append(one)
         for row in rows:
             # What was just written points to a thread that is about to be made.
             if int(row["v"]) < now - keys.HOUR and hour_of(int(row["v"])) not in kept:
                 await self._table.remove(row)
+        return [] if kept or one is None or int(one["v"]) >= now - keys.HOUR else [one]
 
     async def traces(self, tenant: str, owner: str | None) -> dict[str, list[Row]]:
         """All rows that list an owner's threads, by thread: of the owner's list and of hours not yet over."""

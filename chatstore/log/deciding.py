@@ -75,16 +75,17 @@ class Deciding:
 
     async def bear(self, turn: Turn, thread: Thread, drafts: Sequence[Draft]) -> Decision[Any]:
         head = turn.head
-        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
         active = to_micros(thread.active_at)
-        await self._lists.point(turn.key, thread.owner, active, turn.token, visit=expires)
+        left = await self.pointed(turn, thread)
         await self._plan_visits(head.pk, drafts, turn.now)
         expired = head.header is not None and head.header.living
         if expired or not are_inline(drafts):
             # What an expired thread left ends, and what takes several rows begins, with an epoch of its own.
-            return await self.flip(turn, thread, drafts, None, life=True)
+            return await self.flip(turn, thread, drafts, None, life=True, left=left)
         version = 1 if head.header is None else head.header.version + 1
-        base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active)
+        base = Totals(
+            life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active, left=left
+        )
         header = Header(version, head.epoch, base, thread)
         totals = replace(grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
@@ -126,10 +127,12 @@ class Deciding:
         *,
         life: bool = False,
         scattered: bool = False,
+        left: tuple[int, ...] = (),
     ) -> Decision[Any]:
         """Seal the epoch; the history goes on with `drafts` in another, or nowhere."""
         head = turn.head
         base = await self._base(turn, thread, life=life, active=bool(drafts))
+        base = replace(base, left=left) if life else base
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         header = self._next_header(head, epoch, base, thread)._replace(scattered=scattered)
         totals = replace(grown(base, drafts), version=header.version)
@@ -147,14 +150,22 @@ class Deciding:
         base = await self._base(turn, None, life=False, active=False)
         return await self._seal(turn, self._next_header(turn.head, keys.ZERO, base, None), ())
 
+    async def pointed(self, turn: Turn, thread: Thread) -> tuple[int, ...]:
+        """List a thread that is to be made; the hours in which one that bore its id is still listed."""
+        active = to_micros(thread.active_at)
+        left: tuple[int, ...] = ()
+        if turn.head.header is not None:
+            left = await self._lists.former(turn.key, thread.owner, active)
+        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
+        await self._lists.point(turn.key, thread.owner, active, turn.token, visit=expires)
+        return left
+
     async def copy(self, turn: Turn, thread: Thread, entries: list[Entry], free: Key | None) -> Decision[Any]:
         """A history of `entries`, with new ids, in an epoch of its own."""
-        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
-        active = to_micros(thread.active_at)
-        await self._lists.point(turn.key, thread.owner, active, turn.token, visit=expires)
+        left = await self.pointed(turn, thread)
         head = turn.head
         base = await self._base(turn, thread, life=True, active=True)
-        base = replace(base, expiring=any(entry.expires_at is not None for entry in entries))
+        base = replace(base, expiring=any(entry.expires_at is not None for entry in entries), left=left)
         epoch = keys.epoch_after(head.epoch, turn.now, turn.token)
         drafts = [Draft(entry.text) for entry in entries]
         header = self._next_header(head, epoch, base, thread)

@@ -132,6 +132,11 @@ class Lists:
             raise Unavailable(f"thread {key.id!r} is listed by too many at once")
         return tuple(sorted(left - {hour}))
 
+    async def former(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[int, ...]:
+        """Before a thread is made where there was one: the hour in which that is still listed; takes one trip."""
+        rows = await self._table.get([keys.owner_place(key.tenant, key.id, owner)])
+        return tuple({hour_of(int(row["v"])) for row in rows} - {hour_of(active_at)})
+
     async def visit(self, pk: str, at: int) -> None:
         """Note that a thread is to be visited once `at` has passed."""
         visits, hours = self._visit(pk, at)
@@ -218,11 +223,19 @@ class Lists:
         for pk, pointer in named:
             header = headers[pk]
             thread = None if header is None else header.thread
+            if header is None and pointer.active_at + OVER < now:
+                await self._drop(tenant, pointer)
             if thread is None or thread.owner != pointer.owner or _over(thread, now):
                 continue
             if has_metadata(thread.metadata, listing.metadata):
                 threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
         return threads
+
+    async def _drop(self, tenant: str, pointer: Pointer) -> None:
+        """Remove from its owner's list what points to nothing: an erasure was interrupted, or a creation."""
+        place = keys.owner_place(tenant, pointer.thread_id, pointer.owner)
+        with contextlib.suppress(Unavailable):
+            await self._table.remove({**place._asdict(), "v": pointer.active_at})
 
     async def tenants(self, after: str | None, limit: int) -> Page[str]:
         """Tenants that have or had threads, in the order of their digests."""

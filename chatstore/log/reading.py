@@ -140,6 +140,24 @@ class Reader:
 
     # Single messages
 
+    async def one(self, key: ThreadKey, message_id: str) -> Message:
+        """The message of that id. Raises ThreadNotFound, MessageNotFound."""
+        pk = keys.thread_partition(key)
+        before = await look(self._table, pk)
+        for _ in range(_LOOKS):
+            now = self._clock()
+            before.existing(key, now)
+            try:
+                found = await self.named(key, before, message_id, now)
+                return await self.message(before, found.entry)
+            except (MessageNotFound, CorruptData):
+                head = await look(self._table, pk)
+                if (head.epoch, head.tail) == (before.epoch, before.tail):
+                    raise
+                # Its rows were changed behind the look: the thread ended, or went on in another epoch.
+                before = head
+        raise Unavailable(f"thread {key.id!r} changes faster than a message of it can be found")
+
     async def named(self, key: ThreadKey, head: Head, message_id: str, now: int) -> Found:
         """The message of that id. Raises MessageNotFound."""
         at = message_id.partition("-")[0]

@@ -64,14 +64,15 @@ class Restorer:
 
     async def _make(self, turn: Turn, thread: Thread, messages: Sequence[Message]) -> Decision[Appended]:
         head, active = turn.head, to_micros(thread.active_at)
-        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
-        await self._lists.point(turn.key, thread.owner, active, turn.token, visit=expires)
+        left = await self._decide.pointed(turn, thread)
         if head.header is not None and head.header.living:
             # What an expired thread left ends with an epoch of its own.
-            decision = await self._decide.flip(turn, thread, (), None, life=True, scattered=True)
+            decision = await self._decide.flip(turn, thread, (), None, life=True, scattered=True, left=left)
             return cast("Decision[Appended]", decision)
         version = 1 if head.header is None else head.header.version + 1
-        base = Totals(life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active)
+        base = Totals(
+            life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active, left=left
+        )
         header = Header(version, head.epoch, base, thread, scattered=True)
         taken = messages if are_inline([Draft(one.text) for one in messages]) else ()
         return await self._slot(turn, base, taken, header)

@@ -25,7 +25,7 @@ from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
 from chatstore import position
 from chatstore.conditions import require_window
 from chatstore.contract import Backend, Clock, Request, ThreadKey
-from chatstore.errors import ChatStoreError, InvalidArgument, StorageError, Unavailable
+from chatstore.errors import ChatStoreError, InvalidArgument, MessageNotFound, StorageError, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, settle
 from chatstore.log.known import LONGEST, Known, Threads
@@ -215,9 +215,11 @@ class Writer:
             planned = await plan(self._turn(key, known.head, now, asks))
         except Unavailable:
             raise
-        except ChatStoreError:
-            if fresh and (asks is None or await self._is_newest(pk, known.head)):
-                # Without that look, what refuses it could be its own first try, decided since the search.
+        except ChatStoreError as error:
+            # A plan reads more than it was given. What it misses may be what was decided since, by a first try of
+            # the same request even.
+            rests = asks is not None or isinstance(error, MessageNotFound)
+            if fresh and (not rests or await self._is_newest(pk, known.head)):
                 raise
             # What is known may be out of date, and only a slot that was taken proves that it is not.
             return None
