@@ -156,8 +156,8 @@ class Cleaner:
         await self._writer.mutate(key, None, plan, no_request)
         requests = await self._empty(pk, owner, end, others, waiting, listed=True)
         self._writer.known.forget(pk)
-        # The owner's row goes last: it leads here again, should this be interrupted. A slot names the others until
-        # they are gone.
+        # The owner's row goes last: it leads here again, should this be interrupted. A slot names the rest
+        # until it is gone.
         for row in rows:
             if not str(row["pk"]).startswith("L#"):
                 await self._table.remove(row)

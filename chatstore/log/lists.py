@@ -48,12 +48,16 @@ _TRIES = 10
 
 
 class Pointer(NamedTuple):
-    """A thread in a list, and when it was active. It may also be listed in the hours `left` that it left."""
+    """A thread in a list, and when it was active. It may also be listed in the hours `left` that it left.
+
+    `token` tells the row of an owner's list from all others of that thread.
+    """
 
     active_at: int
     thread_id: str
     owner: str | None
     left: tuple[int, ...] = ()
+    token: str | None = None
 
     @property
     def place(self) -> ThreadCursor:
@@ -133,7 +137,7 @@ class Lists:
         return tuple(sorted(left - {hour}))
 
     async def former(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[int, ...]:
-        """Before a thread is made where there was one: the hour in which that is still listed; takes one trip."""
+        """Before a thread is made where there was one: the hour in which that is listed still; one trip."""
         rows = await self._table.get([keys.owner_place(key.tenant, key.id, owner)])
         return tuple({hour_of(int(row["v"])) for row in rows} - {hour_of(active_at)})
 
@@ -223,7 +227,7 @@ class Lists:
         for pk, pointer in named:
             header = headers[pk]
             thread = None if header is None else header.thread
-            if header is None and pointer.active_at + OVER < now:
+            if header is None and pointer.token is not None and pointer.active_at + OVER < now:
                 await self._drop(tenant, pointer)
             if thread is None or thread.owner != pointer.owner or _over(thread, now):
                 continue
@@ -235,7 +239,7 @@ class Lists:
         """Remove from its owner's list what points to nothing: an erasure was interrupted, or a creation."""
         place = keys.owner_place(tenant, pointer.thread_id, pointer.owner)
         with contextlib.suppress(Unavailable):
-            await self._table.remove({**place._asdict(), "v": pointer.active_at})
+            await self._table.remove({**place._asdict(), "v": pointer.active_at, "s": str(pointer.token)})
 
     async def tenants(self, after: str | None, limit: int) -> Page[str]:
         """Tenants that have or had threads, in the order of their digests."""
@@ -262,7 +266,10 @@ class Lists:
         """An owner's pointers, or a tenant's, and behind those of an hour the place where it began."""
         if listing.owner is not None:
             rows = await self.owned(tenant, listing.owner)
-            pointers = [Pointer(int(row["v"]), thread_id_of(row), listing.owner) for row in rows]
+            pointers = [
+                Pointer(int(row["v"]), thread_id_of(row), listing.owner, token=str(row.get("s")))
+                for row in rows
+            ]
             for pointer in sorted(pointers, key=_activity, reverse=True):
                 yield pointer
             return

@@ -216,8 +216,8 @@ class Writer:
         except Unavailable:
             raise
         except ChatStoreError as error:
-            # A plan reads more than it was given. What it misses may be what was decided since, by a first try of
-            # the same request even.
+            # A plan reads more than it was given. What it misses may have been taken away since, even by
+            # a first try of the same request.
             rests = asks is not None or isinstance(error, MessageNotFound)
             if fresh and (not rests or await self._is_newest(pk, known.head)):
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from chatstore.contract import UNSET, ThreadKey
@@ -20,12 +20,13 @@ def complete(
     living: dict[ThreadKey, Thread],
     tolerance: int | None,
     wrong: Callable[[str, str], Exception],
+    tried: Callable[[ThreadKey, datetime, timedelta], bool],
     *,
     exact: bool,
 ) -> None:
     """Hold lists against the threads that are there; no others are in them if they are `exact`.
 
-    With a `tolerance` they tell when each was active, too.
+    With a `tolerance` they tell when each was active, too: or when somebody `tried` to write to it, in vain.
     """
     for tenant, owner, found in lists:
         expected = sorted(
@@ -44,8 +45,9 @@ def complete(
         for one in found:
             if ThreadKey(tenant, one.id) not in living:
                 continue
-            apart = abs(one.active_at - living[ThreadKey(tenant, one.id)].active_at)
-            if apart > near:
+            key = ThreadKey(tenant, one.id)
+            apart = one.active_at - living[key].active_at
+            if apart < -near or (apart > near and not tried(key, one.active_at, near)):
                 raise wrong("activity", f"{whose} has {one.id} active {apart} from what the thread says")
 
 
