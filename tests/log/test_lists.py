@@ -349,6 +349,8 @@ def test_what_is_gone_is_in_no_row_of_any_list_after_days(ended: str) -> None:
             clock.advance(timedelta(hours=26))
             while store.sweep().more:
                 pass
+        # An hour's own row, which names no thread, goes with the next list.
+        assert list(store.iter_threads()) == []
         assert {pk for pk, rows in table.rows.items() if rows} <= {"N", "X", "A#default"}
         assert set(table.rows["A#default"]) <= {"!"}
 
