@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from chatstore.contract import Clock, ThreadKey
 from chatstore.log import keys
 from chatstore.log.head import look
-from chatstore.log.lists import OVER, Lists, Pointer, hour_of, names, owner_of, thread_id_of
+from chatstore.log.lists import OVER, Lists, Pointer, hour_of, key_of, names, owner_of, thread_id_of
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.records import Slot
 from chatstore.log.visiting import all_rows
@@ -114,6 +114,8 @@ class Closer:
                         kept += 1
                         continue
                 elif one is not None and listed <= hour:
+                    if header is None:
+                        await self._discard(_partition(tenant, row))
                     await self._table.remove(one)
             elif listed == hour or (
                 listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
@@ -122,6 +124,15 @@ class Closer:
                 continue
             await self._table.remove(row)
         return kept
+
+    async def _discard(self, pk: str) -> None:
+        """Remove what was written an hour ago for a thread that was never made: nobody decides on it now."""
+        before = self._clock() - keys.HOUR
+        head = await look(self._table, pk)
+        if head.header is None and head.newest is None:
+            rows = [key_of(row) async for row in all_rows(self._table, pk)]
+            # A slot's row and a text's both tell when they were written, behind a letter.
+            await self._table.write([], [row for row in rows if keys.made_at(row.sk.lstrip("EB#")) < before])
 
     async def _holds(self, pk: str, owner: str | None, besides: Collection[str] = ()) -> bool:
         """Whether there are rows of a thread of that owner, living or not, besides those of that name."""

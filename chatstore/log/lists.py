@@ -250,7 +250,8 @@ class Lists:
 
     async def headers(self, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
         """The headers of threads, by partition; each is listed as active at that time."""
-        wanted = dict(listed)
+        # The latest for each, where it was several owners' thread one after another.
+        wanted = dict(sorted(listed))
         rows = await self._table.get([Key(pk, keys.HEADER) for pk in wanted]) if wanted else []
         headers: dict[str, Header | None] = {str(row["pk"]): Header.load(row) for row in rows}
         for pk, active_at in wanted.items():

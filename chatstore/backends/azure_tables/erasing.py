@@ -50,6 +50,24 @@ class Eraser(Purger):
                     await self._table.submit(listing, [Op("delete", row.row, {}, row.etag)])
         return known
 
+    async def unlist(self, listing: str, partition: str) -> None:
+        """Remove a row of a listing that no header names: what was to do so was overtaken, or killed.
+
+        Does nothing where a header names the listing by now. Raises Overtaken where somebody writes there.
+        """
+        row = await self._table.get(listing, partition)
+        known = await self._reader.known(partition)
+        after = known.state
+        if row is None or (after is not None and listing in after.listings):
+            return
+        if after is None:
+            after = buried(None, self._now)._replace(due=self._now + KEPT)
+            await self.note(partition, self._now + KEPT)
+        # Whoever was about to rely on the row must look again. An erasure that is as far as this ends here.
+        await self.commit(partition, known, after)
+        await self._empty(partition, after, {listing}, Count())
+        await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
+
     async def _erased(self, listing: str, partition: str, count: Count) -> bool:
         """Erase what a row of a listing names; False where somebody wrote there meanwhile."""
         row = await self._table.get(listing, partition)

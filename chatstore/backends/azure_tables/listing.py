@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 from chatstore.backends.azure_tables import keys
-from chatstore.backends.azure_tables.header import parse_properties, snapshot
-from chatstore.backends.azure_tables.port import Entity
+from chatstore.backends.azure_tables.erasing import Eraser
+from chatstore.backends.azure_tables.header import GRACE, parse_properties, snapshot
+from chatstore.backends.azure_tables.port import Entity, Overtaken
 from chatstore.backends.azure_tables.reading import Moved, Reader
 from chatstore.backends.azure_tables.table import Table
 from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing
-from chatstore.errors import Unavailable
+from chatstore.errors import StorageError, Unavailable
 from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
 
 __all__ = ["Lister"]
@@ -25,6 +27,10 @@ class _Row(NamedTuple):
     id: str
     listing: str
     partition: str
+
+
+class _Unnamed(Exception):
+    """A row of a listing that no header names, nor will."""
 
 
 class Lister:
@@ -50,7 +56,13 @@ class Lister:
         found: list[Thread] = []
         last = None
         for row in rows[:_EXAMINED]:
-            thread = await self._thread(row, clock)
+            try:
+                thread = await self._thread(row, clock)
+            except _Unnamed:
+                # Its writer was killed, or gave up, before a header named the listing.
+                with contextlib.suppress(Overtaken, StorageError):
+                    await Eraser(self._table, self._reader, clock()).unlist(row.listing, row.partition)
+                continue
             if thread is None or not has_metadata(thread.metadata, listing.metadata):
                 continue
             if len(found) == listing.limit:
@@ -74,6 +86,9 @@ class Lister:
         for _ in range(_TRIES):
             known = await self._reader.known(row.partition)
             state = known.state
+            named = state is not None and row.listing in state.listings
+            if not named and row.active + GRACE < clock():
+                raise _Unnamed
             if state is None or not state.lives(clock()) or state.listings[0] != row.listing:
                 return None
             header = Entity(row.partition, keys.HEADER, known.properties, known.etag or "")

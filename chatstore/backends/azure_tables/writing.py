@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -91,6 +92,34 @@ class Writer:
         With `warm`, the first try goes by the header as it was seen last, if it was.
         """
         partition = keys.partition(key.tenant, key.id)
+        told: list[str] = []
+        try:
+            result = await self._mutate(partition, key, request, drafts, plan, told, warm=warm)
+        except Exception:
+            await self._unlist(partition, told)
+            raise
+        await self._unlist(partition, told)
+        return result
+
+    async def _unlist(self, partition: str, told: Sequence[str]) -> None:
+        """Take back what listings were told and no header came to name. Who lists does so if this fails."""
+        for listing in told:
+            self._seen.drop(partition)
+            with contextlib.suppress(Overtaken, StorageError):
+                await Eraser(self._table, self._reader, self._clock()).unlist(listing, partition)
+
+    async def _mutate(
+        self,
+        partition: str,
+        key: ThreadKey,
+        request: Request | None,
+        drafts: Sequence[Draft],
+        plan: Plan[R],
+        told: list[str],
+        *,
+        warm: bool,
+    ) -> R:
+        """The same; `told` are listings that were told of the thread, and that no header names yet."""
         async with self._table.driver.turn(partition):
             pause = 0.005
             tried: list[tuple[_Attempt, R]] = []
@@ -136,7 +165,7 @@ class Writer:
                     return change.result
                 attempt = _Attempt(self._table, view, keys.attempt(view.now))
                 try:
-                    await self._apply(attempt, change, request, drafts)
+                    await self._apply(attempt, change, request, drafts, told)
                 except Overtaken as overtaken:
                     self._seen.drop(partition)
                     if request is not None and (found := await self._found(view, request)) is not None:
@@ -149,7 +178,12 @@ class Writer:
         raise Unavailable(f"others kept writing to thread {key.id!r}: nothing was written")
 
     async def _apply(
-        self, attempt: _Attempt, change: Change[R], request: Request | None, drafts: Sequence[Draft]
+        self,
+        attempt: _Attempt,
+        change: Change[R],
+        request: Request | None,
+        drafts: Sequence[Draft],
+        told: list[str],
     ) -> None:
         view = attempt.view
         before = view.known.state
@@ -180,7 +214,13 @@ class Writer:
             note = Op("upsert", keys.note_row(min(due), view.partition), {})
             await self._table.submit(keys.note_partition(view.partition), [note])
         await self._name(view.key.tenant, before)
+        # The header names what earlier tries have told, too.
+        state = state._replace(
+            listings=(*state.listings, *(one for one in told if one not in state.listings))
+        )
         for listing in _untold(before, state):
+            if (before is None or listing not in before.listings) and listing not in told:
+                told.append(listing)
             row = recents(state, view.partition, view.key.id, listing)
             await self._table.submit(listing, [row])
         await self._table.submit_all(view.partition, early)
@@ -190,6 +230,7 @@ class Writer:
             )
         state = state.written(attempt.name)
         etag = await attempt.commit(state)
+        told.clear()
         self._seen.put(view.partition, Known(state, etag))
 
     async def _name(self, tenant: str, before: State | None) -> None:
