@@ -37,9 +37,12 @@ def test_they_rest_on_what_operations_cost(moto: str, tmp_path: Path) -> None:
         return cost.units["wru"], cost.units["rru"]
 
     with ChatStore(backend) as store:
+        store.append("another", {"role": "user"})
         first, _ = append()
         clock.advance(timedelta(minutes=2))
         assert append() == (1 + aws_costs.NEW_MINUTE, 0)
+        clock.advance(timedelta(hours=2))
+        append()
         clock.advance(timedelta(hours=2))
         assert append() == (1 + aws_costs.NEW_HOUR, aws_costs.UNKNOWN)
     assert first - 1 <= aws_costs.NEW_HOUR
