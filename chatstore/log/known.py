@@ -12,9 +12,9 @@ from typing import NamedTuple
 from chatstore.log.head import Head
 from chatstore.log.records import Slot
 
-__all__ = ["LONGEST", "Known", "Threads"]
+__all__ = ["LONGEST", "MOST_THREADS", "Known", "Threads"]
 
-_MOST_THREADS = 4096
+MOST_THREADS = 4096
 _MOST_REQUESTS = 64
 LONGEST = timedelta(minutes=10) // timedelta(microseconds=1)
 
@@ -50,7 +50,7 @@ class Threads:
         """Remember."""
         self._known.pop(pk, None)
         self._known[pk] = known
-        while len(self._known) > _MOST_THREADS:
+        while len(self._known) > MOST_THREADS:
             self._known.pop(next(iter(self._known), ""), None)
 
     def forget(self, pk: str) -> None:

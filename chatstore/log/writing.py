@@ -28,7 +28,7 @@ from chatstore.contract import Backend, Clock, Request, ThreadKey
 from chatstore.errors import ChatStoreError, InvalidArgument, MessageNotFound, StorageError, Unavailable
 from chatstore.log import keys
 from chatstore.log.head import Head, look, settle
-from chatstore.log.known import LONGEST, Known, Threads
+from chatstore.log.known import LONGEST, MOST_THREADS, Known, Threads
 from chatstore.log.port import Key, Table
 from chatstore.log.records import Header, Slot, Totals
 from chatstore.log.requests import Asked, asked, search
@@ -43,7 +43,12 @@ MOST_PROPERTIES = 150_000
 _TRIES = 5
 _MOST_TRIES = 10_000
 _BACKOFF_SECONDS = 0.02
-_LONGEST_PAUSE_SECONDS = 1.0
+_PATIENT_TRIES = 100
+_LONGEST_PAUSE_SECONDS = 0.1
+_STREAK, _GAP = 300_000, 50_000
+"""Microseconds in which a process may write to a thread without a rest, and what counts as none."""
+_REST = 5
+"""Writes that a rest is as long as: others look, and then write."""
 _LONGEST_CONTEST = 10_000_000
 """Microseconds in which others may be faster, before it is said that nothing was written."""
 
@@ -126,6 +131,8 @@ class Writer:
         self.clock = clock
         self.known = Threads()
         self._tokens = tokens
+        self._streaks: dict[str, tuple[int, int]] = {}
+        self._write_seconds = 0.01
 
     async def mutate(
         self,
@@ -138,11 +145,29 @@ class Writer:
         pk = keys.thread_partition(key)
         # Writers of one process come one after another, rather than all but one in vain.
         async with self.table.turn(pk):
+            since = await self._rest(pk)
             done = await self._until_done(pk, key, request, plan, repeated)
+            self._streaks[pk] = since, self.clock()
         if done.after is not None:
             with contextlib.suppress(StorageError):
                 await done.after()
         return done.result
+
+    async def _rest(self, pk: str) -> int:
+        """Let other processes have the thread for a moment, where this one has written to it for long.
+
+        Who knows a thread needs one call to write. Whoever comes to it needs two, and would always be late.
+        """
+        now = self.clock()
+        since, last = self._streaks.pop(pk, (now, now))
+        if not 0 <= now - last < _GAP:
+            since = now
+        elif now - since > _STREAK:
+            await self.table.pause(self._write_seconds * _REST)
+            since = self.clock()
+        while len(self._streaks) > MOST_THREADS:
+            self._streaks.pop(next(iter(self._streaks)), None)
+        return since
 
     async def _until_done(
         self,
@@ -158,7 +183,7 @@ class Writer:
             if attempt > 2:
                 if self.clock() - began > _LONGEST_CONTEST:
                     break
-                longest = min(_BACKOFF_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS)
+                longest = _BACKOFF_SECONDS if attempt < _PATIENT_TRIES else _LONGEST_PAUSE_SECONDS
                 await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
             try:
                 done = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
@@ -250,6 +275,7 @@ class Writer:
     async def _decide(self, pk: str, decision: Decision[Any]) -> bool:
         """Take the slot; whether it is ours, tried until that is known."""
         row = decision.slot.dump(pk)
+        began = self.clock()
         for attempt in range(_TRIES):
             try:
                 there = await self.table.put_new(row, free=decision.free)
@@ -260,6 +286,7 @@ class Writer:
                     raise _Unknown(str(error)) from error
                 await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
                 continue
+            self._write_seconds = min(max((self.clock() - began) / 1e6, 0.001), 0.1)
             if there is None:
                 return True
             return there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token

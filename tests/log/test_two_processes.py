@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chatstore import ChatStore, Unavailable
-from chatstore.log import Row, Rows
+from chatstore.log import Key, Row, Rows
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
 
@@ -88,3 +88,36 @@ def test_who_loses_every_slot_gives_up_in_time_and_has_written_nothing() -> None
         loser.append("t", said("lost"))
     assert next(wins) < 20
     assert "lost" not in [one.to_dict()["content"] for one in winner.read("t", last=50)]
+
+
+class Timed(MemoryTable):
+    """Each call takes five milliseconds; pauses are noted."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.pauses: list[float] = []
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        self._clock.advance(timedelta(milliseconds=5))
+        return await super().put_new(row, free=free)
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self._clock.advance(timedelta(seconds=seconds))
+
+
+def test_who_writes_without_end_rests_so_that_others_get_through() -> None:
+    clock = ManualClock()
+    table = Timed(clock)
+    store = ChatStore(LogInMemory(table, clock))
+    for _ in range(200):
+        store.append("t", said("hot"))
+    # Every third of a second: long enough to look, and to write.
+    assert 3 <= len(table.pauses) <= 4
+    assert all(0.01 < pause < 0.1 for pause in table.pauses)
+    table.pauses.clear()
+    for _ in range(200):
+        clock.advance(timedelta(milliseconds=60))
+        store.append("t", said("calm"))
+    assert table.pauses == []
