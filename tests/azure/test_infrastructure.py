@@ -374,3 +374,8 @@ def test_the_threads_go_only_where_that_is_asked_for(manager: Manager, tmp_path:
     [lock] = manager.deleted
     assert lock.startswith("st0/providers/Microsoft.Authorization/locks/threads?api-version=")
     assert asked[-1] == "down --force --purge -e chatstore"
+
+
+def test_the_app_has_no_property_that_its_plan_refuses() -> None:
+    """Flex Consumption knows no FTP: Resource Manager refuses a deployment that sets it."""
+    assert "ftpsState" not in resource("site")["properties"]["siteConfig"]
