@@ -143,7 +143,7 @@ def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
 def test_the_table_is_safe() -> None:
     table = properties("Table")
     assert table["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert "TimeToLiveSpecification" not in table
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert table["SSESpecification"]["SSEEnabled"] is True
     assert translated()["Parameters"]["DeletionProtection"]["Default"] == "true"
