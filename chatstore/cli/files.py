@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,15 +31,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield device
         return
     with _ending_by_exception():
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # It is named before it is made: the signal may come at any moment.
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
+            descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            part.replace(path)
         except BaseException:
-            Path(name).unlink()
+            part.unlink(missing_ok=True)
             raise
 
 

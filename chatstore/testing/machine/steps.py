@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -55,7 +55,7 @@ class Steps(RuleBasedStateMachine):
         self.clock = clock
         self.counted = f"{store.backend.name}, {colour.value}"
         self.known: dict[str, History] = {}
-        self.requests: list[tuple[str, tuple[Any, ...], dict[str, Any], object]] = []
+        self.requests: list[tuple[str, tuple[Any, ...], dict[str, Any], object, datetime | None]] = []
         self.cursors: list[tuple[str, str, bool, int]] = []
         self.other.append("a", {"role": "user", "content": "not to be touched"})
 
@@ -116,9 +116,12 @@ class Steps(RuleBasedStateMachine):
             if not holds:
                 self.refuses(Conflict, method, thread, *args, **kwargs)
                 return REFUSED
+        before = self.known.get(thread)
         result = self.call(method, thread, *args, **kwargs)
         if "request_id" in kwargs:
-            self.requests.append((method, (thread, *args), kwargs, result))
+            shown = [None if before is None else before.thread, result, *getattr(result, "messages", ())]
+            until = [end for one in shown if (end := getattr(one, "expires_at", None)) is not None]
+            self.requests.append((method, (thread, *args), kwargs, result, min(until, default=None)))
         return result
 
     @initialize()

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from chatstore.contract import Capability
-from chatstore.errors import (
-    RequestMismatch,
-)
+from chatstore.errors import RequestExpired, RequestMismatch
 from chatstore.testing.machine.steps import Steps
 from chatstore.testing.machine.strategies import (
     PICKS,
@@ -32,9 +30,15 @@ class RepeatRules(Steps):
     @precondition(lambda self: self.requests)
     @rule(pick=PICKS, same=st.booleans())
     def repeat(self, pick: int, same: bool) -> None:
-        method, args, kwargs, result = self.requests[pick % len(self.requests)]
+        method, args, kwargs, result, until = self.requests[pick % len(self.requests)]
         if same:
-            assert self.call(method, *args, **kwargs) == result
+            try:
+                again = self.call(method, *args, **kwargs)
+            except RequestExpired:
+                assert until is not None, "only what it showed can have expired"
+                assert until <= self.clock.now
+            else:
+                assert again == result
         else:
             scope = args[1] if method == "fork" else args[0]
             message = {"role": "user", "content": "another payload"}
