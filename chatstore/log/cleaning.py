@@ -18,7 +18,7 @@ from chatstore.log.known import LONGEST
 from chatstore.log.lists import Lists, hour_of, key_of, names
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.reading import Reader
-from chatstore.log.records import Header, Slot
+from chatstore.log.records import Slot
 from chatstore.log.texts import without_others
 from chatstore.log.visiting import all_rows, survey, without_dead
 from chatstore.log.writing import Answer, Decision, Turn, Writer, no_request
@@ -93,12 +93,7 @@ class Cleaner:
         """Erase every owner that a tenant's lists name, and what is nobody's."""
         erased = Erased(0, 0, 0)
         for owner in await self._closer.owners(tenant):
-            done = await self.erase(tenant, owner)
-            erased = Erased(
-                erased.threads + done.threads,
-                erased.messages + done.messages,
-                erased.requests + done.requests,
-            )
+            erased = _together(erased, await self.erase(tenant, owner))
         return erased
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:
@@ -111,15 +106,10 @@ class Cleaner:
             left = False
             for thread_id, rows in (await self._closer.traces(tenant, owner)).items():
                 key = ThreadKey(tenant, thread_id)
-                if again and names(await look(self._table, keys.thread_partition(key)), owner):
+                if again and names((await look(self._table, keys.thread_partition(key))).header, owner):
                     continue
                 left = True
-                done = await self._erase(key, owner, rows)
-                erased = Erased(
-                    erased.threads + done.threads,
-                    erased.messages + done.messages,
-                    erased.requests + done.requests,
-                )
+                erased = _together(erased, await self._erase(key, owner, rows))
             if not left:
                 break
         return erased
@@ -143,7 +133,7 @@ class Cleaner:
             nonlocal threads, messages, end, others
             present = turn.head
             threads, messages, others = 0, 0, None
-            if names(present, owner):
+            if names(present.header, owner):
                 threads = 1
                 messages = len([found async for found in self._reader.living(present, turn.now)])
             elif present.header is not None and present.header.living:
@@ -341,11 +331,11 @@ def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
     bare = Slot(
         slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
         version=slot.version, seals=slot.seals, staged=slot.staged,
-        header=slot.header if slot.seals and not _names(slot.header, owner) else None,
+        header=slot.header if slot.seals and not names(slot.header, owner) else None,
         pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
     )  # fmt: skip
     return None if bare == slot else bare._replace(version=slot.version + 1)
 
 
-def _names(header: Header | None, owner: str | None) -> bool:
-    return header is not None and header.thread is not None and header.thread.owner == owner
+def _together(one: Erased, other: Erased) -> Erased:
+    return Erased(one.threads + other.threads, one.messages + other.messages, one.requests + other.requests)

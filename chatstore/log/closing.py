@@ -10,7 +10,7 @@ the thread again writes rows of its own first; those are others, and stay.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.log import keys
@@ -62,11 +62,6 @@ class Closer:
                     left.insert(0, (low, high))
         self._left = left
         return bool(left)
-
-    async def tenants(self) -> AsyncIterator[str]:
-        """Every tenant that has or had threads, in no order."""
-        async for row in self._table.all(keys.TENANTS, " ", _LAST):
-            yield str(row["id"])
 
     async def _marks(self, tenants: Sequence[str]) -> list[Row | None]:
         """For each tenant the row that says which hours were looked through."""
@@ -140,8 +135,7 @@ class Closer:
             if str(row["sk"]).startswith("B#") or row["sk"] in besides:
                 continue
             slot = Slot.load(row)
-            thread = None if slot.header is None else slot.header.thread
-            if (thread is not None and thread.owner == owner) or (slot.pointer and slot.pointer[2] == owner):
+            if names(slot.header, owner) or (slot.pointer is not None and slot.pointer[2] == owner):
                 return True
         return False
 
@@ -157,13 +151,11 @@ class Closer:
         hours = {hour_of(pointer.active_at), *pointer.left}
         if one is not None:
             hours.add(hour_of(int(one["v"])))
-        rows = await self._table.get(
-            [keys.active_place(tenant, hour, key.id, owner) for hour in sorted(hours)]
-        )
+        rows = await self.listed(tenant, key.id, owner, hours)
         pk = keys.thread_partition(key)
         head = await look(self._table, pk)
         kept: set[int] = set()
-        if names(head, owner):
+        if names(head.header, owner):
             kept = {hour_of(head.totals.active_at)} | ({hour_of(int(one["v"]))} if one is not None else set())
         elif await self._holds(pk, owner, besides):
             kept = {hour_of(int(one["v"]))} if one is not None else hours

@@ -25,7 +25,7 @@ from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.errors import Unavailable
 from chatstore.log import keys
-from chatstore.log.head import Head, look
+from chatstore.log.head import look
 from chatstore.log.known import LONGEST
 from chatstore.log.port import Key, Row, Table
 from chatstore.log.records import Header
@@ -50,14 +50,14 @@ _TRIES = 10
 class Pointer(NamedTuple):
     """A thread in a list, and when it was active. It may also be listed in the hours `left` that it left.
 
-    `token` tells the row of an owner's list from all others of that thread.
+    `row` is what says so, in an owner's list.
     """
 
     active_at: int
     thread_id: str
     owner: str | None
     left: tuple[int, ...] = ()
-    token: str | None = None
+    row: Row | None = None
 
     @property
     def place(self) -> ThreadCursor:
@@ -227,19 +227,15 @@ class Lists:
         for pk, pointer in named:
             header = headers[pk]
             thread = None if header is None else header.thread
-            if header is None and pointer.token is not None and pointer.active_at + OVER < now:
-                await self._drop(tenant, pointer)
+            if header is None and pointer.row is not None and pointer.active_at + OVER < now:
+                # It points to nothing: an erasure was interrupted, or a creation.
+                with contextlib.suppress(Unavailable):
+                    await self._table.remove(pointer.row)
             if thread is None or thread.owner != pointer.owner or _over(thread, now):
                 continue
             if has_metadata(thread.metadata, listing.metadata):
                 threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
         return threads
-
-    async def _drop(self, tenant: str, pointer: Pointer) -> None:
-        """Remove from its owner's list what points to nothing: an erasure was interrupted, or a creation."""
-        place = keys.owner_place(tenant, pointer.thread_id, pointer.owner)
-        with contextlib.suppress(Unavailable):
-            await self._table.remove({**place._asdict(), "v": pointer.active_at, "s": str(pointer.token)})
 
     async def tenants(self, after: str | None, limit: int) -> Page[str]:
         """Tenants that have or had threads, in the order of their digests."""
@@ -267,10 +263,7 @@ class Lists:
         """An owner's pointers, or a tenant's, and behind those of an hour the place where it began."""
         if listing.owner is not None:
             rows = await self.owned(tenant, listing.owner)
-            pointers = [
-                Pointer(int(row["v"]), thread_id_of(row), listing.owner, token=str(row.get("s")))
-                for row in rows
-            ]
+            pointers = [Pointer(int(row["v"]), thread_id_of(row), listing.owner, row=row) for row in rows]
             for pointer in sorted(pointers, key=_activity, reverse=True):
                 yield pointer
             return
@@ -316,9 +309,9 @@ class Lists:
         key = ThreadKey(tenant, str(row["id"]))
         head = await look(self._table, keys.thread_partition(key))
         active_at = head.totals.active_at
-        if not names(head, owner_of(row)) or hour_of(active_at) != hour_of(int(row["v"])):
+        if not names(head.header, owner_of(row)) or hour_of(active_at) != hour_of(int(row["v"])):
             return 0
-        forward, _ = self._activity(key, owner_of(row), active_at, str(row["s"]))
+        forward, _ = self._activity(key, owner_of(row), active_at, str(row.get("s", "")))
         with contextlib.suppress(Unavailable):
             await self._table.swap(forward, None if one is None else int(one["v"]))
         return active_at
@@ -326,7 +319,7 @@ class Lists:
     async def lead_back(self, tenant: str, row: Row) -> None:
         """Put the thread of an hour's row into its owner's list, where it is not."""
         key = ThreadKey(tenant, str(row["id"]))
-        again, _ = self._activity(key, owner_of(row), int(row["v"]), str(row["s"]))
+        again, _ = self._activity(key, owner_of(row), int(row["v"]), str(row.get("s", "")))
         await self._table.swap(again, None)
 
     async def clear(self, tenant: str, hour: int, left: Sequence[Row], *, empty: bool) -> None:
@@ -370,10 +363,9 @@ def owner_of(row: Row) -> str | None:
     return str(row["o"]) if "o" in row else None
 
 
-def names(head: Head, owner: str | None) -> bool:
-    """Whether there is a thread of that owner, expired or not."""
-    thread = None if head.header is None else head.header.thread
-    return thread is not None and thread.owner == owner
+def names(header: Header | None, owner: str | None) -> bool:
+    """Whether a header is that of a thread of that owner, expired or not."""
+    return header is not None and header.thread is not None and header.thread.owner == owner
 
 
 def _in_tenant(tenant: str, active_at: int) -> list[Row]:

@@ -275,8 +275,8 @@ class Writer:
     async def _decide(self, pk: str, decision: Decision[Any]) -> bool:
         """Take the slot; whether it is ours, tried until that is known."""
         row = decision.slot.dump(pk)
-        began = self.clock()
         for attempt in range(_TRIES):
+            began = self.clock()
             try:
                 there = await self.table.put_new(row, free=decision.free)
             except Unavailable as error:

@@ -365,3 +365,18 @@ def test_killed_while_it_deletes_leaves_nothing_to_an_erasure() -> None:
         store.erase("ada")
         for word in ("ada", "illness", "dr-x"):
             assert word not in repr([rows for rows in table.rows.values() if rows]), (left, word)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_rows_of_before_tokens_are_read_as_they_are(*, lost: bool) -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("hello"), owner="ada")
+    for pk, rows in table.rows.items():
+        if pk.startswith(("A#", "L#")):
+            for row in rows.values():
+                row.pop("s", None)
+    if lost:
+        # A call that arrived late has put it back further than the hour.
+        table.rows["L#default#ada"].clear()
+    check_listed(table, clock, "t")

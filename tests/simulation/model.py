@@ -127,7 +127,7 @@ class Rules:
         return () if self._matches(op, life.etag) is True else ("Conflict",)
 
     def _conditional(
-        self, state: State, op: Op, current: str | None, done: Life, *, appending: bool = False
+        self, state: State, op: Op, current: str | None, done: Life | None, *, appending: bool = False
     ) -> Iterator[Life | None]:
         matches = self._matches(op, current, appending=appending)
         if matches is not False and self._done(op):
@@ -176,16 +176,20 @@ class Rules:
             done = self._logged(life._replace(epoch=None), op, messages=labels)
         yield from self._conditional(state, op, life.etag, done, appending=not replaces)
 
+    def _absent(self, state: State, op: Op) -> Iterator[Life | None]:
+        """What is taken away from no thread."""
+        if op.given["if_match"] is not None:
+            if self._refused(op, "Conflict"):
+                yield state.life
+        elif op.unknown or _missed(op):
+            yield state.life
+
     def _clear(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life = self._visible(view, op)
         if life is None:
-            if op.given["if_match"] is not None:
-                if self._refused(op, "Conflict"):
-                    yield state.life
-            elif op.unknown or (op.error is None and not op.result.existed):
-                yield state.life
+            yield from self._absent(state, op)
             return
-        if not op.unknown and op.error is None and not op.result.existed:
+        if _missed(op):
             return
         done = self._logged(life if not life.messages else life._replace(epoch=None), op, messages=())
         yield from self._conditional(state, op, life.etag, done)
@@ -221,19 +225,11 @@ class Rules:
     def _delete(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life = self._visible(view, op)
         if life is None:
-            if op.given["if_match"] is not None:
-                if self._refused(op, "Conflict"):
-                    yield state.life
-            elif op.unknown or (op.error is None and not op.result.existed):
-                yield state.life
+            yield from self._absent(state, op)
             return
-        if not op.unknown and op.error is None and not op.result.existed:
+        if _missed(op):
             return
-        matches = self._matches(op, life.revision)
-        if matches is not False and self._done(op):
-            yield None
-        if matches is not True and self._refused(op, "Conflict"):
-            yield state.life
+        yield from self._conditional(state, op, life.revision, None)
 
     def _insert(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life, at = self._visible(view, op), op.given["at"]
@@ -379,3 +375,8 @@ class Rules:
 
 def _epoch(etag: str | None) -> str | None:
     return None if etag is None else etag.split(".")[0]
+
+
+def _missed(op: Op) -> bool:
+    """Whether it says that there was no thread."""
+    return not op.unknown and op.error is None and not op.result.existed

@@ -61,8 +61,7 @@ class Eraser(Purger):
         if row is None or (after is not None and listing in after.listings):
             return
         if after is None:
-            after = buried(None, self._now)._replace(due=self._now + KEPT)
-            await self.note(partition, self._now + KEPT)
+            after = await self._buried(partition, None)
         # Whoever was about to rely on the row must look again. An erasure that is as far as this ends here.
         await self.commit(partition, known, after)
         await self._empty(partition, after, {listing}, Count())
@@ -78,10 +77,7 @@ class Eraser(Purger):
             state, named = known.state, known.properties
             owned = state is not None and state.deleted is None and state.listings[0] == listing
             if state is None or owned:
-                after = buried(state, self._now)
-                if after.due is None:
-                    after = after._replace(due=self._now + KEPT)
-                    await self.note(partition, self._now + KEPT)
+                after = await self._buried(partition, state)
             else:
                 after = state
             after = after._replace(listings=tuple(one for one in after.listings if one != listing))
@@ -95,6 +91,14 @@ class Eraser(Purger):
         except Overtaken:
             return False
         return True
+
+    async def _buried(self, partition: str, state: State | None) -> State:
+        """What is to stay of a thread for a while, with a note by which a sweep removes it."""
+        after = buried(state, self._now)
+        if after.due is not None:
+            return after
+        await self.note(partition, self._now + KEPT)
+        return after._replace(due=self._now + KEPT)
 
     async def _empty(self, partition: str, state: State, listings: Collection[str], count: Count) -> None:
         """Remove the results of requests of whom `listings` are, and every history but the present one."""
