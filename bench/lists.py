@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
-from chatstore.log.port import Key, Row, Rows
+from chatstore.engines.log.port import Key, Row, Rows
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import hypothesis
 import pytest
 
-from tests.azure import azurite as emulator
+from tests.azure_tables import azurite as emulator
 from tests.dynamodb import servers as dynamodb
 
 pytest_plugins = ["chatstore.testing.summary"]

@@ -20,7 +20,7 @@ from azure.data.tables import TableServiceClient
 
 from bench.cold_start import rounds
 from bench.cold_start.rounds import KEY, KEYS, PATH
-from tests.azure import azurite
+from tests.azure_tables import azurite
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -60,7 +60,7 @@ def seconds(subject: Subject, method: str) -> float:
     body = json.dumps({"role": "user", "content": "hello"}) if method == "POST" else ""
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     sent = json.dumps([method, PATH, body, headers]).encode()
-    driver, worker = ROOT / "tests/azure/functions_worker.py", ROOT / ".worker"
+    driver, worker = ROOT / "tests/functions/functions_worker.py", ROOT / ".worker"
     command: list[str | Path] = [subject.python, "-I", HERE / "first_answer.py", driver, worker, subject.app]
     environ = {"PATH": os.environ["PATH"], **subject.environ}
     return rounds.seconds(command, environ, sent)

@@ -1,7 +1,7 @@
 """A process like a new instance: loads a function app into Microsoft's worker library, answers one request.
 
 ``first_answer.py DRIVER WORKER APP`` takes the request from stdin; a line on stdout is the answer's status.
-DRIVER is tests/azure/functions_worker.py, loaded from its file so that nothing else becomes importable.
+DRIVER is tests/functions/functions_worker.py, loaded from its file so that nothing else becomes importable.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
 from chatstore.contract import system_clock
 from chatstore.store import ChatStore
-from tests.azure import azurite
+from tests.azure_tables import azurite
 
 __all__ = ["main"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from chatstore.api_keys import TENANT as KEYS
 from chatstore.contract import Capability
 from chatstore.exporting import history
-from chatstore.keys import TENANT as KEYS
 from chatstore.models import Message, Thread, from_micros
 from chatstore.store import ChatStore
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from chatstore.api_keys import Key, Keys
 from chatstore.cli.output import Commands, add_json, audited, write_json, write_line
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, InvalidArgument
-from chatstore.keys import Key, Keys
 from chatstore.models import rfc3339
 from chatstore.opening import aconnect, is_service
 from chatstore.settings import Settings

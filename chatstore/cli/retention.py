@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from chatstore import keys
+from chatstore import api_keys as keys
 from chatstore.blocking import run
 from chatstore.cli.output import (
     Commands,

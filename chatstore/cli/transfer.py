@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
+from chatstore.api_keys import TENANT as KEYS
 from chatstore.backup import has_all_tenants
 from chatstore.cli.files import refuse_empty, replacing
 from chatstore.cli.output import Commands, add_json, add_source, readable, write_json, write_line
@@ -24,7 +25,6 @@ from chatstore.importing import (
     import_conversations,
     read_threads,
 )
-from chatstore.keys import TENANT as KEYS
 from chatstore.opening import connect
 from chatstore.settings import Settings
 from chatstore.sources.opening import is_source, open_source, shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from chatstore import keys
+from chatstore import api_keys as keys
 from chatstore.errors import InvalidArgument
 from chatstore.http.parameters import NoHeaders, NoQuery, OwnerPath, TenantPath
 from chatstore.http.replies import reply

@@ -19,7 +19,7 @@ from chatstore.contract import system_clock
 from chatstore.errors import ClockUncertain, RequestExpired, ThreadNotFound
 from chatstore.sweeping import sweep_stored
 from chatstore.testing.samples import contents, say
-from tests.azure.azurite import ACCOUNT
+from tests.azure_tables.azurite import ACCOUNT
 from tests.cli.running import Cli, service
 from tests.dynamodb.servers import url_for
 from tests.servers import table_for

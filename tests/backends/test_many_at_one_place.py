@@ -11,7 +11,7 @@ import chatstore
 from chatstore import ChatStore
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.contract import system_clock
-from tests.azure.fake import FakeDriver, FakeTable
+from tests.azure_tables.fake import FakeDriver, FakeTable
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 MANY = 800

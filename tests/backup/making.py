@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from chatstore import AsyncChatStore, ChatStore
+from chatstore.api_keys import Keys
 from chatstore.blocking import run
 from chatstore.errors import MessageNotFound, ThreadExists, ThreadNotFound
-from chatstore.keys import Keys
 from chatstore.models import Message, Thread
 from chatstore.testing.manual_clock import ManualClock
 

@@ -12,7 +12,7 @@ from chatstore.backends.memory import MemoryBackend
 from chatstore.backup import Chosen
 from chatstore.contract import Backend, Clock
 from chatstore.urls import open_backend
-from tests.azure.fake import FakeDriver, FakeTable
+from tests.azure_tables.fake import FakeDriver, FakeTable
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 _numbers = itertools.count()

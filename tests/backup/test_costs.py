@@ -16,8 +16,8 @@ from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.backup.estimating import estimate
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
-from tests.azure.azurite import ACCOUNT
-from tests.azure.unkind import Unkind
+from tests.azure_tables.azurite import ACCOUNT
+from tests.azure_tables.unkind import Unkind
 from tests.dynamodb.servers import url_for
 from tests.servers import table_for
 

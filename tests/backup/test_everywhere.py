@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatstore import AsyncChatStore, ChatStore
+from chatstore.api_keys import TENANT as KEYS
 from chatstore.backends.service import ServiceBackend
 from chatstore.backends.service.connection import Connection
 from chatstore.backup import Backup, Chosen, Status, compare, kept_threads, restore_threads, write_backup
 from chatstore.http.app import create_app
-from chatstore.keys import TENANT as KEYS
 from chatstore.settings import Settings
 from chatstore.testing.manual_clock import ManualClock
 from tests.backup.making import STEPS, TENANTS, Step, make, told

@@ -21,7 +21,7 @@ from chatstore.backup import Backup, Chosen, Status, compare, kept_threads, rest
 from chatstore.cli import main
 from chatstore.contract import Backend
 from chatstore.testing.manual_clock import ManualClock
-from tests.azure.fake import FakeDriver, FakeTable
+from tests.azure_tables.fake import FakeDriver, FakeTable
 from tests.backup.making import told
 from tests.conftest import SOAK
 from tests.log.memory_table import LogInMemory, MemoryTable

@@ -22,9 +22,9 @@ from chatstore.testing.suite.read import Read
 from chatstore.testing.suite.replace_all import ReplaceAll
 from chatstore.testing.suite.sweep import Sweep
 from chatstore.urls import open_backend
-from tests.azure.azurite import ACCOUNT, KEY
-from tests.azure.fake import FakeDriver, FakeTable
-from tests.azure.unkind import Unkind
+from tests.azure_tables.azurite import ACCOUNT, KEY
+from tests.azure_tables.fake import FakeDriver, FakeTable
+from tests.azure_tables.unkind import Unkind
 from tests.conftest import SOAK
 from tests.servers import table_for
 

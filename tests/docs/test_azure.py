@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bench import azure_costs
-from tests.azure.test_cost import COSMOS_TABLE, TABLE
+from tests.azure_tables.test_cost import COSMOS_TABLE, TABLE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/azure.md").read_text()

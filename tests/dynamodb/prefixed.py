@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chatstore.log import Key, Row, Rows, Table
+from chatstore.engines.log import Key, Row, Rows, Table
 
 
 class Prefixed(Table):

@@ -12,8 +12,8 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from chatstore.backends.dynamodb.client import BlockingCalls, Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.blocking import run
+from chatstore.engines.log import Key, Row
 from chatstore.errors import Unavailable
-from chatstore.log import Key, Row
 
 NAMES = [f"{number:02d}" for number in range(20)]
 ROWS: list[Row] = [{"pk": "p", "sk": name} for name in NAMES]

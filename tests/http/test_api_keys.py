@@ -14,9 +14,9 @@ import pytest
 
 import chatstore
 from chatstore import ConfigurationError
+from chatstore.api_keys import Keys, digest, new_key
 from chatstore.http.app import create_app
 from chatstore.http.routes import ROUTES
-from chatstore.keys import Keys, digest, new_key
 from chatstore.settings import Settings
 from chatstore.testing.manual_clock import ManualClock
 from tests.cli.running import Cli

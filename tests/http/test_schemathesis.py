@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from chatstore.keys import digest, new_key
+from chatstore.api_keys import digest, new_key
 from tests.http.serving import serving_process
 
 HERE = Path(__file__).parent

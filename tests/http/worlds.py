@@ -13,13 +13,13 @@ from typing import NamedTuple
 import httpx
 
 from chatstore import aconnect
+from chatstore.api_keys import Scope, digest, new_key
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.http.app import create_app
-from chatstore.keys import Scope, digest, new_key
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.testing.manual_clock import ManualClock
-from tests.azure.fake import FakeDriver, FakeTable
+from tests.azure_tables.fake import FakeDriver, FakeTable
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 CLOCK = ManualClock()

@@ -13,7 +13,7 @@ from chatstore.backends.memory import MemoryBackend
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
-from tests.azure import azurite
+from tests.azure_tables import azurite
 from tests.dynamodb.servers import url_for
 from tests.http.serving import serving
 from tests.servers import table_for

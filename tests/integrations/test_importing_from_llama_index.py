@@ -23,7 +23,7 @@ from moto.server import ThreadedMotoServer
 
 import chatstore
 from chatstore.integrations.llama_index import LlamaIndexAsyncDBChatStore
-from tests.azure import azurite
+from tests.azure_tables import azurite
 from tests.cli.running import Cli, Finished, killed_import
 from tests.integrations import sources
 from tests.integrations.llama import BLOCKS, KWARGS, opened, said, texts

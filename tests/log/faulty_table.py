@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from chatstore.engines.log import Key, Row, Rows, Table
 from chatstore.errors import Unavailable
-from chatstore.log import Key, Row, Rows, Table
 
 T = TypeVar("T")
 Call = Callable[[], Awaitable[object]]

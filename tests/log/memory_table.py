@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from chatstore.contract import Capability
-from chatstore.log import Key, LogBackend, Row, Rows, Table
+from chatstore.engines.log import Key, LogBackend, Row, Rows, Table
 
 
 class MemoryTable(Table):

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from chatstore.engines.log import Key, Row
 from chatstore.errors import CorruptData
-from chatstore.log import Key, Row
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable

@@ -10,7 +10,7 @@ import pytest
 
 import chatstore
 from chatstore.codec import Json
-from chatstore.log import Key, Row, Rows
+from chatstore.engines.log import Key, Row, Rows
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable

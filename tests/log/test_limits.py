@@ -11,8 +11,8 @@ import pytest
 
 import chatstore
 from chatstore.backends.dynamodb.meter import size_of
+from chatstore.engines.log import Row, staging
 from chatstore.errors import StorageError
-from chatstore.log import Row, staging
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable

@@ -12,8 +12,8 @@ import pytest
 from chatstore import ChatStore
 from chatstore.blocking import run
 from chatstore.contract import system_clock
+from chatstore.engines.log import Key, Row, Rows
 from chatstore.errors import Unavailable
-from chatstore.log import Key, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
 from tests.log.memory_table import LogInMemory, MemoryTable

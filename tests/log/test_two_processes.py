@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chatstore import ChatStore, Unavailable
-from chatstore.log import Key, Row, Rows
+from chatstore.engines.log import Key, Row, Rows
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
 

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import pytest
 
 from chatstore.backends.azure_tables import AzureTablesBackend, Dialect
-from chatstore.backends.azure_tables.port import Again, Driver, Entity, Op, Range, Slice
 from chatstore.blocking import run
+from chatstore.engines.fenced.port import Again, Driver, Entity, Op, Range, Slice
 from chatstore.models import Message, Page
 from chatstore.store import AsyncChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
-from tests.azure.fake import FakeDriver, FakeTable
+from tests.azure_tables.fake import FakeDriver, FakeTable
 from tests.schedules.explorer import Actor, Done, Lost, stop
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from chatstore.blocking import run
 from chatstore.contract import Capability, Draft, InsertAt, NewThread, Request, Span, ThreadKey
+from chatstore.engines.log import Key, LogBackend, Row, Rows, Table, layout
 from chatstore.errors import Conflict, CorruptData, MessageNotFound, ThreadNotFound, Unavailable
-from chatstore.log import Key, LogBackend, Row, Rows, Table, keys
 from tests.log.memory_table import MemoryTable
 from tests.schedules.explorer import Done, Lost, stop
 from tests.schedules.model import Modelled, explained
@@ -278,7 +278,7 @@ def visit(name: str = "visit") -> Modelled:
     """A sweep's visit: nobody sees that it was there."""
 
     async def call(backend: LogBackend) -> Any:
-        await backend._cleaner._visit(keys.thread_partition(KEY), backend.clock())
+        await backend._cleaner._visit(layout.thread_partition(KEY), backend.clock())
         return "done"
 
     return Modelled(name, call, lambda now: (now, "done"))

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from chatstore.backends.azure_tables import COSMOS, TABLES, Dialect, erasing, sweeping, writing
-from chatstore.backends.azure_tables.port import Op
-from tests.azure.fake import FakeTable
+from chatstore.backends.azure_tables import COSMOS, TABLES, Dialect
+from chatstore.engines.fenced import erasing, sweeping, writing
+from chatstore.engines.fenced.port import Op
+from tests.azure_tables.fake import FakeTable
 from tests.schedules.azure_tables import (
     Operation,
     append,

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from chatstore.contract import Draft, ThreadKey
-from chatstore.log import LogBackend, Row, Rows, Table, reading, writing
-from chatstore.log.deciding import Deciding
-from chatstore.log.head import Head
-from chatstore.log.known import Known
-from chatstore.log.port import Key
-from chatstore.log.records import Slot, chained
-from chatstore.log.requests import Asked
-from chatstore.log.writing import Turn, Writer
+from chatstore.engines.log import LogBackend, Row, Rows, Table, reading, writing
+from chatstore.engines.log.deciding import Deciding
+from chatstore.engines.log.head import Head
+from chatstore.engines.log.known import Known
+from chatstore.engines.log.port import Key
+from chatstore.engines.log.records import Slot, chained
+from chatstore.engines.log.requests import Asked
+from chatstore.engines.log.writing import Turn, Writer
 from chatstore.models import from_micros
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do

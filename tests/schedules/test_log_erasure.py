@@ -13,11 +13,11 @@ import pytest
 
 from chatstore.blocking import run
 from chatstore.contract import Draft, Listing, NewThread, Span, ThreadKey
+from chatstore.engines.log import Key, LogBackend, Row, cleaning, layout
+from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.records import Header
+from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError
-from chatstore.log import Key, LogBackend, Row, cleaning, keys
-from chatstore.log.lists import Lists
-from chatstore.log.records import Header
-from chatstore.log.writing import Writer
 from tests.conftest import SOAK
 from tests.log.memory_table import MemoryTable
 from tests.schedules.explorer import Actor, Count, Done, explore
@@ -131,7 +131,7 @@ def _ends(table: MemoryTable) -> tuple[Kept, str | None]:
     if state is None or state[0] == "ada":
         for days in range(1, 5):
             swept = Deterministic(table, 11, ahead=days * DAY)
-            run(swept._cleaner._visit(keys.thread_partition(KEY), swept.clock()))
+            run(swept._cleaner._visit(layout.thread_partition(KEY), swept.clock()))
             run(swept.sweep(1000))
         pks = [pk for pk, rows in table.rows.items() if rows and pk not in ("N", "X", "A#default")]
         if pks:
@@ -250,7 +250,7 @@ def test_emptying_what_was_decided_since_is_found_out(monkeypatch: pytest.Monkey
 
 def test_a_header_that_was_not_looked_behind_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async def stored(self: Lists, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
-        rows = await self._table.get([Key(pk, keys.HEADER) for pk, _ in listed])
+        rows = await self._table.get([Key(pk, layout.HEADER) for pk, _ in listed])
         return {pk: None for pk, _ in listed} | {str(row["pk"]): Header.load(row) for row in rows}
 
     monkeypatch.setattr(Lists, "headers", stored)

@@ -6,9 +6,9 @@ import pytest
 
 from chatstore.blocking import run
 from chatstore.contract import Request
-from chatstore.log import LogBackend, Row, keys
-from chatstore.log.cleaning import Cleaner
-from chatstore.log.head import Head
+from chatstore.engines.log import LogBackend, Row, layout
+from chatstore.engines.log.cleaning import Cleaner
+from chatstore.engines.log.head import Head
 from tests.conftest import SOAK
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
@@ -16,12 +16,12 @@ from tests.schedules.explorer import Actor, Count, explore
 from tests.schedules.log import KEY, Deterministic, SteppedTable, judge, started
 from tests.schedules.model import Modelled
 
-LATER = 26 * keys.HOUR
+LATER = 26 * layout.HOUR
 
 
 def visited(table: MemoryTable, ahead: int) -> None:
     backend = Deterministic(table, 13, ahead=ahead)
-    run(backend._cleaner._visit(keys.thread_partition(KEY), backend.clock()))
+    run(backend._cleaner._visit(layout.thread_partition(KEY), backend.clock()))
 
 
 def deleted() -> tuple[MemoryTable, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from chatstore.blocking import run
 from chatstore.contract import Draft, NewThread
-from chatstore.log import LogBackend, cleaning
+from chatstore.engines.log import LogBackend, cleaning
 from tests.log.memory_table import MemoryTable
 from tests.schedules.explorer import Actor, Count, Done, explore
 from tests.schedules.log import KEY, Deterministic, SteppedTable, started

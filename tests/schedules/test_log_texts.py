@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chatstore.log import keys, staging, texts
+from chatstore.engines.log import layout, staging, texts
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
 from tests.schedules.explorer import Actor, Count, explore
@@ -15,7 +15,7 @@ from tests.schedules.log import Deterministic, SteppedTable, judge, started
 from tests.schedules.model import Modelled
 
 MILLISECOND = 1000
-LATER = 26 * keys.HOUR
+LATER = 26 * layout.HOUR
 
 
 @pytest.fixture(autouse=True)

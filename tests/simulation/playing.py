@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import pytest
 
-from chatstore.backends.azure_tables import keys as azure_keys
 from chatstore.clocks import FURTHEST, ServerClock
 from chatstore.contract import Backend, NewThread, Span, ThreadKey
+from chatstore.engines.fenced import layout as azure_keys
 from chatstore.models import Appended, Page, Thread, from_micros
 from tests.simulation import listed
 from tests.simulation.acting import WRITES, Op

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
-from chatstore.backends.azure_tables.port import Again, Entity, Op, Overtaken, Properties, Range, Slice
 from chatstore.clocks import ServerClock
 from chatstore.contract import Backend
+from chatstore.engines.fenced.port import Again, Entity, Op, Overtaken, Properties, Range, Slice
+from chatstore.engines.log import Key, LogBackend, Row, Rows, Table
 from chatstore.errors import Unavailable
-from chatstore.log import Key, LogBackend, Row, Rows, Table
 from tests.simulation.world import Network, Process, World
 
 Trace: TypeAlias = Callable[[str], None] | None

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from chatstore.backends.azure_tables.purging import Purger
-from chatstore.backends.azure_tables.sweeping import Sweeper
 from chatstore.clocks import ServerClock
-from chatstore.log import requests, visiting
-from chatstore.log.lists import Lists
+from chatstore.engines.fenced.purging import Purger
+from chatstore.engines.fenced.sweeping import Sweeper
+from chatstore.engines.log import requests, visiting
+from chatstore.engines.log.lists import Lists
 from tests.simulation.plan import plan
 from tests.simulation.playing import play
 from tests.simulation.storages import STORAGES, AzureStorage, LogStorage

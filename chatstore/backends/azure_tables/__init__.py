@@ -19,12 +19,10 @@ A thread is a partition, and every change to it is one group transaction with it
 from __future__ import annotations
 
 from chatstore.backends.azure_tables.account import Account
-from chatstore.backends.azure_tables.backend import AzureTablesBackend
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
-from chatstore.backends.azure_tables.port import Driver
-from chatstore.backends.azure_tables.table import Dialect
 from chatstore.clocks import ServerClock, followed
 from chatstore.contract import Clock
+from chatstore.engines.fenced import Dialect, Driver, FencedBackend
 from chatstore.settings import AzureAccess
 from chatstore.urls import Url
 
@@ -32,6 +30,12 @@ __all__ = ["COSMOS", "TABLES", "AzureTablesBackend", "Dialect", "open_azure_tabl
 
 TABLES = Dialect(ordered=True, group_bytes=2_700_000)
 COSMOS = Dialect(ordered=False, group_bytes=1_300_000)
+
+
+class AzureTablesBackend(FencedBackend):
+    """Threads in a table of Azure Table Storage, or of Cosmos DB's Table API."""
+
+    name = "azure-tables"
 
 
 def open_azure_tables(url: Url, *, blocking: bool, clock: Clock) -> AzureTablesBackend:

@@ -14,7 +14,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from chatstore.backends.azure_tables.port import Again, BeingDeleted, NoTable, Overtaken
+from chatstore.engines.fenced.port import Again, BeingDeleted, NoTable, Overtaken
 from chatstore.errors import StorageError
 
 __all__ = ["faults", "is_no_row"]

@@ -1,7 +1,7 @@
 """DynamoDB: the log over a table with a partition key ``pk`` and a sort key ``sk``, both text.
 
 An append to a thread that this process knows is one conditional put of one row; see
-`chatstore.log.writing` for how, and docs/dynamodb.md for what each operation costs.
+`chatstore.engines.log.writing` for how, and docs/dynamodb.md for what each operation costs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from chatstore.backends.dynamodb.client import BlockingCalls, Calls, Client, Thr
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.clocks import ServerClock, followed
 from chatstore.contract import Capability, Clock
+from chatstore.engines.log import LogBackend, Table
 from chatstore.errors import ConfigurationError
-from chatstore.log import LogBackend, Table
 from chatstore.urls import Url
 
 __all__ = ["DynamoBackend", "open_dynamodb"]

@@ -22,8 +22,8 @@ from botocore.parsers import ResponseParserError
 from chatstore.backends.dynamodb.client import Calls, Client
 from chatstore.backends.dynamodb.meter import billed, size_of
 from chatstore.batching import batches
+from chatstore.engines.log import Key, Row, Rows, Table
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
-from chatstore.log import Key, Row, Rows, Table
 from chatstore.metering import spent
 
 __all__ = ["DynamoTable"]

@@ -15,11 +15,11 @@ The file is in WAL mode: readers never wait for writers, and a write is one tran
 
 from __future__ import annotations
 
-from chatstore.backends.sql import Driver, SqlBackend
 from chatstore.backends.sqlite.drivers import BlockingDriver, ThreadDriver
 from chatstore.backends.sqlite.file import File
 from chatstore.backends.sqlite.place import is_there
 from chatstore.contract import Capability, Clock
+from chatstore.engines.sql import Driver, SqlBackend
 from chatstore.errors import ConfigurationError
 from chatstore.urls import Url
 

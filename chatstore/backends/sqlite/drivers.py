@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from chatstore.backends.sql import Work
 from chatstore.backends.sqlite.file import File
+from chatstore.engines.sql import Work
 
 __all__ = ["BlockingDriver", "ThreadDriver"]
 

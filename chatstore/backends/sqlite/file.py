@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
-from chatstore.backends.sql import Row, Work
 from chatstore.backends.sqlite.forking import Stopped
 from chatstore.backends.sqlite.log import LOG_BYTES, Log
 from chatstore.backends.sqlite.place import Opened, file_at, open_at
 from chatstore.backends.sqlite.schema import prepare
 from chatstore.blocking import run
+from chatstore.engines.sql import Row, Work
 from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
 
 __all__ = ["File", "Statements"]

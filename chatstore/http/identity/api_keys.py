@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
+from chatstore.api_keys import Key, Keys, digest
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, InvalidArgument
 from chatstore.http.identity.headers import bearer
 from chatstore.http.identity.model import Identity
 from chatstore.http.problems import Unauthenticated
 from chatstore.http.service import Service
-from chatstore.keys import Key, Keys, digest
 from chatstore.models import from_micros
 
 __all__ = ["ApiKeys", "configured"]

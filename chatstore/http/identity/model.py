@@ -9,10 +9,10 @@ from typing import Protocol
 
 from starlette.requests import HTTPConnection
 
+from chatstore.api_keys import Scope
 from chatstore.codec import Json
 from chatstore.errors import InvalidArgument
 from chatstore.http.problems import Forbidden, Unauthenticated
-from chatstore.keys import Scope
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import callers_tenant, owner_or_none

@@ -20,7 +20,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
     selected,
 )
 from chatstore.backends.azure_tables.faults import faults, is_no_row
-from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
+from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.turns import AsyncTurns
 
 __all__ = ["AsyncDriver"]

@@ -22,7 +22,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
     selected,
 )
 from chatstore.backends.azure_tables.faults import faults, is_no_row
-from chatstore.backends.azure_tables.port import Again, Entity, NoTable, Op, Overtaken, Range, Slice
+from chatstore.engines.fenced.port import Again, Entity, NoTable, Op, Overtaken, Range, Slice
 from chatstore.errors import ChatStoreError
 from chatstore.turns import BlockingTurns
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from azure.core import MatchConditions
 from azure.data.tables import TableClient, TableEntity, UpdateMode
 
-from chatstore.backends.azure_tables.port import Entity, Op, Properties, Range
+from chatstore.engines.fenced.port import Entity, Op, Properties, Range
 
 if TYPE_CHECKING:
     from azure.data.tables.aio import TableClient as AsyncTableClient

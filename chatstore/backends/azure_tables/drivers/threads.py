@@ -16,8 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from chatstore.backends.azure_tables.account import CONNECTIONS
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
-from chatstore.backends.azure_tables.port import Entity, Op, Range, Slice
 from chatstore.blocking import run
+from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.turns import AsyncTurns
 
 __all__ = ["ThreadDriver"]

@@ -1,0 +1,73 @@
+"""Bodies of any size: properties of a row, and rows of their own beyond what a row should hold."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.port import Op, Properties
+from chatstore.errors import CorruptData
+
+__all__ = ["INLINE", "Packed", "pack", "pieces", "unpack"]
+
+PROPERTY = 64 * 1024
+"""What a binary property holds at most."""
+
+INLINE = 4 * PROPERTY
+"""What a row of messages holds itself: a page of such rows stays small enough to be read at once."""
+
+CHUNK = 15 * PROPERTY
+"""What a piece holds: a row of at most 1 MiB, with its names and keys."""
+
+_WORTH_COMPRESSING = 1024
+
+
+class Packed(NamedTuple):
+    """Properties of a row, and the pieces to be written before it."""
+
+    properties: dict[str, str | bytes]
+    chunks: Sequence[Op] = ()
+
+
+def pack(row: str, attempt: str, text: str, inline: int = INLINE) -> Packed:
+    """`text` for `row`; what is larger than `inline` goes into pieces that `attempt` names."""
+    data = text.encode()
+    if len(data) >= _WORTH_COMPRESSING:
+        data = min(data, b"\0" + zlib.compress(data, 1), key=len)
+    if len(data) <= inline:
+        return Packed(_split(data))
+    chunks = [
+        Op("upsert", layout.chunk_row(row, attempt, number), _split(data[start : start + CHUNK]))
+        for number, start in enumerate(range(0, len(data), CHUNK))
+    ]
+    return Packed({"n": f"{attempt}|{len(chunks)}"}, chunks)
+
+
+def pieces(row: str, properties: Properties) -> list[str]:
+    """The rows that hold the pieces of `row`; none if it holds its body itself."""
+    named = properties.get("n")
+    if not isinstance(named, str):
+        return []
+    attempt, _, count = named.partition("|")
+    return [layout.chunk_row(row, attempt, number) for number in range(int(count))]
+
+
+def unpack(parts: Sequence[Properties]) -> str:
+    """The text of a row's own properties, or of its pieces'."""
+    data = b"".join(
+        value for part in parts for name, value in sorted(part.items()) if isinstance(value, bytes)
+    )
+    try:
+        return (zlib.decompress(data[1:]) if data[:1] == b"\0" else data).decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise CorruptData("a stored body cannot be read") from error
+
+
+def _split(data: bytes) -> dict[str, str | bytes]:
+    # Two digits, so that their order as text is their order.
+    return {
+        f"b{number:02d}": data[start : start + PROPERTY]
+        for number, start in enumerate(range(0, len(data), PROPERTY))
+    }

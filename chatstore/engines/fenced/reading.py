@@ -1,0 +1,247 @@
+"""Finding a thread's header and messages, in one consistent view."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import NamedTuple
+
+from chatstore import position
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.header import Known, State
+from chatstore.engines.fenced.payload import pieces, unpack
+from chatstore.engines.fenced.port import Entity, Properties
+from chatstore.engines.fenced.segments import Segment, Stored
+from chatstore.engines.fenced.table import Table
+from chatstore.errors import CorruptData
+
+__all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen"]
+
+_REMEMBERED = 4096
+_LEAST, _MOST = 16, 1000
+
+
+class Moved(Exception):
+    """The thread changed while it was read, so that what was found is of no one moment."""
+
+
+class Head(NamedTuple):
+    """A header, and the newest rows of messages where the same call brought them along.
+
+    With `all`, there are no older ones.
+    """
+
+    known: Known
+    rows: Sequence[Entity] = ()
+    all: bool = False
+
+
+class Seen:
+    """Headers as they were seen last: good enough to write from, since a write compares."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Known] = OrderedDict()
+
+    def get(self, partition: str) -> Known | None:
+        """The header as it was seen last, without the thread's properties."""
+        return self._known.get(partition)
+
+    def put(self, partition: str, known: Known) -> None:
+        """Remember a header that is there."""
+        self._known[partition] = known._replace(properties={})
+        self._known.move_to_end(partition)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def drop(self, partition: str) -> None:
+        """Forget a header."""
+        self._known.pop(partition, None)
+
+
+class Reader:
+    """Reads a thread's partition."""
+
+    def __init__(self, table: Table, seen: Seen) -> None:
+        self._table = table
+        self._seen = seen
+
+    async def known(self, partition: str) -> Known:
+        """The header as it is now."""
+        return self._found(partition, await self._table.get(partition, layout.HEADER))
+
+    async def head(self, partition: str, count: int) -> Head:
+        """The header, and where the table keeps its rows in order, the newest `count` rows with it."""
+        if not self._table.dialect.ordered:
+            return Head(await self.known(partition))
+        page = await self._table.page(partition, layout.HEAD, count + 1)
+        header, rows = None, []
+        for entity in page.entities:
+            if entity.row == layout.HEADER:
+                header = entity
+            else:
+                rows.append(entity)
+        if header is None and page.token is not None:
+            # An empty page with a token says nothing yet.
+            return Head(await self.known(partition))
+        known = self._found(partition, header)
+        if known.state is None:
+            return Head(known)
+        rows.sort(key=_row)
+        own = [row for row in rows if layout.generation_of(row.row) == known.state.generation]
+        if len(own) < len(rows) and own != rows[: len(own)]:
+            # A history that is only being written sorts in front.
+            return Head(known)
+        return Head(known, own, page.token is None or len(own) < len(rows))
+
+    async def unchanged(self, partition: str, state: State) -> State:
+        """The state now. Raises Moved if the history is not what `state` says, but for what was appended."""
+        now = (await self.known(partition)).state
+        if now is None or not now.same_history(state):
+            raise Moved
+        return now
+
+    async def text(self, entity: Entity) -> str:
+        """The body of a row, with its pieces. Raises Moved where they are gone."""
+        named = pieces(entity.row, entity.properties)
+        if not named:
+            return unpack([entity.properties])
+        parts: list[Properties] = []
+        for row in named:
+            piece = await self._table.get(entity.partition, row)
+            if piece is None:
+                # Whoever replaced the row has changed it before the pieces went.
+                if await self._table.get(entity.partition, entity.row) == entity:
+                    raise CorruptData("a part of a stored body is missing")
+                raise Moved
+            parts.append(piece.properties)
+        return unpack(parts)
+
+    async def segment(self, entity: Entity) -> Segment:
+        """The messages of a row."""
+        return Segment.load(
+            entity.row, await self.text(entity), large=bool(pieces(entity.row, entity.properties))
+        )
+
+    def walk(
+        self,
+        partition: str,
+        state: State,
+        *,
+        newest: bool,
+        after: str | None = None,
+        before: str | None = None,
+        count: int = _LEAST,
+        head: Head | None = None,
+    ) -> Walk:
+        """Rows that may hold messages between two positions, of which about `count` are wanted."""
+        return Walk(self, self._table, partition, state, newest, after, before, count, head)
+
+    async def find(self, partition: str, state: State, id: str) -> tuple[Segment, int] | None:
+        """The row of a message, and its place in there; None if it is nowhere."""
+        slot = layout.slot_in(id)
+        if slot is None and not state.scattered:
+            return None
+        place = None if slot is None or state.scattered else position.nth(slot)
+        first = "~" if place is None else layout.message_row(state.generation, place)
+        count = 1 if self._table.dialect.ordered else state.widest
+        async for segment in self.walk(partition, state, newest=True, before=place, count=count):
+            for index, one in enumerate(segment.messages):
+                if one.id == id:
+                    return segment, index
+            if segment.row >= first:
+                break
+        return None
+
+    def _found(self, partition: str, entity: Entity | None) -> Known:
+        if entity is None:
+            self._seen.drop(partition)
+            return Known()
+        known = Known(State.load(entity.properties.get("s")), entity.etag, entity.properties)
+        self._seen.put(partition, known)
+        return known
+
+
+class Walk:
+    """Rows in the order of reading, those of `head` first; `beyond` says whether it asked for more.
+
+    Rows above the state's tail were appended later, and are left out.
+    """
+
+    def __init__(
+        self, reader: Reader, table: Table, partition: str, state: State, newest: bool,
+        after: str | None, before: str | None, count: int, head: Head | None,
+    ) -> None:  # fmt: skip
+        self.beyond = False
+        self._reader = reader
+        self._table = table
+        self._partition = partition
+        self._state = state
+        self._newest = newest
+        self._count = max(count, 1)
+        # Before the first slot there are only messages that were inserted.
+        self._width = self._count + 1
+        self._head = head
+        # A row that begins below may reach above; where a position is no slot, any near it will do.
+        low = state.base if after is None else layout.slots_around(after)[0] - state.widest + 1
+        self._low = max(low, state.base)
+        self._high = state.tail if before is None else min(state.tail, layout.slots_around(before)[1])
+
+    async def __aiter__(self) -> AsyncIterator[Segment]:
+        read: str | None = None
+        head = self._head
+        if head is not None and self._begins_with(head):
+            for entity in head.rows if self._newest else reversed(head.rows):
+                if layout.slot_of(entity.row) <= self._state.tail:
+                    yield await self._reader.segment(entity)
+            if head.all or not self._newest:
+                return
+            if head.rows:
+                read = head.rows[-1].row
+                self._high = min(self._high, layout.slot_of(read))
+        async for entity in self._rows(read):
+            yield await self._reader.segment(entity)
+
+    def _begins_with(self, head: Head) -> bool:
+        if head.all:
+            return True
+        reaches = bool(head.rows) and layout.slot_of(head.rows[-1].row) < self._low
+        return self._newest or reaches
+
+    async def _rows(self, read: str | None) -> AsyncIterator[Entity]:
+        for low, high in self._windows():
+            self.beyond = True
+            start, end = layout.in_generation(self._state.generation, low, high)
+            within = (start if read is None else f"{read}!", end)
+            if self._newest and self._table.dialect.ordered:
+                async for entity in self._table.scan(self._partition, within, self._count):
+                    yield entity
+                return
+            found = [entity async for entity in self._table.scan(self._partition, within)]
+            found.sort(key=_row, reverse=not self._newest)
+            for entity in found:
+                yield entity
+
+    def _windows(self) -> Iterable[tuple[int, int]]:
+        """Slots from and to, in the order of reading; they widen, for where few messages are left."""
+        low, high, width = self._low, self._high, self._width
+        if self._newest and self._table.dialect.ordered:
+            width = high - low + 1
+        while low <= high:
+            part = (max(low, high - width + 1), high) if self._newest else (low, min(high, low + width - 1))
+            yield part
+            low, high = (low, part[0] - 1) if self._newest else (part[1] + 1, high)
+            width = min(max(width * 2, _LEAST), _MOST)
+
+
+def _row(entity: Entity) -> str:
+    return entity.row
+
+
+def chosen(messages: Iterable[Stored], after: str | None, before: str | None, now: int) -> list[Stored]:
+    """Those between two positions that have not expired."""
+    low = position.START if after is None else after
+    return [
+        one
+        for one in messages
+        if one.lives(now) and low < one.position and (before is None or one.position < before)
+    ]

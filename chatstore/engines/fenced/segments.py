@@ -1,0 +1,115 @@
+"""Segments: the rows that hold messages, some in each, as a turn brought them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from chatstore import position
+from chatstore.batching import batches
+from chatstore.conditions import expiry, message_etag
+from chatstore.contract import Draft
+from chatstore.engines.fenced import layout
+from chatstore.errors import CorruptData
+from chatstore.models import Message, from_micros
+
+__all__ = ["Segment", "Stored", "cut", "expiry_text", "living", "stored"]
+
+_MESSAGES, _BYTES, _ROWS = 16, 192 * 1024, 40
+_SPLIT_ABOVE = 64
+
+
+class Stored(NamedTuple):
+    """A message as a row holds it; times in microseconds."""
+
+    id: str
+    position: str
+    created: int
+    revision: int
+    expires: int | None
+    text: str
+
+    def lives(self, now: int) -> bool:
+        """Whether it has not expired."""
+        return self.expires is None or self.expires > now
+
+    def message(self) -> Message:
+        """As callers see it."""
+        return Message(
+            self.text,
+            self.id,
+            self.position,
+            from_micros(self.created),
+            message_etag(self.id, self.revision),
+            None if self.expires is None else from_micros(self.expires),
+        )
+
+
+class Segment(NamedTuple):
+    """A row and its messages, oldest first; one without messages is not kept."""
+
+    row: str
+    messages: tuple[Stored, ...]
+    large: bool = False
+    """Whether it was read from pieces, which are to be swept when it changes."""
+
+    @classmethod
+    def of(cls, generation: str, messages: Sequence[Stored]) -> Segment:
+        """A row of its own for `messages`."""
+        return cls(layout.message_row(generation, messages[0].position), tuple(messages))
+
+    @classmethod
+    def load(cls, row: str, text: str, *, large: bool = False) -> Segment:
+        """What `dump` gave. Raises CorruptData."""
+        try:
+            return cls(row, tuple(Stored(*fields) for fields in json.loads(text)), large)
+        except (ValueError, TypeError) as error:
+            raise CorruptData("a row of messages cannot be read") from error
+
+    def dump(self) -> str:
+        """The messages as text."""
+        return json.dumps(self.messages, ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def expires(self) -> int | None:
+        """When the first of them expires; None for never."""
+        return min((one.expires for one in self.messages if one.expires is not None), default=None)
+
+    def halves(self) -> list[Segment]:
+        """Itself, or two of half the length where many were inserted."""
+        if len(self.messages) <= _SPLIT_ABOVE:
+            return [self]
+        middle = len(self.messages) // 2
+        upper = Segment.of(layout.generation_of(self.row), self.messages[middle:])
+        return [self._replace(messages=self.messages[:middle]), upper]
+
+
+def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
+    """New messages in the slots above `tail`."""
+    found = []
+    for slot, draft in enumerate(drafts, tail + 1):
+        place = position.nth(slot)
+        found.append(Stored(layout.message_id(now, place), place, now, 0, expiry(now, draft.ttl), draft.text))
+    return found
+
+
+def cut(messages: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
+    """`messages` in rows: few in each, and so few rows that one group takes those of any turn."""
+    most = max(_MESSAGES, -(-len(messages) // _ROWS))
+    bytes_most = max(_BYTES, sum(map(_length, messages)) // _ROWS)
+    return batches(messages, _length, most=most, size_most=bytes_most)
+
+
+def expiry_text(expires: int | None) -> dict[str, str]:
+    """The property by which the sweep finds a row."""
+    return {} if expires is None else {"x": f"{expires:017d}"}
+
+
+def living(segments: Iterable[Segment], now: int) -> Iterator[Stored]:
+    """The messages that have not expired."""
+    return (one for segment in segments for one in segment.messages if one.lives(now))
+
+
+def _length(message: Stored) -> int:
+    return len(message.text)

@@ -1,0 +1,176 @@
+"""Removing what nobody needs: notes say which threads to look at, and when.
+
+A note is written before the change that needs it, so that no change is forgotten; one too many does
+nothing. The header's `due` says that there is one, so that most changes need none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from chatstore.contract import Backend
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.counting import Count, Full, batches
+from chatstore.engines.fenced.header import GRACE, Known, State, buried
+from chatstore.engines.fenced.payload import pack
+from chatstore.engines.fenced.port import Entity, Op, Overtaken
+from chatstore.engines.fenced.purging import Purger
+from chatstore.engines.fenced.reading import Moved
+from chatstore.engines.fenced.segments import Segment, expiry_text
+from chatstore.errors import ChatStoreError, StorageError, Unavailable
+from chatstore.models import Swept
+
+__all__ = ["KEPT", "Sweeper"]
+
+_HOUR = 3_600_000_000
+_AHEAD = (_HOUR, 24 * _HOUR, 32 * 24 * _HOUR, 10**16)
+KEPT = Backend.request_window // timedelta(microseconds=1) + GRACE
+"""How long the header of a deleted thread stays."""
+
+
+class Sweeper(Purger):
+    """Follows the notes."""
+
+    async def sweep(self, limit: int) -> Swept:
+        """Follow the notes that are due, until about `limit` rows are removed or threads looked at.
+
+        A thread that cannot be swept is not in the way of others: the last step raises StorageError for it.
+        """
+        count = Count(limit)
+        failed: list[tuple[str, ChatStoreError]] = []
+        try:
+            for notes in layout.NOTES:
+                due = ("", f"{self._now + 1:017d}")
+                async for note in self._table.scan(notes, due, bodies=False):
+                    count.check()
+                    try:
+                        await self._follow(note, count)
+                    except Unavailable:
+                        raise
+                    except ChatStoreError as error:
+                        # It costs nothing, or enough of them would leave nothing for the others.
+                        failed.append((layout.noted(note.row)[1], error))
+                        continue
+                    count.charge(1)
+        except Full:
+            return Swept(count.threads, count.messages, count.requests, more=True)
+        if failed:
+            first, cause = failed[0]
+            raise StorageError(f"threads not swept: {len(failed)}, the first, {first}: {cause}") from cause
+        return Swept(count.threads, count.messages, count.requests, more=False)
+
+    async def _follow(self, note: Entity, count: Count) -> None:
+        due, partition = layout.noted(note.row)
+        try:
+            await self._visit(partition, due, count)
+        except Overtaken:
+            return  # somebody is writing to it: the note stays for the next sweep
+        # Who was kept from a change by this visit has written the same note anew.
+        with contextlib.suppress(Overtaken):
+            await self._table.submit(note.partition, [Op("delete", note.row, {}, note.etag)])
+
+    async def _visit(self, partition: str, noted: int, count: Count) -> None:
+        """Remove what is due in a thread, and see to it that somebody comes again if need be."""
+        known = await self._reader.known(partition)
+        state = known.state
+        if state is not None and state.deleted is None and not state.lives(self._now):
+            count.check()
+            count.charge(1)
+            known = await self.commit(partition, known, buried(state, self._now))
+            state = known.state
+            count.threads += 1
+        left = await self.purge(partition, state, count)
+        if state is None:
+            if noted + GRACE > self._now:
+                left.append(noted + GRACE)  # its header may be on the way
+            if left:
+                await self.note(partition, min(left))
+            return
+        known = await self._purge_expired(partition, known, count)
+        state = known.state or state
+        due = [*left, *await self._next(partition)]
+        if state.deleted is not None:
+            gone = state.deleted + KEPT
+            if not due and gone <= self._now:
+                count.check()
+                count.charge(await self._remove(partition, known))
+                return
+            due.append(max(gone, self._now + 1))
+        elif state.expires is not None:
+            due.append(state.expires)
+        again = min(due, default=None)
+        if again is not None:
+            again = max(again, self._now + 1)
+            await self.note(partition, again)
+        await self.commit(partition, known, state._replace(due=again))
+
+    async def _purge_expired(self, partition: str, known: Known, count: Count) -> Known:
+        """Remove the messages and the results of requests that have expired."""
+        before = f"{self._now + 1:017d}"
+        state = known.state
+        if state is not None and state.deleted is None:
+            own = layout.in_generation(state.generation, 0, state.tail)
+            expired = self._table.scan(partition, own, before=before)
+            async for rows in batches(expired, 20, count):
+                known = await self._without_expired(partition, known, rows, count)
+        records = self._table.scan(partition, layout.RECORDS, before=before, bodies=False)
+        async for rows in batches(records, 100, count):
+            await self._table.submit(partition, [Op("delete", row.row, {}, row.etag) for row in rows])
+            count.requests += len(rows)
+        return known
+
+    async def _without_expired(
+        self, partition: str, known: Known, rows: Iterable[Entity], count: Count
+    ) -> Known:
+        ops: list[Op] = []
+        early: list[Op] = []
+        gone = 0
+        for row in rows:
+            try:
+                segment = await self._reader.segment(row)
+            except Moved:
+                raise Overtaken from None
+            left = tuple(one for one in segment.messages if one.lives(self._now))
+            gone += len(segment.messages) - len(left)
+            if not left:
+                ops.append(Op("delete", row.row, {}))
+                continue
+            written, parts = _rewritten(Segment(row.row, left), self._now)
+            ops.append(written)
+            early += parts
+        await self._table.submit_all(partition, early)
+        known = await self.commit(partition, known, known.state or State(""), ops)
+        count.messages += gone
+        return known
+
+    async def _next(self, partition: str) -> list[int]:
+        """When the next message or result of a request expires."""
+        for ahead in _AHEAD:
+            before = f"{min(self._now + ahead, 10**17 - 1):017d}"
+            found = [
+                int(str(row.properties["x"]))
+                async for row in self._table.scan(partition, ("m", "s"), before=before, bodies=False)
+            ]
+            if found:
+                return [min(found)]
+        return []
+
+    async def _remove(self, partition: str, known: Known) -> int:
+        """Remove the last of a thread: its rows in listings, then its header; how many that were."""
+        state = known.state or State("")
+        rows = [(listing, await self._table.get(listing, partition)) for listing in state.listings]
+        # Whoever was about to write a row of a listing for this header must look again.
+        known = await self.commit(partition, known, state)
+        for listing, row in rows:
+            if row is not None:
+                await self._table.submit(listing, [Op("delete", row.row, {}, row.etag)])
+        await self._table.submit(partition, [Op("delete", layout.HEADER, {}, known.etag)])
+        return len(rows) + 1
+
+
+def _rewritten(segment: Segment, now: int) -> tuple[Op, Sequence[Op]]:
+    """The row of a segment, and the pieces to be written before it."""
+    packed = pack(segment.row, layout.attempt(now), segment.dump())
+    return Op("upsert", segment.row, packed.properties | expiry_text(segment.expires)), packed.chunks

@@ -1,0 +1,349 @@
+"""The contract's operations over the log: what each decides, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar, cast
+
+from chatstore import position, records
+from chatstore.conditions import expiry, require, require_log, updated
+from chatstore.contract import (
+    Backend,
+    Capability,
+    Clock,
+    Draft,
+    InsertAt,
+    Listing,
+    NewThread,
+    Request,
+    Span,
+    ThreadKey,
+    ThreadPatch,
+)
+from chatstore.engines.log import layout
+from chatstore.engines.log.cleaning import Cleaner
+from chatstore.engines.log.closing import Closer
+from chatstore.engines.log.deciding import Deciding, answering, born, edited, grown, made
+from chatstore.engines.log.head import look
+from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.port import Key, Table
+from chatstore.engines.log.reading import Found, Reader
+from chatstore.engines.log.records import EMPTY, Effect, Entry, Header, Slot
+from chatstore.engines.log.restoring import Restorer
+from chatstore.engines.log.staging import arranged
+from chatstore.engines.log.writing import Answer, Decision, Forgotten, Turn, Writer
+from chatstore.errors import MessageNotFound, ThreadExists
+from chatstore.ids import token
+from chatstore.metering import metered
+from chatstore.models import (
+    Appended,
+    Deleted,
+    Erased,
+    Message,
+    Page,
+    Swept,
+    Thread,
+    from_micros,
+    to_micros,
+)
+
+__all__ = ["LogBackend"]
+
+R = TypeVar("R", bound=records.Result)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class LogBackend(Backend):
+    """The contract over a `Table`; a subclass brings the table, its name and its capabilities."""
+
+    def __init__(
+        self, table: Table, clock: Clock, *, stale: bool = False, tokens: Callable[[], str] = token
+    ) -> None:
+        self.table = table
+        self.clock = clock
+        self._writer = Writer(table, clock, tokens)
+        self._reader = Reader(table, clock, stale=stale)
+        self._exact = Reader(table, clock)
+        self._lists = Lists(table, clock)
+        self._decide = Deciding(table, self._writer, self._lists, self._exact)
+        self._restorer = Restorer(self._writer, self._lists, self._decide)
+        closer = Closer(table, clock, self._lists)
+        self._cleaner = Cleaner(table, clock, self._writer, self._lists, closer, self._exact, self._decide)
+
+    async def close(self) -> None:
+        await self.table.close()
+
+    async def ping(self) -> None:
+        await self.table.ping()
+
+    # Threads
+
+    async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
+        async def plan(turn: Turn) -> Decision[Thread]:
+            if turn.head.thread(key._replace(owner=None), turn.now) is not None:
+                raise ThreadExists(key.id)
+            decision = await self._decide.bear(turn, made(key, new, turn), ())
+            header = cast("Header", decision.slot.header)
+            thread = replace(cast("Thread", header.thread), active_at=born(turn))
+            slot = decision.slot._replace(result=records.dump(thread))
+            return decision._replace(slot=slot, result=thread)
+
+        return await self._write(key, request, plan)
+
+    @metered
+    async def get_thread(self, key: ThreadKey) -> Thread:
+        return (await look(self.table, layout.thread_partition(key))).existing(key, self.clock())
+
+    async def update_thread(
+        self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
+    ) -> Thread:
+        async def plan(turn: Turn) -> Decision[Thread]:
+            thread = turn.head.existing(key, turn.now)
+            require(if_match, thread.etag)
+            changed = replace(updated(thread, patch, turn.now), etag=turn.token)
+            if changed.expires_at is not None:
+                await self._lists.visit(turn.head.pk, to_micros(changed.expires_at))
+            present = cast("Header", turn.head.header)
+            header = present._replace(version=present.version + 1, thread=changed)
+            return Decision(turn.note(records.dump(changed), header=header), changed)
+
+        return await self._write(key, request, plan)
+
+    async def delete_thread(
+        self, key: ThreadKey, *, if_match: str | None, request: Request | None
+    ) -> Deleted:
+        async def plan(turn: Turn) -> Answer[Deleted] | Decision[Deleted]:
+            thread = turn.head.thread(key, turn.now)
+            require(if_match, None if thread is None else thread.etag)
+            if thread is None:
+                return await self._decide.note(turn, Deleted(existed=False))
+            return await self._decide.flip(turn, None, (), Deleted(existed=True))
+
+        return await self._write(key, request, plan)
+
+    @metered
+    async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
+        return await self._lists.page(tenant, listing)
+
+    # Messages
+
+    async def append(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        async def plan(turn: Turn) -> Decision[Appended]:
+            if turn.head.thread(key, turn.now) is None:
+                return await self._decide.create(turn, key, create, if_match, drafts)
+            require_log(if_match, turn.head.etag, appending=True)
+            return await self._decide.add(turn, drafts)
+
+        return await self._write(key, request, plan, drafts)
+
+    @metered
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        return await self._reader.page(key, span)
+
+    @metered
+    async def get_message(self, key: ThreadKey, message_id: str) -> Message:
+        return await self._exact.one(key, message_id)
+
+    async def replace_all(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        async def plan(turn: Turn) -> Answer[Appended] | Decision[Appended]:
+            if turn.head.thread(key, turn.now) is None:
+                return await self._decide.create(turn, key, create, if_match, drafts)
+            require_log(if_match, turn.head.etag)
+            return await self._decide.replace(turn, drafts)
+
+        return await self._write(key, request, plan, drafts)
+
+    async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
+        async def plan(turn: Turn) -> Answer[Deleted] | Decision[Deleted]:
+            exists = turn.head.thread(key, turn.now) is not None
+            require(if_match, turn.head.etag if exists else None)
+            if not exists:
+                return await self._decide.note(turn, Deleted(existed=False))
+            if await self._decide.kept(turn, ()) is not None:
+                return await self._decide.note(turn, Deleted(existed=True, etag=turn.head.etag))
+            header = cast("Header", turn.head.header)
+            return await self._decide.flip(
+                turn, header.thread, (), lambda etag: Deleted(existed=True, etag=etag)
+            )
+
+        return await self._write(key, request, plan)
+
+    async def insert(
+        self, key: ThreadKey, draft: Draft, at: InsertAt, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        async def plan(turn: Turn) -> Decision[Message]:
+            turn.head.existing(key, turn.now)
+            require_log(if_match, turn.head.etag)
+            gap = await self._exact.gap(key, turn.head, at, turn.now)
+            if gap.following is None:
+                added = await self._decide.add(turn, [draft])
+                message = added.result.messages[0]
+                return Decision(answering(turn, added.slot, message, draft), message, after=added.after)
+            between = position.between(gap.low, gap.following.entry.position)
+            expires = expiry(turn.now, draft.ttl)
+            entry = Entry(draft.text, f"{between}-{turn.token}", between, turn.now, expires)
+            totals = edited(turn, gone=-1, expiring=expires is not None, active=True)
+            row = gap.following.slot if gap.following.place else None
+            if row is not None:
+                effect = Effect(row.position, row.version, "add", gap.following.place)
+            else:
+                effect = Effect(between, None, "add", 0)
+            return await self._decide.edit(turn, key, totals, effect, entry, draft, row=row)
+
+        return await self._write(key, request, plan, [draft])
+
+    async def replace_message(
+        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+    ) -> Message:
+        async def plan(turn: Turn) -> Decision[Message]:
+            turn.head.existing(key, turn.now)
+            found = await self._exact.named(key, turn.head, message_id, turn.now)
+            require(if_match, found.entry.etag)
+            entry = found.entry._replace(text=draft.text, revision=found.entry.revision + 1, blob=None)
+            effect = Effect(found.slot.position, found.slot.version, "put", found.place)
+            return await self._decide.edit(
+                turn, key, edited(turn), effect, entry, draft, row=found.slot, was=found.entry
+            )
+
+        return await self._write(key, request, plan, [draft])
+
+    async def delete_message(
+        self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
+    ) -> Message | None:
+        async def plan(turn: Turn) -> Answer[Message | None] | Decision[Message | None]:
+            turn.head.existing(key, turn.now)
+            found: Found | None
+            if isinstance(message, str):
+                found = await self._exact.named(key, turn.head, message, turn.now)
+                require(if_match, found.entry.etag)
+            else:
+                require_log(if_match, turn.head.etag)
+                found = await self._exact.at_index(turn.head, message, turn.now)
+                if found is None and message == -1:
+                    return await self._decide.note(turn, None)
+                if found is None:
+                    raise MessageNotFound(key.id, message)
+            effect = Effect(found.slot.position, found.slot.version, "take", found.place)
+            totals = edited(turn, gone=1, emptied=len(found.slot.entries) == 1)
+            taken = await self._exact.message(turn.head, found.entry)
+            decision = await self._decide.edit(
+                turn, key, totals, effect, found.entry, Draft(taken.text), row=found.slot, was=found.entry
+            )
+            return cast("Decision[Message | None]", decision._replace(result=taken))
+
+        return await self._write(key, request, plan)
+
+    async def fork(
+        self,
+        source: ThreadKey,
+        key: ThreadKey,
+        through: str | None,
+        *,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Thread:
+        if not self.table.atomic_pairs:
+            raise self._unsupported(Capability.FORK)
+
+        async def plan(turn: Turn) -> Decision[Thread]:
+            origin = await look(self.table, layout.thread_partition(source))
+            present = origin.existing(source, turn.now)
+            require_log(if_match, origin.etag)
+            last = None
+            if through is not None:
+                last = (await self._exact.named(source, origin, through, turn.now)).entry.position
+            entries = []
+            async for entry in self._exact.whole(origin, turn.now):
+                entries.append(entry._replace(blob=None))
+                if entry.position == last:
+                    break
+            if turn.head.thread(key._replace(owner=None), turn.now) is not None:
+                raise ThreadExists(key.id)
+            now = from_micros(turn.now)
+            thread = replace(
+                present, id=key.id, etag=turn.token, created_at=now, active_at=born(turn), cost=None
+            )
+            free = Key(origin.pk, layout.slot_row(origin.epoch, position.nth(origin.tail + 1)))
+            decision = await self._decide.copy(turn, thread, entries, free)
+            return decision._replace(slot=decision.slot._replace(result=records.dump(thread)), result=thread)
+
+        return await self._write(key, request, plan)
+
+    @metered
+    async def sweep(self, limit: int) -> Swept:
+        return await self._cleaner.sweep(limit)
+
+    @metered
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        if owner is None:
+            return await self._cleaner.erase_all(tenant)
+        return await self._cleaner.erase(tenant, owner)
+
+    # Backups
+
+    @metered
+    async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
+        return await self._lists.tenants(after, limit)
+
+    @metered
+    async def restore(
+        self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
+    ) -> Appended:
+        return await self._restorer.restore(key, thread, messages, if_match)
+
+    # Requests
+
+    @metered
+    async def _write(
+        self,
+        key: ThreadKey,
+        request: Request | None,
+        plan: Callable[[Turn], Awaitable[Answer[R] | Decision[R]]],
+        drafts: Sequence[Draft] = (),
+    ) -> R:
+        asked = "" if request is None else request.id
+
+        async def repeated(slot: Slot) -> R:
+            return cast("R", await self._first_result(key, slot, drafts, asked))
+
+        return await self._writer.mutate(key, request, plan, repeated)
+
+    async def _first_result(
+        self, key: ThreadKey, slot: Slot, drafts: Sequence[Draft], request_id: str
+    ) -> records.Result:
+        """What the request that wrote `slot` was answered."""
+        if slot.result is not None:
+            brought = bool(drafts)
+            if not drafts and slot.effect is not None:
+                text = await self._exact.text(layout.thread_partition(key), slot.entries[0])
+                if text is None:
+                    raise Forgotten
+                drafts = [Draft(text)]
+            return records.again(slot.result, drafts, self.clock(), request_id, brought=brought)
+        if not slot.seals:
+            entries = slot.arranged(drafts[slot.kept :])
+            etag = slot.totals.etag(slot.epoch)
+            return Appended(tuple(entry.message() for entry in entries), etag, slot.kept)
+        header = cast("Header", slot.header)
+        slots = arranged(header.epoch, drafts, slot.token, slot.at, EMPTY)
+        entries = tuple(entry for one in slots for entry in one.entries)
+        etag = grown(header.base, drafts).etag(header.epoch)
+        return Appended(tuple(entry.message() for entry in entries), etag)

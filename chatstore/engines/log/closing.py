@@ -1,0 +1,200 @@
+"""What lists hold of threads that are gone or elsewhere: it is found here, and removed.
+
+A thread's log names the hours in which the thread is listed, and what ends a thread names where it was. That
+leaves the rows of writers that were killed before they took a slot, and of calls that arrived late. They are
+found when their hour is over. Nothing more is written to it then, so each of its rows is looked at once.
+
+A row is removed as what it was when it was read, and it was read before its thread was looked at. Who begins
+the thread again writes rows of its own first; those are others, and stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from chatstore.contract import Clock, ThreadKey
+from chatstore.engines.log import layout
+from chatstore.engines.log.head import look
+from chatstore.engines.log.lists import OVER, Lists, Pointer, hour_of, key_of, names, owner_of, thread_id_of
+from chatstore.engines.log.port import Key, Row, Table
+from chatstore.engines.log.records import Slot
+from chatstore.engines.log.visiting import all_rows
+
+__all__ = ["Closer"]
+
+_LAST = "\U0010ffff"
+_TOGETHER = 100
+_EXAMINED = 1000
+"""How many rows a step looks at before it leaves the rest to the next."""
+
+
+class Closer:
+    """Looks through the hours that are over, and takes threads off the lists."""
+
+    def __init__(self, table: Table, clock: Clock, lists: Lists) -> None:
+        self._table = table
+        self._clock = clock
+        self._lists = lists
+        self._left: list[tuple[str, str]] = []
+
+    async def step(self) -> bool:
+        """Look through hours that are over and were not yet; whether there is more to do.
+
+        The tenants come in a circle, from any one on, so that none is left out each time where time is short.
+        """
+        now = self._clock()
+        first = layout.digest(str(now))
+        # Several may be on their way at once: each goes on by itself from where one of them ended last.
+        left = list(self._left) or [(first, _LAST), (" ", first)]
+        examined = 0
+        while left and examined < _EXAMINED:
+            low, high = left.pop(0)
+            found = await self._table.query(layout.TENANTS, low, high, limit=_TOGETHER)
+            tenants = [str(row["id"]) for row in found.rows]
+            for row, tenant, mark in zip(found.rows, tenants, await self._marks(tenants), strict=True):
+                if examined >= _EXAMINED:
+                    left.insert(0, (low, high))
+                    break
+                examined += 1 + await self._close(tenant, mark, now)
+                low = str(row["sk"]) + "\0"
+            else:
+                if found.more:
+                    left.insert(0, (low, high))
+        self._left = left
+        return bool(left)
+
+    async def _marks(self, tenants: Sequence[str]) -> list[Row | None]:
+        """For each tenant the row that says which hours were looked through."""
+        places = [Key(layout.active_hours(tenant), layout.CLOSED) for tenant in tenants]
+        found = {row["pk"]: row for row in await self._table.get(places)} if places else {}
+        return [found.get(place.pk) for place in places]
+
+    async def _close(self, tenant: str, mark: Row | None, now: int) -> int:
+        """Look through a tenant's hours that are over; how many rows that were."""
+        version = None if mark is None else int(mark["v"])
+        low = layout.FIRST_HOUR if version is None else layout.hour_name(version + 1)
+        last, examined = hour_of(now - OVER), 0
+        async for row in self._table.all(layout.active_hours(tenant), low, layout.hour_name(last)):
+            examined += 1 + await self._look_through(tenant, int(str(row["sk"])))
+        if examined:
+            row = {"pk": layout.active_hours(tenant), "sk": layout.CLOSED, "v": last}
+            await self._table.swap(row, version)
+        return examined
+
+    async def _look_through(self, tenant: str, hour: int) -> int:
+        rows = [row async for row in self._table.all(layout.active_bucket(tenant, hour), " ", _LAST)]
+        kept = 0
+        for start in range(0, len(rows), _TOGETHER):
+            kept += await self._kept(tenant, hour, rows[start : start + _TOGETHER])
+        await self._lists.clear(tenant, hour, (), empty=not kept)
+        return len(rows)
+
+    async def _kept(self, tenant: str, hour: int, rows: Sequence[Row]) -> int:
+        """Remove those rows of an hour that point to no thread, or to one that is listed elsewhere.
+
+        What is left of a thread for a day stays listed, so that an erasure finds it.
+        """
+        kept = 0
+        owners = await self._lists.owners_rows(tenant, rows)
+        headers = await self._lists.headers([(_partition(tenant, row), int(row["v"])) for row in rows])
+        for row, one in zip(rows, owners, strict=True):
+            header = headers[_partition(tenant, row)]
+            thread = None if header is None else header.thread
+            listed = -1 if one is None else hour_of(int(one["v"]))
+            if thread is None or thread.owner != owner_of(row):
+                if await self._holds(_partition(tenant, row), owner_of(row)):
+                    if one is None:
+                        await self._lists.lead_back(tenant, row)
+                    if one is None or listed == hour:
+                        kept += 1
+                        continue
+                elif one is not None and listed <= hour:
+                    if header is None:
+                        await self._discard(_partition(tenant, row))
+                    await self._table.remove(one)
+            elif listed == hour or (
+                listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
+            ):
+                kept += 1
+                continue
+            await self._table.remove(row)
+        return kept
+
+    async def _discard(self, pk: str) -> None:
+        """Remove what was written an hour ago for a thread that was never made: nobody decides on it now."""
+        before = self._clock() - layout.HOUR
+        head = await look(self._table, pk)
+        if head.header is None and head.newest is None:
+            rows = [key_of(row) async for row in all_rows(self._table, pk)]
+            # A slot's row and a text's both tell when they were written, behind a letter.
+            await self._table.write(
+                [], [row for row in rows if layout.made_at(row.sk.lstrip("EB#")) < before]
+            )
+
+    async def _holds(self, pk: str, owner: str | None, besides: Collection[str] = ()) -> bool:
+        """Whether there are rows of a thread of that owner, living or not, besides those of that name."""
+        async for row in all_rows(self._table, pk):
+            if str(row["sk"]).startswith("B#") or row["sk"] in besides:
+                continue
+            slot = Slot.load(row)
+            if names(slot.header, owner) or (slot.pointer is not None and slot.pointer[2] == owner):
+                return True
+        return False
+
+    async def forget(self, tenant: str, pointer: Pointer, besides: Collection[str]) -> list[Row]:
+        """Take a thread that has ended off the lists of hours, and none that came after it under its id.
+
+        The rows named `besides` are all that is left of it. What is to be removed behind those is returned.
+        """
+        now = self._clock()
+        key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
+        place = layout.owner_place(tenant, key.id, owner)
+        one = next(iter(await self._table.get([place])), None)
+        hours = {hour_of(pointer.active_at), *pointer.left}
+        if one is not None:
+            hours.add(hour_of(int(one["v"])))
+        rows = await self.listed(tenant, key.id, owner, hours)
+        pk = layout.thread_partition(key)
+        head = await look(self._table, pk)
+        kept: set[int] = set()
+        if names(head.header, owner):
+            kept = {hour_of(head.totals.active_at)} | ({hour_of(int(one["v"]))} if one is not None else set())
+        elif await self._holds(pk, owner, besides):
+            kept = {hour_of(int(one["v"]))} if one is not None else hours
+        for row in rows:
+            # What was just written points to a thread that is about to be made.
+            if int(row["v"]) < now - layout.HOUR and hour_of(int(row["v"])) not in kept:
+                await self._table.remove(row)
+        return [] if kept or one is None or int(one["v"]) >= now - layout.HOUR else [one]
+
+    async def traces(self, tenant: str, owner: str | None) -> dict[str, list[Row]]:
+        """All rows that list an owner's threads, by thread: of the owner's list and of hours not yet over."""
+        found: dict[str, list[Row]] = {}
+        for row in await self._lists.owned(tenant, owner):
+            found.setdefault(thread_id_of(row), []).append(row)
+        [mark] = await self._marks([tenant])
+        low = layout.FIRST_HOUR if mark is None else layout.hour_name(int(mark["v"]) + 1)
+        async for hour in self._table.all(layout.active_hours(tenant), low, _LAST):
+            bucket = layout.active_bucket(tenant, int(str(hour["sk"])))
+            async for row in self._table.all(bucket, " ", _LAST):
+                if owner_of(row) == owner:
+                    found.setdefault(str(row["id"]), []).append(row)
+        return found
+
+    async def owners(self, tenant: str) -> set[str | None]:
+        """Whose threads a tenant's hours list; None for nobody's."""
+        found: set[str | None] = {None}
+        async for hour in self._table.all(layout.active_hours(tenant), layout.FIRST_HOUR, _LAST):
+            bucket = layout.active_bucket(tenant, int(str(hour["sk"])))
+            found |= {owner_of(row) async for row in self._table.all(bucket, " ", _LAST)}
+        return found
+
+    async def listed(self, tenant: str, thread_id: str, owner: str | None, hours: set[int]) -> list[Row]:
+        """The rows that list an owner's thread in those hours."""
+        return await self._table.get(
+            [layout.active_place(tenant, hour, thread_id, owner) for hour in sorted(hours)]
+        )
+
+
+def _partition(tenant: str, row: Row) -> str:
+    return layout.thread_partition(ThreadKey(tenant, str(row["id"])))

@@ -1,0 +1,405 @@
+"""Which threads there are: by owner, by the hour in which they were active, by the hour to visit them.
+
+These rows only point to threads; the thread's own rows say what is so. They are written before what they
+point to: a writer that is killed leaves a pointer too many, and never one too few.
+
+A thread's own log says when it was active, and that time never goes back, whatever a clock says. So a thread
+moves from one hour of its tenant to a later one, never back, in steps that may end anywhere:
+
+    the later hour's row is written, and what is left of hours before the last is removed
+    the owner's row is brought from the one time to the other, if nobody brought it further
+    the slot is taken that says so, and that names the hour which the thread has left
+
+The owner's row says which of a thread's hours holds. What else a killed writer or a late call leaves in an
+hour is removed once that hour is over (`chatstore.engines.log.closing`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from chatstore.conditions import has_metadata
+from chatstore.contract import Clock, Listing, ThreadKey
+from chatstore.engines.log import layout
+from chatstore.engines.log.head import look
+from chatstore.engines.log.known import LONGEST
+from chatstore.engines.log.port import Key, Row, Table
+from chatstore.engines.log.records import Header
+from chatstore.errors import Unavailable
+from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
+
+__all__ = ["OVER", "Lists", "Pointer", "Visit", "hour_of", "key_of", "names", "owner_of", "thread_id_of"]
+
+OVER = 2 * layout.HOUR
+"""How long after its beginning an hour is over: clocks differ, and calls are late, by minutes at most."""
+
+_REMEMBERED = 10_000
+_LAST = "\U0010ffff"
+_EXAMINED, _TOGETHER = 1000, 100
+"""How many pointers a page looks at, and at how many threads together at most."""
+
+_PER_HOUR = 5
+"""What it takes to find an hour's pointers, as if it were so many."""
+
+_TRIES = 10
+
+
+class Pointer(NamedTuple):
+    """A thread in a list, and when it was active. It may also be listed in the hours `left` that it left.
+
+    `row` is what says so, in an owner's list.
+    """
+
+    active_at: int
+    thread_id: str
+    owner: str | None
+    left: tuple[int, ...] = ()
+    row: Row | None = None
+
+    @property
+    def place(self) -> ThreadCursor:
+        """Where a listing that ends here goes on."""
+        return ThreadCursor(from_micros(self.active_at), self.thread_id)
+
+
+class Visit(NamedTuple):
+    """A thread's partition that is to be visited, when, and the row that says so."""
+
+    row: Key
+    at: int
+    pk: str
+
+
+class Lists:
+    """The rows outside of the threads' own partitions."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._written: dict[Key, None] = {}
+        self._visits: dict[str, int] = {}
+
+    # Writing
+
+    async def point(
+        self, key: ThreadKey, owner: str | None, active_at: int, token: str, *, visit: int | None = None
+    ) -> None:
+        """Before a thread is made: list it, and note when it is to be visited; one trip.
+
+        `token` tells these rows from all others that point to a thread of that id.
+        """
+        row, bucket = self._activity(key, owner, active_at, token)
+        pk = layout.thread_partition(key)
+        visits, hours = ([], []) if visit is None else self._visit(pk, visit)
+        await self._put([*visits, bucket, row], once=[*hours, *_in_tenant(key.tenant, active_at)])
+        self._plan(pk, visits)
+
+    async def point_again(self, key: ThreadKey, owner: str | None, active_at: int, token: str) -> None:
+        """After a thread of long ago is made: write again what is not there of the rows that list it."""
+        rows = [*self._activity(key, owner, active_at, token), *_in_tenant(key.tenant, active_at)]
+        there = {key_of(row) for row in await self._table.get([key_of(row) for row in rows])}
+        missing = [row for row in rows if key_of(row) not in there]
+        if missing:
+            await self._table.write(missing)
+
+    async def move(
+        self, key: ThreadKey, owner: str | None, active_at: int, token: str, before: Pointer
+    ) -> tuple[int, ...]:
+        """Before a thread is active in another minute: list it so. Gives the hours that it leaves.
+
+        Takes one trip, and in another hour one more. If the thread is erased meanwhile, nothing is listed.
+        """
+        row, bucket = self._activity(key, owner, active_at, token)
+        hour, left = hour_of(active_at), set(before.left)
+        if hour != hour_of(before.active_at):
+            # Those were left an hour ago and more: nobody looks for the thread there.
+            gone = [layout.active_place(key.tenant, one, key.id, owner) for one in before.left if one != hour]
+            await self._put([bucket], once=_in_tenant(key.tenant, active_at), gone=gone)
+            left = {hour_of(before.active_at)}
+        expected = before.active_at
+        for _ in range(_TRIES):
+            if await self._table.swap(row, expected):
+                # Not always the log's: a writer may have got as far as this, and not to its slot.
+                left.add(hour_of(expected))
+                break
+            there = await self._table.get([key_of(row)])
+            if not there:
+                await self._table.remove(bucket)
+                break
+            expected = int(there[0]["v"])
+            if expected >= active_at:
+                break
+        else:
+            raise Unavailable(f"thread {key.id!r} is listed by too many at once")
+        return tuple(sorted(left - {hour}))
+
+    async def former(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[int, ...]:
+        """Before a thread is made where there was one: the hour in which that is listed still; one trip."""
+        rows = await self._table.get([layout.owner_place(key.tenant, key.id, owner)])
+        return tuple({hour_of(int(row["v"])) for row in rows} - {hour_of(active_at)})
+
+    async def visit(self, pk: str, at: int) -> None:
+        """Note that a thread is to be visited once `at` has passed."""
+        visits, hours = self._visit(pk, at)
+        await self._put(visits, once=hours)
+        self._plan(pk, visits)
+
+    @staticmethod
+    def _activity(key: ThreadKey, owner: str | None, active_at: int, token: str) -> tuple[Row, Row]:
+        """A thread's row in its owner's list, and its row in the hour's."""
+        row: Row = {**layout.owner_place(key.tenant, key.id, owner)._asdict(), "v": active_at, "s": token}
+        if not str(row["sk"]).startswith("#"):
+            row["id"] = key.id
+        place = layout.active_place(key.tenant, hour_of(active_at), key.id, owner)
+        bucket: Row = {**place._asdict(), "v": active_at, "s": token, "id": key.id}
+        if owner is not None:
+            bucket["o"] = owner
+        return row, bucket
+
+    def _visit(self, pk: str, at: int) -> tuple[list[Row], list[Row]]:
+        """The visit's row, and its hour's in the list of visits; nothing where another comes first."""
+        planned = self._visits.get(pk, 0)
+        if self._clock() + LONGEST < planned <= at:
+            # Whoever makes that visit plans the next, also one whose clock is ahead.
+            return [], []
+        hour = layout.hour_name(hour_of(at))
+        row: Row = {"pk": layout.visit_bucket(hour), "sk": f"{at:017d}#{layout.digest(pk)}", "of": pk}
+        return [row], [{"pk": layout.VISITS, "sk": hour}]
+
+    def _plan(self, pk: str, visits: Sequence[Row]) -> None:
+        for row in visits:
+            self._visits[pk] = _due(row)
+        _shorten(self._visits)
+
+    async def _put(self, rows: Sequence[Row], *, once: Sequence[Row], gone: Sequence[Key] = ()) -> None:
+        """Write of `once` what this process has not yet written, and `rows`; delete `gone`.
+
+        What leads to others comes first: where the call is done in part, all that is written is found.
+        """
+        new = [row for row in once if key_of(row) not in self._written]
+        if rows or new or gone:
+            await self._table.write([*new, *rows], gone)
+        self._written.update(dict.fromkeys(map(key_of, new)))
+        _shorten(self._written)
+
+    # Reading
+
+    async def page(self, tenant: str, listing: Listing) -> Page[Thread]:
+        """Threads, newest activity first: an owner's pointers are read whole, a tenant's by the hour."""
+        found: list[Thread] = []
+        some: list[Pointer] = []
+        examined = looks = 0
+        async for one in self._pointers(tenant, listing):
+            if isinstance(one, ThreadCursor):
+                examined += _PER_HOUR
+                end = one
+            else:
+                if listing.active_since is not None and one.active_at < to_micros(listing.active_since):
+                    break
+                end = one.place
+                if listing.before is None or end < listing.before:
+                    some.append(one)
+            # What is missing, and more each time, where most of what is listed is not wanted.
+            together = min((listing.limit + 1 - len(found)) << looks, _TOGETHER)
+            if len(some) < together and examined + len(some) < _EXAMINED:
+                continue
+            examined += len(some)
+            found += await self._living(tenant, some, listing)
+            looks += bool(some)
+            some = []
+            if len(found) > listing.limit:
+                break
+            if examined >= _EXAMINED:
+                return Page(tuple(found), next=_cursor(end))
+        found += await self._living(tenant, some, listing)
+        page = tuple(found[: listing.limit])
+        return Page(page, next=_cursor(page[-1]) if len(found) > len(page) else None)
+
+    async def _living(self, tenant: str, pointers: list[Pointer], listing: Listing) -> list[Thread]:
+        """Those of the threads that are there and wanted."""
+        named = [(layout.thread_partition(ThreadKey(tenant, one.thread_id)), one) for one in pointers]
+        headers = await self.headers([(pk, pointer.active_at) for pk, pointer in named])
+        now = self._clock()
+        threads = []
+        for pk, pointer in named:
+            header = headers[pk]
+            thread = None if header is None else header.thread
+            if header is None and pointer.row is not None and pointer.active_at + OVER < now:
+                # It points to nothing: an erasure was interrupted, or a creation.
+                with contextlib.suppress(Unavailable):
+                    await self._table.remove(pointer.row)
+            if thread is None or thread.owner != pointer.owner or _over(thread, now):
+                continue
+            if has_metadata(thread.metadata, listing.metadata):
+                threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
+        return threads
+
+    async def tenants(self, after: str | None, limit: int) -> Page[str]:
+        """Tenants that have or had threads, in the order of their digests."""
+        low = " " if after is None else layout.digest(after) + "\0"
+        found = await self._table.query(layout.TENANTS, low, _LAST, limit=limit)
+        names = tuple(str(row["id"]) for row in found.rows)
+        return Page(names, next=names[-1] if found.more and names else None)
+
+    async def headers(self, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
+        """The headers of threads, by partition; each is listed as active at that time."""
+        # The latest for each, where it was several owners' thread one after another.
+        wanted = dict(sorted(listed))
+        rows = await self._table.get([Key(pk, layout.HEADER) for pk in wanted]) if wanted else []
+        headers: dict[str, Header | None] = {str(row["pk"]): Header.load(row) for row in rows}
+        for pk, active_at in wanted.items():
+            header = headers.get(pk)
+            thread = None if header is None else header.thread
+            gone = thread is None or _over(thread, self._clock())
+            if header is None or (gone and header.base.active_at < active_at):
+                # A thread may have been begun since that was written, and its own may not be written yet.
+                headers[pk] = (await look(self._table, pk)).header
+        return headers
+
+    async def _pointers(self, tenant: str, listing: Listing) -> AsyncIterator[Pointer | ThreadCursor]:
+        """An owner's pointers, or a tenant's, and behind those of an hour the place where it began."""
+        if listing.owner is not None:
+            rows = await self.owned(tenant, listing.owner)
+            pointers = [Pointer(int(row["v"]), thread_id_of(row), listing.owner, row=row) for row in rows]
+            for pointer in sorted(pointers, key=_activity, reverse=True):
+                yield pointer
+            return
+        latest = (
+            _LAST
+            if listing.before is None
+            else layout.hour_name(hour_of(to_micros(listing.before.active_at)))
+        )
+        async for hour_row in self._table.all(
+            layout.active_hours(tenant), layout.FIRST_HOUR, latest, newest=True
+        ):
+            hour = int(str(hour_row["sk"]))
+            rows = [row async for row in self._table.all(layout.active_bucket(tenant, hour), " ", _LAST)]
+            exact: list[Pointer] = []
+            left: list[Row] = []
+            for row, one in zip(rows, await self.owners_rows(tenant, rows), strict=True):
+                if one is not None and hour_of(int(one["v"])) > hour:
+                    left.append(row)
+                    continue
+                active_at = int(one["v"]) if one is not None else 0
+                if hour_of(active_at) != hour:
+                    active_at = await self.put_right(tenant, row, one)
+                if hour_of(active_at) == hour:
+                    exact.append(Pointer(active_at, str(row["id"]), owner_of(row)))
+            if hour * layout.HOUR + OVER < self._clock():
+                # Nobody writes to it any more: the next list passes it by.
+                with contextlib.suppress(Unavailable):
+                    await self.clear(tenant, hour, left, empty=len(left) == len(rows))
+            for pointer in sorted(exact, key=_activity, reverse=True):
+                yield pointer
+            yield ThreadCursor(from_micros(hour * layout.HOUR), "")
+
+    async def owners_rows(self, tenant: str, rows: Sequence[Row]) -> list[Row | None]:
+        """For each row of an hour the one of the same thread in its owner's list."""
+        places = [layout.owner_place(tenant, str(row["id"]), owner_of(row)) for row in rows]
+        found = {key_of(row): row for row in await self._table.get(places)} if places else {}
+        return [found.get(place) for place in places]
+
+    async def put_right(self, tenant: str, row: Row, one: Row | None) -> int:
+        """When the thread of an hour's row was active. Its owner's row `one` says earlier, or is not there.
+
+        Most often a writer is on its way, or was killed. Where the thread itself says that it was active in
+        this hour, a call that arrived late has put back its owner's row: that is brought forward again.
+        """
+        key = ThreadKey(tenant, str(row["id"]))
+        head = await look(self._table, layout.thread_partition(key))
+        active_at = head.totals.active_at
+        if not names(head.header, owner_of(row)) or hour_of(active_at) != hour_of(int(row["v"])):
+            return 0
+        forward, _ = self._activity(key, owner_of(row), active_at, str(row.get("s", "")))
+        with contextlib.suppress(Unavailable):
+            await self._table.swap(forward, None if one is None else int(one["v"]))
+        return active_at
+
+    async def lead_back(self, tenant: str, row: Row) -> None:
+        """Put the thread of an hour's row into its owner's list, where it is not."""
+        key = ThreadKey(tenant, str(row["id"]))
+        again, _ = self._activity(key, owner_of(row), int(row["v"]), str(row.get("s", "")))
+        await self._table.swap(again, None)
+
+    async def clear(self, tenant: str, hour: int, left: Sequence[Row], *, empty: bool) -> None:
+        """Remove rows of an hour that is over, and the hour if it is `empty` then."""
+        for row in left:
+            await self._table.remove(row)
+        if empty:
+            await self._table.write([], [Key(layout.active_hours(tenant), layout.hour_name(hour))])
+
+    async def owned(self, tenant: str, owner: str | None) -> list[Row]:
+        """The rows of an owner's list."""
+        return [row async for row in self._table.all(layout.owner_partition(tenant, owner), " ", _LAST)]
+
+    async def due(self, now: int) -> AsyncIterator[Visit]:
+        """Visits that are due, the oldest first."""
+        async for hour_row in self._table.all(layout.VISITS, " ", layout.hour_name(hour_of(now))):
+            hour = str(hour_row["sk"])
+            async for row in self._table.all(layout.visit_bucket(hour), " ", f"{now:017d}~"):
+                yield Visit(key_of(row), _due(row), str(row["of"]))
+            if int(hour) < hour_of(now - layout.HOUR):
+                # Over for long enough that nobody writes to it any more.
+                await self._table.write([], [Key(layout.VISITS, hour)])
+
+    async def visited(self, visit: Key) -> None:
+        """Take a visit off the list."""
+        await self._table.write([], [visit])
+
+
+def hour_of(micros: int) -> int:
+    """The hour in which a time is, counted from 1970."""
+    return micros // layout.HOUR
+
+
+def key_of(row: Row) -> Key:
+    """What names a row."""
+    return Key(str(row["pk"]), str(row["sk"]))
+
+
+def owner_of(row: Row) -> str | None:
+    """The owner of the thread that an hour's row points to."""
+    return str(row["o"]) if "o" in row else None
+
+
+def names(header: Header | None, owner: str | None) -> bool:
+    """Whether a header is that of a thread of that owner, expired or not."""
+    return header is not None and header.thread is not None and header.thread.owner == owner
+
+
+def _in_tenant(tenant: str, active_at: int) -> list[Row]:
+    """The row of an hour in its tenant's, and the tenant's in the list of tenants."""
+    hour = layout.hour_name(hour_of(active_at))
+    return [
+        {"pk": layout.active_hours(tenant), "sk": hour},
+        {"pk": layout.TENANTS, "sk": layout.digest(tenant), "id": tenant},
+    ]
+
+
+def thread_id_of(row: Row) -> str:
+    """The id of the thread that a row of an owner's list points to."""
+    return str(row.get("id", str(row["sk"])[1:]))
+
+
+def _due(visit: Row) -> int:
+    return int(str(visit["sk"]).partition("#")[0])
+
+
+def _over(thread: Thread, now: int) -> bool:
+    return thread.expires_at is not None and to_micros(thread.expires_at) <= now
+
+
+def _cursor(at: Thread | ThreadCursor) -> str:
+    return ThreadCursor(at.active_at, at.id).text()
+
+
+def _shorten(known: dict[Any, Any]) -> None:
+    while len(known) > _REMEMBERED:
+        known.pop(next(iter(known)), None)
+
+
+def _activity(pointer: Pointer) -> tuple[int, str]:
+    return pointer.active_at, pointer.thread_id

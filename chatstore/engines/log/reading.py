@@ -1,0 +1,342 @@
+"""How a thread's messages are found: rows in order, messages in rows, and large texts fetched."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from chatstore import position
+from chatstore.batching import batches
+from chatstore.contract import InsertAt, Span, ThreadKey
+from chatstore.engines.log import layout
+from chatstore.engines.log.head import Head, look, target_of
+from chatstore.engines.log.port import Table
+from chatstore.engines.log.records import Entry, Slot
+from chatstore.engines.log.texts import Texts
+from chatstore.errors import CorruptData, CursorExpired, MessageNotFound, Unavailable
+from chatstore.models import Cursor, Message, Page
+
+__all__ = ["Found", "Gap", "Reader"]
+
+_FIRST, _MOST = 16, 512
+_MOST_BYTES = 8_000_000
+"""Of texts that are kept apart, in one trip."""
+
+_LOOKS = 30
+_PAUSE_SECONDS = 0.01
+
+
+class Found(NamedTuple):
+    """A message, the row that it is in, and its place in that row."""
+
+    slot: Slot
+    place: int
+
+    @property
+    def entry(self) -> Entry:
+        """The message as it is kept."""
+        return self.slot.entries[self.place]
+
+
+class Gap(NamedTuple):
+    """A place between messages: behind the position `low`, in front of a message; None for the end."""
+
+    low: str
+    following: Found | None
+
+
+class Reader:
+    """Reads the threads of a table."""
+
+    def __init__(self, table: Table, clock: Callable[[], int], *, stale: bool = False) -> None:
+        self._table = table
+        self._clock = clock
+        self._stale = stale
+
+    async def page(self, key: ThreadKey, span: Span) -> Page[Message]:
+        """A page as one consistent view: what needs several trips is read again if it changed between."""
+        pk = layout.thread_partition(key)
+        from_end = span.newest and span.before is None
+        missing = False
+        for attempt in range(_LOOKS):
+            if attempt > 1:
+                await self._table.pause(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - guards nothing
+            stale = self._stale and not attempt
+            head = await look(self._table, pk, span.limit + 1 if from_end else 1, stale=stale)
+            now = self._clock()
+            thread = head.thread(key, now)
+            if span.epoch is not None and (thread is None or head.public_epoch != span.epoch):
+                if stale:
+                    continue  # the cursor may come from a history that this view does not have yet
+                raise CursorExpired
+            if thread is None:
+                return Page(())
+            first = max(_FIRST, min(span.limit, _MOST))
+            walk = _Walk(self._table, head, newest=span.newest, first=first)
+            found, more = await self._collect(walk, span, now)
+            # An edit is met in front of the slot that decided it, which is then passed as well.
+            if (walk.trips + from_end > 1 or walk.passed) and _edited(head, await look(self._table, pk)):
+                continue
+            texts = await self._with_texts(head.pk, found)
+            if texts is not None:
+                return _page(head, span, texts, more)
+            if missing:
+                raise CorruptData(f"thread {key.id!r}: a part of a message is missing")
+            missing = True
+        raise Unavailable(f"thread {key.id!r} is edited faster than so much of it can be read at once")
+
+    async def _collect(self, walk: _Walk, span: Span, now: int) -> tuple[list[Entry], bool]:
+        """The entries of a page, in the order in which they are read, and whether more follow."""
+        chosen: list[Entry] = []
+        size = 0
+        after, before = span.after or position.START, span.before
+        async for slot in walk.rows(before if span.newest else after):
+            if walk.is_later(slot):
+                # The page's etag does not know it, nor anything behind it.
+                if span.newest:
+                    continue
+                break
+            for entry in reversed(slot.messages) if span.newest else slot.messages:
+                if entry.expired(now) or entry.position <= after:
+                    continue
+                if before is not None and entry.position >= before:
+                    continue
+                size += len(entry.text.encode()) if entry.blob is None else entry.blob.size
+                full = span.max_bytes is not None and size > span.max_bytes
+                if len(chosen) == span.limit or (chosen and full):
+                    return chosen, True
+                chosen.append(entry)
+            ended = slot.position <= after if span.newest else before is not None and slot.position >= before
+            if ended:
+                break
+        return chosen, False
+
+    async def _with_texts(self, pk: str, entries: list[Entry]) -> list[Entry] | None:
+        """The same with the texts fetched that are kept apart; None where one is no longer there."""
+        texts = Texts(self._table, pk)
+        whole: list[Entry] = []
+        for together in batches(entries, _apart, most=_MOST, size_most=_MOST_BYTES):
+            found = await texts.of(together)
+            if found is None:
+                return None
+            whole += found
+        return whole
+
+    async def text(self, pk: str, entry: Entry) -> str | None:
+        """An entry's text; None where it is kept apart and no longer there."""
+        found = await Texts(self._table, pk).of([entry])
+        return None if found is None else found[0].text
+
+    async def message(self, head: Head, entry: Entry) -> Message:
+        """A message with its text."""
+        return (await _whole(Texts(self._table, head.pk), entry)).message()
+
+    async def whole(self, head: Head, now: int) -> AsyncIterator[Entry]:
+        """Every message with its text, from the oldest."""
+        texts = Texts(self._table, head.pk)
+        async for found in self.living(head, now):
+            yield await _whole(texts, found.entry)
+
+    # Single messages
+
+    async def one(self, key: ThreadKey, message_id: str) -> Message:
+        """The message of that id. Raises ThreadNotFound, MessageNotFound."""
+        pk = layout.thread_partition(key)
+        before = await look(self._table, pk)
+        for _ in range(_LOOKS):
+            now = self._clock()
+            before.existing(key, now)
+            try:
+                found = await self.named(key, before, message_id, now)
+                return await self.message(before, found.entry)
+            except (MessageNotFound, CorruptData):
+                head = await look(self._table, pk)
+                if (head.epoch, head.tail) == (before.epoch, before.tail):
+                    raise
+                # Its rows were changed behind the look: the thread ended, or went on in another epoch.
+                before = head
+        raise Unavailable(f"thread {key.id!r} changes faster than a message of it can be found")
+
+    async def named(self, key: ThreadKey, head: Head, message_id: str, now: int) -> Found:
+        """The message of that id. Raises MessageNotFound."""
+        at = message_id.partition("-")[0]
+        if len(at) >= len(position.START) and at.isalnum() and at.isascii():
+            walk = _Walk(self._table, head, newest=True, first=1)
+            async for slot in walk.rows(at):
+                if slot.position > at:
+                    continue
+                found = _within(slot, message_id, now)
+                if found is not None:
+                    return found
+                break
+        if head.header is not None and head.header.scattered:
+            async for slot in _Walk(self._table, head).rows(None):
+                found = _within(slot, message_id, now)
+                if found is not None:
+                    return found
+        raise MessageNotFound(key.id, message_id)
+
+    async def living(self, head: Head, now: int, *, newest: bool = False) -> AsyncIterator[Found]:
+        """Every message, from the oldest or from the newest."""
+        async for slot in _Walk(self._table, head, newest=newest).rows(None):
+            places = range(len(slot.messages))
+            for place in reversed(places) if newest else places:
+                if not slot.entries[place].expired(now):
+                    yield Found(slot, place)
+
+    async def rows(self, head: Head) -> AsyncIterator[Slot]:
+        """Every row of the history, as it is to be read."""
+        async for slot in _Walk(self._table, head).rows(None):
+            yield slot
+
+    async def at_index(self, head: Head, index: int, now: int) -> Found | None:
+        """The message at an index, read from the nearer end."""
+        living = head.totals.count - head.totals.gone
+        if not head.totals.expiring:
+            if not -living <= index < living:
+                return None
+            if index > living // 2:
+                index -= living
+            elif index < -(living // 2) - 1:
+                index += living
+        left = -index - 1 if index < 0 else index
+        async for found in self.living(head, now, newest=index < 0):
+            if not left:
+                return found
+            left -= 1
+        return None
+
+    async def gap(self, key: ThreadKey, head: Head, at: InsertAt, now: int) -> Gap:
+        """Where to insert. Raises MessageNotFound."""
+        following: Found | None
+        if at.before is not None:
+            following = await self.named(key, head, at.before, now)
+        elif at.after is not None:
+            following = await self._next(head, await self.named(key, head, at.after, now), now)
+        elif at.index is not None and at.index < 0:
+            following = await self.at_index(head, at.index, now) or await self.at_index(head, 0, now)
+        else:
+            following = await self.at_index(head, at.index or 0, now)
+        if following is None:
+            return Gap("", None)
+        if following.place:
+            return Gap(following.slot.entries[following.place - 1].position, following)
+        async for slot in _Walk(self._table, head, newest=True, first=2).rows(following.slot.position):
+            if slot.position < following.slot.position:
+                last = slot.messages[-1].position if slot.messages else ""
+                return Gap(max(slot.position, last), following)
+        return Gap(position.START, following)
+
+    async def _next(self, head: Head, found: Found, now: int) -> Found | None:
+        """The message behind another."""
+        async for slot in _Walk(self._table, head).rows(found.entry.position):
+            for place, entry in enumerate(slot.messages):
+                if entry.position > found.entry.position and not entry.expired(now):
+                    return Found(slot, place)
+        return None
+
+
+class _Walk:
+    """Goes over the rows of a history in order, a page at a time; each page is twice the one before."""
+
+    def __init__(self, table: Table, head: Head, *, newest: bool = False, first: int = _FIRST) -> None:
+        self._table = table
+        self._head = head
+        self._newest = newest
+        self._size = first
+        self._end = position.nth(head.tail + 1)
+        self.trips = 0
+        self.passed = False
+
+    def is_later(self, slot: Slot) -> bool:
+        """Whether a row was written after the head was read; `passed` remembers that there was one."""
+        later = slot.position >= self._end
+        self.passed = self.passed or later
+        return later
+
+    async def rows(self, start: str | None) -> AsyncIterator[Slot]:
+        """Rows from the one that may hold the position `start` on; from the end for None.
+
+        What the newest slot decided is seen as applied.
+        """
+        head, newest = self._head, self._newest
+        waiting = None if head.settled or head.newest is None else head.newest
+        async for slot in self._stored(start):
+            shown = slot
+            if waiting is not None and waiting.effect is not None:
+                at = waiting.effect.position
+                if slot.position == at:
+                    shown, waiting = target_of(waiting, slot) or slot, None
+                elif (slot.position < at) == newest:
+                    added = target_of(waiting, None)
+                    waiting = None
+                    if added is not None and _covers(added, start, newest=newest):
+                        yield added
+            yield shown
+        if waiting is not None:
+            added = target_of(waiting, None)
+            if added is not None and _covers(added, start, newest=newest):
+                yield added
+
+    async def _stored(self, start: str | None) -> AsyncIterator[Slot]:
+        head = self._head
+        low, high = layout.in_epoch(head.epoch)
+        after, more = None, True
+        if start is None and self._newest and head.rows is not None:
+            for row in head.rows:
+                yield Slot.load(row)
+            more = head.more
+            after = str(head.rows[-1]["sk"]) if head.rows else None
+        elif start is not None:
+            edge = layout.slot_row(head.epoch, start if self._newest else start[: len(position.START)])
+            low, high = (low, edge) if self._newest else (edge, high)
+        while more:
+            found = await self._table.query(
+                head.pk, low, high, limit=self._size, newest=self._newest, after=after
+            )
+            self.trips += 1
+            for row in found.rows:
+                yield Slot.load(row)
+            self._size = min(self._size * 2, _MOST)
+            more = found.more
+            after = str(found.rows[-1]["sk"]) if found.rows else after
+
+
+def _apart(entry: Entry) -> int:
+    return 0 if entry.blob is None else entry.blob.size
+
+
+async def _whole(texts: Texts, entry: Entry) -> Entry:
+    found = await texts.of([entry])
+    if found is None:
+        raise CorruptData(f"a part of the message {entry.id!r} is missing")
+    return found[0]
+
+
+def _covers(slot: Slot, start: str | None, *, newest: bool) -> bool:
+    return start is None or (slot.position <= start if newest else slot.position >= start[:10])
+
+
+def _within(slot: Slot, message_id: str, now: int) -> Found | None:
+    for place, entry in enumerate(slot.messages):
+        if entry.id == message_id and not entry.expired(now):
+            return Found(slot, place)
+    return None
+
+
+def _edited(before: Head, after: Head) -> bool:
+    return (before.epoch, before.totals.edits) != (after.epoch, after.totals.edits)
+
+
+def _page(head: Head, span: Span, found: list[Entry], more: bool) -> Page[Message]:
+    edge = found[-1] if more and found else None
+    items = tuple(entry.message() for entry in (reversed(found) if span.newest else found))
+    end = items[-1].position if items else span.after or position.START
+    epoch = head.public_epoch
+    return Page(
+        items,
+        next=None if edge is None else Cursor.at(epoch, edge.position),
+        end=Cursor.at(epoch, end or position.START),
+        etag=head.etag,
+    )

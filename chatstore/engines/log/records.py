@@ -1,0 +1,404 @@
+"""What the rows of a thread hold, and how it is written: headers, slots and the messages in them.
+
+A row's body is a line of JSON and behind it the messages' texts as they are, compressed where that
+saves a billed unit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from chatstore.conditions import expiry, log_etag
+from chatstore.contract import Draft
+from chatstore.engines.log import layout
+from chatstore.engines.log.port import Row
+from chatstore.errors import CorruptData
+from chatstore.models import Message, Participant, Thread, from_micros, to_micros
+
+__all__ = ["EMPTY", "Blob", "Effect", "Entry", "Header", "Slot", "Totals", "chained"]
+
+UNIT = 1024
+_MICROSECOND = timedelta(microseconds=1)
+_PLAIN, _DEFLATED = b"\0", b"\1"
+_DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+class Blob(NamedTuple):
+    """A text that is kept in other rows: where it starts in what they hold."""
+
+    ref: str
+    size: int
+    start: int = 0
+
+
+class Entry(NamedTuple):
+    """A message in its slot. `text` is empty where a `blob` keeps it."""
+
+    text: str
+    id: str
+    position: str
+    created_at: int
+    expires_at: int | None = None
+    revision: int = 0
+    blob: Blob | None = None
+
+    @property
+    def etag(self) -> str:
+        """Names the message as it is: changes with each replacement of it."""
+        return f"{self.id}.{self.revision}"
+
+    def message(self) -> Message:
+        """The message as callers see it."""
+        expires = None if self.expires_at is None else from_micros(self.expires_at)
+        return Message(self.text, self.id, self.position, from_micros(self.created_at), self.etag, expires)
+
+    def expired(self, now: int) -> bool:
+        """Whether it is no longer there."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What has happened up to a slot: each slot carries the sum, so that the newest one tells all.
+
+    `count` messages were appended to this history and `edits` made to it; `places` of its slots
+    hold nothing to read, `gone` messages were taken out. `chain` digests the appended texts;
+    `expiring` says that some have an expiry. `seen` is no less than the time of any request
+    so far, `active_at` is when messages were added, to the minute, and never goes back. `version` is the
+    header's, and `life` tells apart the threads that bore one id after another. `left` are hours that the
+    thread has left and in whose lists it may still be.
+    """
+
+    life: str = ""
+    version: int = 0
+    count: int = 0
+    edits: int = 0
+    places: int = 0
+    gone: int = 0
+    chain: str = ""
+    expiring: bool = False
+    seen: int = 0
+    active_at: int = 0
+    left: tuple[int, ...] = ()
+
+    def etag(self, epoch: str) -> str:
+        """Names the log as it was then."""
+        return log_etag(public_epoch(epoch, self.life), self.count, self.edits)
+
+
+EMPTY: Final = Totals()
+
+
+def public_epoch(epoch: str, life: str) -> str:
+    """The epoch as cursors and etags carry it."""
+    return epoch + life
+
+
+class Header(NamedTuple):
+    """A thread's properties and where its history is; `living` is false for one that was deleted.
+
+    `base` are the totals that its epoch began with. `scattered` says that messages may be elsewhere
+    than their ids tell. `version` counts the changes of the row.
+    """
+
+    version: int
+    epoch: str
+    base: Totals
+    thread: Thread | None = None
+    scattered: bool = False
+
+    @property
+    def living(self) -> bool:
+        """Whether there is a thread; it may have expired."""
+        return self.thread is not None
+
+    def dump(self, pk: str) -> Row:
+        """The row of this header."""
+        body = _packed(self._form(), [])
+        return {"pk": pk, "sk": layout.HEADER, "v": self.version, "s": self.mark, "b": body}
+
+    @property
+    def mark(self) -> str:
+        """What is the same, beside the version, in no other header that says something else."""
+        return public_epoch(self.epoch, self.base.life)
+
+    @classmethod
+    def load(cls, row: Row) -> Header:
+        """The header that a row holds."""
+        return cls._of(_unpacked(row)[0])
+
+    def _form(self) -> dict[str, Any]:
+        form: dict[str, Any] = {"v": self.version, "e": self.epoch, "z": _totals(self.base)}
+        if self.scattered:
+            form["x"] = 1
+        if self.thread is not None:
+            form["t"] = _thread(self.thread)
+        return form
+
+    @classmethod
+    def _of(cls, form: dict[str, Any]) -> Header:
+        thread = form.get("t")
+        return cls(
+            form["v"],
+            form["e"],
+            _totals_of(form["z"]),
+            None if thread is None else _thread_of(thread),
+            "x" in form,
+        )
+
+
+class Effect(NamedTuple):
+    """What a slot decides to be done to a row of messages: it brings that row, from one version, to another.
+
+    `place` counts into the row's messages: the entry there is replaced by the slot's own, taken
+    out (`take`), or pushed back by it (`add`). A row that is not there yet has version None.
+    """
+
+    position: str
+    version: int | None
+    verb: str
+    place: int
+
+
+class Slot(NamedTuple):
+    """A row of the log. It holds messages that were appended, or what was decided and is then applied.
+
+    `header` is what the header is to become, `effect` what is to happen to an earlier row; `seals`
+    says that nothing follows in this epoch. `request` is the id and the digest of the request that wrote
+    it, `result` what it was answered where that is not plain from the rest. `token` is random.
+    `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
+    `pointer` is where a thread that ends here was listed: its activity, its id, its owner, the hours it left.
+    """
+
+    epoch: str
+    position: str
+    token: str
+    at: int
+    totals: Totals
+    entries: tuple[Entry, ...] = ()
+    version: int = 0
+    request: tuple[str, str] | None = None
+    result: str | None = None
+    kept: int = 0
+    header: Header | None = None
+    effect: Effect | None = None
+    seals: bool = False
+    staged: bool = False
+    pointer: tuple[int, str, str | None, tuple[int, ...]] | None = None
+
+    @property
+    def number(self) -> int:
+        """Its number in its epoch; that of the slot before it for a row put between two."""
+        return int(self.position[:10])
+
+    @property
+    def closes(self) -> bool:
+        """Whether it leads back to where all threads begin; all that is there is younger."""
+        return self.seals and self.header is not None and self.header.epoch == layout.ZERO
+
+    def dump(self, pk: str) -> Row:
+        """The row of this slot."""
+        form: dict[str, Any] = {"t": self.at, "z": _totals(self.totals)}
+        form["m"] = [_entry(entry, index, self) for index, entry in enumerate(self.entries)]
+        if self.request is not None:
+            form["r"] = self.request
+        if self.result is not None:
+            form["o"] = self.result
+        if self.kept:
+            form["k"] = self.kept
+        if self.header is not None:
+            form["h"] = self.header._form()
+        if self.effect is not None:
+            f = self.effect
+            form["f"] = [f.position, f.version, f.verb, f.place]
+        if self.seals:
+            form["c"] = 1
+        if self.staged:
+            form["g"] = 1
+        if self.pointer is not None:
+            form["p"] = self.pointer
+        overhead = len(pk.encode()) + 80
+        body = _packed(form, [entry.text for entry in self.entries], overhead)
+        at = layout.slot_row(self.epoch, self.position)
+        return {"pk": pk, "sk": at, "v": self.version, "s": self.token, "b": body}
+
+    @property
+    def messages(self) -> tuple[Entry, ...]:
+        """The messages that are read here; what an effect carries is read where it is applied."""
+        return self.entries if self.effect is None else ()
+
+    @classmethod
+    def load(cls, row: Row) -> Slot:
+        """The slot that a row holds."""
+        found = layout.epoch_of(str(row["sk"]))
+        if found is None:
+            raise CorruptData(f"{row['sk']!r} is not the row of a slot")
+        epoch, at_position = found
+        form, texts = _unpacked(row)
+        request, effect, header = form.get("r"), form.get("f"), form.get("h")
+        slot = cls(
+            epoch=epoch,
+            position=at_position,
+            token=str(row["s"]),
+            at=form["t"],
+            totals=_totals_of(form["z"]),
+            version=int(row["v"]),
+            request=None if request is None else (request[0], request[1]),
+            result=form.get("o"),
+            kept=form.get("k", 0),
+            header=None if header is None else Header._of(header),
+            effect=None if effect is None else Effect(*effect),
+            seals="c" in form,
+            staged="g" in form,
+            pointer=_pointer_of(form["p"]) if "p" in form else None,
+        )
+        return slot._replace(entries=_entries(form["m"], texts, slot))
+
+    def arranged(self, drafts: Sequence[Draft]) -> tuple[Entry, ...]:
+        """The entries that appending `drafts` here makes."""
+        made = []
+        for index, draft in enumerate(drafts):
+            at = self.position + _fraction(index)
+            expires = expiry(self.at, draft.ttl)
+            made.append(Entry(draft.text, f"{at}-{self.token}", at, self.at, expires))
+        return tuple(made)
+
+    def apply(self, effect: Effect, by: Slot) -> Slot:
+        """This row as `effect` leaves it, which the slot `by` decided."""
+        entries = list(self.entries)
+        if effect.verb == "take":
+            del entries[effect.place]
+        elif effect.verb == "add":
+            entries.insert(effect.place, by.entries[0])
+        else:
+            entries[effect.place] = by.entries[0]
+        return self._replace(entries=tuple(entries), version=self.version + 1)
+
+
+def chained(chain: str, texts: Sequence[str]) -> str:
+    """The digest of a history, of which `chain` is that of its beginning."""
+    for text in texts:
+        chain = hashlib.sha256(chain.encode() + hashlib.sha256(text.encode()).digest()).hexdigest()[:24]
+    return chain
+
+
+def _fraction(index: int) -> str:
+    """What orders the messages of one slot: nothing, then as many digits as the first one says."""
+    digits = ""
+    while index:
+        index, digit = divmod(index - 1, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return f"{len(digits)}{digits}" if digits else ""
+
+
+_TOTALS = tuple(Totals.__dataclass_fields__)
+
+
+def _totals(totals: Totals) -> list[Any]:
+    fields = [
+        int(value) if isinstance(value, bool) else value for value in (getattr(totals, n) for n in _TOTALS)
+    ]
+    return fields if totals.left else fields[:-1]
+
+
+def _totals_of(form: list[Any]) -> Totals:
+    fixed = len(_TOTALS) - 1
+    return Totals(*form[:fixed], *map(tuple, form[fixed:]))
+
+
+def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]:
+    active_at, thread_id, owner, *left = form
+    return active_at, thread_id, owner, tuple(left[0]) if left else ()
+
+
+def _thread(thread: Thread) -> list[Any]:
+    return [
+        thread.id,
+        thread.owner,
+        thread.topic,
+        thread.metadata,
+        [[one.id, one.display_name, one.metadata] for one in thread.participants],
+        to_micros(thread.created_at),
+        None if thread.expires_at is None else to_micros(thread.expires_at),
+        thread.etag,
+    ]
+
+
+def _thread_of(form: list[Any]) -> Thread:
+    id, owner, topic, metadata, participants, created, expires, etag = form
+    return Thread(
+        id,
+        owner,
+        topic,
+        metadata,
+        tuple(Participant(*fields) for fields in participants),
+        from_micros(created),
+        from_micros(created),
+        None if expires is None else from_micros(expires),
+        etag,
+    )
+
+
+def _entry(entry: Entry, index: int, slot: Slot) -> list[Any]:
+    """An entry's fields; what the slot tells by itself is left out at the end."""
+    at = slot.position + _fraction(index)
+    fields = [
+        len(entry.text.encode()),
+        entry.expires_at,
+        entry.revision,
+        None if entry.position == at else entry.position,
+        None if entry.id == f"{entry.position}-{slot.token}" else entry.id,
+        None if entry.created_at == slot.at else entry.created_at,
+        entry.blob if entry.blob is None or entry.blob.start else entry.blob[:2],
+    ]
+    while len(fields) > 1 and not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def _entries(forms: list[list[Any]], texts: bytes, slot: Slot) -> tuple[Entry, ...]:
+    entries, start = [], 0
+    for index, form in enumerate(forms):
+        size, expires, revision, at, id, created, blob = form + [None] * (7 - len(form))
+        at = at or slot.position + _fraction(index)
+        entries.append(
+            Entry(
+                texts[start : start + size].decode(),
+                id or f"{at}-{slot.token}",
+                at,
+                created or slot.at,
+                expires,
+                revision or 0,
+                None if blob is None else Blob(*blob),
+            )
+        )
+        start += size
+    return tuple(entries)
+
+
+def _packed(form: dict[str, Any], texts: Sequence[str], overhead: int = 0) -> bytes:
+    line = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+    body = "".join((line, "\n", *texts)).encode()
+    if (overhead + len(body)) > UNIT:
+        small = zlib.compress(body, 6)
+        if -(-(overhead + len(small)) // UNIT) < -(-(overhead + len(body)) // UNIT):
+            return _DEFLATED + small
+    return _PLAIN + body
+
+
+def _unpacked(row: Row) -> tuple[dict[str, Any], bytes]:
+    body = row["b"]
+    if not isinstance(body, bytes) or body[:1] not in (_PLAIN, _DEFLATED):
+        raise CorruptData(f"the row {row['sk']!r} was not written by chatstore, or by a newer one")
+    try:
+        plain = zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
+        line, _, texts = plain.partition(b"\n")
+        return json.loads(line), texts
+    except (zlib.error, ValueError) as error:
+        raise CorruptData(f"the row {row['sk']!r} cannot be read: {error}") from error

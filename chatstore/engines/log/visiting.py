@@ -1,0 +1,150 @@
+"""A visit to a thread: what is dead of it is found, and what is to be done, in one reading of its rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import cast
+
+from chatstore.engines.log import layout
+from chatstore.engines.log.head import Head
+from chatstore.engines.log.lists import Pointer
+from chatstore.engines.log.port import Key, Row, Table
+from chatstore.engines.log.records import Blob, Slot
+
+__all__ = ["KEPT", "Remains", "all_rows", "survey", "without_dead"]
+
+KEPT = timedelta(hours=25) // timedelta(microseconds=1)
+"""How long a sealed epoch stays: it is the memory of its requests, and keeps late writers out."""
+
+
+@dataclass(slots=True)
+class _Epoch:
+    """The slots of one epoch: what goes with them, and when they can go."""
+
+    until: int
+    rows: list[Row] = field(default_factory=list)
+    ends: list[Row] = field(default_factory=list)
+    messages: int = 0
+    requests: int = 0
+    texts: set[Blob] = field(default_factory=set)
+    pointers: list[Pointer] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Remains:
+    """What is dead of a thread: rows to be deleted, how much that is, and pointers that lead nowhere.
+
+    `rows` have names that no other row will ever have; `shared` have not, and go while they are what was
+    read, the header last. `ends` are those that name where the thread was listed, by `pointers`: they go when
+    it no longer is. `ended` says that nothing is left but where a new thread of that id would begin.
+    `faded` are rows of the living history that hold something that is dead, `worn` rows of which only some
+    texts are in use. `dead` are the times at which
+    what was met had died, and `next` is when there is more to do, None for never.
+    """
+
+    rows: list[Key] = field(default_factory=list)
+    shared: list[Row] = field(default_factory=list)
+    ends: list[Row] = field(default_factory=list)
+    ended: bool = False
+    messages: int = 0
+    requests: int = 0
+    pointers: list[Pointer] = field(default_factory=list)
+    faded: list[Slot] = field(default_factory=list)
+    worn: dict[Key, list[Blob]] = field(default_factory=dict)
+    dead: set[int] = field(default_factory=set)
+    next: int | None = None
+
+    def meet(self, now: int, *until: int) -> bool:
+        """Whether any of what lives until then is dead; notes when it died, or when it will."""
+        for time in until:
+            if time <= now:
+                self.dead.add(time)
+            elif self.next is None or time < self.next:
+                self.next = time
+        return any(time <= now for time in until)
+
+
+def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
+    """All rows of a thread but its header."""
+    return table.all(pk, "B", "E~")
+
+
+async def survey(table: Table, head: Head, now: int) -> Remains:
+    """Go over all rows of a thread, whose state is `head`."""
+    remains = Remains()
+    living = head.header is not None and head.header.living
+    epochs: dict[str, _Epoch] = {}
+    pieces: dict[str, list[Key]] = {}
+    sizes: Counter[str] = Counter()
+    used: set[Blob] = set()
+    async for row in all_rows(table, head.pk):
+        at = Key(head.pk, str(row["sk"]))
+        if at.sk.startswith("B#"):
+            ref = at.sk.split("#")[1]
+            pieces.setdefault(ref, []).append(at)
+            sizes[ref] += len(cast("bytes", row["b"])) - int(row.get("z", 0))
+            continue
+        slot = Slot.load(row)
+        texts = {entry.blob for entry in slot.entries if entry.blob is not None}
+        if living and slot.epoch == head.epoch:
+            # What an effect carries was applied, and is kept for repetitions alone.
+            if slot.effect is not None and remains.meet(now, slot.at + KEPT):
+                remains.faded.append(slot)
+                continue
+            used |= texts
+            if remains.meet(now, *(one.expires_at for one in slot.messages if one.expires_at is not None)):
+                remains.faded.append(slot)
+            continue
+        epoch = epochs.setdefault(slot.epoch, _Epoch(layout.made_at(slot.epoch) + KEPT))
+        # What was staged for nothing has only the time that its epoch tells; others, that of their last slot.
+        # What closes is no request's memory, but keeps out who may still be about to write.
+        if not slot.staged:
+            epoch.until = max(epoch.until, slot.at + (layout.HOUR if slot.closes else KEPT))
+        (epoch.rows if slot.pointer is None else epoch.ends).append({**row, "b": b""})
+        epoch.messages += len(slot.messages)
+        epoch.requests += slot.request is not None
+        epoch.texts |= texts
+        if slot.pointer is not None:
+            epoch.pointers.append(Pointer(*slot.pointer))
+    left = 0
+    for name, epoch in epochs.items():
+        dead = remains.meet(now, epoch.until)
+        # What is in the present epoch keeps its places: whoever writes to it goes by them.
+        if dead and name != head.epoch:
+            if name == layout.ZERO:
+                remains.shared += epoch.rows
+            else:
+                remains.rows += [Key(head.pk, str(row["sk"])) for row in epoch.rows]
+            remains.ends += epoch.ends
+            remains.messages += epoch.messages
+            remains.requests += epoch.requests
+            remains.pointers += epoch.pointers
+            continue
+        left += not dead
+        used |= epoch.texts
+    shared: dict[str, list[Blob]] = {}
+    for blob in used:
+        shared.setdefault(blob.ref, []).append(blob)
+    for ref, rows in pieces.items():
+        blobs = shared.get(ref, [])
+        if sum(blob.size for blob in blobs) < sizes[ref] and remains.meet(now, layout.made_at(ref) + KEPT):
+            if blobs:
+                remains.worn[rows[0]] = blobs
+            else:
+                remains.rows += rows
+    if not living and not left:
+        remains.ended = head.newest is not None or head.epoch != layout.ZERO
+        if head.header is not None and not remains.ended:
+            remains.shared.append({**head.header.dump(head.pk), "b": b""})
+    return remains
+
+
+def without_dead(slot: Slot, now: int) -> Slot:
+    """A row without its messages that have expired, or without what it did to another and has answered."""
+    if slot.effect is not None:
+        return slot._replace(entries=(), effect=None, request=None, result=None, version=slot.version + 1)
+    left = tuple(entry for entry in slot.entries if not entry.expired(now))
+    return slot._replace(entries=left, version=slot.version + 1)

@@ -1,0 +1,279 @@
+"""The table of messages, within one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import cast
+
+from chatstore import position
+from chatstore.conditions import expiry, message_etag, require_new_ids
+from chatstore.contract import Clock, Draft, InsertAt, Span, ThreadKey
+from chatstore.engines.sql.port import Row, Transaction
+from chatstore.engines.sql.threads import LIVING, Log
+from chatstore.errors import MessageNotFound
+from chatstore.ids import uuid7
+from chatstore.models import Appended, Cursor, Message, Page, from_micros, to_micros
+
+__all__ = ["Messages"]
+
+_MESSAGE = "text, id, position, created_at, revision, expires_at"
+_INSERT = (
+    "INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_END = "~"
+"""Sorts behind every position."""
+
+_MANY, _FEW = 500, 16
+
+
+class Messages:
+    """Finds, adds and changes rows of messages; one that has expired is not there."""
+
+    def __init__(self, tx: Transaction, clock: Clock) -> None:
+        self._tx = tx
+        self._clock = clock
+
+    # Adding
+
+    async def add(self, log: Log, drafts: Sequence[Draft], kept: int = 0) -> Appended:
+        """Store `drafts` at the last places of `log`, which were taken for them."""
+        slots = range(log.tail - len(drafts) + 1, log.tail + 1)
+        return Appended(
+            await self._store(log, drafts, [position.nth(slot) for slot in slots]), log.etag, kept
+        )
+
+    async def put_before(self, log: Log, draft: Draft, following: str) -> Message:
+        """Store `draft` right in front of the position `following`."""
+        previous = await self._tx.one(
+            "SELECT position FROM messages WHERE thread = ? AND position < ? ORDER BY position DESC LIMIT 1",
+            log.key,
+            following,
+        )
+        between = position.between(previous[0] if previous else position.START, following)
+        [message] = await self._store(log, [draft], [between])
+        return message
+
+    async def copy(self, origin: Log, log: Log, last: str | None) -> int:
+        """Copy the messages of `origin`, up to the position `last`, to the empty `log`; how many."""
+        count = 0
+        async for rows in self._each(origin):
+            chosen = rows if last is None else [row for row in rows if row[2] <= last]
+            places = [position.nth(slot) for slot in range(count + 1, count + len(chosen) + 1)]
+            await self._tx.many(
+                _INSERT,
+                [
+                    (log.key, place, uuid7(created // 1000), text, created, expires, 0)
+                    for place, (text, _, _, created, _, expires) in zip(places, chosen, strict=True)
+                ],
+            )
+            count += len(chosen)
+        return count
+
+    async def restore(self, log: Log, messages: Sequence[Message]) -> Appended:
+        """Store messages with their own ids and times at the last places of `log`, taken for them."""
+        for message in messages:
+            there = "SELECT 1 FROM messages WHERE thread = ? AND id = ?"
+            present = await self._tx.one(there, log.key, message.id) is not None
+            require_new_ids([message], [message.id] if present else [])
+        rows = [
+            (
+                message.text,
+                message.id,
+                position.nth(slot),
+                to_micros(cast("datetime", message.created_at)),
+                0,
+                None if message.expires_at is None else to_micros(message.expires_at),
+            )
+            for slot, message in enumerate(messages, log.tail - len(messages) + 1)
+        ]
+        await self._tx.many(
+            _INSERT,
+            [
+                (log.key, place, id, text, created, expires, revision)
+                for text, id, place, created, revision, expires in rows
+            ],
+        )
+        return Appended(tuple(map(_message, rows)), log.etag)
+
+    async def _store(self, log: Log, drafts: Sequence[Draft], places: Sequence[str]) -> tuple[Message, ...]:
+        now = self._clock()
+        rows = [
+            (log.key, place, uuid7(now // 1000), draft.text, now, expiry(now, draft.ttl), 0)
+            for draft, place in zip(drafts, places, strict=True)
+        ]
+        await self._tx.many(_INSERT, rows)
+        return tuple(_message((text, key, place, now, 0, until)) for _, place, key, text, _, until, _ in rows)
+
+    # Finding
+
+    async def page(self, log: Log, span: Span) -> Page[Message]:
+        """The messages of `span`, oldest first."""
+        rows, more = _fitting(await self._rows(log, span), span)
+        items = tuple(_message(row) for row in (reversed(rows) if span.newest else rows))
+        end = cast("str", items[-1].position) if items else span.after or position.START
+        return Page(
+            items,
+            next=Cursor.at(log.epoch, rows[-1][2]) if more else None,
+            end=Cursor.at(log.epoch, end),
+            etag=log.etag,
+        )
+
+    async def named(self, key: ThreadKey, log: Log, message_id: str) -> Message:
+        """The message of that id. Raises MessageNotFound."""
+        row = await self._tx.one(
+            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND id = ? AND {LIVING}",
+            log.key,
+            message_id,
+            self._clock(),
+        )
+        if row is None:
+            raise MessageNotFound(key.id, message_id)
+        return _message(row)
+
+    async def at_index(self, log: Log, index: int) -> Message | None:
+        """The message at an index, counted from the nearer end."""
+        order, distance = ("ASC", index) if index >= 0 else ("DESC", -index - 1)
+        row = await self._tx.one(
+            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND {LIVING} "
+            f"ORDER BY position {order} LIMIT 1 OFFSET ?",
+            log.key,
+            self._clock(),
+            distance,
+        )
+        return None if row is None else _message(row)
+
+    async def following(self, key: ThreadKey, log: Log, at: InsertAt) -> str | None:
+        """The position of the message in front of which `at` is; None for the end."""
+        found: Message | None
+        if at.before is not None:
+            found = await self.named(key, log, at.before)
+        elif at.after is not None:
+            previous = await self.named(key, log, at.after)
+            page = await self.page(log, Span(1, after=previous.position))
+            found = page.items[0] if page else None
+        else:
+            index = cast("int", at.index)
+            found = await self.at_index(log, index)
+            if found is None and index < 0:
+                found = await self.at_index(log, 0)
+        return None if found is None else found.position
+
+    async def kept(self, log: Log, drafts: Sequence[Draft]) -> int | None:
+        """How many messages there are, if they are the first of `drafts`; None if they are not."""
+        count = 0
+        async for rows in self._each(log):
+            texts = [row[0] for row in rows]
+            if texts != [draft.text for draft in drafts[count : count + len(texts)]]:
+                return None
+            count += len(texts)
+        return count
+
+    async def _each(self, log: Log) -> AsyncIterator[list[Row]]:
+        """All rows of a thread, oldest first, some at a time."""
+        span = Span(_MANY, max_bytes=1_000_000)
+        more = True
+        while more:
+            rows, more = _fitting(await self._rows(log, span), span)
+            yield rows
+            if more:
+                span = span._replace(after=rows[-1][2])
+
+    async def _rows(self, log: Log, span: Span) -> list[Row]:
+        """The rows of `span` in the direction of its reading, and at least one more where there are more."""
+        low, high = span.after or "", span.before or _END
+        order = "DESC" if span.newest else "ASC"
+        now, size = self._clock(), 0
+        rows: list[Row] = []
+        while len(rows) <= span.limit:
+            # With a bound on bytes, rows come a few at a time, so that large ones beyond it are not read.
+            count = span.limit + 1 - len(rows)
+            count = count if span.max_bytes is None else min(_FEW, count)
+            found = await self._tx.all(
+                f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND position > ? AND position < ? "
+                f"AND {LIVING} ORDER BY position {order} LIMIT ?",
+                log.key,
+                low,
+                high,
+                now,
+                count,
+            )
+            rows += found
+            size += sum(len(row[0]) for row in found)
+            if len(found) < count or (span.max_bytes is not None and size > span.max_bytes):
+                break
+            low, high = (low, rows[-1][2]) if span.newest else (rows[-1][2], high)
+        return rows
+
+    # Changing
+
+    async def replace(self, log: Log, message_id: str, draft: Draft) -> None:
+        """Give a message another text and another revision."""
+        await self._tx.run(
+            "UPDATE messages SET text = ?, revision = revision + 1 WHERE thread = ? AND id = ?",
+            draft.text,
+            log.key,
+            message_id,
+        )
+
+    async def remove(self, log: Log, message: Message) -> None:
+        """Remove one message."""
+        await self._tx.run(
+            "DELETE FROM messages WHERE thread = ? AND position = ?", log.key, message.position
+        )
+
+    async def remove_thread(self, thread: int) -> int:
+        """Remove every message of a thread by its key, expired ones too; how many."""
+        return await self._tx.run("DELETE FROM messages WHERE thread = ?", thread)
+
+    async def remove_some(self, thread: int, limit: int) -> int:
+        """Remove at most `limit` messages of a thread; how many."""
+        return await self._tx.run(
+            "DELETE FROM messages WHERE thread = ? AND position IN "
+            "(SELECT position FROM messages WHERE thread = ? LIMIT ?)",
+            thread,
+            thread,
+            limit,
+        )
+
+    async def remove_expired(self, limit: int) -> int:
+        """Remove at most `limit` messages that have expired, in any thread; how many."""
+        return await self._tx.run(
+            "DELETE FROM messages WHERE (thread, position) IN "
+            "(SELECT thread, position FROM messages WHERE expires_at <= ? LIMIT ?)",
+            self._clock(),
+            limit,
+        )
+
+    async def number_anew(self, log: Log) -> int:
+        """Give every message of a thread a plain position again, above all present ones; how many."""
+        rows = await self._tx.all("SELECT id FROM messages WHERE thread = ? ORDER BY position", log.key)
+        places = [(position.nth(log.tail + count), log.key, *row) for count, row in enumerate(rows, 1)]
+        await self._tx.many("UPDATE messages SET position = ? WHERE thread = ? AND id = ?", places)
+        return len(places)
+
+
+def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
+    """The rows that fit into a page, in the direction of reading, and whether more follow."""
+    chosen = rows[: span.limit]
+    if span.max_bytes is not None:
+        size = 0
+        for count, row in enumerate(chosen):
+            size += len(row[0].encode())
+            if count and size > span.max_bytes:
+                chosen = chosen[:count]
+                break
+    return chosen, len(chosen) < len(rows)
+
+
+def _message(row: Row) -> Message:
+    text, message_id, place, created, revision, expires = row
+    return Message(
+        text,
+        message_id,
+        place,
+        from_micros(created),
+        message_etag(message_id, revision),
+        None if expires is None else from_micros(expires),
+    )

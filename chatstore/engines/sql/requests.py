@@ -1,0 +1,70 @@
+"""The table of requests that took effect, within one transaction."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from chatstore.conditions import expiry
+from chatstore.contract import Clock, Request, ThreadKey
+from chatstore.engines.sql.port import Transaction
+from chatstore.errors import RequestMismatch
+
+__all__ = ["Requests"]
+
+
+class Requests:
+    """Finds and adds rows of requests; one past its window is not there."""
+
+    def __init__(self, tx: Transaction, clock: Clock) -> None:
+        self._tx = tx
+        self._clock = clock
+
+    async def find(self, key: ThreadKey, request: Request) -> str | None:
+        """The first result of `request`, None if it is new. Raises RequestMismatch."""
+        row = await self._tx.one(
+            "SELECT digest, result FROM requests "
+            "WHERE tenant = ? AND thread = ? AND scope = ? AND id = ? AND expires_at > ?",
+            *_scope(key),
+            request.id,
+            self._clock(),
+        )
+        if row is None:
+            return None
+        digest, result = row
+        if digest != request.digest:
+            raise RequestMismatch(request.id)
+        return str(result)
+
+    async def add(
+        self, key: ThreadKey, request: Request, result: str, owner: str | None, window: timedelta
+    ) -> None:
+        """Remember the result of `request` about a thread of `owner`, in place of one past its window."""
+        await self._tx.run(
+            "INSERT OR REPLACE INTO requests (tenant, thread, scope, id, digest, result, owner, expires_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            *_scope(key),
+            request.id,
+            request.digest,
+            result,
+            owner,
+            expiry(self._clock(), window),
+        )
+
+    async def remove_expired(self, limit: int) -> int:
+        """Remove at most `limit` requests past their window; how many."""
+        return await self._tx.run(
+            "DELETE FROM requests WHERE (tenant, thread, scope, id) IN "
+            "(SELECT tenant, thread, scope, id FROM requests WHERE expires_at <= ? LIMIT ?)",
+            self._clock(),
+            limit,
+        )
+
+    async def remove_owned(self, tenant: str, owner: str | None) -> int:
+        """Remove the results of requests about an owner's threads, or the tenant's; how many."""
+        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        return await self._tx.run(f"DELETE FROM requests WHERE tenant = ?{where}", tenant, *named)
+
+
+def _scope(key: ThreadKey) -> tuple[str, str, str]:
+    """What a request id is unique within; each owner's are apart, and those of nobody in particular."""
+    return key.tenant, key.id, "" if key.owner is None else key.owner

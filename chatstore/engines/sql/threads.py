@@ -1,0 +1,285 @@
+"""The table of threads, within one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import NamedTuple, cast
+
+from chatstore.conditions import expiry, has_metadata, log_etag, require, updated
+from chatstore.contract import Clock, Listing, NewThread, ThreadKey, ThreadPatch
+from chatstore.engines.sql.port import Row, Transaction
+from chatstore.errors import ThreadExists, ThreadNotFound
+from chatstore.ids import token
+from chatstore.models import Page, Participant, Thread, ThreadCursor, from_micros, to_micros
+
+__all__ = ["LIVING", "Log", "Threads"]
+
+LIVING = "(expires_at IS NULL OR expires_at > ?)"
+"""The condition on rows that have not expired; its parameter is the present."""
+
+_NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (? IS NULL OR owner = ?)"
+_PROPERTIES = "id, owner, topic, metadata, participants, created_at, active_at, expires_at, revision"
+_EXAMINED = 1000
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Log(NamedTuple):
+    """A thread's row as the operations on its messages need it."""
+
+    key: int
+    epoch: str
+    tail: int
+    edits: int
+
+    @property
+    def etag(self) -> str:
+        return log_etag(self.epoch, self.tail, self.edits)
+
+
+class Threads:
+    """Finds, makes and changes rows of threads; one that has expired is not there."""
+
+    def __init__(self, tx: Transaction, clock: Clock) -> None:
+        self._tx = tx
+        self._clock = clock
+
+    async def log(self, key: ThreadKey) -> Log | None:
+        """The thread's log, None where there is no thread."""
+        row = await self._tx.one(
+            f"SELECT key, epoch, tail, edits FROM threads WHERE {_NAMED}", *_named(key, self._clock())
+        )
+        return None if row is None else Log(*row)
+
+    async def existing(self, key: ThreadKey) -> Log:
+        """The thread's log. Raises ThreadNotFound."""
+        log = await self.log(key)
+        if log is None:
+            raise ThreadNotFound(key.id)
+        return log
+
+    async def get(self, key: ThreadKey) -> Thread:
+        """The thread's properties. Raises ThreadNotFound."""
+        row = await self._tx.one(
+            f"SELECT {_PROPERTIES} FROM threads WHERE {_NAMED}", *_named(key, self._clock())
+        )
+        if row is None:
+            raise ThreadNotFound(key.id)
+        return _thread(row)
+
+    async def create(self, key: ThreadKey, new: NewThread) -> Log:
+        """A new row, in place of what an expired thread left. Raises ThreadExists."""
+        if await self.log(key._replace(owner=None)) is not None:
+            raise ThreadExists(key.id)
+        await self.purge(key)
+        now, epoch = self._clock(), token()
+        row = await self._tx.one(
+            "INSERT INTO threads (tenant, id, owner, topic, metadata, participants, created_at, active_at, "
+            "expires_at, revision, epoch, tail, edits) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING key",
+            key.tenant,
+            key.id,
+            new.owner,
+            new.topic,
+            _json(new.metadata),
+            _participants(new.participants),
+            now,
+            now,
+            expiry(now, new.ttl),
+            token(),
+            epoch,
+        )
+        return Log(cast("Row", row)[0], epoch, 0, 0)
+
+    async def create_for(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> Log:
+        """The same for a write that found none and may make it, if it expects nothing of it."""
+        require(if_match, None)
+        if create is None:
+            raise ThreadNotFound(key.id)
+        return await self.create(key, create)
+
+    async def copy_properties(self, origin: Log, log: Log) -> None:
+        """Give a thread the properties and the expiry of another."""
+        await self._tx.run(
+            "UPDATE threads SET (owner, topic, metadata, participants, expires_at) = "
+            "(SELECT owner, topic, metadata, participants, expires_at FROM threads WHERE key = ?) "
+            "WHERE key = ?",
+            origin.key,
+            log.key,
+        )
+
+    async def restore(self, log: Log, thread: Thread, count: int) -> Log:
+        """Give a thread all the properties of `thread`, and take the next `count` places at its tail."""
+        expires = None if thread.expires_at is None else to_micros(thread.expires_at)
+        row = await self._tx.one(
+            "UPDATE threads SET owner = ?, topic = ?, metadata = ?, participants = ?, created_at = ?, "
+            "active_at = ?, expires_at = ?, revision = ?, tail = tail + ? WHERE key = ? "
+            "RETURNING key, epoch, tail, edits",
+            thread.owner,
+            thread.topic,
+            _json(thread.metadata),
+            _participants(thread.participants),
+            to_micros(thread.created_at),
+            to_micros(thread.active_at),
+            expires,
+            token(),
+            count,
+            log.key,
+        )
+        return Log(*cast("Row", row))
+
+    async def update(self, key: ThreadKey, thread: Thread, patch: ThreadPatch) -> None:
+        """Change the properties of `thread`, as it was just read."""
+        changed = updated(thread, patch, self._clock())
+        await self._tx.run(
+            "UPDATE threads SET topic = ?, metadata = ?, participants = ?, expires_at = ?, revision = ? "
+            "WHERE tenant = ? AND id = ?",
+            changed.topic,
+            _json(changed.metadata),
+            _participants(changed.participants),
+            None if changed.expires_at is None else to_micros(changed.expires_at),
+            token(),
+            key.tenant,
+            key.id,
+        )
+
+    async def purge(self, key: ThreadKey) -> None:
+        """Remove a thread's rows, or what is left of one that expired."""
+        row = await self._tx.one(
+            "DELETE FROM threads WHERE tenant = ? AND id = ? RETURNING key", key.tenant, key.id
+        )
+        if row is not None:
+            await self._tx.run("DELETE FROM messages WHERE thread = ?", row[0])
+
+    async def advance(self, key: ThreadKey, count: int) -> Log | None:
+        """Take the next `count` places at a thread's tail; None where there is no thread."""
+        now = self._clock()
+        row = await self._tx.one(
+            f"UPDATE threads SET tail = tail + ?, active_at = ? WHERE {_NAMED} "
+            "RETURNING key, epoch, tail, edits",
+            count,
+            now,
+            *_named(key, now),
+        )
+        return None if row is None else Log(*row)
+
+    async def begin_epoch(self, log: Log, count: int = 0) -> Log:
+        """Start another history, with `count` places taken."""
+        row = await self._tx.one(
+            "UPDATE threads SET epoch = ?, tail = tail + ? WHERE key = ? RETURNING key, epoch, tail, edits",
+            token(),
+            count,
+            log.key,
+        )
+        return Log(*cast("Row", row))
+
+    async def count_edit(self, log: Log, *, active: bool = False) -> None:
+        """Note that messages changed in place; with `active`, that some were added."""
+        await self._tx.run("UPDATE threads SET edits = edits + 1 WHERE key = ?", log.key)
+        if active:
+            await self._tx.run("UPDATE threads SET active_at = ? WHERE key = ?", self._clock(), log.key)
+
+    async def set_tail(self, log: Log, tail: int) -> None:
+        """Note how many places a copied history takes."""
+        await self._tx.run("UPDATE threads SET tail = ? WHERE key = ?", tail, log.key)
+
+    async def page(self, tenant: str, listing: Listing) -> Page[Thread]:
+        """A page of threads, newest activity first, of at most a thousand rows examined."""
+        where, parameters = ["tenant = ?", LIVING], [tenant, self._clock()]
+        if listing.owner is not None:
+            where.append("owner = ?")
+            parameters.append(listing.owner)
+        if listing.active_since is not None:
+            where.append("active_at >= ?")
+            parameters.append(to_micros(listing.active_since))
+        if listing.before is not None:
+            where.append("(active_at, id) < (?, ?)")
+            parameters += [to_micros(listing.before.active_at), listing.before.id]
+        examined = _EXAMINED if listing.metadata else listing.limit
+        rows = await self._tx.all(
+            f"SELECT {_PROPERTIES} FROM threads WHERE {' AND '.join(where)} "
+            "ORDER BY active_at DESC, id DESC LIMIT ?",
+            *parameters,
+            examined + 1,
+        )
+        found: list[Thread] = []
+        for count, row in enumerate(rows[:examined], 1):
+            thread = _thread(row)
+            if has_metadata(thread.metadata, listing.metadata):
+                found.append(thread)
+            if count < len(rows) and (len(found) == listing.limit or count == examined):
+                return Page(tuple(found), next=ThreadCursor(thread.active_at, thread.id).text())
+        return Page(tuple(found))
+
+    async def tenants(self, after: str | None, limit: int) -> list[str]:
+        """At most `limit` names of tenants behind `after`, in order: each is one step in the index."""
+        names: list[str] = []
+        while len(names) < limit:
+            where = "" if after is None else "WHERE tenant > ?"
+            row = await self._tx.one(
+                f"SELECT tenant FROM threads {where} ORDER BY tenant LIMIT 1",
+                *(() if after is None else (after,)),
+            )
+            if row is None:
+                break
+            [after] = row
+            names.append(cast("str", after))
+        return names
+
+    async def owner(self, key: ThreadKey) -> str | None:
+        """Who owns the thread; None for nobody or no thread."""
+        row = await self._tx.one(f"SELECT owner FROM threads WHERE {_NAMED}", *_named(key, self._clock()))
+        return None if row is None else row[0]
+
+    async def expiry(self, key: ThreadKey) -> int | None:
+        """When the thread expires; None for never or no thread."""
+        row = await self._tx.one(
+            f"SELECT expires_at FROM threads WHERE {_NAMED}", *_named(key, self._clock())
+        )
+        return None if row is None else row[0]
+
+    async def owned(self, tenant: str, owner: str | None) -> list[int]:
+        """Keys of all threads of an owner, or of the tenant, expired ones too."""
+        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        rows = await self._tx.all(f"SELECT key FROM threads WHERE tenant = ?{where}", tenant, *named)
+        return [key for (key,) in rows]
+
+    async def expired(self, limit: int) -> list[int]:
+        """Keys of at most `limit` threads that are only waiting to be removed."""
+        rows = await self._tx.all(
+            "SELECT key FROM threads WHERE expires_at <= ? LIMIT ?", self._clock(), limit
+        )
+        return [key for (key,) in rows]
+
+    async def remove(self, key: int) -> None:
+        """Remove a row whose messages are gone."""
+        await self._tx.run("DELETE FROM threads WHERE key = ?", key)
+
+
+def _named(key: ThreadKey, now: int) -> tuple[object, ...]:
+    """The parameters of the condition that finds a thread."""
+    return key.tenant, key.id, now, key.owner, key.owner
+
+
+def _thread(row: Row) -> Thread:
+    thread_id, owner, topic, metadata, participants, created, active, expires, revision = row
+    return Thread(
+        thread_id,
+        owner,
+        topic,
+        json.loads(metadata),
+        tuple(Participant(*fields) for fields in json.loads(participants)),
+        from_micros(created),
+        from_micros(active),
+        None if expires is None else from_micros(expires),
+        revision,
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _participants(participants: Iterable[Participant]) -> str:
+    return _json([[one.id, one.display_name, one.metadata] for one in participants])

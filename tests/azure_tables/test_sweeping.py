@@ -1,0 +1,155 @@
+"""A step of a sweep is bounded, the steps come to an end, and one thread is not in the way of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+import chatstore
+from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.port import Again, Entity, Op, Range, Slice
+from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import contents, say
+from tests.azure_tables.fake import FakeDriver, FakeTable
+
+LIMIT = 5
+PER_ROW = 16
+"""Requests for each row of the limit, the look at a thread from which nothing is to be removed included."""
+
+NOTES = 16
+"""Requests for the notes alone."""
+
+
+class Counting(FakeDriver):
+    """Counts requests; with `gone`, none is answered."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeTable())
+        self.requests = 0
+        self.gone = False
+
+    def _count(self) -> None:
+        self.requests += 1
+        if self.gone:
+            raise Again
+
+    async def get(self, partition: str, row: str) -> Entity | None:
+        self._count()
+        return await super().get(partition, row)
+
+    async def page(
+        self,
+        partitions: str | Range,
+        rows: Range | None,
+        top: int,
+        token: object | None,
+        before: str | None = None,
+        *,
+        bodies: bool = True,
+    ) -> Slice:
+        self._count()
+        return await super().page(partitions, rows, top, token, before, bodies=bodies)
+
+    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+        self._count()
+        return await super().submit(partition, ops)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def driver() -> Counting:
+    return Counting()
+
+
+@pytest.fixture(params=[TABLES, COSMOS], ids=["tables", "cosmos"])
+def store(request: pytest.FixtureRequest, driver: Counting, clock: ManualClock) -> ChatStore:
+    dialect: Dialect = request.param
+    return ChatStore(AzureTablesBackend(driver, dialect, clock))
+
+
+def steps(store: ChatStore, driver: Counting, limit: int = LIMIT) -> int:
+    """Sweep to the end, each step within its bound; how many steps that took."""
+    for number in range(1, 1000):
+        before = driver.requests
+        more = store.sweep(limit=limit).more
+        assert driver.requests - before <= NOTES + PER_ROW * limit
+        if not more:
+            return number
+    raise AssertionError("the sweep does not come to its end")
+
+
+@pytest.mark.parametrize("limit", [1, LIMIT, 1000])
+def test_what_is_left_of_deleted_threads_goes_in_bounded_steps(
+    store: ChatStore, driver: Counting, clock: ManualClock, limit: int
+) -> None:
+    for number in range(60):
+        store.append(f"t{number}", say("a"))
+        store.delete_thread(f"t{number}")
+    clock.advance(timedelta(days=2))
+    assert steps(store, driver, limit) >= 60 // limit
+    assert {partition for partition, _ in driver.table.rows} == {layout.TENANTS}
+
+
+def test_looking_at_threads_without_removing_anything_is_bounded(
+    store: ChatStore, driver: Counting, clock: ManualClock
+) -> None:
+    for number in range(60):
+        store.append(f"t{number}", say("a"), ttl=timedelta(hours=1))
+        store.update_thread(f"t{number}", ttl=timedelta(days=9))
+    clock.advance(timedelta(hours=2))
+    assert steps(store, driver) > 1
+    assert len(store.list_threads(limit=100)) == 60
+
+
+@pytest.mark.parametrize("limit", [1, LIMIT, 1000])
+def test_every_row_of_a_history_that_was_replaced_goes_however_small_the_steps(
+    store: ChatStore, driver: Counting, clock: ManualClock, limit: int
+) -> None:
+    for number in range(30):
+        store.append("t", say(number))
+    store.replace_all("t", [say("new")])
+    steps(store, driver, limit)
+    assert sum(row.startswith("m") for _, row in driver.table.rows) == 1
+    assert contents(store.read("t")) == ["new"]
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+def test_a_thread_that_cannot_be_read_is_told_of_when_the_others_are_swept(
+    store: ChatStore, driver: Counting, clock: ManualClock, limit: int
+) -> None:
+    for number in range(9):
+        store.append(f"t{number}", say("a"), ttl=timedelta(minutes=1))
+        clock.advance(timedelta(seconds=1))
+    headers = [key for key in driver.table.rows if key[1] == "h"]
+    broken = headers[0]
+    good = driver.table.rows[broken]
+    driver.table.rows = {**driver.table.rows, broken: good._replace(properties={"s": "{}"})}
+    clock.advance(timedelta(minutes=2))
+    with pytest.raises(chatstore.StorageError, match="header cannot be read") as raised:
+        steps(store, driver, limit)
+    assert isinstance(raised.value.__cause__, chatstore.CorruptData)
+    assert broken[0] in str(raised.value)
+    assert {partition for partition, row in driver.table.rows if row.startswith("m")} == {broken[0]}
+    driver.table.rows = {**driver.table.rows, broken: good}
+    steps(store, driver, limit)
+    assert not [row for _, row in driver.table.rows if row.startswith("m")]
+
+
+def test_a_table_that_does_not_answer_ends_the_sweep(
+    store: ChatStore, driver: Counting, clock: ManualClock
+) -> None:
+    for number in range(60):
+        store.append(f"t{number}", say("a"), ttl=timedelta(minutes=1))
+    clock.advance(timedelta(minutes=2))
+    driver.gone, driver.requests = True, 0
+    with pytest.raises(chatstore.Unavailable):
+        store.sweep()
+    assert driver.requests < 20
