@@ -164,7 +164,10 @@ async def erase(store: AsyncChatStore, owner: str, *, by: str = PROCESS) -> Eras
 
 
 async def erase_tenant(store: AsyncChatStore, *, by: str = PROCESS) -> Erased:
-    """The same of the store's whole tenant."""
+    """Remove every trace of the store's tenant, its keys first, and note it in the audit.
+
+    Raises as `AsyncChatStore.erase_tenant`.
+    """
     revoked = await Keys(store, by=by).revoke_owned(store.tenant, None)
     return _noted("erase-tenant", by, store.tenant, None, await store.erase_tenant(), revoked)
 

@@ -43,7 +43,7 @@ class Offset(NamedTuple):
     own: int
     """When it was measured, by the machine's clock."""
     at: int
-    """The same by the monotonic clock."""
+    """When it was measured, by the monotonic clock."""
 
     @property
     def correction(self) -> int:

@@ -108,37 +108,45 @@ def _check(value: Json, what: str, exact: list[ExactFloat], depth: int = 1) -> N
         raise InvalidMessage(f"{what}{' at ' + path.lstrip('.') if path else ''} {reason}")
 
 
-def _fault(value: Json, exact: list[ExactFloat], depth: int) -> tuple[str, str] | None:
+def _fault(value: Any, exact: list[ExactFloat], depth: int) -> tuple[str, str] | None:
     """Where `value` cannot be carried and why; None where all of it can. Finds what is `exact` on the way."""
     kind = type(value)
     if kind is str:
         return _text_fault(value)
     if value is None or kind is int or kind is bool:
         return None
-    if kind is float:
-        return (
-            None
-            if math.isfinite(value)
-            else ("", f"holds {value}, which JSON cannot carry: send null or a string")
-        )
-    if isinstance(value, dict):
+    if kind is float and math.isfinite(value):
+        return None
+    if isinstance(value, (dict, list, tuple)):
         if depth > MAX_DEPTH:
             return "", _TOO_DEEP
+        return _member_fault(value, exact, depth + 1)
+    return _scalar_fault(value, exact, depth)
+
+
+def _member_fault(
+    value: dict[Any, Json] | list[Json] | tuple[Json, ...], exact: list[ExactFloat], depth: int
+) -> tuple[str, str] | None:
+    if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 return "", f"has the key {key!r}: the keys of a JSON object are strings"
-            fault = _text_fault(key) or _fault(item, exact, depth + 1)
+            fault = _text_fault(key) or _fault(item, exact, depth)
             if fault is not None:
                 return f".{key[:40]!a}{fault[0]}", fault[1]
         return None
-    if isinstance(value, (list, tuple)):
-        if depth > MAX_DEPTH:
-            return "", _TOO_DEEP
-        for index, item in enumerate(value):
-            fault = _fault(item, exact, depth + 1)
-            if fault is not None:
-                return f"[{index}]{fault[0]}", fault[1]
-        return None
+    for index, item in enumerate(value):
+        fault = _fault(item, exact, depth)
+        if fault is not None:
+            return f"[{index}]{fault[0]}", fault[1]
+    return None
+
+
+def _scalar_fault(value: Any, exact: list[ExactFloat], depth: int) -> tuple[str, str] | None:
+    """Of what is none of JSON's plain values."""
+    kind = type(value)
+    if kind is float:
+        return "", f"holds {value}, which JSON cannot carry: send null or a string"
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "", "is binary, which JSON cannot carry: encode it as base64 text"
     if kind is ExactFloat:

@@ -56,7 +56,7 @@ def require(if_match: str | None, current: str | None) -> None:
 
 
 def require_log(if_match: str | None, current: str, *, appending: bool = False) -> None:
-    """The same for a log; an append is not disturbed by edits, so it leaves their count out."""
+    """Raise Conflict unless the log's ETag holds; an append leaves the count of edits out."""
     if appending and if_match is not None:
         if_match = ",".join(_without_edits(etag, current) for etag in if_match.split(","))
     require(if_match, current)
@@ -127,7 +127,7 @@ def patched(properties: Properties, patch: ThreadPatch) -> Properties:
 
 
 def updated(thread: Thread, patch: ThreadPatch, now: int) -> Thread:
-    """The same, and when it expires."""
+    """A thread as patched, and when it expires."""
     thread = patched(thread, patch)
     if patch.ttl is UNSET:
         return thread

@@ -1,4 +1,4 @@
-"""The contract between the store and a backend: everything a backend must do, on one screen.
+"""The contract between the store and a backend: everything a backend must do.
 
 The store checks arguments; a backend may rely on them. A backend keeps the promises, on every
 operation alike:

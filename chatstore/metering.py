@@ -26,7 +26,7 @@ def spent(price_list: str, units: Mapping[str, float], trips: int = 1) -> None:
 
 
 def metered(operation: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """The same operation of a backend, with its cost on its result where it made calls that count."""
+    """Put the cost of a backend's operation on its result, where it made calls that count."""
 
     @functools.wraps(operation)
     async def measure(*args: P.args, **given: P.kwargs) -> T:

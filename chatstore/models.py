@@ -115,7 +115,7 @@ class Message:
         return {**self._beside(), "message": self.to_dict()}
 
     def entry_text(self) -> str:
-        """The same as JSON text, with the message's own text inside as it is."""
+        """The message as JSON text, with the text that was sent inside as it is."""
         return f'{encode(self._beside())[:-1]},"message":{self.text}}}'
 
     def _beside(self) -> dict[str, Json]:

@@ -37,7 +37,7 @@ def aconnect(
     token: str | None = None,
     clock: Clock = system_clock,
 ) -> AsyncChatStore:
-    """The same for an event loop; use it with ``async with``, or close it.
+    """Open the store that a URL names, for an event loop; use it with ``async with``, or close it.
 
     One that is kept at module level serves call after call of ``asyncio.run``.
     """

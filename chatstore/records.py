@@ -61,7 +61,7 @@ def load(text: str, drafts: Sequence[Draft] = ()) -> Result:
 
 
 def again(text: str, drafts: Sequence[Draft], now: int, request_id: str, *, brought: bool = True) -> Result:
-    """The same for a repetition at `now`, which `brought` the drafts itself or did not.
+    """The first result of a request for a repetition at `now`, which `brought` the drafts itself or did not.
 
     Raises RequestExpired where it would show what has expired.
     """

@@ -56,7 +56,7 @@ class Settings:
     """How long a thread lives that the service creates, where the request does not say; None: for ever."""
 
     tenant_ttls: Mapping[str, timedelta | None] = field(default_factory=dict)
-    """The same for single tenants."""
+    """Times to live that differ for single tenants."""
 
     sweep_every: float = 3600.0
     """Seconds between two sweeps of a running service; 0 for none."""

@@ -4,8 +4,8 @@ Nothing relies on it: the store decides who was first. It only spares tries that
 and where hundreds write to one thread, those would be nearly all that the process does.
 
 Who waits for `patience` seconds in which nobody took a turn leaves the one who has it behind, so that a
-call that hangs holds up nobody for longer. Having waited long is no reason to push in: where writers
-are many and the store is slow, all of them would.
+call that hangs holds up nobody for longer. The wait starts again at each turn that somebody
+takes; otherwise all waiters on a slow store would give up together.
 
 A signal's exception may come where no turn can be given back: as the leaving of a turn begins. Whoever comes
 back for a turn that it has already was interrupted so, and leaves its old one behind at once.

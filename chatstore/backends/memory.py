@@ -1,4 +1,4 @@
-"""Threads in the process's own memory, gone with it: for tests, for trying out, and as the oracle.
+"""Threads in the process's own memory, gone with it: for tests and for trying out.
 
 It is the plainest code that keeps the contract; the other backends are held against it. Every
 operation runs under one lock, which is never held across an await.

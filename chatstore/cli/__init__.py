@@ -39,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     given = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
-        # A console that lacks a character shows an escape in its place.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _show_escapes()
     if not given:
         parser.print_help()
         return 2
@@ -69,6 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = _URL_AS_FILE if ":/" in named else ""
         return _failed(f"{named}{error.strerror or error}{hint}", 1)
     return code
+
+
+def _show_escapes() -> None:
+    """A console that lacks a character shows an escape in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _failed(reason: str, code: int) -> int:

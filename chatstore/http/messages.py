@@ -55,11 +55,11 @@ async def append(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Resp
 async def read(call: Reading) -> Response:
     """Read messages
 
-    Oldest first; without parameters, from the first one on. `next` goes on in the direction of the read, and
-    the Link header has it ready; a thread that does not exist has no messages and no `end`. An answer that
-    would be too long is a shorter page. With max_tokens: the newest messages that fit, preceded by the
-    pinned ones, without results of tool calls that were cut off. The ETag is of the whole log: what expires
-    leaves it as it is.
+    Oldest first; without parameters, from the first one on. Pass `next` as `before` after reads of `last`
+    or `before`, else as `after`, or follow the Link header. A thread that does not exist has no messages
+    and no `end`. An answer that would be too long is a shorter page. With max_tokens: the newest messages
+    that fit, preceded by the pinned ones, without results of tool calls that were cut off. The ETag is of
+    the whole log: what expires leaves it as it is.
     """
     query = call.query
     if query.max_tokens is not None:

@@ -164,10 +164,10 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     Invalid: Problem(422, "invalid-request", "The request does not fit its schema"),
     errors.InvalidArgument: Problem(422, "invalid-argument", "A value cannot be used"),
     errors.InvalidMessage: Problem(422, "invalid-message", "A message cannot be stored"),
-    errors.InvalidCursor: Problem(422, "invalid-cursor", "The cursor is none"),
+    errors.InvalidCursor: Problem(422, "invalid-cursor", "The cursor is not valid"),
     errors.RequestExpired: Problem(422, "request-expired", "The request id is outside its window"),
     errors.RequestMismatch: Problem(422, "request-mismatch", "The request id was used for something else"),
-    TooManyRequests: Problem(429, "too-many-requests", "The caller asks too often"),
+    TooManyRequests: Problem(429, "too-many-requests", "Too many requests"),
     errors.Unsupported: Problem(501, "unsupported", "The storage does not do this"),
     errors.Unavailable: Problem(
         503,

@@ -150,13 +150,7 @@ def _properties(form: Mapping[str, Json]) -> tuple[dict[str, Json], list[str]]:
         value = form.get(name)
         reason = fault(value)
         if reason is not None and name == "metadata" and isinstance(value, dict):
-            kept = {key: item for key, item in value.items() if fault({key: item}) is None}
-            damage += [
-                f"metadata: {key!a} is left out: it {fault(value[key]) or 'is no text'}"
-                for key in value
-                if key not in kept
-            ]
-            properties[name] = kept
+            properties[name] = _undamaged(value, damage)
         elif reason is not None:
             damage.append(f"its {name} is left out: it {reason}")
         elif value is not None:
@@ -168,16 +162,33 @@ def _properties(form: Mapping[str, Json]) -> tuple[dict[str, Json], list[str]]:
         metadata = properties.get("metadata", {})
         if not isinstance(metadata, dict) or further.keys() & metadata.keys():
             raise InvalidArgument(f"the fields {', '.join(further)} have no place beside its metadata")
-        properties["metadata"] = metadata = dict(metadata)
-        size = len(encode(metadata).encode())
-        for name, value in further.items():
-            reason = fault({name: value})
-            more = 0 if reason is not None else len(encode({name: value}).encode())
-            if size + more > MAX_METADATA_BYTES:
-                reason = f"takes the metadata past {MAX_METADATA_BYTES:,} bytes"
-            if reason is None:
-                metadata[name] = value
-                size += more
-            else:
-                damage.append(f"its field {name!a} is left out: it {reason}")
+        properties["metadata"] = _with_further(metadata, further, damage)
     return properties, damage
+
+
+def _undamaged(metadata: dict[str, Json], damage: list[str]) -> dict[str, Json]:
+    """What of it can be kept; adds to `damage` what cannot."""
+    kept = {key: item for key, item in metadata.items() if fault({key: item}) is None}
+    damage += [
+        f"metadata: {key!a} is left out: it {fault(metadata[key]) or 'is no text'}"
+        for key in metadata
+        if key not in kept
+    ]
+    return kept
+
+
+def _with_further(metadata: dict[str, Json], further: dict[str, Json], damage: list[str]) -> dict[str, Json]:
+    """The metadata with the further fields that it has room for; adds to `damage` what is left out."""
+    metadata = dict(metadata)
+    size = len(encode(metadata).encode())
+    for name, value in further.items():
+        reason = fault({name: value})
+        more = 0 if reason is not None else len(encode({name: value}).encode())
+        if size + more > MAX_METADATA_BYTES:
+            reason = f"takes the metadata past {MAX_METADATA_BYTES:,} bytes"
+        if reason is None:
+            metadata[name] = value
+            size += more
+        else:
+            damage.append(f"its field {name!a} is left out: it {reason}")
+    return metadata

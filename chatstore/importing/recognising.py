@@ -46,7 +46,12 @@ def recognised(value: Json, within: str = "") -> Iterator[Draft | BadThread]:
     elif not isinstance(value, dict):
         what = f"a value that {value.reason}" if isinstance(value, Unkept) else described(value)
         yield Unknown(within, f"it is {what}: a thread is a JSON object with a list of messages")
-    elif "messages" in value:
+    else:
+        yield from _of_object(value, within)
+
+
+def _of_object(value: dict[str, Json], within: str) -> Iterator[Draft | BadThread]:
+    if "messages" in value:
         yield _thread(value, within)
     elif isinstance(value.get("store"), dict):
         for key, messages in value["store"].items():

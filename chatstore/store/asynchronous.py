@@ -19,8 +19,8 @@ class AsyncChatStore(Threads, Writing, Reading, Restoring):
     anything else raises RequestMismatch, an id from outside the window RequestExpired. `if_match`
     is an ETag that must still hold, or Conflict is raised with the one that does: a thread's own for
     `update_thread` and `delete_thread`, a message's where one is named by its id, otherwise that of
-    the log, as pages and appends carry it. An append is disturbed only by other appends, the rest
-    of the log's operations by edits too.
+    the log, as pages and appends carry it. An append fails only if somebody else appended; the other
+    operations of the log fail after edits too.
 
     A thread that does not exist has no messages: `read`, `window` and `iter_messages` give none,
     `clear` and `delete_thread` have nothing to do; everything else raises ThreadNotFound. Arguments that

@@ -29,7 +29,7 @@ def supported(store: ChatStore, *capabilities: Capability) -> Iterator[None]:
 
 
 def needs(*capabilities: Capability) -> Callable[[Tested], Tested]:
-    """The same for a whole test, or for every test of a class."""
+    """Mark a capability as needed for a whole test, or for every test of a class."""
 
     def decorate(tested: Tested) -> Tested:
         if not isinstance(tested, type):

@@ -36,7 +36,7 @@ def test_what_is_to_be_installed_is_there(path: Path) -> None:
     assert not re.search(r"(?<!serverless-)\bchatstore\[", text), "an extra of somebody else's package"
     for what in re.findall(r"\bpip install ([^`\n]*)", text):
         local = re.findall(r"'\.\[([^\]']*)\]'", what)
-        assert local or what.split()[0].strip("'") in OTHERS or what.startswith("-"), what
+        assert local or what == "." or what.split()[0].strip("'") in OTHERS or what.startswith("-"), what
         for extras in local:
             assert "{" in extras or set(extras.split(",")) <= EXTRAS.keys(), extras
 

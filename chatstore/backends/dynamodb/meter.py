@@ -8,42 +8,20 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-oper
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 __all__ = ["billed", "size_of"]
 
-_WRITE, _READ = 1024, 4096
+_WRITE_BYTES, _READ_BYTES = 1024, 4096
+
+Call: TypeAlias = Mapping[str, Any]
 
 
 def billed(operation: str, sent: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, float]:
     """Write and read units of a call: ``{"wru": …, "rru": …}``."""
-    written = read = 0.0
-    if operation == "PutItem":
-        written = _writes(max(size_of(sent["Item"]), size_of(_before(answer))))
-    elif operation == "DeleteItem":
-        written = _writes(0)
-    elif operation == "BatchWriteItem":
-        left = {str(one) for requests in answer.get("UnprocessedItems", {}).values() for one in requests}
-        for requests in sent["RequestItems"].values():
-            for one in requests:
-                if str(one) not in left:
-                    # What is deleted is billed by its size, which is not told: it is taken for small.
-                    written += _writes(size_of(one["PutRequest"]["Item"]) if "PutRequest" in one else 0)
-    elif operation == "TransactWriteItems":
-        written = sum(_transacted(action) for action in sent["TransactItems"])
-    elif operation == "Query":
-        read = _reads(sum(map(size_of, answer.get("Items", ()))), consistent=bool(sent.get("ConsistentRead")))
-    elif operation == "GetItem":
-        read = _reads(size_of(answer.get("Item", {})), consistent=bool(sent.get("ConsistentRead")))
-    elif operation == "BatchGetItem":
-        for table, items in answer.get("Responses", {}).items():
-            asked = sent["RequestItems"][table]
-            consistent = bool(asked.get("ConsistentRead"))
-            left_keys = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", ())
-            absent = len(asked["Keys"]) - len(items) - len(left_keys)
-            read += sum(_reads(size_of(item), consistent=consistent) for item in items)
-            read += absent * _reads(0, consistent=consistent)
+    written = _WRITTEN[operation](sent, answer) if operation in _WRITTEN else 0.0
+    read = _READ[operation](sent, answer) if operation in _READ else 0.0
     return {"wru": written, "rru": read}
 
 
@@ -72,15 +50,58 @@ def _before(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _transacted(action: Mapping[str, Any]) -> float:
-    if "Put" in action:
-        return 2 * _writes(size_of(action["Put"]["Item"]))
-    return 2 * _writes(0)
+def _put(sent: Call, answer: Call) -> float:
+    return _writes(max(size_of(sent["Item"]), size_of(_before(answer))))
+
+
+def _batch_written(sent: Call, answer: Call) -> float:
+    left = {str(one) for requests in answer.get("UnprocessedItems", {}).values() for one in requests}
+    done = [one for requests in sent["RequestItems"].values() for one in requests if str(one) not in left]
+    # What is deleted is billed by its size, which is not told: it is taken for small.
+    return sum(_writes(size_of(one["PutRequest"]["Item"]) if "PutRequest" in one else 0) for one in done)
+
+
+def _transacted(sent: Call, _answer: Call) -> float:
+    puts = [action["Put"]["Item"] if "Put" in action else {} for action in sent["TransactItems"]]
+    return sum(2 * _writes(size_of(item)) for item in puts)
+
+
+def _queried(sent: Call, answer: Call) -> float:
+    return _reads(sum(map(size_of, answer.get("Items", ()))), consistent=bool(sent.get("ConsistentRead")))
+
+
+def _got(sent: Call, answer: Call) -> float:
+    return _reads(size_of(answer.get("Item", {})), consistent=bool(sent.get("ConsistentRead")))
+
+
+def _batch_got(sent: Call, answer: Call) -> float:
+    read = 0.0
+    for table, items in answer.get("Responses", {}).items():
+        asked = sent["RequestItems"][table]
+        consistent = bool(asked.get("ConsistentRead"))
+        left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", ())
+        absent = len(asked["Keys"]) - len(items) - len(left)
+        read += sum(_reads(size_of(item), consistent=consistent) for item in items)
+        read += absent * _reads(0, consistent=consistent)
+    return read
+
+
+_WRITTEN: Mapping[str, Callable[[Call, Call], float]] = {
+    "PutItem": _put,
+    "DeleteItem": lambda _sent, _answer: _writes(0),
+    "BatchWriteItem": _batch_written,
+    "TransactWriteItems": _transacted,
+}
+_READ: Mapping[str, Callable[[Call, Call], float]] = {
+    "Query": _queried,
+    "GetItem": _got,
+    "BatchGetItem": _batch_got,
+}
 
 
 def _writes(size: int) -> float:
-    return max(1, -(-size // _WRITE))
+    return max(1, -(-size // _WRITE_BYTES))
 
 
 def _reads(size: int, *, consistent: bool) -> float:
-    return max(1, -(-size // _READ)) * (1 if consistent else 0.5)
+    return max(1, -(-size // _READ_BYTES)) * (1 if consistent else 0.5)

@@ -50,7 +50,8 @@ class Sweeper(Purger):
                     except Unavailable:
                         raise
                     except ChatStoreError as error:
-                        # It costs nothing, or enough of them would leave nothing for the others.
+                        # Failures are not charged to the limit; otherwise a few broken threads
+                        # could use up every sweep.
                         failed.append((layout.noted(note.row)[1], error))
                         continue
                     count.charge(1)

@@ -93,7 +93,7 @@ class Threads:
         return Log(cast("Row", row)[0], epoch, 0, 0)
 
     async def create_for(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> Log:
-        """The same for a write that found none and may make it, if it expects nothing of it."""
+        """The log for a write, which makes the thread where there is none and it may."""
         require(if_match, None)
         if create is None:
             raise ThreadNotFound(key.id)
