@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+from zlib import crc32
 
 import hypothesis
 import pytest
@@ -22,6 +23,8 @@ SOAK = os.environ.get("CHATSTORE_SOAK", "0") not in ("", "0")
 
 ABSENT = "absent service: "
 """How the reason of the only permitted skip begins; --require-services makes a failure of it."""
+
+OTHER_CASE = "one case in so many on a slow server; `make soak` tries all, and so does memory"
 
 _deselected = pytest.StashKey[dict[str, int]]()
 
@@ -52,17 +55,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not SOAK:
         reasons["soak"] = "only `make soak` takes that long"
     kept, left = [], []
+    others = _other_cases(items)
     for item in items:
         marker = next((name for name in reasons if item.get_closest_marker(name) is not None), None)
-        if marker is None:
+        reason = OTHER_CASE if item in others else reasons.get(marker or "")
+        if reason is None:
             kept.append(item)
         else:
             left.append(item)
             deselected = config.stash[_deselected]
-            deselected[reasons[marker]] = deselected.get(reasons[marker], 0) + 1
+            deselected[reason] = deselected.get(reason, 0) + 1
     items[:] = kept
     if left:
         config.hook.pytest_deselected(items=left)
+
+
+def _other_cases(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """Of each test of a class that takes one case in so many, those that it leaves out.
+
+    A test that takes a sample for each of its cases keeps them all. Tests begin with different cases, so that
+    over a class every case is met.
+    """
+    tests: dict[tuple[Any, str, object], list[pytest.Item]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            of = (item.cls, item.originalname, item.callspec.params.get("colour"))
+            if "sample" not in item.fixturenames:
+                tests.setdefault(of, []).append(item)
+    others: set[pytest.Item] = set()
+    for (cls, name, _), cases in tests.items():
+        one_in = min(getattr(cls, "one_case_in", 1), len(cases))
+        others |= set(cases) - set(cases[crc32(name.encode()) % one_in :: one_in])
+    return others
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 __all__ = ["ROOT", "free_port", "running", "table_for"]
 
@@ -23,25 +26,37 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[object]) -> Iterator[int]:
-    """The port that the program listens on, which is where its command says ``{port}``."""
+def running(command: Sequence[object], end: signal.Signals = signal.SIGKILL) -> Iterator[int]:
+    """The port that the program listens on, which is where its command says ``{port}``.
+
+    It gets the signal `end` when it is no longer needed. A program that does not come to listen fails
+    the test with all that it has printed.
+    """
     port = free_port()
     parts = [str(part).replace("{port}", str(port)) for part in command]
-    with subprocess.Popen(parts, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as server:
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(parts, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT) as server,
+    ):
         try:
             until = time.monotonic() + _SECONDS
             while not _answers(port):
-                assert server.poll() is None, f"{parts[0]} ended by itself"
-                assert time.monotonic() < until, f"{parts[0]} does not answer"
+                assert server.poll() is None, f"{parts} ended by itself: {_printed(log)}"
+                assert time.monotonic() < until, f"{parts} does not answer: {_printed(log)}"
                 time.sleep(0.05)
             yield port
         finally:
-            server.kill()
+            server.send_signal(end)
 
 
 def table_for(name: object) -> str:
     """A table's name of its own for anything."""
     return "t" + hashlib.sha256(str(name).encode()).hexdigest()[:30]
+
+
+def _printed(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")
 
 
 def _answers(port: int) -> bool:

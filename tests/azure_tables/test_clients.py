@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import chatstore
 from chatstore.backends.azure_tables import account, identity
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
 from chatstore.blocking import run
+from chatstore.errors import ChatStoreError
 from tests.azure_tables.azurite import ACCOUNT, KEY
 from tests.azure_tables.unkind import Unkind
 from tests.servers import table_for
@@ -130,3 +132,64 @@ def test_a_blocking_caller_closes_its_credential_too(credentials: list[Credentia
     ):
         store.ping()
     assert [one.open for one in credentials] == [0]
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a proxy that the environment names was asked for; it answers nothing well."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_error(400)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server has it
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.02,))
+        serving.start()
+        monkeypatch.setenv("AZURE_STORAGE_KEY", KEY)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        yield asked
+        server.shutdown()
+        serving.join()
+
+
+def prepare(client: str, endpoint: str, table: str) -> None:
+    async def use() -> None:
+        async with chatstore.aconnect(
+            f"aztables://{ACCOUNT}/{table}?endpoint={endpoint}&client={client}"
+        ) as store:
+            await store.prepare()
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("client", ["async", "blocking"])
+def test_the_environments_proxy_is_used(proxy: list[str], client: str) -> None:
+    # A name that nobody has: the proxy is the only way there.
+    with pytest.raises(ChatStoreError):
+        prepare(client, "http://tables.invalid", "chat")
+    assert proxy == ["http://tables.invalid/Tables"]
+
+
+@pytest.mark.parametrize("client", ["async", "blocking"])
+def test_but_not_for_what_the_environment_excepts(
+    proxy: list[str], client: str, azurite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    prepare(client, azurite, table_for(tmp_path))
+    assert proxy == []
+
+
+@pytest.mark.parametrize("client", ["async", "blocking"])
+def test_a_file_of_passwords_takes_no_keys_place(
+    client: str, azurite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login ada password lovelace\n")
+    monkeypatch.setenv("NETRC", f"{tmp_path}/netrc")
+    prepare(client, azurite, table_for(tmp_path))

@@ -2,8 +2,7 @@
 
 Each line of stdin is a job, ``{"kind", "target", "calls": [[method, argument, …], …]}``: the calls are made
 on the store of that kind, and the line that is printed says what it then has, ``{key: [message, …]}``, with
-null for a thread that it cannot read itself. The kind ``postgresql`` starts a server in the folder that is
-its target, and prints its URL. All of it ends when stdin does.
+null for a thread that it cannot read itself. It ends when stdin does.
 """
 
 from __future__ import annotations
@@ -97,21 +96,13 @@ async def done(kind: str, target: str, calls: list[list[Any]]) -> dict[str, Any]
 
 
 def main() -> None:
-    servers = []
     for line in sys.stdin:
-        job = json.loads(line)
-        if job["kind"] == "postgresql":
-            servers.append(importlib.import_module("pgserver").get_server(job["target"]))
-            print(json.dumps(servers[-1].get_uri()), flush=True)
+        try:
+            found = asyncio.run(done(**json.loads(line)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test is to show it
+            print(json.dumps({"failed": repr(error)}), flush=True)
         else:
-            try:
-                found = asyncio.run(done(**job))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test is to show it
-                print(json.dumps({"failed": repr(error)}), flush=True)
-            else:
-                print(json.dumps({"found": found}), flush=True)
-    for server in servers:
-        server.cleanup()
+            print(json.dumps({"found": found}), flush=True)
 
 
 if __name__ == "__main__":

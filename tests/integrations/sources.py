@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,22 +38,14 @@ class Peers:
 
     def __call__(self, kind: str, target: str, *calls: Call) -> dict[str, list[dict[str, Any]] | None]:
         """Make `calls`; gives what the store has then, as its own package reads it."""
-        answer = self._ask({"kind": kind, "target": target, "calls": calls})
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"kind": kind, "target": target, "calls": calls}) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
         assert "found" in answer, answer["failed"]
         found: dict[str, list[dict[str, Any]] | None] = answer["found"]
         return found
-
-    def postgresql(self, folder: Path) -> str:
-        """Start a server that ends with the process; gives its URL."""
-        url: str = self._ask({"kind": "postgresql", "target": str(folder)})
-        return url
-
-    def _ask(self, job: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
 
 
 @contextlib.contextmanager
@@ -77,3 +71,13 @@ def redis_running(folder: Path) -> Iterator[str]:
     options = ["--bind", "127.0.0.1", "--port", "{port}", "--save", "", "--dir", folder]
     with running([program, *options]) as port:
         yield f"redis://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def postgresql_running() -> Iterator[str]:
+    """A PostgreSQL; gives the URL of its first database."""
+    # Not in a folder of pytest's: it does not run as root, and pytest closes its folders to other users.
+    with tempfile.TemporaryDirectory() as folder:
+        command = [PYTHON, Path(__file__).with_name("postgresql.py"), folder, "{port}"]
+        with running(command, end=signal.SIGINT) as port:
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"

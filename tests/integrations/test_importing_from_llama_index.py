@@ -67,10 +67,11 @@ def peers(absent: Absent) -> Iterator[Peers]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(peers: Peers, tmp_path_factory: pytest.TempPathFactory, absent: Absent) -> str:
+def postgresql(absent: Absent) -> Iterator[str]:
     if not sources.has("pgserver"):
         absent("PostgreSQL", "pgserver has wheels up to Python 3.12: set PYTHON")
-    return peers.postgresql(tmp_path_factory.mktemp("postgresql"))
+    with sources.postgresql_running() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +178,7 @@ def _database(url: str) -> Place:
     name = f"test_{next(numbers)}"
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type, unused-ignore]
-    target = url.replace("/postgres?", f"/{name}?")
+    target = url.removesuffix("postgres") + name
     return Place(target, f"llama-index+{target}")
 
 

@@ -1,11 +1,14 @@
-"""How much was explored, said at the end of the run."""
+"""How much was explored, said at the end of the run; and what exploring need not do twice."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from chatstore.engines.log.records import Header, Slot
 from tests.schedules.explorer import Count
 
 
@@ -16,3 +19,24 @@ def counted(record_property: Callable[[str, object], None]) -> Iterator[list[Cou
     yield counts
     record_property("different ends", sum(count.ends for count in counts))
     record_property("states", sum(count.states for count in counts))
+
+
+def _decoded_once(kind: Any) -> Any:
+    """What decodes rows to `kind`, but each row once."""
+    decode = kind.load
+
+    @functools.lru_cache(100_000)
+    def decoded(*columns: tuple[str, Any]) -> Any:
+        return decode(dict(columns))
+
+    return staticmethod(lambda row: decoded(*row.items()))
+
+
+_SLOT, _HEADER = _decoded_once(Slot), _decoded_once(Header)
+
+
+@pytest.fixture(autouse=True)
+def decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actors that are run again read the same rows again; nothing changes a slot or a header."""
+    monkeypatch.setattr(Slot, "load", _SLOT)
+    monkeypatch.setattr(Header, "load", _HEADER)

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from urllib.request import getproxies
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.data.tables import TableClient
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.core.pipeline.transport import RequestsTransport
     from azure.data.tables.aio import TableClient as AsyncTableClient
+    from requests import Session
 
     from chatstore.backends.azure_tables.identity import Credential
 
@@ -82,10 +84,13 @@ class Account(NamedTuple):
     @contextlib.contextmanager
     def client(self) -> Iterator[TableClient]:
         """A client for blocking callers. Raises ConfigurationError for what the SDK cannot use."""
+        from requests.utils import get_environ_proxies
+
         from chatstore.backends.azure_tables.identity import credential
 
         given: Credential | _Given | None = self._given()
-        options = self._options() | {"transport": self._transport()}
+        session = self._session()
+        options = self._options() | {"transport": self._transport(session)}
         with contextlib.ExitStack() as closing:
             with self._configured():
                 if self.connection_string:
@@ -96,6 +101,9 @@ class Account(NamedTuple):
                         closing.callback(given.close)
                     client = TableClient(self.endpoint, self.table, credential=given, **options)
             closing.callback(client.close)
+            # Read here once, where `requests` would read all of the environment for each request.
+            session.proxies = dict(get_environ_proxies(client.url, no_proxy=None))
+            session.trust_env = False
             yield client
 
     @contextlib.asynccontextmanager
@@ -106,7 +114,8 @@ class Account(NamedTuple):
         from chatstore.backends.azure_tables.identity import async_credential
 
         given: AsyncTokenCredential | _Given | None = self._given()
-        options = self._options()
+        # Where there is no proxy, aiohttp would still look for a password in a file before each request.
+        options = self._options() | {"use_env_settings": bool(getproxies())}
         async with contextlib.AsyncExitStack() as closing:
             with self._configured():
                 if self.connection_string:
@@ -134,15 +143,20 @@ class Account(NamedTuple):
             return AzureNamedKeyCredential(self.name, self.access.key)
         return AzureSasCredential(self.access.sas) if self.access.sas else None
 
-    def _transport(self) -> RequestsTransport:
-        from azure.core.pipeline.transport import RequestsTransport
+    def _session(self) -> Session:
         from requests import Session
         from requests.adapters import HTTPAdapter
 
         session, adapter = Session(), HTTPAdapter(pool_maxsize=CONNECTIONS)
         for scheme in ("https://", "http://"):
             session.mount(scheme, adapter)
-        return RequestsTransport(session=session, **self._timeouts())
+        return session
+
+    def _transport(self, session: Session) -> RequestsTransport:
+        from azure.core.pipeline.transport import RequestsTransport
+
+        found = session.merge_environment_settings(self.endpoint, {}, None, None, None)
+        return RequestsTransport(session=session, connection_verify=found["verify"], **self._timeouts())
 
     def _timeouts(self) -> dict[str, float]:
         return {
