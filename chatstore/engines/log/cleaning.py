@@ -27,7 +27,6 @@ from chatstore.models import Erased, Swept, to_micros
 __all__ = ["Cleaner"]
 
 
-_MILLISECOND = 1000
 _ROUNDS = 5
 _TRIES = 5
 
@@ -120,9 +119,12 @@ class Cleaner:
         First all is read that could lead to the thread, and all that may be waiting for a slot. Then the next
         slot is taken: whoever planned before that has to plan anew. So what was waiting waits in vain. What
         the slots up to that one hold was decided before it. Both go; what comes after it was begun since.
+
+        Where somebody else has a thread there now, theirs stays. The slot then says nothing, and is taken only
+        if something waits: it may be of the owner's, from a writer that was killed.
         """
         pk = layout.thread_partition(key)
-        waiting, hours = await self._before(pk, owner)
+        waiting, loose, hours = await self._before(pk, owner)
         hours |= {hour_of(int(row["v"])) for row in listed}
         rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
         threads = messages = 0
@@ -138,7 +140,7 @@ class Cleaner:
                 messages = len([found async for found in self._reader.living(present, turn.now)])
             elif present.header is not None and present.header.living:
                 others, end = present, (present.epoch, position.nth(present.tail))
-                return Answer(None)
+                return Decision(turn.note(), None) if loose else Answer(None)
             decision: Decision[None] = await self._decide.flip(turn, None, (), None)
             end = decision.slot.epoch, decision.slot.position
             return decision
@@ -157,18 +159,33 @@ class Cleaner:
                 await self._table.remove(row)
         return Erased(threads, messages, requests)
 
-    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], set[int]]:
-        """Rows that wait for a slot to bring them to light, and the hours in which an owner was listed."""
+    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], bool, set[int]]:
+        """What may wait for a slot to bring it to light, and the hours in which an owner was listed.
+
+        All texts that are kept apart may. Whether there is something that no slot has brought to light yet
+        is said beside.
+        """
         head = await look(self._table, pk)
         waiting: set[Key] = set()
+        texts: set[str] = set()
+        used: set[str] = set()
+        staged = False
         hours = {hour_of(head.totals.active_at), *head.totals.left}
         async for row in all_rows(self._table, pk):
-            slot = None if str(row["sk"]).startswith("B#") else Slot.load(row)
-            if slot is None or (slot.staged and slot.epoch > head.epoch):
-                waiting.add(key_of(row))
-            elif slot.pointer is not None and slot.pointer[2] == owner:
+            key = key_of(row)
+            if key.sk.startswith("B#"):
+                waiting.add(key)
+                texts.add(_ref(key))
+                continue
+            slot = Slot.load(row)
+            if slot.staged and slot.epoch > head.epoch:
+                waiting.add(key)
+                staged = True
+                continue
+            used |= slot.refs
+            if slot.pointer is not None and slot.pointer[2] == owner:
                 hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
-        return waiting, hours
+        return waiting, staged or not texts <= used, hours
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
         """Delete a thread, expired or not, if it is still the one of `head`."""
@@ -259,8 +276,9 @@ class Cleaner:
     ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
-        Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken.
-        Where somebody else has a thread there, `others`, that slot is theirs: they keep what they refer to.
+        Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken and
+        that no slot has brought to light since. Where somebody else has a thread there, `others`, they keep
+        their rows and what those refer to.
         While the thread is `listed`, the slots say where.
         """
         requests = 0
@@ -272,18 +290,18 @@ class Cleaner:
             async for row in all_rows(self._table, pk):
                 key = key_of(row)
                 if key.sk.startswith("B#"):
-                    pieces.setdefault(key.sk.split("#")[1], []).append(key)
+                    pieces.setdefault(_ref(key), []).append(key)
                     continue
                 slot = Slot.load(row)
-                if others is None and slot.staged and key in waiting:
+                if slot.staged and key in waiting and (others is None or slot.epoch > end[0]):
                     dead.append(key)
                 elif _is_before(slot, end) and not _is_of(slot, others):
                     emptied.append(slot)
                 else:
-                    kept |= _texts(slot)
+                    kept |= slot.refs
             # Texts go first: no bare slot leads to them.
-            texts = {ref for slot in emptied for ref in _texts(slot)}
-            texts |= {ref for ref, rows in pieces.items() if _is_nobodys(ref, rows, others, waiting)}
+            texts = {ref for slot in emptied for ref in slot.refs}
+            texts |= {ref for ref, rows in pieces.items() if waiting.issuperset(rows)}
             gone = [key for ref in texts - kept for key in pieces.get(ref, ())]
             await self._table.write([], [*dead, *gone])
             whole = True
@@ -313,17 +331,9 @@ def _is_of(slot: Slot, others: Head | None) -> bool:
     return inserted or slot.totals.life == others.totals.life
 
 
-def _is_nobodys(ref: str, rows: list[Key], others: Head | None, waiting: set[Key]) -> bool:
-    """Whether a text that is kept apart belongs to nobody who could still refer to it."""
-    if others is None:
-        return waiting.issuperset(rows)
-    thread = None if others.header is None else others.header.thread
-    # What is older than the present thread is not its.
-    return thread is not None and layout.made_at(ref) < to_micros(thread.created_at) - _MILLISECOND
-
-
-def _texts(slot: Slot) -> set[str]:
-    return {entry.blob.ref for entry in slot.entries if entry.blob is not None}
+def _ref(text: Key) -> str:
+    """The name of a text that is kept apart, from the row of a piece of it."""
+    return text.sk.split("#")[1]
 
 
 def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:

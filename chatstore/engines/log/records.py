@@ -233,6 +233,11 @@ class Slot(NamedTuple):
         """The messages that are read here; what an effect carries is read where it is applied."""
         return self.entries if self.effect is None else ()
 
+    @property
+    def refs(self) -> set[str]:
+        """The texts kept apart that it refers to."""
+        return {entry.blob.ref for entry in self.entries if entry.blob is not None}
+
     @classmethod
     def load(cls, row: Row) -> Slot:
         """The slot that a row holds."""
