@@ -268,12 +268,10 @@ def test_an_owner_takes_along_what_was_staged_where_others_have_a_thread_now(
     kept.store.append("t", {"role": "user", "content": "first"}, owner="bob")
     if not before:
         kept.store.delete_thread("t")
+    orphan = {"role": "user", "content": "orphan" + BIG}
+    killed = stopped(kept)
     with pytest.raises(KeyboardInterrupt):
-        orphan = {"role": "user", "content": "orphan" + BIG}
-        if before:
-            stopped(kept).replace_all("t", [orphan])
-        else:
-            stopped(kept).append("t", orphan, owner="bob")
+        killed.replace_all("t", [orphan]) if before else killed.append("t", orphan, owner="bob")
     if before:
         kept.store.delete_thread("t")
     assert "orphan" in kept.text()

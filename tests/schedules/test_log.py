@@ -13,10 +13,10 @@ from chatstore.engines.log import LogBackend, Row, Rows, Table, reading, writing
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.head import Head
 from chatstore.engines.log.known import Known
+from chatstore.engines.log.planning import Turn
 from chatstore.engines.log.port import Key
 from chatstore.engines.log.records import Slot, chained
-from chatstore.engines.log.requests import Asked
-from chatstore.engines.log.writing import Turn, Writer
+from chatstore.engines.log.writing import Writer
 from chatstore.models import from_micros
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
@@ -325,9 +325,9 @@ def test_with_a_bound_that_goes_by_ones_own_clock_it_is_found_out(
 ) -> None:
     turned = Writer._turn
 
-    def by_the_clock(self: Writer, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
-        turn = turned(self, key, head, now, asks)
-        return turn._replace(totals=replace(turn.totals, seen=now))
+    def by_the_clock(self: Writer, key: ThreadKey, seen: Any) -> Turn:
+        turn = turned(self, key, seen)
+        return turn._replace(totals=replace(turn.totals, seen=seen.now))
 
     monkeypatch.setattr(Writer, "_turn", by_the_clock)
     assert found(*skewed(ahead))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import random
 import re
 import secrets
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -89,7 +91,9 @@ class _Wrong(Exception):
 
 def play(plan: Plan, storage: Storage) -> Verdict:
     """Play a history to its end and judge it."""
-    with _seeded(plan.seed):
+    if storage.one_clock:
+        plan = replace(plan, offsets=(0,) * len(plan.offsets))
+    with _seeded(plan.seed), closing(storage):
         history = _History(plan, storage)
         try:
             history.play()
@@ -215,12 +219,12 @@ class _History:
         )
 
     def _lists(self, processes: list[Process]) -> Iterator[tuple[str, str | None, list[Any]]]:
-        tenants = sorted({key.tenant for key in self.actors.threads})
-        for process in processes:
-            for tenant in tenants:
-                for owner in (None, *(owner_name(tenant, one) for one in OWNERS)):
-                    got = self._final(process, self.actors.list(902, process, tenant, owner, 3))
-                    yield tenant, owner, got.result
+        turns = itertools.cycle(processes)
+        for tenant in sorted({key.tenant for key in self.actors.threads}):
+            for owner in (None, *(owner_name(tenant, one) for one in OWNERS)):
+                process = next(turns)
+                got = self._final(process, self.actors.list(902, process, tenant, owner, 3))
+                yield tenant, owner, got.result
 
     def _final(self, process: Process, act: Coroutine[Any, Any, Op]) -> Op:
         op = self.actors.do(process, act)
@@ -239,13 +243,12 @@ class _History:
                 raise _Wrong("sweeps", f"one by a clock that is far off did not refuse: {told(op)}")
 
     def _sweep_for_days(self, processes: list[Process]) -> None:
-        for _ in range(4):
+        for process in itertools.islice(itertools.cycle(processes), 4):
             self.world.now += DAY + HOUR + 7 * MINUTE
-            for process in processes:
-                for _ in range(50):
-                    swept = self._final(process, self.actors.sweep(903, process))
-                    if not swept.result.more:
-                        break
+            for _ in range(50):
+                swept = self._final(process, self.actors.sweep(903, process))
+                if not swept.result.more:
+                    break
 
     def _judge(self) -> None:
         actors = self.actors

@@ -12,6 +12,7 @@ from chatstore.engines.fenced.purging import Purger
 from chatstore.engines.fenced.sweeping import Sweeper
 from chatstore.engines.log import requests, visiting
 from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.visits import Visits
 from tests.simulation.plan import plan
 from tests.simulation.playing import play
 from tests.simulation.storages import STORAGES, AzureStorage, LogStorage
@@ -55,9 +56,9 @@ def pointers_unwritten(patch: pytest.MonkeyPatch) -> None:
 def visits_unwritten(patch: pytest.MonkeyPatch) -> None:
     """Nobody notes that a thread is to be visited."""
 
-    async def visit(self: Lists, *args: Any, **given: Any) -> None: ...
+    async def note(self: Visits, *args: Any, **given: Any) -> None: ...
 
-    patch.setattr(Lists, "visit", visit)
+    patch.setattr(Visits, "note", note)
 
 
 def clocks_trusted(patch: pytest.MonkeyPatch) -> None:

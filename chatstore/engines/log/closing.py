@@ -15,10 +15,11 @@ from collections.abc import Collection, Sequence
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import look
-from chatstore.engines.log.lists import OVER, Lists, Pointer, hour_of, key_of, names, owner_of, thread_id_of
+from chatstore.engines.log.lists import OVER, Lists, Pointer, names, owner_of, thread_id_of
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Slot
 from chatstore.engines.log.visiting import all_rows
+from chatstore.engines.log.visits import hour_of, key_of
 
 __all__ = ["Closer"]
 
@@ -122,7 +123,7 @@ class Closer:
         return kept
 
     async def _discard(self, pk: str) -> None:
-        """Remove rows that were written for a slot an hour ago and more, and that no slot has brought to light.
+        """Remove rows that were written for a slot an hour ago and more, and that no slot brought to light.
 
         A plan is given up after ten minutes, so nobody decides on them now. The state is looked at after all
         was read: what was decided meanwhile is found to be so.
