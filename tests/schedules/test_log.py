@@ -208,11 +208,27 @@ def test_an_eventual_reader_sees_the_thread_as_it_was_at_some_moment(
     assert not counted[0].bad, counted[0].bad[0]
 
 
+ETAG = STARTED._writer.known._known["T#default#t"].head.etag
+EXPECTING = do.replace_all("r", if_match=ETAG, was=THERE, once=False)
+
+
+@pytest.mark.parametrize("knowing", KNOWING)
 @pytest.mark.parametrize("other", ["append", "put b", "take b", "insert before b", "pop", "grow"])
-def test_a_replace_that_expects_what_was_read_beside_each(other: str, counted: list[Count]) -> None:
-    etag = STARTED._writer.known._known["T#default#t"].head.etag
-    replacing = do.replace_all("r", if_match=etag, was=THERE)
-    hold(counted, actor(1, replacing), actor(2, WRITERS[other]("2"), known=STARTED))
+def test_a_replace_that_expects_what_was_read_beside_each(
+    other: str, knowing: str, counted: list[Count]
+) -> None:
+    """Also by one who does not know it yet, and remembers what was before."""
+    expecting = actor(1, EXPECTING, known=KNOWING[knowing])
+    hold(counted, expecting, actor(2, WRITERS[other]("2"), known=STARTED))
+
+
+@pytest.mark.parametrize("knowing", KNOWING)
+@pytest.mark.parametrize("other", WRITERS)
+def test_an_edit_of_what_was_just_appended_beside_each(
+    other: str, knowing: str, counted: list[Count]
+) -> None:
+    edits = do.replace_message(IDS["d"], "d", "D")
+    hold(counted, actor(1, edits, known=KNOWING[knowing]), actor(2, WRITERS[other]("2"), known=STARTED))
 
 
 # What is guarded, unguarded: the checker must find it.
@@ -308,6 +324,16 @@ def test_a_page_that_compares_nothing_else_is_found_out(
         found(actor(1, *edits, last), actor(2, do.read(newest=newest)), table=Paged())
         for newest in (True, False)
     )
+
+
+def test_believing_an_error_by_what_is_remembered_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Writer._seen
+
+    async def believed(self: Writer, *args: Any, **given: Any) -> Any:
+        return (await seen(self, *args, **given))._replace(fresh=True)
+
+    monkeypatch.setattr(Writer, "_seen", believed)
+    assert found(actor(1, EXPECTING, known=STALE))
 
 
 def test_without_looking_for_edits_a_history_that_grew_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
