@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -244,20 +245,79 @@ def test_erasing_one_owner_keeps_what_another_has_under_the_same_id(kept: Kept) 
     assert "adas" not in kept.text()
 
 
+class Stopped(MemoryTable):
+    """A process's way to a table: it is killed before it takes a slot."""
+
+    async def put_new(self, row: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+
+def stopped(kept: Kept) -> ChatStore:
+    table = Stopped()
+    table.rows = kept.table.rows
+    return ChatStore(LogInMemory(table, kept.clock))
+
+
+@pytest.mark.parametrize("hours", [0, 3])
+@pytest.mark.parametrize("begins", ["small", BIG])
+@pytest.mark.parametrize("before", [False, True])
+def test_an_owner_takes_along_what_was_staged_where_others_have_a_thread_now(
+    kept: Kept, before: bool, begins: str, hours: int
+) -> None:
+    """A writer of the owner's was killed. Hours later a sweep has closed the hour that leads there."""
+    kept.store.append("t", {"role": "user", "content": "first"}, owner="bob")
+    if not before:
+        kept.store.delete_thread("t")
+    orphan = {"role": "user", "content": "orphan" + BIG}
+    killed = stopped(kept)
+    with pytest.raises(KeyboardInterrupt):
+        killed.replace_all("t", [orphan]) if before else killed.append("t", orphan, owner="bob")
+    if before:
+        kept.store.delete_thread("t")
+    assert "orphan" in kept.text()
+    kept.clock.advance(timedelta(seconds=1))
+    kept.store.append("t", {"role": "user", "content": begins}, owner="ada")
+    kept.clock.advance(timedelta(hours=hours))
+    kept.swept()
+    kept.store.erase("bob")
+    for word in ("bob", "orphan", "first"):
+        assert word not in kept.text()
+    kept.store.append("t", {"role": "user", "content": "more"})
+    assert [message.content for message in kept.store.read("t")] == [begins, "more"]
+
+
+def test_an_erasure_leaves_what_others_are_about_to_write_whole(kept: Kept) -> None:
+    kept.store.append("t", {"role": "user", "content": "hers"}, owner="bob")
+    kept.store.delete_thread("t")
+    kept.store.append("t", {"role": "user", "content": "his"}, owner="ada")
+    texts = [f"{n} {BIG}" for n in range(2)]
+
+    class Late(MemoryTable):
+        """Bob is erased after all was staged, and before the slot is taken."""
+
+        erased = False
+
+        async def put_new(self, row: Row, **more: Any) -> Row | None:
+            if not self.erased:
+                self.erased = True
+                kept.store.erase("bob")
+            return await super().put_new(row, **more)
+
+    table = Late()
+    table.rows = kept.table.rows
+    ChatStore(LogInMemory(table, kept.clock)).replace_all(
+        "t", [{"role": "user", "content": text} for text in texts]
+    )
+    assert table.erased
+    assert [message.content for message in kept.store.read("t")] == texts
+
+
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
     store = kept.store
     store.append("t", {"role": "user", "content": "a"})
 
-    class Stopped(MemoryTable):
-        async def put_new(self, row: object, **more: object) -> None:
-            raise KeyboardInterrupt
-
-    stopped = Stopped()
-    stopped.rows = kept.table.rows
     with pytest.raises(KeyboardInterrupt):
-        ChatStore(LogInMemory(stopped, kept.clock)).replace_all(
-            "t", [{"role": "user", "content": "orphan" + BIG}]
-        )
+        stopped(kept).replace_all("t", [{"role": "user", "content": "orphan" + BIG}])
     assert "orphan" in kept.text()
     kept.clock.advance(LATER)
     kept.swept()

@@ -173,14 +173,14 @@ class Prepared(AzureTablesBackend):
 class Start(NamedTuple):
     """What there is before anything happens: the thread "t", none, or what is left of one.
 
-    With `remembered`, every process has read it.
+    Every process has read it, in the table that is `remembered` if there is one.
     """
 
     dialect: Dialect
     table: FakeTable
     now: datetime
     before: Page[Message]
-    remembered: bool = False
+    remembered: FakeTable | None = None
 
     def store(self, driver: FakeDriver, clock: ManualClock | None = None) -> AsyncChatStore:
         """A process of its own, which calls `driver`."""
@@ -200,9 +200,9 @@ class Start(NamedTuple):
 
         def process(number: int) -> AsyncChatStore:
             _DRAWN.set(random.Random(number))
-            driver = SteppedDriver(self.table)
+            driver = SteppedDriver(self.remembered or self.table)
             store = self.store(driver)
-            if self.remembered:
+            if self.remembered is not None:
                 run(store.read("t"))
             driver.stepped = True
             return store
@@ -284,8 +284,8 @@ def view(store: AsyncChatStore) -> tuple[object, object]:
 def start_of(dialect: Dialect, kind: str) -> Start:
     """Two messages of ada's; deleted or expired some minutes ago, or never written.
 
-    Or "trimmed": the last of six, which every process remembers; or "handed on": deleted after it was bob's
-    and cy's as well, each of whom made a request.
+    Or "trimmed": the last of six, which every process remembers; "outrun": with a third, of which no process
+    has heard; or "handed on": deleted after it was bob's and cy's as well, each of whom made a request.
     """
     table, clock = FakeTable(), ManualClock()
     store = AsyncChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
@@ -298,6 +298,9 @@ def start_of(dialect: Dialect, kind: str) -> Start:
             run(store.append("t", say(text)))
         for message in run(store.read("t", limit=5)):
             run(store.delete_message("t", message.id or ""))
+    outrun = table.copy()
+    if kind == "outrun":
+        run(store.append("t", say("c")))
     for owner in ("bob", "cy") if kind == "handed on" else ():
         run(store.delete_thread("t"))
         run(store.append("t", say(owner), owner=owner, request_id=f"r-{owner}"))
@@ -305,7 +308,7 @@ def start_of(dialect: Dialect, kind: str) -> Start:
     if kind in ("deleted", "handed on"):
         run(store.delete_thread("t"))
     clock.advance(MINUTE * 2)
-    return Start(dialect, table, clock.now, before, remembered=kind == "trimmed")
+    return Start(dialect, table, clock.now, before, remembered={"trimmed": table, "outrun": outrun}.get(kind))
 
 
 _DRAWN: ContextVar[random.Random] = ContextVar("drawn")

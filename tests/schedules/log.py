@@ -148,11 +148,15 @@ def append_once(text: str, sent_at: datetime | None = None) -> Modelled:
     return Modelled(f"append once {text}", call, step)
 
 
-def replace_all(*texts: str, by: str = "", if_match: str | None = None, was: Texts = None) -> Modelled:
+def replace_all(
+    *texts: str, by: str = "", if_match: str | None = None, was: Texts = None, once: bool = True
+) -> Modelled:
+    """With an id of the request where it is to happen `once`."""
+
     async def call(backend: LogBackend) -> Any:
         drafts = [Draft(text) for text in texts]
         try:
-            request = Request(f"replace {texts}{by}", "d")
+            request = Request(f"replace {texts}{by}", "d") if once else None
             await backend.replace_all(KEY, drafts, create=NewThread(), if_match=if_match, request=request)
         except Conflict:
             return "conflict"

@@ -99,6 +99,14 @@ def test_a_reader_who_remembers_a_trimmed_thread_beside_each(
     hold(counted, dialect, "trimmed", (mutation, read_two))
 
 
+@pytest.mark.parametrize("mutation", MUTATIONS)
+@pytest.mark.parametrize("outrun", [append_if_unchanged, edit])
+def test_who_has_not_heard_of_the_newest_message_beside_each(
+    outrun: Operation, mutation: Operation, counted: list[Count]
+) -> None:
+    hold(counted, TABLES, "outrun", (outrun, mutation))
+
+
 @pytest.mark.parametrize("kind", KINDS[:2])
 @pytest.mark.parametrize("pair", FAULTY, ids=named)
 def test_every_pair_while_one_thing_fails(pair: Sequence[Operation], kind: str, counted: list[Count]) -> None:

@@ -13,10 +13,10 @@ from chatstore.engines.log import LogBackend, Row, Rows, Table, reading, writing
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.head import Head
 from chatstore.engines.log.known import Known
+from chatstore.engines.log.planning import Turn
 from chatstore.engines.log.port import Key
 from chatstore.engines.log.records import Slot, chained
-from chatstore.engines.log.requests import Asked
-from chatstore.engines.log.writing import Turn, Writer
+from chatstore.engines.log.writing import Writer
 from chatstore.models import from_micros
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
@@ -208,11 +208,27 @@ def test_an_eventual_reader_sees_the_thread_as_it_was_at_some_moment(
     assert not counted[0].bad, counted[0].bad[0]
 
 
+ETAG = STARTED._writer.known._known["T#default#t"].head.etag
+EXPECTING = do.replace_all("r", if_match=ETAG, was=THERE, once=False)
+
+
+@pytest.mark.parametrize("knowing", KNOWING)
 @pytest.mark.parametrize("other", ["append", "put b", "take b", "insert before b", "pop", "grow"])
-def test_a_replace_that_expects_what_was_read_beside_each(other: str, counted: list[Count]) -> None:
-    etag = STARTED._writer.known._known["T#default#t"].head.etag
-    replacing = do.replace_all("r", if_match=etag, was=THERE)
-    hold(counted, actor(1, replacing), actor(2, WRITERS[other]("2"), known=STARTED))
+def test_a_replace_that_expects_what_was_read_beside_each(
+    other: str, knowing: str, counted: list[Count]
+) -> None:
+    """Also by one who does not know it yet, and remembers what was before."""
+    expecting = actor(1, EXPECTING, known=KNOWING[knowing])
+    hold(counted, expecting, actor(2, WRITERS[other]("2"), known=STARTED))
+
+
+@pytest.mark.parametrize("knowing", KNOWING)
+@pytest.mark.parametrize("other", WRITERS)
+def test_an_edit_of_what_was_just_appended_beside_each(
+    other: str, knowing: str, counted: list[Count]
+) -> None:
+    edits = do.replace_message(IDS["d"], "d", "D")
+    hold(counted, actor(1, edits, known=KNOWING[knowing]), actor(2, WRITERS[other]("2"), known=STARTED))
 
 
 # What is guarded, unguarded: the checker must find it.
@@ -310,6 +326,16 @@ def test_a_page_that_compares_nothing_else_is_found_out(
     )
 
 
+def test_believing_an_error_by_what_is_remembered_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Writer._seen
+
+    async def believed(self: Writer, *args: Any, **given: Any) -> Any:
+        return (await seen(self, *args, **given))._replace(fresh=True)
+
+    monkeypatch.setattr(Writer, "_seen", believed)
+    assert found(actor(1, EXPECTING, known=STALE))
+
+
 def test_without_looking_for_edits_a_history_that_grew_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async def kept(self: Deciding, turn: Turn, drafts: Sequence[Draft]) -> int | None:
         texts = [draft.text for draft in drafts[: turn.head.totals.count]]
@@ -325,9 +351,9 @@ def test_with_a_bound_that_goes_by_ones_own_clock_it_is_found_out(
 ) -> None:
     turned = Writer._turn
 
-    def by_the_clock(self: Writer, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
-        turn = turned(self, key, head, now, asks)
-        return turn._replace(totals=replace(turn.totals, seen=now))
+    def by_the_clock(self: Writer, key: ThreadKey, seen: Any) -> Turn:
+        turn = turned(self, key, seen)
+        return turn._replace(totals=replace(turn.totals, seen=seen.now))
 
     monkeypatch.setattr(Writer, "_turn", by_the_clock)
     assert found(*skewed(ahead))

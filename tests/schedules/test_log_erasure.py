@@ -13,7 +13,7 @@ import pytest
 
 from chatstore.blocking import run
 from chatstore.contract import Draft, Listing, NewThread, Span, ThreadKey
-from chatstore.engines.log import Key, LogBackend, Row, cleaning, layout
+from chatstore.engines.log import Key, LogBackend, Row, erasing, layout
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.records import Header
 from chatstore.engines.log.writing import Writer
@@ -183,7 +183,7 @@ def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who keeps texts apart names them. An erasure looks for threads once, because another one follows."""
     monkeypatch.setattr(secrets, "token_hex", lambda size: f"{next(PIECES.get()):0{2 * size}x}")
     if not SOAK:
-        monkeypatch.setattr(cleaning, "_ROUNDS", 1)
+        monkeypatch.setattr(erasing, "_ROUNDS", 1)
 
 
 def hold(there: str, counts: list[Count], *actors: Actor[Modelled], faults: int = 0) -> None:
@@ -223,7 +223,7 @@ class Unfenced(Writer):
 
 def unfenced() -> LogBackend:
     made = backend(2)()
-    made._cleaner._writer = Unfenced(made.table, made.clock, lambda: "")
+    made._eraser._writer = Unfenced(made.table, made.clock, lambda: "")
     return made
 
 
@@ -244,7 +244,7 @@ def test_removing_what_is_another_row_by_now_is_found_out() -> None:
 
 
 def test_emptying_what_was_decided_since_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleaning, "_is_before", lambda *_: True)
+    monkeypatch.setattr(erasing, "_is_before", lambda *_: True)
     assert found_out()
 
 

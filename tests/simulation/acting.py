@@ -37,6 +37,8 @@ WRITES = {
     *("replace_message", "delete_message"),
 }
 """What changes a thread."""
+ADDS = {"append", "replace_all", "create", "insert"}
+"""What makes a thread active."""
 
 
 @dataclass(eq=False)

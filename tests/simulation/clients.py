@@ -33,7 +33,8 @@ class Clients(Recorder):
         process = self.processes[step.process]
 
         def start() -> None:
-            task = Task(self._perform(step, chance), process, process.life, chance)
+            work = self._perform(step, chance)
+            task = Task(work, process, process.life, chance, step.left, step.stalls)
             self.world.begin(self.world.now, task)
 
         self.world.later(step.at - self.world.now, start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.simulation.world import DAY, HOUR, MILLISECOND, MINUTE, SECOND, Faults
 
@@ -20,7 +20,10 @@ _KINDS, _WEIGHTS = list(_CHANGES), list(_CHANGES.values())
 
 @dataclass(frozen=True)
 class Step:
-    """An operation to come: when and by whom, and of which thread and owner if it is of one."""
+    """An operation to come: when and by whom, and of which thread and owner if it is of one.
+
+    After so many calls that are `left` its process is killed; `stalls` is how often it sleeps behind one.
+    """
 
     number: int
     at: int
@@ -29,6 +32,8 @@ class Step:
     tenant: str
     thread: int
     owner: str | None
+    left: int | None = None
+    stalls: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,21 @@ def plan(seed: int) -> Plan:
             kind = chance.choices(_KINDS, weights)[0]
             steps.append(Step(len(steps), now, chance.randrange(len(offsets)), kind, tenant, thread, owner))
         now = _gap(chance, now)
-    return Plan(seed, offsets, faults, large, tuple(steps))
+    return Plan(seed, offsets, faults, large, _cut_short(seed, steps, kills=faults.share > 0))
+
+
+def _cut_short(seed: int, steps: list[Step], *, kills: bool) -> tuple[Step, ...]:
+    """Some sweeps and erasures are killed on their way, and some sweeps sleep for hours on theirs."""
+    chance = random.Random(f"{seed} cut short")
+    sleepy = 0.1 if chance.random() < 0.2 else 0.0
+
+    def changed(step: Step) -> Step:
+        if step.kind not in ("sweep", "erase"):
+            return step
+        left = chance.randrange(20) if kills and chance.random() < 0.2 else None
+        return replace(step, left=left, stalls=sleepy if step.kind == "sweep" else 0.0)
+
+    return tuple(changed(step) for step in steps)
 
 
 def _gap(chance: random.Random, now: int) -> int:

@@ -15,6 +15,7 @@ from chatstore.contract import Backend
 from chatstore.engines.fenced.port import Again, Entity, Op, Overtaken, Properties, Range, Slice
 from chatstore.engines.log import Key, LogBackend, Row, Rows, Table
 from chatstore.errors import Unavailable
+from tests.simulation.embedded import MemoryStorage, SqliteStorage
 from tests.simulation.world import Network, Process, World
 
 Trace: TypeAlias = Callable[[str], None] | None
@@ -22,9 +23,10 @@ Trace: TypeAlias = Callable[[str], None] | None
 
 
 class Storage(Protocol):
-    """What processes share."""
+    """What processes share. Some are on machines of their own, with clocks of their own."""
 
     trace: Trace
+    one_clock: bool
 
     def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
         """A new life's way to it."""
@@ -32,8 +34,17 @@ class Storage(Protocol):
     def rows(self) -> Iterator[tuple[str, bytes]]:
         """Every row: its name, and all that is in it."""
 
+    def close(self) -> None:
+        """Give back what it holds."""
 
-class LogStorage:
+
+class _Remote:
+    one_clock = False
+
+    def close(self) -> None: ...
+
+
+class LogStorage(_Remote):
     """Rows by partition, as the log wants them."""
 
     def __init__(self) -> None:
@@ -151,7 +162,7 @@ class _LogTable(Table):
     async def close(self) -> None: ...
 
 
-class AzureStorage:
+class AzureStorage(_Remote):
     """Entities by partition, of either service."""
 
     def __init__(self, dialect: Dialect) -> None:
@@ -262,6 +273,8 @@ STORAGES: dict[str, Callable[[], Storage]] = {
     "log": LogStorage,
     "tables": lambda: AzureStorage(TABLES),
     "cosmos": lambda: AzureStorage(COSMOS),
+    "sqlite": SqliteStorage,
+    "memory": MemoryStorage,
 }
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from chatstore.backends.memory import MemoryBackend
 from chatstore.clocks import ServerClock
 from chatstore.engines.fenced.purging import Purger
 from chatstore.engines.fenced.sweeping import Sweeper
 from chatstore.engines.log import requests, visiting
 from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.visits import Visits
+from chatstore.engines.sql.requests import Requests
 from tests.simulation.plan import plan
 from tests.simulation.playing import play
 from tests.simulation.storages import STORAGES, AzureStorage, LogStorage
@@ -55,9 +58,9 @@ def pointers_unwritten(patch: pytest.MonkeyPatch) -> None:
 def visits_unwritten(patch: pytest.MonkeyPatch) -> None:
     """Nobody notes that a thread is to be visited."""
 
-    async def visit(self: Lists, *args: Any, **given: Any) -> None: ...
+    async def note(self: Visits, *args: Any, **given: Any) -> None: ...
 
-    patch.setattr(Lists, "visit", visit)
+    patch.setattr(Visits, "note", note)
 
 
 def clocks_trusted(patch: pytest.MonkeyPatch) -> None:
@@ -93,6 +96,28 @@ def headers_left(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sweeper, "_remove", remove)
 
 
+def results_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """No request has been answered before."""
+
+    async def find(self: Requests, *args: Any) -> None: ...
+
+    patch.setattr(Requests, "find", find)
+
+
+def rows_left_by_erasures(patch: pytest.MonkeyPatch) -> None:
+    """An erasure forgets what requests were answered."""
+
+    async def remove_owned(self: Requests, *args: Any) -> int:
+        return 0
+
+    patch.setattr(Requests, "remove_owned", remove_owned)
+
+
+def expired_left(patch: pytest.MonkeyPatch) -> None:
+    """In memory what has expired is found."""
+    patch.setattr(MemoryBackend, "_find", lambda self, key: self._threads.get((key.tenant, key.id)))
+
+
 GUARDS: list[tuple[str, Guard, int]] = [
     ("log", slots_overwritten, 20),
     ("log", versions_ignored, 60),
@@ -105,6 +130,9 @@ GUARDS: list[tuple[str, Guard, int]] = [
     ("tables", headers_left, 20),
     ("tables", clocks_trusted, 60),
     ("cosmos", etags_ignored, 20),
+    ("sqlite", results_forgotten, 20),
+    ("sqlite", rows_left_by_erasures, 20),
+    ("memory", expired_left, 60),
 ]
 """A storage, what is taken out, and within how many histories that is found."""
 

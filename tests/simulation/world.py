@@ -57,12 +57,25 @@ class Process:
 
 @dataclass
 class Task:
-    """A coroutine of one life of a process, and where its chances come from."""
+    """A coroutine of one life of a process, and where its chances come from.
+
+    After so many calls that are `left` its process is killed. `stalls` is how often it sleeps for hours
+    behind a call, as a machine does that is suspended.
+    """
 
     coroutine: Coroutine[Any, Any, None]
     process: Process
     life: int
     chance: random.Random
+    left: int | None = None
+    stalls: float = 0.0
+
+    def last(self) -> bool:
+        """Whether it does not live to see what comes of this call."""
+        if self.left is None:
+            return False
+        self.left -= 1
+        return self.left < 0
 
 
 @dataclass(frozen=True)
@@ -137,10 +150,25 @@ class Network:
     async def ask(self, call: Callable[[], T]) -> T:
         """A call that changes nothing."""
         chance, asked = self._chance(), self._world.now
+        dies = self._task().last()
         await wait(self._latency(chance))
-        if self._fails(chance):
-            await self._die_or_give_up(chance, dies=False)
+        if dies or self._fails(chance):
+            await self._die_or_give_up(chance, dies=dies)
         answer = call()
+        await self._back(chance, asked)
+        return answer
+
+    async def transact(self, call: Callable[[], T]) -> T:
+        """A call that is done as it arrives or never; whether its answer comes is another thing."""
+        chance, asked = self._chance(), self._world.now
+        dies = self._dies(chance)
+        await wait(self._latency(chance))
+        fails = dies or self._fails(chance)
+        if fails and chance.random() < 0.5:
+            await self._die_or_give_up(chance, dies=dies)
+        answer = call()
+        if fails:
+            await self._die_or_give_up(chance, dies=dies)
         await self._back(chance, asked)
         return answer
 
@@ -148,7 +176,7 @@ class Network:
         """A call that changes something; it may be sent twice unless it is `once`."""
         world, chance, asked = self._world, self._chance(), self._world.now
         await wait(self._latency(chance))
-        dies = chance.random() < world.faults.kills
+        dies = self._dies(chance)
         fate = "done"
         if dies or self._fails(chance):
             fate = chance.choice(
@@ -170,7 +198,7 @@ class Network:
         """Calls that arrive in one request and are done in order: all, none, or the first of them."""
         world, chance, asked = self._world, self._chance(), self._world.now
         await wait(self._latency(chance))
-        dies = chance.random() < world.faults.kills
+        dies = self._dies(chance)
         if dies or self._fails(chance):
             fate, lateness = chance.choice(("lost", "no answer", "late", "in part")), _lateness(chance)
             done = calls[: chance.randrange(len(calls)) if fate == "in part" else len(calls)]
@@ -192,10 +220,17 @@ class Network:
         """Wait."""
         await wait(int(seconds * SECOND))
 
-    def _chance(self) -> random.Random:
+    def _task(self) -> Task:
         task = self._world.running
         assert task is not None
-        return task.chance
+        return task
+
+    def _chance(self) -> random.Random:
+        return self._task().chance
+
+    def _dies(self, chance: random.Random) -> bool:
+        last = self._task().last()
+        return chance.random() < self._world.faults.kills or last
 
     def _latency(self, chance: random.Random) -> int:
         kind = chance.random()
@@ -211,6 +246,9 @@ class Network:
         if chance.random() < 0.15:
             await wait(self._latency(chance))
         self._heard(date, asked)
+        stalls = self._task().stalls
+        if stalls and chance.random() < stalls:
+            await wait(chance.choice((chance.randrange(3 * HOUR), chance.randrange(2 * DAY))))
 
     def _fails(self, chance: random.Random) -> bool:
         share = self._world.faults.share

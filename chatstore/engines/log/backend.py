@@ -25,15 +25,18 @@ from chatstore.contract import (
 from chatstore.engines.log import layout
 from chatstore.engines.log.cleaning import Cleaner
 from chatstore.engines.log.closing import Closer
-from chatstore.engines.log.deciding import Deciding, answering, born, edited, grown, made
+from chatstore.engines.log.deciding import Deciding
+from chatstore.engines.log.erasing import Eraser
 from chatstore.engines.log.head import look
 from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.making import answering, born, edited, grown, made
+from chatstore.engines.log.planning import Answer, Decision, Forgotten, Turn
 from chatstore.engines.log.port import Key, Table
 from chatstore.engines.log.reading import Found, Reader
 from chatstore.engines.log.records import EMPTY, Effect, Entry, Header, Slot
 from chatstore.engines.log.restoring import Restorer
 from chatstore.engines.log.staging import arranged
-from chatstore.engines.log.writing import Answer, Decision, Forgotten, Turn, Writer
+from chatstore.engines.log.writing import Writer
 from chatstore.errors import MessageNotFound, ThreadExists
 from chatstore.ids import token
 from chatstore.metering import metered
@@ -70,7 +73,8 @@ class LogBackend(Backend):
         self._decide = Deciding(table, self._writer, self._lists, self._exact)
         self._restorer = Restorer(self._writer, self._lists, self._decide)
         closer = Closer(table, clock, self._lists)
-        self._cleaner = Cleaner(table, clock, self._writer, self._lists, closer, self._exact, self._decide)
+        self._cleaner = Cleaner(table, clock, self._writer, self._lists, closer, self._decide)
+        self._eraser = Eraser(table, self._writer, closer, self._exact, self._decide)
 
     async def close(self) -> None:
         await self.table.close()
@@ -104,7 +108,7 @@ class LogBackend(Backend):
             require(if_match, thread.etag)
             changed = replace(updated(thread, patch, turn.now), etag=turn.token)
             if changed.expires_at is not None:
-                await self._lists.visit(turn.head.pk, to_micros(changed.expires_at))
+                await self._lists.visits.note(turn.head.pk, to_micros(changed.expires_at))
             present = cast("Header", turn.head.header)
             header = present._replace(version=present.version + 1, thread=changed)
             return Decision(turn.note(records.dump(changed), header=header), changed)
@@ -294,8 +298,8 @@ class LogBackend(Backend):
     @metered
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         if owner is None:
-            return await self._cleaner.erase_all(tenant)
-        return await self._cleaner.erase(tenant, owner)
+            return await self._eraser.erase_all(tenant)
+        return await self._eraser.erase(tenant, owner)
 
     # Backups
 

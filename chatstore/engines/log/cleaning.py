@@ -1,4 +1,4 @@
-"""Removing what is dead: expired threads and messages, sealed epochs, failed attempts, owners."""
+"""Removing what is dead: expired threads and messages, sealed epochs, failed attempts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from itertools import chain
 from typing import cast
 
-from chatstore import position
 from chatstore.clocks import time_to_remove
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
@@ -14,20 +13,18 @@ from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.head import Head, look, settle
 from chatstore.engines.log.known import LONGEST
-from chatstore.engines.log.lists import Lists, hour_of, key_of, names
-from chatstore.engines.log.port import Key, Row, Table
-from chatstore.engines.log.reading import Reader
-from chatstore.engines.log.records import Slot
+from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
+from chatstore.engines.log.port import Key, Table
 from chatstore.engines.log.texts import without_others
-from chatstore.engines.log.visiting import all_rows, survey, without_dead
-from chatstore.engines.log.writing import Answer, Decision, Turn, Writer, no_request
+from chatstore.engines.log.visiting import survey, without_dead
+from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError, Unavailable
-from chatstore.models import Erased, Swept, to_micros
+from chatstore.models import Swept, to_micros
 
 __all__ = ["Cleaner"]
 
 
-_MILLISECOND = 1000
 _ROUNDS = 5
 _TRIES = 5
 
@@ -42,7 +39,6 @@ class Cleaner:
         writer: Writer,
         lists: Lists,
         closer: Closer,
-        reader: Reader,
         decide: Deciding,
     ) -> None:
         self._table = table
@@ -50,7 +46,6 @@ class Cleaner:
         self._writer = writer
         self._lists = lists
         self._closer = closer
-        self._reader = reader
         self._decide = decide
 
     async def sweep(self, limit: int) -> Swept:
@@ -62,7 +57,7 @@ class Cleaner:
         now = await time_to_remove(self._clock, self._table.ping)
         swept = Swept(0, 0, 0, more=False)
         failed: ChatStoreError | None = None
-        async for visit in self._lists.due(now):
+        async for visit in self._lists.visits.due(now):
             if swept.threads + swept.messages + swept.requests >= limit:
                 swept = replace(swept, more=True)
                 break
@@ -73,12 +68,12 @@ class Cleaner:
             except ChatStoreError as error:
                 # The others do not wait for a thread that cannot be visited.
                 failed = failed or error
-                await self._lists.visit(visit.pk, now + layout.HOUR)
-                await self._lists.visited(visit.row)
+                await self._lists.visits.note(visit.pk, now + layout.HOUR)
+                await self._lists.visits.made(visit.row)
                 continue
             # What a visit is for may be on its way: its writer noted it first.
             if visit.at in met or visit.at + LONGEST < now:
-                await self._lists.visited(visit.row)
+                await self._lists.visits.made(visit.row)
             swept = Swept(
                 swept.threads + done.threads,
                 swept.messages + done.messages,
@@ -88,87 +83,6 @@ class Cleaner:
         if failed is not None:
             raise failed
         return swept if swept.more else replace(swept, more=await self._closer.step())
-
-    async def erase_all(self, tenant: str) -> Erased:
-        """Erase every owner that a tenant's lists name, and what is nobody's."""
-        erased = Erased(0, 0, 0)
-        for owner in await self._closer.owners(tenant):
-            erased = _together(erased, await self.erase(tenant, owner))
-        return erased
-
-    async def erase(self, tenant: str, owner: str | None) -> Erased:
-        """Empty whatever holds something of an owner; what keeps late writers out stays, without content.
-
-        Threads are looked for again until only those are listed that were begun meanwhile.
-        """
-        erased = Erased(0, 0, 0)
-        for again in range(_ROUNDS):
-            left = False
-            for thread_id, rows in (await self._closer.traces(tenant, owner)).items():
-                key = ThreadKey(tenant, thread_id)
-                if again and names((await look(self._table, layout.thread_partition(key))).header, owner):
-                    continue
-                left = True
-                erased = _together(erased, await self._erase(key, owner, rows))
-            if not left:
-                break
-        return erased
-
-    async def _erase(self, key: ThreadKey, owner: str | None, listed: list[Row]) -> Erased:
-        """Erase one thread of an owner, which `listed` led to.
-
-        First all is read that could lead to the thread, and all that may be waiting for a slot. Then the next
-        slot is taken: whoever planned before that has to plan anew. So what was waiting waits in vain. What
-        the slots up to that one hold was decided before it. Both go; what comes after it was begun since.
-        """
-        pk = layout.thread_partition(key)
-        waiting, hours = await self._before(pk, owner)
-        hours |= {hour_of(int(row["v"])) for row in listed}
-        rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
-        threads = messages = 0
-        end = "", ""
-        others: Head | None = None
-
-        async def plan(turn: Turn) -> Answer[None] | Decision[None]:
-            nonlocal threads, messages, end, others
-            present = turn.head
-            threads, messages, others = 0, 0, None
-            if names(present.header, owner):
-                threads = 1
-                messages = len([found async for found in self._reader.living(present, turn.now)])
-            elif present.header is not None and present.header.living:
-                others, end = present, (present.epoch, position.nth(present.tail))
-                return Answer(None)
-            decision: Decision[None] = await self._decide.flip(turn, None, (), None)
-            end = decision.slot.epoch, decision.slot.position
-            return decision
-
-        await self._writer.mutate(key, None, plan, no_request)
-        requests = await self._empty(pk, owner, end, others, waiting, listed=True)
-        self._writer.known.forget(pk)
-        # The owner's row goes last: it leads here again, should this be interrupted. A slot names the rest
-        # until it is gone.
-        for row in rows:
-            if not str(row["pk"]).startswith("L#"):
-                await self._table.remove(row)
-        await self._empty(pk, owner, end, others, waiting, listed=False)
-        for row in rows:
-            if str(row["pk"]).startswith("L#"):
-                await self._table.remove(row)
-        return Erased(threads, messages, requests)
-
-    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], set[int]]:
-        """Rows that wait for a slot to bring them to light, and the hours in which an owner was listed."""
-        head = await look(self._table, pk)
-        waiting: set[Key] = set()
-        hours = {hour_of(head.totals.active_at), *head.totals.left}
-        async for row in all_rows(self._table, pk):
-            slot = None if str(row["sk"]).startswith("B#") else Slot.load(row)
-            if slot is None or (slot.staged and slot.epoch > head.epoch):
-                waiting.add(key_of(row))
-            elif slot.pointer is not None and slot.pointer[2] == owner:
-                hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
-        return waiting, hours
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
         """Delete a thread, expired or not, if it is still the one of `head`."""
@@ -199,7 +113,7 @@ class Cleaner:
                 return await self._decide.flip(turn, None, (), None)
             first = await self._table.query(present.pk, *layout.in_epoch(layout.ZERO), limit=1)
             if first.rows:
-                await self._lists.visit(present.pk, turn.now + layout.HOUR)
+                await self._lists.visits.note(present.pk, turn.now + layout.HOUR)
                 return Answer(None)
             return await self._decide.close(turn)
 
@@ -209,7 +123,7 @@ class Cleaner:
         """Remove what is dead of a thread, and plan the next visit; when what was met had died."""
         head = await look(self._table, pk)
         if not await settle(self._table, head):
-            await self._lists.visit(pk, now + layout.HOUR)
+            await self._lists.visits.note(pk, now + layout.HOUR)
             return Swept(0, 0, 0, more=False), set()
         threads = 0
         thread = None if head.header is None else head.header.thread
@@ -244,98 +158,5 @@ class Cleaner:
         if remains.rows or remains.ends or remains.shared:
             self._writer.known.forget(pk)
         if remains.next is not None:
-            await self._lists.visit(pk, remains.next)
+            await self._lists.visits.note(pk, remains.next)
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
-
-    async def _empty(
-        self,
-        pk: str,
-        owner: str | None,
-        end: tuple[str, str],
-        others: Head | None,
-        waiting: set[Key],
-        *,
-        listed: bool,
-    ) -> int:
-        """Take all content out of an owner's rows of a thread; how many requests they bore.
-
-        Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken.
-        Where somebody else has a thread there, `others`, that slot is theirs: they keep what they refer to.
-        While the thread is `listed`, the slots say where.
-        """
-        requests = 0
-        for _ in range(_TRIES):
-            pieces: dict[str, list[Key]] = {}
-            emptied: list[Slot] = []
-            dead: list[Key] = []
-            kept: set[str] = set()
-            async for row in all_rows(self._table, pk):
-                key = key_of(row)
-                if key.sk.startswith("B#"):
-                    pieces.setdefault(key.sk.split("#")[1], []).append(key)
-                    continue
-                slot = Slot.load(row)
-                if others is None and slot.staged and key in waiting:
-                    dead.append(key)
-                elif _is_before(slot, end) and not _is_of(slot, others):
-                    emptied.append(slot)
-                else:
-                    kept |= _texts(slot)
-            # Texts go first: no bare slot leads to them.
-            texts = {ref for slot in emptied for ref in _texts(slot)}
-            texts |= {ref for ref, rows in pieces.items() if _is_nobodys(ref, rows, others, waiting)}
-            gone = [key for ref in texts - kept for key in pieces.get(ref, ())]
-            await self._table.write([], [*dead, *gone])
-            whole = True
-            for slot in emptied:
-                bare = _bare(slot, owner, listed=listed)
-                if bare is None:
-                    continue
-                if await self._table.swap(bare.dump(pk), slot.version):
-                    requests += slot.request is not None
-                else:
-                    whole = False
-            if whole:
-                return requests
-        raise Unavailable(f"thread {layout.thread_of(pk)!r} changes while it is emptied: erase again")
-
-
-def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
-    """Whether a slot was decided no later than the slot `end`, or can never be."""
-    return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
-
-
-def _is_of(slot: Slot, others: Head | None) -> bool:
-    """Whether a slot is of the thread that somebody else has now. What was inserted between others is."""
-    if others is None:
-        return False
-    inserted = len(slot.position) > len(position.START) and slot.epoch == others.epoch
-    return inserted or slot.totals.life == others.totals.life
-
-
-def _is_nobodys(ref: str, rows: list[Key], others: Head | None, waiting: set[Key]) -> bool:
-    """Whether a text that is kept apart belongs to nobody who could still refer to it."""
-    if others is None:
-        return waiting.issuperset(rows)
-    thread = None if others.header is None else others.header.thread
-    # What is older than the present thread is not its.
-    return thread is not None and layout.made_at(ref) < to_micros(thread.created_at) - _MILLISECOND
-
-
-def _texts(slot: Slot) -> set[str]:
-    return {entry.blob.ref for entry in slot.entries if entry.blob is not None}
-
-
-def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
-    """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
-    bare = Slot(
-        slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
-        version=slot.version, seals=slot.seals, staged=slot.staged,
-        header=slot.header if slot.seals and not names(slot.header, owner) else None,
-        pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
-    )  # fmt: skip
-    return None if bare == slot else bare._replace(version=slot.version + 1)
-
-
-def _together(one: Erased, other: Erased) -> Erased:
-    return Erased(one.threads + other.threads, one.messages + other.messages, one.requests + other.requests)

@@ -15,10 +15,11 @@ from collections.abc import Collection, Sequence
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import look
-from chatstore.engines.log.lists import OVER, Lists, Pointer, hour_of, key_of, names, owner_of, thread_id_of
+from chatstore.engines.log.lists import OVER, Lists, Pointer, names, owner_of, thread_id_of
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Slot
 from chatstore.engines.log.visiting import all_rows
+from chatstore.engines.log.visits import hour_of, key_of
 
 __all__ = ["Closer"]
 
@@ -102,15 +103,16 @@ class Closer:
             thread = None if header is None else header.thread
             listed = -1 if one is None else hour_of(int(one["v"]))
             if thread is None or thread.owner != owner_of(row):
-                if await self._holds(_partition(tenant, row), owner_of(row)):
+                pk = _partition(tenant, row)
+                if await self._holds(pk, owner_of(row)):
                     if one is None:
                         await self._lists.lead_back(tenant, row)
                     if one is None or listed == hour:
                         kept += 1
                         continue
                 elif one is not None and listed <= hour:
-                    if header is None:
-                        await self._discard(_partition(tenant, row))
+                    # Before the last row goes that leads an erasure to what the owner's writers have staged.
+                    await self._discard(pk)
                     await self._table.remove(one)
             elif listed == hour or (
                 listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
@@ -121,15 +123,40 @@ class Closer:
         return kept
 
     async def _discard(self, pk: str) -> None:
-        """Remove what was written an hour ago for a thread that was never made: nobody decides on it now."""
+        """Remove rows that were written for a slot an hour ago and more, and that no slot brought to light.
+
+        A plan is given up after ten minutes, so nobody decides on them now. The state is looked at after all
+        was read: what was decided meanwhile is found to be so.
+        """
         before = self._clock() - layout.HOUR
-        head = await look(self._table, pk)
-        if head.header is None and head.newest is None:
-            rows = [key_of(row) async for row in all_rows(self._table, pk)]
-            # A slot's row and a text's both tell when they were written, behind a letter.
-            await self._table.write(
-                [], [row for row in rows if layout.made_at(row.sk.lstrip("EB#")) < before]
-            )
+        staged: dict[str, list[tuple[Key, set[str]]]] = {}
+        texts: dict[str, list[Key]] = {}
+        named: set[str] = set()
+        used: set[str] = set()
+        async for row in all_rows(self._table, pk):
+            key = key_of(row)
+            if key.sk.startswith("B#"):
+                texts.setdefault(key.sk.split("#")[1], []).append(key)
+                continue
+            slot = Slot.load(row)
+            if slot.staged:
+                staged.setdefault(slot.epoch, []).append((key, slot.refs))
+                continue
+            used |= slot.refs
+            if slot.seals and slot.header is not None:
+                named.add(slot.header.epoch)
+        named.add((await look(self._table, pk)).epoch)
+        dead: list[Key] = []
+        for epoch, rows in staged.items():
+            if epoch not in named and layout.made_at(epoch) < before:
+                dead += [key for key, _ in rows]
+            else:
+                used = used.union(*(refs for _, refs in rows))
+        for ref, pieces in texts.items():
+            if ref not in used and layout.made_at(ref) < before:
+                dead += pieces
+        if dead:
+            await self._table.write([], dead)
 
     async def _holds(self, pk: str, owner: str | None, besides: Collection[str] = ()) -> bool:
         """Whether there are rows of a thread of that owner, living or not, besides those of that name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from chatstore import position, records
@@ -13,21 +13,22 @@ from chatstore.contract import Draft, NewThread, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import Head, target_of
 from chatstore.engines.log.lists import Lists, Pointer
+from chatstore.engines.log.making import active_at, answering, grown, made
+from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Table
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Effect, Entry, Header, Slot, Totals, chained
 from chatstore.engines.log.staging import are_inline, arranged, is_row, keep_apart, stage
 from chatstore.engines.log.visiting import KEPT
-from chatstore.engines.log.writing import Answer, Decision, Turn, Writer, no_request
+from chatstore.engines.log.writing import Writer
 from chatstore.errors import InvalidArgument, ThreadExists, ThreadNotFound
-from chatstore.models import Appended, Deleted, Message, Thread, from_micros, to_micros
+from chatstore.models import Appended, Deleted, Message, Thread, to_micros
 
-__all__ = ["Deciding", "answering", "born", "edited", "grown", "made"]
+__all__ = ["Deciding"]
 
 T = TypeVar("T")
 
 _MICROSECOND = timedelta(microseconds=1)
-_MINUTE = 60_000_000
 _FEWEST_PLACES = 64
 _MOST_TOGETHER = 20_000
 """Messages that a row takes beside its texts, wherever these are kept."""
@@ -47,7 +48,7 @@ class Deciding:
         if len(drafts) > _MOST_TOGETHER:
             raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
         head = turn.head
-        active = _active(head.totals.active_at, turn.now)
+        active = active_at(head.totals.active_at, turn.now)
         left = await self.listed(turn, active)
         totals = grown(replace(turn.totals, active_at=active, left=left), drafts)
         slot = turn.slot(totals, kept=kept)
@@ -214,7 +215,7 @@ class Deciding:
         )
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
-        await self._lists.visit(
+        await self._lists.visits.note(
             turn.head.pk, turn.now + (layout.HOUR if header.epoch == layout.ZERO else KEPT)
         )
         staged = await stage(self._table, turn.head.pk, slots)
@@ -233,7 +234,7 @@ class Deciding:
             return Totals(seen=seen, active_at=before.active_at)
         if life:
             return Totals(life=turn.token[:8], seen=seen, active_at=to_micros(thread.active_at))
-        at = _active(before.active_at, turn.now) if active else before.active_at
+        at = active_at(before.active_at, turn.now) if active else before.active_at
         return Totals(life=before.life, seen=seen, active_at=at, left=await self.listed(turn, at))
 
     @staticmethod
@@ -260,8 +261,8 @@ class Deciding:
         """
         pk = turn.head.pk
         if entry.expires_at is not None and was is None:
-            await self._lists.visit(pk, entry.expires_at)
-        await self._lists.visit(pk, turn.now + KEPT)
+            await self._lists.visits.note(pk, entry.expires_at)
+        await self._lists.visits.note(pk, turn.now + KEPT)
         totals = replace(totals, left=await self.listed(turn, totals.active_at))
         message = entry._replace(text=draft.text).message()
         slot = turn.slot(totals, entries=(entry,), effect=effect)
@@ -319,71 +320,17 @@ class Deciding:
         if turn.request is None:
             return Answer(result)
         if turn.head.header is None:
-            await self._lists.visit(turn.head.pk, turn.now + KEPT)
+            await self._lists.visits.note(turn.head.pk, turn.now + KEPT)
         return Decision(turn.note(records.dump(cast("records.Result", result))), result)
 
     async def inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
         if are_inline(entries):
             return tuple(entries)
-        await self._lists.visit(pk, now + KEPT)
+        await self._lists.visits.note(pk, now + KEPT)
         return await keep_apart(self._table, pk, entries, now)
 
     async def _plan_visits(self, pk: str, drafts: Sequence[Draft], now: int) -> None:
         soonest = min((draft.ttl for draft in drafts if draft.ttl is not None), default=None)
         if soonest is not None:
-            await self._lists.visit(pk, now + soonest // _MICROSECOND)
-
-
-def made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
-    """A thread with the properties of `new`, made now."""
-    at = from_micros(turn.now)
-    expires = None if new.ttl is None else at + new.ttl
-    return Thread(
-        key.id, new.owner, new.topic, new.metadata, new.participants, at, born(turn), expires, turn.token
-    )
-
-
-def born(turn: Turn) -> datetime:
-    """When a thread that is made now is active: later than all others that bore its id."""
-    return from_micros(max(turn.now, turn.head.totals.active_at + 1))
-
-
-def grown(totals: Totals, drafts: Sequence[Draft]) -> Totals:
-    """The totals after `drafts` were appended."""
-    return replace(
-        totals,
-        count=totals.count + len(drafts),
-        chain=chained(totals.chain, [draft.text for draft in drafts]),
-        expiring=totals.expiring or any(draft.ttl is not None for draft in drafts),
-    )
-
-
-def edited(
-    turn: Turn, *, gone: int = 0, emptied: bool = False, expiring: bool = False, active: bool = False
-) -> Totals:
-    """The totals after an edit."""
-    totals = turn.totals
-    at = _active(totals.active_at, turn.now) if active else totals.active_at
-    return replace(
-        totals,
-        edits=totals.edits + 1,
-        gone=totals.gone + gone,
-        places=totals.places + 1 + emptied,
-        expiring=totals.expiring or expiring,
-        active_at=at,
-    )
-
-
-def answering(turn: Turn, slot: Slot, message: Message, draft: Draft) -> Slot:
-    """The slot, with its result where a request asks for it."""
-    if slot.request is None:
-        return slot
-    thread = cast("Header", turn.head.header).thread
-    life = None if thread is None or thread.expires_at is None else to_micros(thread.expires_at)
-    return slot._replace(result=records.dump(message, [draft], life))
-
-
-def _active(before: int, now: int) -> int:
-    """When a thread was active, to the minute: never earlier than before, whatever the clock says."""
-    return before if now // _MINUTE <= before // _MINUTE else now
+            await self._lists.visits.note(pk, now + soonest // _MICROSECOND)

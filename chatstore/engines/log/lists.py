@@ -1,4 +1,4 @@
-"""Which threads there are: by owner, by the hour in which they were active, by the hour to visit them.
+"""Which threads there are: by owner, and by the hour in which they were active.
 
 These rows only point to threads; the thread's own rows say what is so. They are written before what they
 point to: a writer that is killed leaves a pointer too many, and never one too few.
@@ -19,24 +19,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import look
-from chatstore.engines.log.known import LONGEST
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Header
+from chatstore.engines.log.visits import NONE, Visits, Written, hour_of, key_of
 from chatstore.errors import Unavailable
 from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
 
-__all__ = ["OVER", "Lists", "Pointer", "Visit", "hour_of", "key_of", "names", "owner_of", "thread_id_of"]
+__all__ = ["OVER", "Lists", "Pointer", "names", "owner_of", "thread_id_of"]
 
 OVER = 2 * layout.HOUR
 """How long after its beginning an hour is over: clocks differ, and calls are late, by minutes at most."""
 
-_REMEMBERED = 10_000
 _LAST = "\U0010ffff"
 _EXAMINED, _TOGETHER = 1000, 100
 """How many pointers a page looks at, and at how many threads together at most."""
@@ -65,22 +64,14 @@ class Pointer(NamedTuple):
         return ThreadCursor(from_micros(self.active_at), self.thread_id)
 
 
-class Visit(NamedTuple):
-    """A thread's partition that is to be visited, when, and the row that says so."""
-
-    row: Key
-    at: int
-    pk: str
-
-
 class Lists:
     """The rows outside of the threads' own partitions."""
 
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
-        self._written: dict[Key, None] = {}
-        self._visits: dict[str, int] = {}
+        self._written = Written(table)
+        self.visits = Visits(table, clock, self._written)
 
     # Writing
 
@@ -93,9 +84,10 @@ class Lists:
         """
         row, bucket = self._activity(key, owner, active_at, token)
         pk = layout.thread_partition(key)
-        visits, hours = ([], []) if visit is None else self._visit(pk, visit)
-        await self._put([*visits, bucket, row], once=[*hours, *_in_tenant(key.tenant, active_at)])
-        self._plan(pk, visits)
+        planned = NONE if visit is None else self.visits.plan(pk, visit)
+        rows = [*planned.rows, bucket, row]
+        await self._written.put(rows, once=[*planned.hours, *_in_tenant(key.tenant, active_at)])
+        self.visits.noted(pk, planned)
 
     async def point_again(self, key: ThreadKey, owner: str | None, active_at: int, token: str) -> None:
         """After a thread of long ago is made: write again what is not there of the rows that list it."""
@@ -117,7 +109,7 @@ class Lists:
         if hour != hour_of(before.active_at):
             # Those were left an hour ago and more: nobody looks for the thread there.
             gone = [layout.active_place(key.tenant, one, key.id, owner) for one in before.left if one != hour]
-            await self._put([bucket], once=_in_tenant(key.tenant, active_at), gone=gone)
+            await self._written.put([bucket], once=_in_tenant(key.tenant, active_at), gone=gone)
             left = {hour_of(before.active_at)}
         expected = before.active_at
         for _ in range(_TRIES):
@@ -141,12 +133,6 @@ class Lists:
         rows = await self._table.get([layout.owner_place(key.tenant, key.id, owner)])
         return tuple({hour_of(int(row["v"])) for row in rows} - {hour_of(active_at)})
 
-    async def visit(self, pk: str, at: int) -> None:
-        """Note that a thread is to be visited once `at` has passed."""
-        visits, hours = self._visit(pk, at)
-        await self._put(visits, once=hours)
-        self._plan(pk, visits)
-
     @staticmethod
     def _activity(key: ThreadKey, owner: str | None, active_at: int, token: str) -> tuple[Row, Row]:
         """A thread's row in its owner's list, and its row in the hour's."""
@@ -158,32 +144,6 @@ class Lists:
         if owner is not None:
             bucket["o"] = owner
         return row, bucket
-
-    def _visit(self, pk: str, at: int) -> tuple[list[Row], list[Row]]:
-        """The visit's row, and its hour's in the list of visits; nothing where another comes first."""
-        planned = self._visits.get(pk, 0)
-        if self._clock() + LONGEST < planned <= at:
-            # Whoever makes that visit plans the next, also one whose clock is ahead.
-            return [], []
-        hour = layout.hour_name(hour_of(at))
-        row: Row = {"pk": layout.visit_bucket(hour), "sk": f"{at:017d}#{layout.digest(pk)}", "of": pk}
-        return [row], [{"pk": layout.VISITS, "sk": hour}]
-
-    def _plan(self, pk: str, visits: Sequence[Row]) -> None:
-        for row in visits:
-            self._visits[pk] = _due(row)
-        _shorten(self._visits)
-
-    async def _put(self, rows: Sequence[Row], *, once: Sequence[Row], gone: Sequence[Key] = ()) -> None:
-        """Write of `once` what this process has not yet written, and `rows`; delete `gone`.
-
-        What leads to others comes first: where the call is done in part, all that is written is found.
-        """
-        new = [row for row in once if key_of(row) not in self._written]
-        if rows or new or gone:
-            await self._table.write([*new, *rows], gone)
-        self._written.update(dict.fromkeys(map(key_of, new)))
-        _shorten(self._written)
 
     # Reading
 
@@ -335,30 +295,6 @@ class Lists:
         """The rows of an owner's list."""
         return [row async for row in self._table.all(layout.owner_partition(tenant, owner), " ", _LAST)]
 
-    async def due(self, now: int) -> AsyncIterator[Visit]:
-        """Visits that are due, the oldest first."""
-        async for hour_row in self._table.all(layout.VISITS, " ", layout.hour_name(hour_of(now))):
-            hour = str(hour_row["sk"])
-            async for row in self._table.all(layout.visit_bucket(hour), " ", f"{now:017d}~"):
-                yield Visit(key_of(row), _due(row), str(row["of"]))
-            if int(hour) < hour_of(now - layout.HOUR):
-                # Over for long enough that nobody writes to it any more.
-                await self._table.write([], [Key(layout.VISITS, hour)])
-
-    async def visited(self, visit: Key) -> None:
-        """Take a visit off the list."""
-        await self._table.write([], [visit])
-
-
-def hour_of(micros: int) -> int:
-    """The hour in which a time is, counted from 1970."""
-    return micros // layout.HOUR
-
-
-def key_of(row: Row) -> Key:
-    """What names a row."""
-    return Key(str(row["pk"]), str(row["sk"]))
-
 
 def owner_of(row: Row) -> str | None:
     """The owner of the thread that an hour's row points to."""
@@ -384,21 +320,12 @@ def thread_id_of(row: Row) -> str:
     return str(row.get("id", str(row["sk"])[1:]))
 
 
-def _due(visit: Row) -> int:
-    return int(str(visit["sk"]).partition("#")[0])
-
-
 def _over(thread: Thread, now: int) -> bool:
     return thread.expires_at is not None and to_micros(thread.expires_at) <= now
 
 
 def _cursor(at: Thread | ThreadCursor) -> str:
     return ThreadCursor(at.active_at, at.id).text()
-
-
-def _shorten(known: dict[Any, Any]) -> None:
-    while len(known) > _REMEMBERED:
-        known.pop(next(iter(known)), None)
 
 
 def _activity(pointer: Pointer) -> tuple[int, str]:

@@ -1,31 +1,24 @@
 """What the rows of a thread hold, and how it is written: headers, slots and the messages in them.
 
-A row's body is a line of JSON and behind it the messages' texts as they are, compressed where that
-saves a billed unit.
+`chatstore.engines.log.forms` says how a row's body is stored.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from chatstore.conditions import expiry, log_etag
 from chatstore.contract import Draft
-from chatstore.engines.log import layout
+from chatstore.engines.log import forms, layout
 from chatstore.engines.log.port import Row
 from chatstore.errors import CorruptData
-from chatstore.models import Message, Participant, Thread, from_micros, to_micros
+from chatstore.models import Message, Thread, from_micros
 
 __all__ = ["EMPTY", "Blob", "Effect", "Entry", "Header", "Slot", "Totals", "chained"]
 
-UNIT = 1024
-_MICROSECOND = timedelta(microseconds=1)
-_PLAIN, _DEFLATED = b"\0", b"\1"
 _DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -120,7 +113,7 @@ class Header(NamedTuple):
 
     def dump(self, pk: str) -> Row:
         """The row of this header."""
-        body = _packed(self._form(), [])
+        body = forms.packed(self._form(), [])
         return {"pk": pk, "sk": layout.HEADER, "v": self.version, "s": self.mark, "b": body}
 
     @property
@@ -131,14 +124,14 @@ class Header(NamedTuple):
     @classmethod
     def load(cls, row: Row) -> Header:
         """The header that a row holds."""
-        return cls._of(_unpacked(row)[0])
+        return cls._of(forms.unpacked(row)[0])
 
     def _form(self) -> dict[str, Any]:
         form: dict[str, Any] = {"v": self.version, "e": self.epoch, "z": _totals(self.base)}
         if self.scattered:
             form["x"] = 1
         if self.thread is not None:
-            form["t"] = _thread(self.thread)
+            form["t"] = forms.thread(self.thread)
         return form
 
     @classmethod
@@ -148,7 +141,7 @@ class Header(NamedTuple):
             form["v"],
             form["e"],
             _totals_of(form["z"]),
-            None if thread is None else _thread_of(thread),
+            None if thread is None else forms.thread_of(thread),
             "x" in form,
         )
 
@@ -224,7 +217,7 @@ class Slot(NamedTuple):
         if self.pointer is not None:
             form["p"] = self.pointer
         overhead = len(pk.encode()) + 80
-        body = _packed(form, [entry.text for entry in self.entries], overhead)
+        body = forms.packed(form, [entry.text for entry in self.entries], overhead)
         at = layout.slot_row(self.epoch, self.position)
         return {"pk": pk, "sk": at, "v": self.version, "s": self.token, "b": body}
 
@@ -233,6 +226,11 @@ class Slot(NamedTuple):
         """The messages that are read here; what an effect carries is read where it is applied."""
         return self.entries if self.effect is None else ()
 
+    @property
+    def refs(self) -> set[str]:
+        """The texts kept apart that it refers to."""
+        return {entry.blob.ref for entry in self.entries if entry.blob is not None}
+
     @classmethod
     def load(cls, row: Row) -> Slot:
         """The slot that a row holds."""
@@ -240,7 +238,7 @@ class Slot(NamedTuple):
         if found is None:
             raise CorruptData(f"{row['sk']!r} is not the row of a slot")
         epoch, at_position = found
-        form, texts = _unpacked(row)
+        form, texts = forms.unpacked(row)
         request, effect, header = form.get("r"), form.get("f"), form.get("h")
         slot = cls(
             epoch=epoch,
@@ -317,34 +315,6 @@ def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]
     return active_at, thread_id, owner, tuple(left[0]) if left else ()
 
 
-def _thread(thread: Thread) -> list[Any]:
-    return [
-        thread.id,
-        thread.owner,
-        thread.topic,
-        thread.metadata,
-        [[one.id, one.display_name, one.metadata] for one in thread.participants],
-        to_micros(thread.created_at),
-        None if thread.expires_at is None else to_micros(thread.expires_at),
-        thread.etag,
-    ]
-
-
-def _thread_of(form: list[Any]) -> Thread:
-    id, owner, topic, metadata, participants, created, expires, etag = form
-    return Thread(
-        id,
-        owner,
-        topic,
-        metadata,
-        tuple(Participant(*fields) for fields in participants),
-        from_micros(created),
-        from_micros(created),
-        None if expires is None else from_micros(expires),
-        etag,
-    )
-
-
 def _entry(entry: Entry, index: int, slot: Slot) -> list[Any]:
     """An entry's fields; what the slot tells by itself is left out at the end."""
     at = slot.position + _fraction(index)
@@ -380,25 +350,3 @@ def _entries(forms: list[list[Any]], texts: bytes, slot: Slot) -> tuple[Entry, .
         )
         start += size
     return tuple(entries)
-
-
-def _packed(form: dict[str, Any], texts: Sequence[str], overhead: int = 0) -> bytes:
-    line = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
-    body = "".join((line, "\n", *texts)).encode()
-    if (overhead + len(body)) > UNIT:
-        small = zlib.compress(body, 6)
-        if -(-(overhead + len(small)) // UNIT) < -(-(overhead + len(body)) // UNIT):
-            return _DEFLATED + small
-    return _PLAIN + body
-
-
-def _unpacked(row: Row) -> tuple[dict[str, Any], bytes]:
-    body = row["b"]
-    if not isinstance(body, bytes) or body[:1] not in (_PLAIN, _DEFLATED):
-        raise CorruptData(f"the row {row['sk']!r} was not written by chatstore, or by a newer one")
-    try:
-        plain = zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
-        line, _, texts = plain.partition(b"\n")
-        return json.loads(line), texts
-    except (zlib.error, ValueError) as error:
-        raise CorruptData(f"the row {row['sk']!r} cannot be read: {error}") from error

@@ -17,9 +17,10 @@ from chatstore.conditions import require_log, restored
 from chatstore.contract import Draft, ThreadKey
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.planning import Decision, Turn, no_request
 from chatstore.engines.log.records import Header, Slot, Totals, chained
 from chatstore.engines.log.staging import are_inline
-from chatstore.engines.log.writing import Decision, Turn, Writer, no_request
+from chatstore.engines.log.writing import Writer
 from chatstore.errors import Conflict, ThreadExists
 from chatstore.models import Appended, Message, Thread, to_micros
 
@@ -87,7 +88,7 @@ class Restorer:
             kept = replace(thread, etag=turn.token if changes else present.etag, cost=None)
             after = header._replace(version=header.version + 1, thread=kept, scattered=True)
         if thread.expires_at is not None and changes:
-            await self._lists.visit(turn.head.pk, to_micros(thread.expires_at))
+            await self._lists.visits.note(turn.head.pk, to_micros(thread.expires_at))
         active = to_micros(thread.active_at)
         left = await self._decide.listed(turn, active)
         return await self._slot(turn, replace(turn.totals, active_at=active, left=left), messages, after)
@@ -98,7 +99,7 @@ class Restorer:
         """The slot that adds `messages`."""
         expiries = [to_micros(one.expires_at) for one in messages if one.expires_at is not None]
         if expiries:
-            await self._lists.visit(turn.head.pk, min(expiries))
+            await self._lists.visits.note(turn.head.pk, min(expiries))
         totals = replace(
             before,
             count=before.count + len(messages),

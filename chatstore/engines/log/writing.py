@@ -20,27 +20,26 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from chatstore import position
 from chatstore.conditions import require_window
 from chatstore.contract import Backend, Clock, Request, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import Head, look, settle
 from chatstore.engines.log.known import LONGEST, MOST_THREADS, Known, Threads
-from chatstore.engines.log.port import Key, Table
-from chatstore.engines.log.records import Header, Slot, Totals
+from chatstore.engines.log.planning import Answer, Decision, Forgotten, Plan, Turn
+from chatstore.engines.log.port import Row, Table
+from chatstore.engines.log.records import Slot
 from chatstore.engines.log.requests import Asked, asked, search
-from chatstore.errors import ChatStoreError, InvalidArgument, MessageNotFound, StorageError, Unavailable
+from chatstore.errors import ChatStoreError, MessageNotFound, StorageError, Unavailable
 
-__all__ = ["Answer", "Decision", "Forgotten", "Plan", "Turn", "Writer", "no_request"]
+__all__ = ["Writer"]
 
 R = TypeVar("R")
 
-MOST_PROPERTIES = 150_000
-"""Bytes of a header: it has to fit into a row beside a slot's messages."""
-
 _TRIES = 5
+_CHASES = 3
+"""Tries of which each aims behind the slot that the last one missed."""
 _MOST_TRIES = 10_000
 _BACKOFF_SECONDS = 0.02
 _PATIENT_TRIES = 100
@@ -53,61 +52,6 @@ _LONGEST_CONTEST = 10_000_000
 """Microseconds in which others may be faster, before it is said that nothing was written."""
 
 
-class Answer(NamedTuple, Generic[R]):
-    """A result for which nothing needs to be written."""
-
-    result: R
-
-
-class Decision(NamedTuple, Generic[R]):
-    """The slot to be taken, and the result once it is.
-
-    It is taken only if the row `free` is not there. `edits` is the row that its effect is on, as
-    it was read. `staged` rows serve this slot alone. `after` is done
-    when all is applied; what fails there has not failed the operation.
-    """
-
-    slot: Slot
-    result: R
-    free: Key | None = None
-    edits: Slot | None = None
-    staged: tuple[Key, ...] = ()
-    after: Callable[[], Awaitable[None]] | None = None
-
-
-class Turn(NamedTuple):
-    """One try of a mutation: the thread as it is, the present, and the totals with the request in them."""
-
-    key: ThreadKey
-    head: Head
-    now: int
-    token: str
-    request: tuple[str, str] | None
-    totals: Totals
-
-    def slot(self, totals: Totals, **fields: Any) -> Slot:
-        """The next slot."""
-        header: Header | None = fields.get("header")
-        if header is not None:
-            if len(cast("bytes", header.dump(self.head.pk)["b"])) > MOST_PROPERTIES:
-                raise InvalidArgument(
-                    f"a thread's properties take at most {MOST_PROPERTIES:,} bytes here, compressed: "
-                    "keep fewer participants, or less metadata"
-                )
-            totals = replace(totals, version=header.version)
-        at = position.nth(self.head.tail + 1)
-        return Slot(self.head.epoch, at, self.token, self.now, totals, request=self.request, **fields)
-
-    def note(self, result: str | None = None, **fields: Any) -> Slot:
-        """The next slot, to be read by nobody but repetitions."""
-        totals = replace(self.totals, places=self.totals.places + 1)
-        return self.slot(totals, result=result, **fields)
-
-
-Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
-"""Says what is to be written on the thread as it is, or raises why it cannot be."""
-
-
 class _Done(NamedTuple, Generic[R]):
     """A result, and what is to be done after it."""
 
@@ -115,8 +59,24 @@ class _Done(NamedTuple, Generic[R]):
     after: Callable[[], Awaitable[None]] | None = None
 
 
-class Forgotten(Exception):
-    """The result of a request is no longer there, as after an erasure: it is done anew."""
+class _Mutation(NamedTuple, Generic[R]):
+    """What a caller asks for, of the thread in the partition `pk`."""
+
+    pk: str
+    key: ThreadKey
+    request: Request | None
+    plan: Plan[R]
+    repeated: Callable[[Slot], Awaitable[R]]
+
+
+class _Seen(NamedTuple):
+    """The thread as a try sees it, `fresh` if just read, and the slot that the request wrote, if it did."""
+
+    known: Known
+    asks: Asked | None
+    found: Slot | None
+    now: int
+    fresh: bool
 
 
 class _Unknown(Unavailable):
@@ -141,13 +101,17 @@ class Writer:
         plan: Plan[R],
         repeated: Callable[[Slot], Awaitable[R]],
     ) -> R:
-        """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try."""
-        pk = layout.thread_partition(key)
+        """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try.
+
+        Raises what `plan` raises on the thread as it is, and Unavailable: then nothing was written, unless
+        an answer to the put itself is what did not come.
+        """
+        mutation = _Mutation(layout.thread_partition(key), key, request, plan, repeated)
         # Writers of one process come one after another, rather than all but one in vain.
-        async with self.table.turn(pk):
-            since = await self._rest(pk)
-            done = await self._until_done(pk, key, request, plan, repeated)
-            self._streaks[pk] = since, self.clock()
+        async with self.table.turn(mutation.pk):
+            since = await self._rest(mutation.pk)
+            done = await self._until_done(mutation)
+            self._streaks[mutation.pk] = since, self.clock()
         if done.after is not None:
             with contextlib.suppress(StorageError):
                 await done.after()
@@ -169,111 +133,139 @@ class Writer:
             self._streaks.pop(next(iter(self._streaks)), None)
         return since
 
-    async def _until_done(
-        self,
-        pk: str,
-        key: ThreadKey,
-        request: Request | None,
-        plan: Plan[R],
-        repeated: Callable[[Slot], Awaitable[R]],
-    ) -> _Done[R]:
-        silences = 0
+    async def _until_done(self, mutation: _Mutation[R]) -> _Done[R]:
+        """Try until a slot was taken, or nothing needs to be written.
+
+        A try that came too late was told which slot is in its place, and the next one aims behind that. So
+        it has the chance that whoever took that slot has. After a few of those it pauses, for a time that
+        differs from others', and looks where the thread is now.
+        """
+        pk, silences = mutation.pk, 0
         began = self.clock()
+        known = self.known.get(pk, began)
         for attempt in range(_MOST_TRIES):
-            if attempt > 2:
+            if attempt and attempt % _CHASES == 0:
                 if self.clock() - began > _LONGEST_CONTEST:
                     break
                 longest = _BACKOFF_SECONDS if attempt < _PATIENT_TRIES else _LONGEST_PAUSE_SECONDS
                 await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
+                known = None
             try:
-                done = await self._try(pk, key, request, plan, repeated, first=attempt == 0)
+                came = await self._try(mutation, known, first=attempt == 0)
             except _Unknown:
                 raise
             except Unavailable:
                 # Nothing was decided yet, or somebody else has the slot.
-                self.known.forget(pk)
+                came = None
                 silences += 1
                 if silences == _TRIES:
                     raise
-                continue
-            if done is not None:
-                return done
+            if isinstance(came, _Done):
+                return came
             self.known.forget(pk)
-        raise Unavailable(f"thread {key.id!r} is written to by too many at once: nothing was written")
+            known = came
+        raise Unavailable(
+            f"thread {mutation.key.id!r} is written to by too many at once: nothing was written"
+        )
 
     async def _try(
-        self,
-        pk: str,
-        key: ThreadKey,
-        request: Request | None,
-        plan: Plan[R],
-        repeated: Callable[[Slot], Awaitable[R]],
-        *,
-        first: bool,
-    ) -> _Done[R] | None:
-        """One try; None where the thread is not as it was thought to be."""
-        now = self.clock()
-        asks = asked(key, request, now)
-        known = self.known.get(pk, now) if first else None
-        found, certain = (None, True) if known is None or asks is None else asks.among(known)
-        fresh = known is None or not certain
-        if known is None or not certain:
-            head = await look(self.table, pk)
-            # The first answer of a table may be what says the time.
-            now = self.clock()
-            if first:
-                require_window(request, now, Backend.request_window)
-            asks = asked(key, request, now)
-            found, known = await search(self.table, head, asks, now)
-        if not known.head.settled and (found is None or not known.head.listed):
-            if not await settle(self.table, known.head):
-                return None
-            header = known.head.header
-            stored = None if header is None else header.version
-            known = known._replace(head=known.head._replace(settled=True, stored=stored))
-        if found is not None:
+        self, mutation: _Mutation[R], known: Known | None, *, first: bool
+    ) -> _Done[R] | Known | None:
+        """One try: what came of it, or what the slot tells that somebody took first; None where to look.
+
+        `known` is what the thread is thought to be. A slot that is taken proves it right.
+        """
+        seen = await self._seen(mutation, known, first=first)
+        # What the newest slot decided is applied before the next one is taken, so that one needs no other.
+        applied = await self._applied(seen)
+        if applied is None:
+            return None
+        seen = seen._replace(known=applied)
+        if seen.found is not None:
             try:
-                return _Done(await repeated(found))
+                return _Done(await mutation.repeated(seen.found))
             except Forgotten:
                 return None
+        planned = await self._planned(mutation, seen)
+        if planned is None:
+            return None
+        if isinstance(planned, Answer):
+            self.known.put(mutation.pk, seen.known)
+            return _Done(planned.result)
+        if self.clock() - seen.now > LONGEST:
+            # What was staged could be taken for dead by now.
+            return None
+        there = await self._decide(mutation.pk, planned)
+        if there is None:
+            await self._apply(mutation.pk, seen.known, planned)
+            return _Done(planned.result, planned.after)
+        if planned.staged:
+            await self.table.write([], planned.staged)
+        return _behind(seen.known, planned, there)
+
+    async def _seen(self, mutation: _Mutation[R], known: Known | None, *, first: bool) -> _Seen:
+        """The thread as it is `known`, or else as it is, and the slot that the request wrote, if it did."""
+        key, now = mutation.key, self.clock()
+        asks = asked(key, mutation.request, now)
+        if known is not None:
+            found, certain = (None, True) if asks is None else asks.among(known)
+            if certain:
+                return _Seen(known, asks, found, now, fresh=False)
+        head = await look(self.table, mutation.pk)
+        # The first answer of a table may be what says the time.
+        now = self.clock()
+        if first:
+            require_window(mutation.request, now, Backend.request_window)
+        asks = asked(key, mutation.request, now)
+        found, known = await search(self.table, head, asks, now)
+        return _Seen(known, asks, found, now, fresh=True)
+
+    async def _applied(self, seen: _Seen) -> Known | None:
+        """What is known, once what the newest slot decided is applied; None where the thread has moved on.
+
+        For a repetition's answer that matters only where lists would still show the thread as it was.
+        """
+        known = seen.known
+        if known.head.settled or (seen.found is not None and known.head.listed):
+            return known
+        if not await settle(self.table, known.head):
+            return None
+        header = known.head.header
+        stored = None if header is None else header.version
+        return known._replace(head=known.head._replace(settled=True, stored=stored))
+
+    async def _planned(self, mutation: _Mutation[R], seen: _Seen) -> Answer[R] | Decision[R] | None:
+        """The plan for the thread as it was seen; None where it rests on what may be out of date.
+
+        Out of date, a slot is refused by the store. An answer or an error asks the store nothing, so it is
+        believed only of a thread that was just read.
+        """
         try:
-            planned = await plan(self._turn(key, known.head, now, asks))
+            planned = await mutation.plan(self._turn(mutation.key, seen))
         except Unavailable:
             raise
         except ChatStoreError as error:
             # A plan reads more than it was given. What it misses may have been taken away since, even by
             # a first try of the same request.
-            rests = asks is not None or isinstance(error, MessageNotFound)
-            if fresh and (not rests or await self._is_newest(pk, known.head)):
+            rests = seen.asks is not None or isinstance(error, MessageNotFound)
+            if seen.fresh and (not rests or await self._is_newest(mutation.pk, seen.known.head)):
                 raise
-            # What is known may be out of date, and only a slot that was taken proves that it is not.
             return None
-        if isinstance(planned, Answer):
-            if fresh:
-                self.known.put(pk, known)
-            return _Done(planned.result) if fresh else None
-        if self.clock() - now > LONGEST:
-            # What was staged could be taken for dead by now.
-            return None
-        if await self._decide(pk, planned):
-            await self._apply(pk, known, planned)
-            return _Done(planned.result, planned.after)
-        if planned.staged:
-            await self.table.write([], planned.staged)
-        return None
+        return None if isinstance(planned, Answer) and not seen.fresh else planned
 
     async def _is_newest(self, pk: str, head: Head) -> bool:
         """Whether nothing was decided since."""
         now = await look(self.table, pk)
         return (now.epoch, now.tail) == (head.epoch, head.tail)
 
-    def _turn(self, key: ThreadKey, head: Head, now: int, asks: Asked | None) -> Turn:
-        seen = max(now, head.totals.seen, 0 if asks is None else asks.time)
+    def _turn(self, key: ThreadKey, seen: _Seen) -> Turn:
+        head, asks = seen.known.head, seen.asks
+        latest = max(seen.now, head.totals.seen, 0 if asks is None else asks.time)
         request = None if asks is None else (asks.id, asks.digest)
-        return Turn(key, head, now, self._tokens(), request, replace(head.totals, seen=seen))
+        return Turn(key, head, seen.now, self._tokens(), request, replace(head.totals, seen=latest))
 
-    async def _decide(self, pk: str, decision: Decision[Any]) -> bool:
-        """Take the slot; whether it is ours, tried until that is known."""
+    async def _decide(self, pk: str, decision: Decision[Any]) -> Row | None:
+        """Take the slot, tried until it is known whose it is: None for ours, or the row in the way."""
         row = decision.slot.dump(pk)
         for attempt in range(_TRIES):
             began = self.clock()
@@ -287,9 +279,9 @@ class Writer:
                 await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
                 continue
             self._write_seconds = min(max((self.clock() - began) / 1e6, 0.001), 0.1)
-            if there is None:
-                return True
-            return there["sk"] == row["sk"] and Slot.load(there).token == decision.slot.token
+            if there is None or (there["sk"] == row["sk"] and there["s"] == decision.slot.token):
+                return None
+            return there
         raise AssertionError
 
     async def _apply(self, pk: str, known: Known, decision: Decision[Any]) -> None:
@@ -315,6 +307,22 @@ class Writer:
                 raise _Unknown(f"what was decided is not applied yet: {error}") from error
 
 
-async def no_request(slot: Slot) -> NoReturn:
-    """What answers the repetition of a mutation that has no request: there is none."""
-    raise AssertionError(slot)
+def _behind(known: Known, missed: Decision[Any], there: Row) -> Known | None:
+    """What is known with the slot `there`, which is where `missed` was to be; None if it is not all.
+
+    It follows the newest slot that was known. Whoever wrote it had applied that one first, so nothing but it
+    has changed since.
+    """
+    slot = missed.slot
+    if (there["pk"], there["sk"]) != (known.head.pk, layout.slot_row(slot.epoch, slot.position)):
+        return None
+    newest = Slot.load(there)
+    if newest.seals or newest.version:
+        # The history goes on elsewhere, or was emptied meanwhile.
+        return None
+    header = known.head.header if newest.header is None else newest.header
+    settled = newest.header is None and newest.effect is None
+    head = Head(
+        known.head.pk, newest.epoch, newest.totals, header, known.head.stored, newest, settled=settled
+    )
+    return known.then(head, newest)

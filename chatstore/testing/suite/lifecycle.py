@@ -80,6 +80,9 @@ class Lifecycle(BackendTests):
                 etag = store.append("t", say(number)).etag
                 assert (one, two)[1 - number % 2].read("t").etag == etag
             assert state(one, "t") == state(two, "t")
+            # What one process remembers is no ground to refuse what another has made true.
+            etag = two.append("t", say("beside")).etag
+            assert len(one.append("t", say("behind"), if_match=etag).messages) == 1
             one.replace_all("t", [say("new")])
             assert contents(whole(two, "t")) == ["new"]
             two.delete_thread("t")

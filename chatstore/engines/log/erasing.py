@@ -1,0 +1,225 @@
+"""Erasing owners: nothing of theirs is left in any row, whoever writes meanwhile and whoever was killed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chatstore import position
+from chatstore.contract import ThreadKey
+from chatstore.engines.log import layout
+from chatstore.engines.log.closing import Closer
+from chatstore.engines.log.deciding import Deciding
+from chatstore.engines.log.head import Head, look
+from chatstore.engines.log.lists import names
+from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
+from chatstore.engines.log.port import Key, Row, Table
+from chatstore.engines.log.reading import Reader
+from chatstore.engines.log.records import Slot
+from chatstore.engines.log.visiting import all_rows
+from chatstore.engines.log.visits import hour_of, key_of
+from chatstore.engines.log.writing import Writer
+from chatstore.errors import Unavailable
+from chatstore.models import Erased
+
+__all__ = ["Eraser"]
+
+_ROUNDS = 5
+_TRIES = 5
+
+
+class Eraser:
+    """Erases all that is an owner's."""
+
+    def __init__(
+        self, table: Table, writer: Writer, closer: Closer, reader: Reader, decide: Deciding
+    ) -> None:
+        self._table = table
+        self._writer = writer
+        self._closer = closer
+        self._reader = reader
+        self._decide = decide
+
+    async def erase_all(self, tenant: str) -> Erased:
+        """Erase every owner that a tenant's lists name, and what is nobody's."""
+        erased = Erased(0, 0, 0)
+        for owner in await self._closer.owners(tenant):
+            erased = _together(erased, await self.erase(tenant, owner))
+        return erased
+
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        """Empty whatever holds something of an owner; what keeps late writers out stays, without content.
+
+        Threads are looked for again until only those are listed that were begun meanwhile.
+        """
+        erased = Erased(0, 0, 0)
+        for again in range(_ROUNDS):
+            left = False
+            for thread_id, rows in (await self._closer.traces(tenant, owner)).items():
+                key = ThreadKey(tenant, thread_id)
+                if again and names((await look(self._table, layout.thread_partition(key))).header, owner):
+                    continue
+                left = True
+                erased = _together(erased, await self._erase(key, owner, rows))
+            if not left:
+                break
+        return erased
+
+    async def _erase(self, key: ThreadKey, owner: str | None, listed: list[Row]) -> Erased:
+        """Erase one thread of an owner, which `listed` led to.
+
+        First all is read that could lead to the thread, and all that may be waiting for a slot. Then the next
+        slot is taken: whoever planned before that has to plan anew. So what was waiting waits in vain. What
+        the slots up to that one hold was decided before it. Both go; what comes after it was begun since.
+
+        Where somebody else has a thread there now, theirs stays. The slot then says nothing, and is taken
+        only if something waits: it may be of the owner's, from a writer that was killed.
+        """
+        pk = layout.thread_partition(key)
+        waiting, loose, hours = await self._before(pk, owner)
+        hours |= {hour_of(int(row["v"])) for row in listed}
+        rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
+        threads = messages = 0
+        end = "", ""
+        others: Head | None = None
+
+        async def plan(turn: Turn) -> Answer[None] | Decision[None]:
+            nonlocal threads, messages, end, others
+            present = turn.head
+            threads, messages, others = 0, 0, None
+            if names(present.header, owner):
+                threads = 1
+                messages = len([found async for found in self._reader.living(present, turn.now)])
+            elif present.header is not None and present.header.living:
+                others, end = present, (present.epoch, position.nth(present.tail))
+                return Decision(turn.note(), None) if loose else Answer(None)
+            decision: Decision[None] = await self._decide.flip(turn, None, (), None)
+            end = decision.slot.epoch, decision.slot.position
+            return decision
+
+        await self._writer.mutate(key, None, plan, no_request)
+        requests = await self._empty(pk, owner, end, others, waiting, listed=True)
+        self._writer.known.forget(pk)
+        # The owner's row goes last: it leads here again, should this be interrupted. A slot names the rest
+        # until it is gone.
+        for row in rows:
+            if not str(row["pk"]).startswith("L#"):
+                await self._table.remove(row)
+        await self._empty(pk, owner, end, others, waiting, listed=False)
+        for row in rows:
+            if str(row["pk"]).startswith("L#"):
+                await self._table.remove(row)
+        return Erased(threads, messages, requests)
+
+    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], bool, set[int]]:
+        """What may wait for a slot to bring it to light, and the hours in which an owner was listed.
+
+        All texts that are kept apart may. Whether there is something that no slot has brought to light yet
+        is said beside.
+        """
+        head = await look(self._table, pk)
+        waiting: set[Key] = set()
+        texts: set[str] = set()
+        used: set[str] = set()
+        staged = False
+        hours = {hour_of(head.totals.active_at), *head.totals.left}
+        async for row in all_rows(self._table, pk):
+            key = key_of(row)
+            if key.sk.startswith("B#"):
+                waiting.add(key)
+                texts.add(_ref(key))
+                continue
+            slot = Slot.load(row)
+            if slot.staged and slot.epoch > head.epoch:
+                waiting.add(key)
+                staged = True
+                continue
+            used |= slot.refs
+            if slot.pointer is not None and slot.pointer[2] == owner:
+                hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
+        return waiting, staged or not texts <= used, hours
+
+    async def _empty(
+        self,
+        pk: str,
+        owner: str | None,
+        end: tuple[str, str],
+        others: Head | None,
+        waiting: set[Key],
+        *,
+        listed: bool,
+    ) -> int:
+        """Take all content out of an owner's rows of a thread; how many requests they bore.
+
+        Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken and
+        that no slot has brought to light since. Where somebody else has a thread there, `others`, they keep
+        their rows and what those refer to.
+        While the thread is `listed`, the slots say where.
+        """
+        requests = 0
+        for _ in range(_TRIES):
+            pieces: dict[str, list[Key]] = {}
+            emptied: list[Slot] = []
+            dead: list[Key] = []
+            kept: set[str] = set()
+            async for row in all_rows(self._table, pk):
+                key = key_of(row)
+                if key.sk.startswith("B#"):
+                    pieces.setdefault(_ref(key), []).append(key)
+                    continue
+                slot = Slot.load(row)
+                if slot.staged and key in waiting and (others is None or slot.epoch > end[0]):
+                    dead.append(key)
+                elif _is_before(slot, end) and not _is_of(slot, others):
+                    emptied.append(slot)
+                else:
+                    kept |= slot.refs
+            # Texts go first: no bare slot leads to them.
+            texts = {ref for slot in emptied for ref in slot.refs}
+            texts |= {ref for ref, rows in pieces.items() if waiting.issuperset(rows)}
+            gone = [key for ref in texts - kept for key in pieces.get(ref, ())]
+            await self._table.write([], [*dead, *gone])
+            whole = True
+            for slot in emptied:
+                bare = _bare(slot, owner, listed=listed)
+                if bare is None:
+                    continue
+                if await self._table.swap(bare.dump(pk), slot.version):
+                    requests += slot.request is not None
+                else:
+                    whole = False
+            if whole:
+                return requests
+        raise Unavailable(f"thread {layout.thread_of(pk)!r} changes while it is emptied: erase again")
+
+
+def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
+    """Whether a slot was decided no later than the slot `end`, or can never be."""
+    return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
+
+
+def _is_of(slot: Slot, others: Head | None) -> bool:
+    """Whether a slot is of the thread that somebody else has now. What was inserted between others is."""
+    if others is None:
+        return False
+    inserted = len(slot.position) > len(position.START) and slot.epoch == others.epoch
+    return inserted or slot.totals.life == others.totals.life
+
+
+def _ref(text: Key) -> str:
+    """The name of a text that is kept apart, from the row of a piece of it."""
+    return text.sk.split("#")[1]
+
+
+def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
+    """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
+    bare = Slot(
+        slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
+        version=slot.version, seals=slot.seals, staged=slot.staged,
+        header=slot.header if slot.seals and not names(slot.header, owner) else None,
+        pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
+    )  # fmt: skip
+    return None if bare == slot else bare._replace(version=slot.version + 1)
+
+
+def _together(one: Erased, other: Erased) -> Erased:
+    return Erased(one.threads + other.threads, one.messages + other.messages, one.requests + other.requests)

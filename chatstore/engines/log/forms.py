@@ -1,0 +1,74 @@
+"""How rows are stored: a line of JSON, and behind it the messages' texts as they are.
+
+The whole is compressed where that saves a billed unit.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from chatstore.engines.log.port import Row
+from chatstore.errors import CorruptData
+from chatstore.models import Participant, Thread, from_micros, to_micros
+
+__all__ = ["packed", "thread", "thread_of", "unpacked"]
+
+UNIT = 1024
+_PLAIN, _DEFLATED = b"\0", b"\1"
+
+
+def thread(thread: Thread) -> list[Any]:
+    """The form of a thread's properties."""
+    return [
+        thread.id,
+        thread.owner,
+        thread.topic,
+        thread.metadata,
+        [[one.id, one.display_name, one.metadata] for one in thread.participants],
+        to_micros(thread.created_at),
+        None if thread.expires_at is None else to_micros(thread.expires_at),
+        thread.etag,
+    ]
+
+
+def thread_of(form: list[Any]) -> Thread:
+    """The properties that a form holds."""
+    id, owner, topic, metadata, participants, created, expires, etag = form
+    return Thread(
+        id,
+        owner,
+        topic,
+        metadata,
+        tuple(Participant(*fields) for fields in participants),
+        from_micros(created),
+        from_micros(created),
+        None if expires is None else from_micros(expires),
+        etag,
+    )
+
+
+def packed(form: dict[str, Any], texts: Sequence[str], overhead: int = 0) -> bytes:
+    """The body of a row; the row has `overhead` bytes beside it."""
+    line = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+    body = "".join((line, "\n", *texts)).encode()
+    if (overhead + len(body)) > UNIT:
+        small = zlib.compress(body, 6)
+        if -(-(overhead + len(small)) // UNIT) < -(-(overhead + len(body)) // UNIT):
+            return _DEFLATED + small
+    return _PLAIN + body
+
+
+def unpacked(row: Row) -> tuple[dict[str, Any], bytes]:
+    """The line and the texts of a row. Raises CorruptData."""
+    body = row["b"]
+    if not isinstance(body, bytes) or body[:1] not in (_PLAIN, _DEFLATED):
+        raise CorruptData(f"the row {row['sk']!r} was not written by chatstore, or by a newer one")
+    try:
+        plain = zlib.decompress(body[1:]) if body[:1] == _DEFLATED else body[1:]
+        line, _, texts = plain.partition(b"\n")
+        return json.loads(line), texts
+    except (zlib.error, ValueError) as error:
+        raise CorruptData(f"the row {row['sk']!r} cannot be read: {error}") from error

@@ -1,0 +1,121 @@
+"""When threads are to be visited, so that what is dead by then is removed: lists of them, by the hour.
+
+A visit is noted before what it is for is written. Whoever is killed between the two leaves a visit that finds
+nothing, and never something that nobody comes for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
+
+from chatstore.contract import Clock
+from chatstore.engines.log import layout
+from chatstore.engines.log.known import LONGEST
+from chatstore.engines.log.port import Key, Row, Table
+
+__all__ = ["NONE", "Planned", "Visit", "Visits", "Written", "hour_of", "key_of"]
+
+_REMEMBERED = 10_000
+
+
+class Visit(NamedTuple):
+    """A thread's partition that is to be visited, when, and the row that says so."""
+
+    row: Key
+    at: int
+    pk: str
+
+
+class Planned(NamedTuple):
+    """The rows that note a visit, and those that lead to its hour; none where another visit comes first."""
+
+    rows: Sequence[Row]
+    hours: Sequence[Row]
+
+
+NONE = Planned((), ())
+
+
+class Written:
+    """What this process has written of rows that are the same for all who write them: once is enough."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._keys: dict[Key, None] = {}
+
+    async def put(self, rows: Sequence[Row], *, once: Sequence[Row], gone: Sequence[Key] = ()) -> None:
+        """Write of `once` what this process has not yet written, and `rows`; delete `gone`.
+
+        What leads to others comes first: where the call is done in part, all that is written is found.
+        """
+        new = [row for row in once if key_of(row) not in self._keys]
+        if rows or new or gone:
+            await self._table.write([*new, *rows], gone)
+        self._keys.update(dict.fromkeys(map(key_of, new)))
+        _shorten(self._keys)
+
+
+class Visits:
+    """Notes visits, and finds those that are due."""
+
+    def __init__(self, table: Table, clock: Clock, written: Written) -> None:
+        self._table = table
+        self._clock = clock
+        self._written = written
+        self._planned: dict[str, int] = {}
+
+    async def note(self, pk: str, at: int) -> None:
+        """Note that a thread is to be visited once `at` has passed; one trip, none where that is noted."""
+        planned = self.plan(pk, at)
+        await self._written.put(planned.rows, once=planned.hours)
+        self.noted(pk, planned)
+
+    def plan(self, pk: str, at: int) -> Planned:
+        """What is to be written so that a thread is visited once `at` has passed."""
+        known = self._planned.get(pk, 0)
+        if self._clock() + LONGEST < known <= at:
+            # Whoever makes that visit plans the next, also one whose clock is ahead.
+            return NONE
+        hour = layout.hour_name(hour_of(at))
+        row: Row = {"pk": layout.visit_bucket(hour), "sk": f"{at:017d}#{layout.digest(pk)}", "of": pk}
+        return Planned([row], [{"pk": layout.VISITS, "sk": hour}])
+
+    def noted(self, pk: str, planned: Planned) -> None:
+        """Remember that `planned` was written."""
+        for row in planned.rows:
+            self._planned[pk] = _due(row)
+        _shorten(self._planned)
+
+    async def due(self, now: int) -> AsyncIterator[Visit]:
+        """Visits that are due, the oldest first."""
+        async for hour_row in self._table.all(layout.VISITS, " ", layout.hour_name(hour_of(now))):
+            hour = str(hour_row["sk"])
+            async for row in self._table.all(layout.visit_bucket(hour), " ", f"{now:017d}~"):
+                yield Visit(key_of(row), _due(row), str(row["of"]))
+            if int(hour) < hour_of(now - layout.HOUR):
+                # Over for long enough that nobody writes to it any more.
+                await self._table.write([], [Key(layout.VISITS, hour)])
+
+    async def made(self, visit: Key) -> None:
+        """Take a visit off the list."""
+        await self._table.write([], [visit])
+
+
+def hour_of(micros: int) -> int:
+    """The hour in which a time is, counted from 1970."""
+    return micros // layout.HOUR
+
+
+def key_of(row: Row) -> Key:
+    """What names a row."""
+    return Key(str(row["pk"]), str(row["sk"]))
+
+
+def _due(visit: Row) -> int:
+    return int(str(visit["sk"]).partition("#")[0])
+
+
+def _shorten(known: dict[Any, Any]) -> None:
+    while len(known) > _REMEMBERED:
+        known.pop(next(iter(known)), None)
