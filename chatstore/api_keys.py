@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from chatstore import audit
 from chatstore.codec import Json
-from chatstore.errors import InvalidArgument, ThreadNotFound
+from chatstore.errors import CorruptData, InvalidArgument, ThreadNotFound
 from chatstore.models import Erased, Thread
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import RESERVED_TENANTS, callers_tenant, owner_or_none
@@ -181,7 +181,10 @@ def _noted(action: str, by: str, tenant: str, owner: str | None, erased: Erased,
 
 
 def _key(thread: Thread) -> Key:
-    kept = Key.from_dict(thread.id, thread.metadata)
+    try:
+        kept = Key.from_dict(thread.id, thread.metadata)
+    except (InvalidArgument, TypeError) as error:
+        raise CorruptData(f"the API key {thread.id!r} in the store is damaged: revoke it") from error
     return Key(
         kept.id, kept.sha256, kept.tenant, kept.owner, kept.scopes,
         created_at=thread.created_at, expires_at=thread.expires_at, note=thread.topic,

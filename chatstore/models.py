@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from chatstore.codec import Json, decode, encode
-from chatstore.errors import InvalidCursor, InvalidMessage
+from chatstore.errors import CorruptData, InvalidCursor, InvalidMessage
 
 __all__ = [
     "Appended",
@@ -106,8 +106,13 @@ class Message:
         return cls(encode(data if isinstance(data, dict) else dict(data)))
 
     def to_dict(self) -> dict[str, Json]:
-        """What was sent, as a new dictionary each time."""
-        data: dict[str, Json] = decode(self.text)
+        """What was sent, as a new dictionary each time. Raises CorruptData where that is damaged."""
+        try:
+            data = decode(self.text)
+        except (ValueError, RecursionError) as error:
+            raise CorruptData(f"the stored text of message {self.id!r} is damaged") from error
+        if not isinstance(data, dict) or not isinstance(data.get("role"), str):
+            raise CorruptData(f"the stored text of message {self.id!r} is no object with a role")
         return data
 
     def to_entry(self) -> dict[str, Json]:

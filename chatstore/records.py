@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from chatstore.codec import Json
 from chatstore.contract import Draft
-from chatstore.errors import RequestExpired
+from chatstore.errors import CorruptData, RequestExpired
 from chatstore.models import Appended, Deleted, Message, Participant, Thread, from_micros, to_micros
 
 __all__ = ["Result", "again", "dump", "load", "require_shown", "shown_until"]
@@ -63,9 +63,12 @@ def load(text: str, drafts: Sequence[Draft] = ()) -> Result:
 def again(text: str, drafts: Sequence[Draft], now: int, request_id: str, *, brought: bool = True) -> Result:
     """The first result of a request for a repetition at `now`, which `brought` the drafts itself or did not.
 
-    Raises RequestExpired where it would show what has expired.
+    Raises RequestExpired where it would show what has expired, CorruptData where `text` cannot be read.
     """
-    result, [_, _, *end] = load(text, drafts), json.loads(text)
+    try:
+        result, [_, _, *end] = load(text, drafts), json.loads(text)
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise CorruptData(f"the remembered result of request {request_id!r} is damaged") from error
     require_shown(shown_until(result, drafts if brought else (), end[0] if end else None), now, request_id)
     return result
 

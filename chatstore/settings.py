@@ -94,6 +94,9 @@ class Settings:
     cors_origins: str = ""
     """The origins whose web pages may use the service, with commas."""
 
+    proxies: str = ""
+    """The addresses, with commas, of the proxies whose X-Forwarded-For ``chatstore serve`` believes."""
+
     max_threads_per_owner: int = 0
     """How many threads an owner may have, about; 0 for any number."""
 

@@ -15,7 +15,7 @@ from chatstore.contract import Backend, Clock
 from chatstore.errors import ConfigurationError
 from chatstore.extras import how_to_install
 
-__all__ = ["Url", "open_backend"]
+__all__ = ["Url", "open_backend", "shown"]
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -61,13 +61,16 @@ class Url:
         """Raises ConfigurationError for what is not ``scheme://…``."""
         scheme, separator, _ = text.partition("://")
         if not separator:
-            raise ConfigurationError(f"{text!r} is not a storage URL: write one such as sqlite:///chat.db")
+            raise ConfigurationError(
+                f"{shown(text)!r} is not a storage URL: write one such as sqlite:///chat.db"
+            )
         try:
             parts = urlsplit(text)
-        except ValueError as error:
-            raise ConfigurationError(f"{text!r} is not a storage URL: {error}") from error
+        except ValueError:
+            # What it says may quote the password.
+            raise ConfigurationError(f"{shown(text)!r} is not a storage URL") from None
         if parts.fragment:
-            raise ConfigurationError(f"{text!r} has a # in it, which begins a fragment: write %23")
+            raise ConfigurationError(f"{shown(text)!r} has a # in it, which begins a fragment: write %23")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         return cls(text, scheme.lower(), parts.netloc, unquote(parts.path), options)
 
@@ -100,6 +103,15 @@ class Url:
         if not 0 < value < float("inf"):
             raise ConfigurationError(f"{name}={text} is not a positive number of seconds")
         return value
+
+
+def shown(text: str) -> str:
+    """What may be said of `text`, a URL or what was meant as one: no user, no password and no options."""
+    secret, at, rest = text.rpartition("@")
+    if at:
+        scheme, separator, _ = secret.partition("://")
+        text = f"{scheme}://…@{rest}" if separator else f"…@{rest}"
+    return text.partition("?")[0]
 
 
 def open_backend(text: str, *, blocking: bool, clock: Clock, token: str | None = None) -> Backend:

@@ -13,6 +13,7 @@ from chatstore.cli import backing, keys, preparing, reading, retention, serving,
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
 from chatstore.extras import how_to_install
+from chatstore.urls import shown
 
 __all__ = ["main"]
 
@@ -62,8 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _failed(f"{error.name} is not installed: {how_to_install(_EXTRAS[error.name])}", 2)
     except OSError as error:
-        named = "" if error.filename is None else f"{error.filename}: "
-        hint = _URL_AS_FILE if ":/" in named else ""
+        filename = "" if error.filename is None else str(error.filename)
+        meant_as_url = ":/" in filename or ("@" in filename and ":" in filename)
+        named = f"{shown(filename) if meant_as_url else filename}: " if filename else ""
+        hint = _URL_AS_FILE if meant_as_url else ""
         return _failed(f"{named}{error.strerror or error}{hint}", 1)
     return code
 

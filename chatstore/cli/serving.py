@@ -82,6 +82,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         log_config=None,
         log_level="warning",
         access_log=False,
+        # By default uvicorn believes whoever connects from this machine.
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies,
     )
     with _listening(settings.host, settings.port) as listener:
         port = listener.getsockname()[1]

@@ -27,8 +27,9 @@ from chatstore.importing import (
 )
 from chatstore.opening import connect
 from chatstore.settings import Settings
-from chatstore.sources.opening import is_source, open_source, shown
+from chatstore.sources.opening import is_source, open_source
 from chatstore.store import ChatStore
+from chatstore.urls import shown
 
 __all__ = ["add_export", "add_import"]
 

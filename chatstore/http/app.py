@@ -23,7 +23,7 @@ from chatstore.http.access import Access
 from chatstore.http.bounds import Bounds
 from chatstore.http.identity import Authenticating, asks_nobody, authenticators
 from chatstore.http.problems import Refusal, problem_response
-from chatstore.http.rates import RateHeaders
+from chatstore.http.rates import RateHeaders, Rates
 from chatstore.http.retention import sweeping
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute, endpoint
@@ -57,6 +57,9 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
             yield
         await service.close()
 
+    async def no_route(request: Request, error: Exception) -> Response:
+        return problem_response(service.rates.counted(request.scope, error))
+
     paths: dict[str, dict[str, AnyRoute]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method] = route
@@ -68,13 +71,13 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
             Middleware(Unread),
             Middleware(Access),
             *_telemetry(service),
-            Middleware(_Edge, origins=origins if anybody else None),
+            Middleware(_Edge, origins=origins if anybody else None, rates=service.rates),
             Middleware(RateHeaders),
             Middleware(Bounds, settings=service.settings),
             Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS),
             Middleware(Authenticating, asked=asked, public=public, rates=service.rates),
         ],
-        exception_handlers={HTTPException: _no_route},
+        exception_handlers={HTTPException: no_route},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -93,19 +96,16 @@ def _telemetry(service: Service) -> list[Middleware]:
     return [Middleware(Telemetry)]
 
 
-async def _no_route(_request: Request, error: Exception) -> Response:
-    return problem_response(error)
-
-
 class _Edge:
     """Gives every answer its time and its caution.
 
     With `origins`, nobody is asked who they are: whom exposure forbids is turned away.
     """
 
-    def __init__(self, app: ASGIApp, origins: Collection[str] | None) -> None:
+    def __init__(self, app: ASGIApp, origins: Collection[str] | None, rates: Rates) -> None:
         self.app = app
         self.origins = origins
+        self.rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,12 +119,13 @@ class _Edge:
                 headers["Server-Timing"] = f"total;dur={(time.perf_counter() - began) * 1000:.3f}"
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Cache-Control"] = "private, no-cache"
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
             await send(message)
 
         try:
             if self.origins is not None:
-                exposure.check_caller(Headers(scope=scope), self.origins)
+                exposure.check_caller(scope["method"], Headers(scope=scope), self.origins)
         except Refusal as refusal:
-            await problem_response(refusal)(scope, receive, stamped)
+            await problem_response(self.rates.counted(scope, refusal))(scope, receive, stamped)
         else:
             await self.app(scope, receive, stamped)

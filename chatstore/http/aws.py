@@ -82,8 +82,13 @@ class Function:
         try:
             answer = self._adapter(event, context)  # type: ignore[arg-type]  # it is only handed through
         except (KeyError, ValueError) as error:
-            return _problem(Malformed(f"the event is no request that can be read: {error!r}"), event)
+            return _problem(Malformed(f"the event is no request that can be read: {_at(error)}"), event)
         return _fitting(answer, _kind_of(event))
+
+
+def _at(error: Exception) -> str:
+    """What is wrong with an event: a name that it lacks, but never what it holds."""
+    return f"it has no {error.args[0]}" if isinstance(error, KeyError) else type(error).__name__
 
 
 class _Front:

@@ -10,16 +10,23 @@ import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
 from chatstore.errors import ConfigurationError
-from chatstore.http.problems import ForeignOrigin, Misdirected
+from chatstore.http.problems import ForeignOrigin, Misdirected, Relayed
 from chatstore.settings import cloud_platform
 
 __all__ = ["CORS", "check_caller", "origins_of", "require_loopback", "require_own_machine"]
 
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{0,5})?", re.IGNORECASE)
+_RELAYS = frozenset(
+    {
+        "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip",
+        "cf-connecting-ip", "fastly-client-ip", "fly-client-ip",
+    }
+)  # fmt: skip
+"""What proxies add to a request, beside all that begins with X-Forwarded."""
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 CORS: Mapping[str, Any] = {
@@ -66,24 +73,41 @@ def require_own_machine() -> None:
         )
 
 
-def check_caller(headers: Headers, origins: Collection[str]) -> None:
-    """Raise Misdirected for a Host that is not loopback, ForeignOrigin for a page of none of `origins`."""
-    host, origin = headers.get("host", ""), headers.get("origin")
-    if not _is_loopback(_hostname(f"//{host}")):
+def check_caller(method: str, headers: Headers, origins: Collection[str]) -> None:
+    """Raise a Refusal for a caller who may not be somebody on this machine.
+
+    Relayed for a request that a proxy passed on: whoever sent it is elsewhere. Misdirected for a Host that is
+    not loopback, ForeignOrigin for a web page that is neither the service's own nor of one of `origins`.
+    """
+    relay = next((name for name in headers if name in _RELAYS or name.startswith("x-forwarded")), None)
+    if relay is not None:
+        raise Relayed(
+            f"{relay} says that this is from elsewhere: say in CHATSTORE_AUTH how callers show who they are"
+        )
+    host = ", ".join(headers.getlist("host"))
+    if not _is_loopback(_hostname(host)):
         raise Misdirected(
             "this service answers to localhost and loopback addresses only: use one as the host"
         )
-    if origin is not None and origin not in {*origins, f"http://{host}", f"https://{host}"}:
+    given = headers.getlist("origin")
+    known = {*origins, f"http://{host}", f"https://{host}"}
+    if len(given) > 1 or not known.issuperset(given) or (not given and _of_foreign_page(method, headers)):
         raise ForeignOrigin(
             "web pages of another origin may not use this service: leave the Origin header out"
         )
 
 
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+def _of_foreign_page(method: str, headers: Headers) -> bool:
+    """Whether a browser says that another site's page asks, but for a link that somebody follows."""
+    followed = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    foreign = set(headers.getlist("sec-fetch-site")) - {"same-origin", "none"}
+    return bool(foreign) and not (followed and method in ("GET", "HEAD"))
+
+
+def _hostname(host: str) -> str:
+    """The name or address in a Host header; "" for what is none, such as one with a user in it."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]").lower() if found else ""
 
 
 def _is_loopback(host: str) -> bool:

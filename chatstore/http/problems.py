@@ -34,6 +34,7 @@ __all__ = [
     "Overloaded",
     "Problem",
     "Refusal",
+    "Relayed",
     "SlowBody",
     "TimedOut",
     "TooLarge",
@@ -96,6 +97,10 @@ class ForeignOrigin(Refusal):
     """A web page of another origin."""
 
 
+class Relayed(Refusal):
+    """A request that came through a proxy, to a service that asks nobody who they are."""
+
+
 class OverQuota(Refusal):
     """An owner who has as many threads as one may have."""
 
@@ -149,6 +154,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     Unauthenticated: Problem(401, "unauthenticated", "A valid credential is needed"),
     Forbidden: Problem(403, "forbidden", "The credential does not allow this"),
     ForeignOrigin: Problem(403, "foreign-origin", "Web pages of other origins are not served"),
+    Relayed: Problem(403, "relayed", "Requests through a proxy are not served without identity"),
     OverQuota: Problem(403, "too-many-threads", "The owner has too many threads"),
     NoSuchPath: Problem(404, "not-found", "Nothing is at this path"),
     errors.ThreadNotFound: Problem(404, "thread-not-found", "There is no such thread"),

@@ -11,6 +11,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,10 +20,13 @@ from chatstore.http.bounds import is_probe
 from chatstore.http.problems import TooManyRequests
 from chatstore.settings import Settings, cloud_platform
 
-__all__ = ["PUBLIC_REQUESTS_PER_MINUTE", "RateHeaders", "Rates", "per_minute"]
+__all__ = ["ANYBODY", "PUBLIC_REQUESTS_PER_MINUTE", "RateHeaders", "Rates", "per_minute"]
 
 PUBLIC_REQUESTS_PER_MINUTE = 600
 """What holds where nothing is set and the service can be reached from elsewhere."""
+
+ANYBODY = "none"
+"""The credential of a caller who was not asked for one."""
 
 MOST_BUCKETS = 10_000
 _MINUTE = 60.0
@@ -36,10 +40,17 @@ def per_minute(settings: Settings) -> int:
     return 0 if cloud_platform() is None and _is_loopback(settings.host) else PUBLIC_REQUESTS_PER_MINUTE
 
 
-class Rates:
-    """A bucket for each credential, or address where there is no identity: full at first, full in a minute.
+class _Bucket(NamedTuple):
+    tokens: float
+    at: float
+    """When there were so many, in seconds of the clock."""
 
-    At most `most` buckets are kept; the one that was used longest ago goes, and begins full again.
+
+class Rates:
+    """A bucket for each credential, or address where there is none: full at first, full in a minute.
+
+    At most `most` buckets of credentials are kept, and as many of addresses: apart, because anybody can come
+    from many addresses. The one that was used longest ago goes, and begins full again.
     """
 
     def __init__(
@@ -48,20 +59,40 @@ class Rates:
         self.per_minute = per_minute
         self._clock = clock
         self._most = most
-        self._buckets: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
+        self._buckets: dict[str, OrderedDict[tuple[str, ...], _Bucket]] = {
+            "credential": OrderedDict(),
+            "address": OrderedDict(),
+        }
 
     def admit(self, scope: Scope) -> None:
         """Take a token of the caller's bucket. Raises TooManyRequests where there is none."""
         if not self.per_minute or is_probe(scope):
             return
+        self._take(scope, 1)
+
+    def require_left(self, scope: Scope) -> None:
+        """Raise TooManyRequests where the caller has no token left, and take none."""
+        if self.per_minute and not is_probe(scope):
+            self._take(scope, 0)
+
+    def counted(self, scope: Scope, error: Exception) -> Exception:
+        """`error`, for which a token of the caller's bucket is taken; TooManyRequests where there is none."""
+        try:
+            self.admit(scope)
+        except TooManyRequests as refusal:
+            return refusal
+        return error
+
+    def _take(self, scope: Scope, count: int) -> None:
         caller, now, speed = _caller(scope), self._clock(), self.per_minute / _MINUTE
-        tokens, at = self._buckets.pop(caller, (float(self.per_minute), now))
+        buckets = self._buckets[caller[0]]
+        tokens, at = buckets.pop(caller, _Bucket(float(self.per_minute), now))
         tokens = min(self.per_minute, tokens + (now - at) * speed)
         admitted = tokens >= 1
-        tokens -= admitted
-        self._buckets[caller] = tokens, now
-        while len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
+        tokens -= count if admitted else 0
+        buckets[caller] = _Bucket(tokens, now)
+        while len(buckets) > self._most:
+            buckets.popitem(last=False)
         scope[_KEY] = int(tokens), math.ceil((self.per_minute - tokens) / speed), self.per_minute
         if not admitted:
             raise TooManyRequests(self.per_minute, math.ceil((1 - tokens) / speed))
@@ -90,7 +121,7 @@ class RateHeaders:
 def _caller(scope: Scope) -> tuple[str, ...]:
     identity = scope.get("chatstore.identity")
     credential = getattr(identity, "credential", None)
-    if credential is not None:
+    if credential not in (None, ANYBODY):
         return "credential", str(getattr(identity, "tenant", "")), credential
     address = (scope.get("client") or ("", 0))[0]
     try:

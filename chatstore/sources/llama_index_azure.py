@@ -46,14 +46,20 @@ def open_source(url: Url) -> Iterator[Source]:
     try:
         client = TableServiceClient.from_connection_string(connection)
     except ValueError as error:
-        raise ConfigurationError(f"AZURE_STORAGE_CONNECTION_STRING: {error}") from error
+        raise ConfigurationError("AZURE_STORAGE_CONNECTION_STRING is none that the SDK takes") from error
     try:
         with client as service:
             partition = url.options.get("metadata_partition", chat_table)
             counts = _counts(service, metadata_table, partition)
             yield Source(_threads(service, chat_table, counts), len(counts))
     except AzureError as error:
-        raise StorageError(f"Azure Tables: {error}") from error
+        raise StorageError(f"Azure Tables cannot be read ({_reason(error)})") from error
+
+
+def _reason(error: AzureError) -> str:
+    """The service's name for what is wrong; what it says besides may quote what is stored."""
+    code = getattr(error, "error_code", None) or getattr(error, "status_code", None)
+    return str(getattr(code, "value", code) or type(error).__name__)
 
 
 def _counts(service: TableServiceClient, table: str, partition: str) -> dict[str, object]:

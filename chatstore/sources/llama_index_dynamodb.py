@@ -18,11 +18,11 @@ import botocore.session  # type: ignore[import-untyped, unused-ignore]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped, unused-ignore]
 
 from chatstore.codec import Json
-from chatstore.errors import StorageError
+from chatstore.errors import ConfigurationError, StorageError
 from chatstore.importing import BadThread, Conversation
 from chatstore.sources.opening import Source
 from chatstore.sources.salvage import Part, salvaged
-from chatstore.urls import Url
+from chatstore.urls import Url, shown
 
 __all__ = ["open_source"]
 
@@ -32,16 +32,31 @@ def open_source(url: Url) -> Iterator[Source]:
     """The table's threads, in the order of a scan."""
     url.allow("region", "endpoint", "primary_key", "ttl_attribute")
     try:
-        client = botocore.session.get_session().create_client(
-            "dynamodb", region_name=url.options.get("region"), endpoint_url=url.options.get("endpoint")
-        )
+        client = _client(url)
         try:
             about = client.describe_table(TableName=url.host)["Table"]
             yield Source(_threads(client, url), about.get("ItemCount"))
         finally:
             client.close()
     except (BotoCoreError, ClientError) as error:
-        raise StorageError(f"DynamoDB: {error}") from error
+        raise StorageError(f"{shown(url.text)} cannot be read ({_reason(error)})") from error
+
+
+def _client(url: Url) -> Any:
+    region, endpoint = url.options.get("region"), url.options.get("endpoint")
+    try:
+        return botocore.session.get_session().create_client(
+            "dynamodb", region_name=region, endpoint_url=endpoint
+        )
+    except ValueError as error:
+        where = shown(endpoint or "")
+        raise ConfigurationError(f"no client for DynamoDB at {where}: check endpoint=") from error
+
+
+def _reason(error: BotoCoreError | ClientError) -> str:
+    """DynamoDB's name for what is wrong; what it says besides may quote what is stored."""
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    return str(code or type(error).__name__)
 
 
 def _threads(client: Any, url: Url) -> Iterator[Conversation | BadThread]:

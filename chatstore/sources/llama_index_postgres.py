@@ -22,7 +22,7 @@ from chatstore.importing import BadThread, Conversation
 from chatstore.sources.opening import Source
 from chatstore.sources.salvage import Part, salvaged
 from chatstore.sources.tables import the_one_table
-from chatstore.urls import Url
+from chatstore.urls import Url, shown
 
 __all__ = ["open_source"]
 
@@ -46,7 +46,12 @@ def open_source(url: Url) -> Iterator[Source]:
             read = _messages if with_status else _histories
             yield Source(read(db, name, f"table {schema}.{table}"), counted[0])
     except psycopg.Error as error:
-        raise StorageError(f"PostgreSQL: {error}") from error
+        raise StorageError(f"{shown(url.text)} cannot be read ({_reason(error)})") from error
+
+
+def _reason(error: psycopg.Error) -> str:
+    """PostgreSQL's name for what is wrong; what it says besides may quote what is stored."""
+    return " ".join(filter(None, (type(error).__name__, error.sqlstate)))
 
 
 def _tables(db: psycopg.Connection[Any], schema: str) -> dict[str, set[str]]:

@@ -21,7 +21,7 @@ from chatstore.errors import ConfigurationError, StorageError
 from chatstore.importing import BadThread, Conversation
 from chatstore.sources.opening import Source
 from chatstore.sources.salvage import Part, salvaged
-from chatstore.urls import Url
+from chatstore.urls import Url, shown
 
 __all__ = ["open_source"]
 
@@ -36,13 +36,16 @@ def open_source(url: Url) -> Iterator[Source]:
     address = url.text.partition("+")[2].partition("?")[0]
     try:
         opened = redis.Redis.from_url(f"{address}?{urlencode(options)}")
-    except ValueError as error:
-        raise ConfigurationError(f"Redis: {error}") from error
+    except ValueError:
+        # What it says may quote the password.
+        raise ConfigurationError(
+            f"{shown(url.text)} cannot be used: write llama-index+redis://HOST:PORT/NUMBER"
+        ) from None
     try:
         with opened as client:
             yield Source(_threads(client, url.options.get("match")))
     except redis.RedisError as error:
-        raise StorageError(f"Redis: {error}") from error
+        raise StorageError(f"{shown(url.text)} cannot be read ({type(error).__name__})") from error
 
 
 def _threads(client: redis.Redis, match: str | None) -> Iterator[Conversation | BadThread]:

@@ -39,7 +39,10 @@ def open_source(url: Url) -> Iterator[Source]:
             [total] = db.execute(f"SELECT count(DISTINCT key) FROM {_quoted(table)}").fetchone()  # noqa: S608
             yield Source(_threads(db, table, with_status=with_status), total)
     except sqlite3.Error as error:
-        raise StorageError(f"{path} cannot be read: {error}") from error
+        # What it says besides may quote what is stored.
+        raise StorageError(
+            f"{path} cannot be read ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
+        ) from error
 
 
 def _tables(db: sqlite3.Connection) -> dict[str, set[str]]:

@@ -6,14 +6,13 @@ import importlib
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, cast
-from urllib.parse import urlsplit
 
 from chatstore.errors import ConfigurationError
 from chatstore.extras import how_to_install
 from chatstore.importing import BadThread, Conversation
 from chatstore.urls import Url
 
-__all__ = ["Source", "is_source", "open_source", "shown"]
+__all__ = ["Source", "is_source", "open_source"]
 
 
 class Source(NamedTuple):
@@ -59,9 +58,3 @@ def open_source(text: str) -> AbstractContextManager[Source]:
             f"{how_to_install(home.extra or 'all')}"
         ) from error
     return cast("Callable[[Url], AbstractContextManager[Source]]", module.open_source)(url)
-
-
-def shown(text: str) -> str:
-    """A source's URL without what may be secret in it."""
-    parts = urlsplit(text)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

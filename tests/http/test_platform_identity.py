@@ -74,6 +74,9 @@ def test_the_gateways_authorizer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     [
         None, {}, {"iam": {"accountId": "1"}}, {"jwt": {}}, {"jwt": {"claims": {}}}, {"jwt": "x"},
         {"jwt": {"claims": {"sub": "ada"}}}, {"lambda": CLAIMS}, "x",
+        {"claims": "sub"},
+        {"jwt": {"claims": "ada"}}, {"claims": ["sub"]}, {"jwt": {"claims": [CLAIMS]}},
+        {"jwt": {"claims": 7}}, {"jwt": [CLAIMS]},
     ],
 )  # fmt: skip
 def test_a_request_that_no_authorizer_saw(

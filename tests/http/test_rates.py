@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +13,16 @@ import httpx
 import pytest
 
 import chatstore
+from chatstore.api_keys import Keys, new_key
+from chatstore.contract import ThreadKey
 from chatstore.http.app import create_app
+from chatstore.http.identity.api_keys import KNOWN_SECONDS
 from chatstore.http.problems import TooManyRequests
-from chatstore.http.rates import PUBLIC_REQUESTS_PER_MINUTE, Rates, per_minute
+from chatstore.http.rates import MOST_BUCKETS, PUBLIC_REQUESTS_PER_MINUTE, Rates, per_minute
+from chatstore.models import Thread
 from chatstore.settings import Settings
+from chatstore.testing.manual_clock import ManualClock
+from tests.http.running import served
 from tests.http.serving import serving
 
 
@@ -77,6 +86,96 @@ def test_buckets_are_bounded_and_the_longest_unused_one_goes() -> None:
     assert admitted(rates, caller("c"))  # in the place of b
     assert not admitted(rates, caller("a"))
     assert admitted(rates, caller("b"))
+
+
+def test_no_number_of_addresses_makes_a_credentials_bucket_full_again() -> None:
+    rates = Rates(1, lambda: 0.0)
+    assert admitted(rates, caller("ada"))
+    for number in range(MOST_BUCKETS + 50):
+        assert admitted(rates, caller(address=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"))
+    assert not admitted(rates, caller("ada"))
+
+
+def test_without_identity_each_address_is_a_caller_of_its_own() -> None:
+    app = create_app(chatstore.aconnect("memory://"), Settings(requests_per_minute=1))
+
+    async def statuses() -> list[int]:
+        found = []
+        for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
+            transport = httpx.ASGITransport(app, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                found.append((await http.get("/v1/threads")).status_code)
+        return found
+
+    assert asyncio.run(statuses()) == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/nowhere", {}, 404),
+        ("PUT", "/v1/threads", {}, 405),
+        ("GET", "/v1/threads", {"Host": "example.org"}, 421),
+        ("GET", "/v1/threads", {"Origin": "https://example.org"}, 403),
+    ],
+)
+def test_what_meets_no_route_counts_too(method: str, path: str, headers: dict[str, str], status: int) -> None:
+    app = create_app(chatstore.aconnect("memory://"), Settings(requests_per_minute=2))
+    with serving(app) as base, httpx.Client(base_url=base, headers=headers) as http:
+        found = [http.request(method, path) for _ in range(3)]
+    assert [answer.status_code for answer in found] == [status, status, 429]
+
+
+def test_a_wrong_key_costs_no_read_after_the_limit_and_a_right_one_stays_right() -> None:
+    clock = ManualClock()
+    store = chatstore.aconnect("memory://", clock=clock)
+    backend = store.backend
+    reads = 0
+
+    class Counted(type(backend)):  # type: ignore[misc]  # of the store's own kind
+        async def get_thread(self, key: ThreadKey) -> Thread:
+            nonlocal reads
+            reads += 1
+            found: Thread = await super().get_thread(key)
+            return found
+
+    backend.__class__ = Counted
+    app = create_app(store, Settings(auth="api-key", requests_per_minute=3))
+
+    async def ask(http: httpx.AsyncClient, text: str) -> int:
+        return (await http.get("/v1/threads", headers={"X-API-Key": text})).status_code
+
+    async def play() -> None:
+        _, right = await Keys(store).create("acme", ["read"])
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            assert await ask(http, right) == 200
+            assert [await ask(http, new_key()[1]) for _ in range(6)] == [401] * 3 + [429] * 3
+            assert reads == 4
+            clock.advance(timedelta(seconds=KNOWN_SECONDS + 1))
+            assert await ask(http, right) == 200
+            assert reads == 5
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("proxies", "last"), [("", 429), ("127.0.0.1", 401)])
+def test_an_address_that_is_only_said_is_believed_of_a_proxy_alone(
+    tmp_path: Path, proxies: str, last: int
+) -> None:
+    settings = {
+        "CHATSTORE_AUTH": "api-key",
+        "CHATSTORE_REQUESTS_PER_MINUTE": "3",
+        "CHATSTORE_PROXIES": proxies,
+    }
+    with (
+        served(f"sqlite:///{tmp_path}/chat.db", **settings) as (base, _),
+        httpx.Client(base_url=base) as http,
+    ):
+        found = [
+            http.get("/v1/threads", headers={"X-Forwarded-For": f"192.0.2.{number}"}) for number in range(4)
+        ]
+    assert [answer.status_code for answer in found] == [401, 401, 401, last]
 
 
 @pytest.mark.parametrize(

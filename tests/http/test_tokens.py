@@ -15,7 +15,7 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -32,6 +32,9 @@ PRIVATE: dict[str, Any] = {
 }
 STRANGER = rsa.generate_private_key(65537, 2048)
 AUDIENCE = "chatstore"
+ALGORITHMS = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+)  # fmt: skip
 
 
 class Issuer:
@@ -265,3 +268,32 @@ ISSUER = {"jwt_issuer": "https://example.org", "jwt_audience": AUDIENCE}
 def test_settings_that_would_not_be_safe_stop_the_start(unsafe: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="CHATSTORE_"):
         create_app(settings=Settings("memory://", **unsafe))
+
+
+def test_an_algorithm_that_does_not_fit_its_key_is_no_token(issuer: Issuer, tmp_path: Path) -> None:
+    """Whoever knows the id of a public key can send such a token: it is refused, and no failure."""
+    known = {
+        "RSA": rsa.generate_private_key(65537, 2048), "P-256": ec.generate_private_key(ec.SECP256R1()),
+        "P-384": ec.generate_private_key(ec.SECP384R1()), "P-521": ec.generate_private_key(ec.SECP521R1()),
+        "Ed25519": ed25519.Ed25519PrivateKey.generate(), "Ed448": ed448.Ed448PrivateKey.generate(),
+    }  # fmt: skip
+    family = {"RSA": "RS256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+    published = [public(id, (family.get(id, "EdDSA"), private)) for id, private in known.items()]
+    for key in published[:-1]:  # of Ed448 the library reads no key that does not say it
+        del key["alg"]
+    issuer.failing = JSONResponse({"keys": published})
+    settings = Settings(
+        f"sqlite:///{tmp_path}/chat.db", auth="jwt", jwt_issuer=issuer.address, jwt_audience=AUDIENCE,
+        jwt_algorithms=",".join(ALGORITHMS), requests_per_minute=0,
+    )  # fmt: skip
+    body = claims(issuer)
+    with serving(create_app(settings=settings)) as base, httpx.Client(base_url=base) as service:
+        for id, private in known.items():
+            for algorithm in (*ALGORITHMS, "HS256", "none", "", None, 1, ["RS256"], {}):
+                for secret in (None, b"a signature"):
+                    token = by_hand({"alg": algorithm, "kid": id}, body, secret)
+                    assert get(service, token).status_code == 401, (id, algorithm, secret)
+            assert get(service, signed(body, family.get(id, "EdDSA"), private, id)).status_code == 200
+        for header in ("[" * 9000, '{"kid":"RSA","alg":"RS256","crit":["x"]}', "\ud800", "1", "null", '"'):
+            head = base64.urlsafe_b64encode(header.encode(errors="surrogatepass")).decode().rstrip("=")
+            assert get(service, f"{head}.e30.e30").status_code == 401

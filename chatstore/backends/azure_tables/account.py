@@ -14,7 +14,7 @@ from azure.data.tables import TableClient
 from chatstore.backends.azure_tables.meter import COSMOS_PRICES, TABLES_PRICES, Meter
 from chatstore.errors import ConfigurationError
 from chatstore.settings import AzureAccess
-from chatstore.urls import Url
+from chatstore.urls import Url, shown
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -59,16 +59,18 @@ class Account(NamedTuple):
         seconds, meter = url.seconds("timeout", 30), Meter(COSMOS_PRICES if cosmos else TABLES_PRICES)
         endpoint = url.options.get("endpoint")
         if endpoint is not None and not endpoint.startswith(("http://", "https://")):
-            raise ConfigurationError(f"endpoint={endpoint} is not an address that begins with https://")
+            raise ConfigurationError(
+                f"endpoint={shown(endpoint)} is not an address that begins with https://"
+            )
         if not url.host:
             if endpoint is not None:
                 raise ConfigurationError(
-                    f"{url.text} names no account, and where its tables are is said by {access.prefix}_"
-                    f"CONNECTION_STRING: leave endpoint= out, or write {url.scheme}://ACCOUNT/{table}"
+                    f"{shown(url.text)} names no account, and where its tables are is said by "
+                    f"{access.prefix}_CONNECTION_STRING: leave endpoint= out, or write {url.scheme}://ACCOUNT/{table}"
                 )
             if not access.connection_string:
                 raise ConfigurationError(
-                    f"{url.text} names no account, so {access.prefix}_CONNECTION_STRING must: set it, "
+                    f"{shown(url.text)} names no account, so {access.prefix}_CONNECTION_STRING must: set it, "
                     f"or write {url.scheme}://ACCOUNT/{table}"
                 )
             return cls(access, table, "", "", seconds, meter)
@@ -135,8 +137,10 @@ class Account(NamedTuple):
         try:
             yield
         except (ValueError, TypeError) as error:
-            given = self.endpoint or f"{self.access.prefix}_CONNECTION_STRING"
-            raise ConfigurationError(f"no client for the table {self.table} of {given}: {error}") from error
+            given = shown(self.endpoint or "") or f"{self.access.prefix}_CONNECTION_STRING"
+            raise ConfigurationError(
+                f"no client for the table {self.table} of {given}: {shown(str(error))}"
+            ) from error
 
     def _given(self) -> _Given | None:
         if self.access.key:

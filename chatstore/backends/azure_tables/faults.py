@@ -59,14 +59,14 @@ def _meaning(error: HttpResponseError, *, writing: bool) -> Exception:
         return NoTable()
     if code == "TableBeingDeleted":
         return BeingDeleted()
-    first = str(error.message).partition("\n")[0]
     if isinstance(error, ClientAuthenticationError) or status in (401, 403):
-        return StorageError(f"the table's account refuses these credentials ({code or status}): {first}")
+        return StorageError(f"the table's account refuses these credentials ({code or status})")
     if status in _LATER or code in _LATER_CODES or status is None or status < 400:
         return Again(_retry_after(error))
     if writing and (status in _CONDITIONS or is_no_row(error)):
         return Overtaken()
-    return StorageError(f"the table's account answers {status} {code}: {first}")
+    # What it says besides may quote what was sent.
+    return StorageError(f"the table's account answers {status} {code}".rstrip())
 
 
 def _retry_after(error: HttpResponseError) -> float:

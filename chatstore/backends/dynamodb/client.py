@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chatstore.clocks import ServerClock
 from chatstore.errors import ConfigurationError
 from chatstore.turns import AsyncTurns, BlockingTurns
+from chatstore.urls import shown
 
 __all__ = ["BlockingCalls", "Calls", "Client", "ThreadCalls"]
 
@@ -131,7 +132,10 @@ class Client:
                 "dynamodb", region_name=self._region, endpoint_url=self.endpoint, config=config
             )
         except (BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"no client for DynamoDB: {error}") from error
+            where = shown(self.endpoint or self._region or "")
+            raise ConfigurationError(
+                f"no client for DynamoDB at {where} ({type(error).__name__}): check region= and endpoint="
+            ) from error
 
 
 def _date(answer: Parameters) -> str | None:

@@ -281,7 +281,7 @@ class DynamoTable(Table):
                 _raise(error, self._client)
             reasons = error.response.get("CancellationReasons", [])
             if not any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                raise Unavailable(f"DynamoDB canceled a transaction: {error}") from error
+                raise Unavailable(f"DynamoDB canceled a transaction ({_reasons(reasons)})") from error
             return await self._in_the_way([Key(str(row["pk"]), str(row["sk"])), free], reasons)
         return None
 
@@ -321,6 +321,10 @@ def _size(request: dict[str, Any]) -> int:
     return size_of(request["PutRequest"]["Item"]) if "PutRequest" in request else 0
 
 
+def _reasons(reasons: Iterable[Any]) -> str:
+    return ", ".join(str(reason.get("Code")) for reason in reasons)
+
+
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
@@ -336,12 +340,13 @@ def _raise(error: Exception, client: Client) -> NoReturn:
             raise ConfigurationError(
                 f"there is no table {client.table!r}: make it with chatstore init dynamodb://{client.table}"
             ) from error
-        raise StorageError(f"DynamoDB refused: {error}") from error
+        # What it says besides may quote what was sent.
+        raise StorageError(f"DynamoDB refused {error.operation_name} ({code or status})") from error
     if isinstance(error, (NoCredentialsError, NoRegionError)):
         raise ConfigurationError(f"DynamoDB cannot be reached: {error}") from error
     if isinstance(error, (HTTPClientError, NoConnectionError, IncompleteReadError, ResponseParserError)):
-        raise Unavailable(f"DynamoDB did not answer: {error}") from error
-    raise StorageError(f"DynamoDB cannot be used: {error}") from error
+        raise Unavailable(f"DynamoDB did not answer ({type(error).__name__})") from error
+    raise StorageError(f"DynamoDB cannot be used ({type(error).__name__})") from error
 
 
 def _count(batch: dict[str, Any]) -> int:

@@ -37,6 +37,7 @@ from chatstore.errors import (
     Unavailable,
     Unsupported,
 )
+from chatstore.urls import shown
 
 __all__ = ["Connection", "Meant"]
 
@@ -208,7 +209,7 @@ class Connection:
         try:
             httpx.URL(address)
         except httpx.InvalidURL as error:
-            raise ConfigurationError(f"{address!r} is not the address of a service: {error}") from error
+            raise ConfigurationError(f"{shown(address)!r} is not the address of a service") from error
         # Callers beyond the size of the pool wait for a connection as long as they must.
         timeout = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS), pool=None)
         self.address = address
@@ -307,9 +308,17 @@ class Connection:
         raise AssertionError("the last try returns or raises")
 
     def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
-        return Unavailable(
-            f"{self.address} does not answer ({str(error) or type(error).__name__}): is it running?"
-        )
+        return Unavailable(f"{self.address} does not answer ({_reason(error)}): is it running?")
+
+
+def _reason(error: BaseException) -> str:
+    """What is wrong with a connection; what httpx says besides may quote what came over it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def _quoted(etag: str) -> str:

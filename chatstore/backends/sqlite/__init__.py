@@ -21,7 +21,7 @@ from chatstore.backends.sqlite.place import is_there
 from chatstore.contract import Capability, Clock
 from chatstore.engines.sql import Driver, SqlBackend
 from chatstore.errors import ConfigurationError
-from chatstore.urls import Url
+from chatstore.urls import Url, shown
 
 __all__ = ["SqliteBackend", "open_sqlite"]
 
@@ -31,7 +31,7 @@ def open_sqlite(url: Url, *, blocking: bool, clock: Clock) -> SqliteBackend:
     url.allow("synchronous", "timeout")
     if url.host or len(url.path) < 2 or url.path == "/:memory:":
         raise ConfigurationError(
-            f"{url.text!r} names no file: write sqlite:///relative.db or sqlite:////absolute/path.db; "
+            f"{shown(url.text)!r} names no file: write sqlite:///relative.db or sqlite:////absolute/path.db; "
             "for a store in memory, memory://"
         )
     file = File(url.path[1:], url.choice("synchronous", ("FULL", "NORMAL")), url.seconds("timeout", 30))

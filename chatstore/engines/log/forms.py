@@ -71,4 +71,4 @@ def unpacked(row: Row) -> tuple[dict[str, Any], bytes]:
         line, _, texts = plain.partition(b"\n")
         return json.loads(line), texts
     except (zlib.error, ValueError) as error:
-        raise CorruptData(f"the row {row['sk']!r} cannot be read: {error}") from error
+        raise CorruptData(f"the row {row['sk']!r} cannot be read") from error

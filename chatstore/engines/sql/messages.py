@@ -11,7 +11,7 @@ from chatstore.conditions import expiry, message_etag, require_new_ids
 from chatstore.contract import Clock, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.sql.port import Row, Transaction
 from chatstore.engines.sql.threads import LIVING, Log
-from chatstore.errors import MessageNotFound
+from chatstore.errors import CorruptData, MessageNotFound
 from chatstore.ids import uuid7
 from chatstore.models import Appended, Cursor, Message, Page, from_micros, to_micros
 
@@ -199,6 +199,7 @@ class Messages:
                 now,
                 count,
             )
+            _require_text(found)
             rows += found
             size += sum(len(row[0]) for row in found)
             if len(found) < count or (span.max_bytes is not None and size > span.max_bytes):
@@ -267,13 +268,29 @@ def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     return chosen, len(chosen) < len(rows)
 
 
+def _require_text(rows: Sequence[Row]) -> None:
+    """Raise CorruptData where the text of a message is none: a column of SQLite's holds anything."""
+    for row in rows:
+        if type(row[0]) is not str:
+            raise _damaged(row)
+
+
 def _message(row: Row) -> Message:
+    """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
+    _require_text([row])
     text, message_id, place, created, revision, expires = row
-    return Message(
-        text,
-        message_id,
-        place,
-        from_micros(created),
-        message_etag(message_id, revision),
-        None if expires is None else from_micros(expires),
-    )
+    try:
+        return Message(
+            text,
+            message_id,
+            place,
+            from_micros(created),
+            message_etag(message_id, revision),
+            None if expires is None else from_micros(expires),
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _damaged(row) from error
+
+
+def _damaged(row: Row) -> CorruptData:
+    return CorruptData(f"the row of message {row[1]!r}, at position {row[2]!r}, is damaged")

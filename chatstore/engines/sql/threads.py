@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple, cast
 
+from chatstore.codec import Json
 from chatstore.conditions import expiry, has_metadata, log_etag, require, updated
 from chatstore.contract import Clock, Listing, NewThread, ThreadKey, ThreadPatch
 from chatstore.engines.sql.port import Row, Transaction
-from chatstore.errors import ThreadExists, ThreadNotFound
+from chatstore.errors import CorruptData, ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Page, Participant, Thread, ThreadCursor, from_micros, to_micros
 
@@ -50,7 +51,7 @@ class Threads:
         row = await self._tx.one(
             f"SELECT key, epoch, tail, edits FROM threads WHERE {_NAMED}", *_named(key, self._clock())
         )
-        return None if row is None else Log(*row)
+        return None if row is None else _log(row)
 
     async def existing(self, key: ThreadKey) -> Log:
         """The thread's log. Raises ThreadNotFound."""
@@ -162,7 +163,7 @@ class Threads:
             now,
             *_named(key, now),
         )
-        return None if row is None else Log(*row)
+        return None if row is None else _log(row)
 
     async def begin_epoch(self, log: Log, count: int = 0) -> Log:
         """Start another history, with `count` places taken."""
@@ -263,18 +264,41 @@ def _named(key: ThreadKey, now: int) -> tuple[object, ...]:
 
 
 def _thread(row: Row) -> Thread:
+    """The thread of a row. Raises CorruptData, which names it and says nothing of what is stored."""
     thread_id, owner, topic, metadata, participants, created, active, expires, revision = row
-    return Thread(
-        thread_id,
-        owner,
-        topic,
-        json.loads(metadata),
-        tuple(Participant(*fields) for fields in json.loads(participants)),
-        from_micros(created),
-        from_micros(active),
-        None if expires is None else from_micros(expires),
-        revision,
-    )
+    try:
+        if {type(one) for one in (thread_id, owner, topic, revision)} - {str, type(None)}:
+            raise TypeError("text is stored as something else")
+        return Thread(
+            thread_id,
+            owner,
+            topic,
+            _object(json.loads(metadata)),
+            tuple(_participant(*fields) for fields in json.loads(participants)),
+            from_micros(created),
+            from_micros(active),
+            None if expires is None else from_micros(expires),
+            revision,
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise CorruptData(f"the row of thread {thread_id!r} is damaged") from error
+
+
+def _participant(id: str, display_name: str | None, metadata: Json) -> Participant:
+    return Participant(id, display_name, _object(metadata))
+
+
+def _object(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise TypeError("metadata is an object")
+    return value
+
+
+def _log(row: Row) -> Log:
+    key, epoch, tail, edits = row
+    if (type(epoch), type(tail), type(edits)) != (str, int, int):
+        raise CorruptData(f"the row of a thread, whose key is {key}, is damaged")
+    return Log(key, epoch, tail, edits)
 
 
 def _json(value: object) -> str:

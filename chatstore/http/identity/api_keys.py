@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from chatstore.api_keys import Key, Keys, digest
 from chatstore.codec import Json
@@ -46,12 +47,12 @@ class ApiKeys:
             text = bearer(request.headers)
             if text is None or not text.startswith(PREFIX):
                 return None
-        key = await self._find(text)
+        key = await self._find(text, request.scope)
         if key is None:
             raise Unauthenticated("the API key is unknown, expired or revoked", invalid=True)
         return Identity(key.tenant, key.owner, key.scopes, f"key:{key.id}")
 
-    async def _find(self, text: str) -> Key | None:
+    async def _find(self, text: str, scope: Scope) -> Key | None:
         store = self._service.store
         now = store.backend.clock()
         # By the digest of all that was sent: a wrong secret is no better known than a wrong id.
@@ -59,7 +60,11 @@ class ApiKeys:
         entry = self._known.get(sent, now) or self._unknown.get(sent, now)
         if entry is None:
             key = next((one for one in self._configured if hmac.compare_digest(one.sha256, sent)), None)
-            key = key or await Keys(store).find(text)
+            if key is None:
+                # Who has tried too often costs the store no read, unless the key was right before.
+                if not self._known.has(sent):
+                    self._service.rates.require_left(scope)
+                key = await Keys(store).find(text)
             (self._unknown if key is None else self._known).put(sent, key, now)
         else:
             key = entry.key
@@ -88,6 +93,10 @@ class _Recent:
         """What was found for `sent`; a clock that was set back makes it forgotten."""
         entry = self._entries.get(sent)
         return entry if entry is not None and 0 <= now - entry.since < self._micros else None
+
+    def has(self, sent: str) -> bool:
+        """Whether anything was found for `sent`, however long ago."""
+        return sent in self._entries
 
     def put(self, sent: str, key: Key | None, now: int) -> None:
         """Remember what was found for `sent`, or that nothing was."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from starlette.requests import HTTPConnection
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatstore.errors import ConfigurationError
 from chatstore.http.identity.headers import require_one
 from chatstore.http.identity.model import ALL_SCOPES, Authenticator, Identity
-from chatstore.http.problems import TooManyRequests, Unauthenticated, problem_response
-from chatstore.http.rates import Rates
+from chatstore.http.problems import Unauthenticated, problem_response
+from chatstore.http.rates import ANYBODY, Rates
 from chatstore.http.service import Service
 from chatstore.settings import Settings
 
@@ -72,7 +71,7 @@ class _Anybody:
         self._service = service
 
     async def identify(self, _request: HTTPConnection) -> Identity:
-        return Identity(self._service.store.tenant, None, ALL_SCOPES, "none")
+        return Identity(self._service.store.tenant, None, ALL_SCOPES, ANYBODY)
 
 
 class Authenticating:
@@ -98,17 +97,11 @@ class Authenticating:
                 try:
                     scope[IDENTITY] = await self._identify(HTTPConnection(scope))
                 except Exception as error:  # noqa: BLE001 - whatever it is, nobody gets in
-                    await self._refused(error, scope)(scope, receive, send)
+                    # It counts against the address, so that nobody tries keys for ever.
+                    refusal = problem_response(self._rates.counted(scope, error))
+                    await refusal(scope, receive, send)
                     return
         await self._app(scope, receive, send)
-
-    def _refused(self, error: Exception, scope: Scope) -> Response:
-        """The answer to a failure, which counts against the address, so that nobody tries keys for ever."""
-        try:
-            self._rates.admit(scope)
-        except TooManyRequests as refusal:
-            return problem_response(refusal)
-        return problem_response(error)
 
     async def _identify(self, request: HTTPConnection) -> Identity:
         require_one(request.headers)

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import logging
 import time
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -32,15 +33,30 @@ _TIMEOUT_SECONDS = 3.0
 _TOTAL_SECONDS = 6.0
 _LARGEST_BYTES = 256 * 1024
 _PUBLIC_KINDS = {"RSA", "EC", "OKP"}
+_ALGORITHMS: Mapping[str, tuple[str, ...]] = {
+    "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    "P-256": ("ES256",),
+    "P-384": ("ES384",),
+    "P-521": ("ES512",),
+    "Ed25519": ("EdDSA",),
+    "Ed448": ("EdDSA",),
+}
+"""What keys of each type can verify."""
 
 _log = logging.getLogger(__name__)
 
 
 class PublicKey(NamedTuple):
-    """A key to verify with, and the one algorithm that it is for, if the issuer says."""
+    """A key to verify with, its type, and the one algorithm that it is for, if the issuer says."""
 
     public: Any
     algorithm: str | None
+    type: str
+    """The family or the curve that it is of, as JWKs name them."""
+
+    def verifies(self, algorithm: str) -> bool:
+        """Whether a signature of `algorithm` can be this key's."""
+        return self.algorithm in (None, algorithm) and algorithm in _ALGORITHMS.get(self.type, ())
 
 
 class KeySet:
@@ -84,7 +100,7 @@ class KeySet:
     def _fetch(self) -> dict[str, PublicKey]:
         url = self._url or self._discovered()
         return {
-            form["kid"]: PublicKey(jwt.PyJWK(form).key, form.get("alg"))
+            form["kid"]: PublicKey(jwt.PyJWK(form).key, form.get("alg"), form.get("crv") or form["kty"])
             for form in _get(url)["keys"]
             if _usable(form)
         }

@@ -51,14 +51,15 @@ class Platform:
             claims = _of_lambda(request) if self._on == "AWS Lambda" else _of_azure(request)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unauthenticated("what the platform says of the caller cannot be read") from error
+        if claims is not None and not isinstance(claims, Mapping):
+            raise Unauthenticated("what the platform says of the caller is no list of claims")
         return None if claims is None else from_claims(claims, self._settings, "platform")
 
 
-def _of_lambda(request: HTTPConnection) -> Mapping[str, Json] | None:
+def _of_lambda(request: HTTPConnection) -> Json:
     context = request.scope.get("aws.event", {}).get("requestContext", {})
     authorizer = context.get("authorizer") or {}
-    claims: Mapping[str, Json] | None = authorizer.get("jwt", authorizer).get("claims")
-    return claims
+    return authorizer.get("jwt", authorizer).get("claims")
 
 
 def _of_azure(request: HTTPConnection) -> Mapping[str, Json] | None:

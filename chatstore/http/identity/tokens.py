@@ -26,13 +26,16 @@ _LONGEST_TOKEN = 16 * 1024
 _MOST_LEEWAY = 60
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _REQUIRED: Options = {"require": ["exp", "iss", "aud"]}
-_REASONS: Mapping[type[jwt.PyJWTError], str] = {
+_REASONS: Mapping[type[Exception], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
     jwt.ImmatureSignatureError: "the token is not valid yet",
     jwt.InvalidIssuerError: "the token is of another issuer",
     jwt.InvalidAudienceError: "the token is for another audience",
     jwt.MissingRequiredClaimError: "the token needs exp, iss and aud",
 }
+
+_UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
+"""How the library fails on tokens that it did not expect, such as one that is nested very deeply."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class Tokens:
             return None
         try:
             claims = await self._claims(token)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, *_UNREADABLE) as error:
             _log.info("a token is refused: %s", type(error).__name__)
             reason = _REASONS.get(type(error), "the token is not one that counts here")
             raise Unauthenticated(reason, invalid=True) from error
@@ -76,7 +79,7 @@ class Tokens:
         if algorithm not in self._algorithms or not isinstance(key_id, str):
             raise jwt.InvalidAlgorithmError("another algorithm, or no key id")
         key = await self._keys.find(key_id)
-        if key is None or key.algorithm not in (None, algorithm):
+        if key is None or not key.verifies(algorithm):
             raise jwt.InvalidKeyError("no such key")
         settings = self._settings
         claims: Mapping[str, object] = jwt.decode(

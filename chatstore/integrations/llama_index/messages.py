@@ -17,6 +17,7 @@ from chatstore.models import Message
 
 __all__ = ["read", "write"]
 
+_FAULTS_SHOWN = 3
 _WITH_FILES = ("image", "audio", "video")
 _OWN = ("role", "blocks", "content", "additional_kwargs", "chatstore")
 
@@ -62,9 +63,20 @@ def _read(message: Message) -> ChatMessage:
             further["content"] = data["content"]
         found.additional_kwargs = {**further, **kwargs}
     except (ValidationError, TypeError) as error:
-        raise CorruptData(f"message {message.id!r} is not one that LlamaIndex can hold: {error}") from error
+        raise CorruptData(
+            f"message {message.id!r} is not one that LlamaIndex can hold{_where(error)}"
+        ) from error
     _put_paths_back(found.blocks, data.get("blocks"))
     return found
+
+
+def _where(error: ValidationError | TypeError) -> str:
+    """Which fields do not fit, and of what kind the fault is: what pydantic says besides quotes them."""
+    if not isinstance(error, ValidationError):
+        return ""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    named = (f"{'.'.join(map(str, one['loc']))} ({one['type']})" for one in faults[:_FAULTS_SHOWN])
+    return f": {', '.join(named)}"
 
 
 def _portable(value: Json) -> Json:
