@@ -13,6 +13,7 @@ gc.disable()
 
 import azure.functions as func  # noqa: E402 - after garbage is left alone
 
+from chatstore.http import logs  # noqa: E402
 from chatstore.http.app import create_app  # noqa: E402
 from chatstore.settings import Settings  # noqa: E402
 from chatstore.sweeping import sweep_stored  # noqa: E402
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 60
 
-service = create_app(settings=replace(Settings.from_environment(), sweep_every=0))
+settings = replace(Settings.from_environment(), sweep_every=0)
+logs.configure_within(settings.log)
+service = create_app(settings=settings)
 
 
 async def answer(scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -43,4 +46,4 @@ app = func.AsgiFunctionApp(app=answer, http_auth_level=func.AuthLevel.ANONYMOUS)
 def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by this name
     """Removes what has expired, for a minute at most: what is left is the next hour's."""
     gc.enable()
-    sweep_stored(SWEEP_SECONDS)
+    logs.without_content("the sweep", lambda: sweep_stored(SWEEP_SECONDS))

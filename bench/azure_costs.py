@@ -36,6 +36,9 @@ class Prices(NamedTuple):
     execution: float = 0.40e-6
     gb_second: float = 0.000026
     ready_gb_second: float = 0.000004
+    """Of an instance that is always ready, whether it works or not."""
+    ready_busy_gb_second: float = 0.000016
+    """Of such an instance while it works, beside that: less than of one that comes and goes."""
     logged_gb: float = 2.30
 
 
@@ -65,7 +68,12 @@ def month(turns: int, turn: Turn, price: Prices) -> dict[str, float]:
         "executions": (requests + SWEEPS) * price.execution,
         "instances": executing * MEMORY_GB * price.gb_second,
         "log": items * turn.log_item_bytes / 1e9 * price.logged_gb,
-        "always ready": SECONDS * MEMORY_GB * price.ready_gb_second,
+        "always ready": MEMORY_GB
+        * (
+            SECONDS * price.ready_gb_second
+            # It takes its share of the requests from those that come and go.
+            - busy / instances * (price.gb_second - price.ready_busy_gb_second)
+        ),
     }
 
 

@@ -20,6 +20,8 @@ _PLATFORMS = {
     "K_SERVICE": "Cloud Run",
 }
 
+_TESTS = re.compile(r"CHATSTORE_(TEST_\w+|SOAK|SEED|HISTORIES)")
+_SERVICE_LINK = re.compile(r"CHATSTORE_(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_(TCP|UDP|SCTP)\w*)")
 
 _CHOICES = {"CHATSTORE_LOG": ("json", "text", "off"), "CHATSTORE_TELEMETRY": ("on", "off")}
 
@@ -130,24 +132,54 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Settings from `environ`, the process's own by default. Raises ConfigurationError."""
-        environ = os.environ if environ is None else environ
+        """Settings from `environ`, the process's own by default.
+
+        Raises ConfigurationError for a value that cannot be used, and for a variable ``CHATSTORE_…`` that is
+        no setting: one that is misspelt would be without effect.
+        """
+        named = _own(os.environ if environ is None else environ)
         given: dict[str, object] = {}
         for one in fields(cls):
             name = f"CHATSTORE_{one.name.upper()}"
-            text = environ.get(name)
-            if text is None:
-                continue
-            read = _READERS.get(one.name)
-            if read is not None:
-                given[one.name] = read(name, text)
-            elif isinstance(one.default, int):
-                given[one.name] = _whole(name, text, 0 if one.default == 0 else 1)
-            elif one.default is None:
-                given[one.name] = _whole(name, text, 0)
-            else:
-                given[one.name] = _one_of(name, text) if name in _CHOICES else text
+            text = named.pop(name, None)
+            if text is not None:
+                given[one.name] = _value(one.name, one.default, name, text)
+        if named:
+            raise ConfigurationError(_unknown(min(named), [one.name for one in fields(cls)]))
         return cls(**given)  # type: ignore[arg-type]  # each value was made to its field's type above
+
+
+def _own(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are the project's own, without those that its tests read.
+
+    For a Service of the name "chatstore" Kubernetes sets variables that begin the same, in every pod.
+    """
+    return {
+        name: text
+        for name, text in environ.items()
+        if name.upper().startswith("CHATSTORE_")
+        and not _TESTS.fullmatch(name)
+        and not _SERVICE_LINK.fullmatch(name)
+        and not (name == "CHATSTORE_PORT" and text.startswith(("tcp://", "udp://", "sctp://")))
+    }
+
+
+def _value(field_name: str, default: object, name: str, text: str) -> object:
+    read = _READERS.get(field_name)
+    if read is not None:
+        return read(name, text)
+    if isinstance(default, int):
+        return _whole(name, text, 0 if default == 0 else 1)
+    if default is None:
+        return _whole(name, text, 0)
+    return _one_of(name, text) if name in _CHOICES else text
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    import difflib  # only now: a process whose settings are right does without it
+
+    meant = difflib.get_close_matches(name[len("CHATSTORE_") :].lower(), known, n=1, cutoff=0)[0]
+    return f"{name[:100]!r} is no setting: did you mean CHATSTORE_{meant.upper()}? Rename it, or unset it"
 
 
 def _ttl(name: str, text: str) -> timedelta:

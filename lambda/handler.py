@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chatstore.http.aws import Function
+    from chatstore.settings import Settings
 
 SWEEP_SECONDS = 60
 _SECONDS_TO_SPARE = 5
@@ -22,9 +23,13 @@ gc.disable()
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answers an event of an HTTP API, a REST API, a function URL or a load balancer, or a scheduled one."""
+    from chatstore.http import logs
+
+    logs.invocation.set({"aws_request_id": context.aws_request_id})
     try:
+        _settings()  # whichever event comes first, the log is set up
         if event.get("detail-type") == "Scheduled Event":
-            return _sweep(context)
+            return logs.without_content("the sweep", lambda: _sweep(context))
         return _function()(event, context)
     finally:
         if not gc.isenabled():
@@ -43,13 +48,20 @@ def _sweep(context: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def _function() -> Function:
+def _settings() -> Settings:
+    """The settings, by which the log is set up."""
     from chatstore.http import logs
-    from chatstore.http.app import create_app
-    from chatstore.http.aws import Function, fitted
+    from chatstore.http.aws import fitted
     from chatstore.settings import Settings
 
     settings = fitted(Settings.from_environment())
-    function = Function(create_app(settings=settings))
     logs.configure(settings.log)
-    return function
+    return settings
+
+
+@functools.cache
+def _function() -> Function:
+    from chatstore.http.app import create_app
+    from chatstore.http.aws import Function
+
+    return Function(create_app(settings=_settings()))

@@ -9,16 +9,28 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from chatstore.audit import AUDIT
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, StorageError
 from chatstore.models import rfc3339
 
-__all__ = ["ACCESS", "JsonFormatter", "TextFormatter", "configure", "request_id"]
+__all__ = [
+    "ACCESS",
+    "JsonFormatter",
+    "TextFormatter",
+    "configure",
+    "configure_within",
+    "invocation",
+    "request_id",
+    "without_content",
+]
+
+T = TypeVar("T")
 
 ACCESS = "chatstore.access"
 """The logger of the line that every request has; its records carry their `fields`."""
@@ -27,13 +39,72 @@ request_id: ContextVar[str | None] = ContextVar("chatstore_request_id", default=
 """The id of the request that is being answered."""
 
 
+invocation: ContextVar[Mapping[str, str]] = ContextVar("chatstore_invocation", default={})  # noqa: B039 - read only
+"""What the platform calls the event that is being worked on, by the platform's own word for it."""
+
+_OURS_AND_OF_WHOM_WE_CALL = ("chatstore", "asyncio", "azure.core", "azure.data", "azure.identity", "msal")
+
+_log = logging.getLogger(__name__)
+
+
 def configure(form: str) -> None:
     """Write the process's log to stderr as `form` says: "json", "text", or "off" for errors alone."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.setFormatter(_formatter(form))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    _set_levels(form)
+
+
+def configure_within(form: str) -> None:
+    """The same for a process whose log is a host's: its handlers stay, and get each record as one line.
+
+    Azure Functions' worker is such a host. It takes all that is of level INFO, and the Azure SDK writes two
+    such records for each of its requests: none of them comes through.
+    """
+    handler = _HandingOn()
+    handler.setFormatter(_formatter(form))
+    for name in _OURS_AND_OF_WHOM_WE_CALL:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
+    _set_levels(form)
+
+
+def _formatter(form: str) -> logging.Formatter:
+    return JsonFormatter() if form == "json" else TextFormatter()
+
+
+def _set_levels(form: str) -> None:
     logging.getLogger(ACCESS).setLevel(logging.WARNING if form == "off" else logging.INFO)
     logging.getLogger(AUDIT).setLevel(logging.INFO)
+
+
+class _HandingOn(logging.Handler):
+    """Gives a record to the root's handlers as the line that it is here, whatever their own form is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = logging.LogRecord(
+            record.name, record.levelno, record.pathname, record.lineno, self.format(record), None, None
+        )
+        logging.getLogger().handle(line)
+
+
+def without_content(what: str, work: Callable[[], T]) -> T:
+    """What `work` gives; an error is logged, and raised anew without its cause, and without a text not ours.
+
+    For what a platform calls, and writes whole: a text may quote what was said.
+    """
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - it is raised below, where it has no context
+        _log.error("%s failed", what, exc_info=error)
+        failed = (
+            type(error)(str(error))
+            if isinstance(error, (StorageError, ConfigurationError))
+            else RuntimeError(f"{what} failed with {type(error).__qualname__}: the log says where")
+        )
+    raise failed
 
 
 class JsonFormatter(logging.Formatter):
@@ -46,6 +117,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "request_id": request_id.get(),
+            **invocation.get(),
         }
         fields = getattr(record, "fields", None)
         line |= {"message": record.getMessage().strip()} if fields is None else fields
@@ -61,6 +133,7 @@ class TextFormatter(logging.Formatter):
         """The line, and a traceback below it."""
         fields: dict[str, Json] = getattr(record, "fields", {"message": record.getMessage().strip()})
         said = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in fields.items())
+        said = " ".join([*(f"{name}={value}" for name, value in invocation.get().items()), said])
         line = f"{_time(record)} {record.levelname} {record.name} {request_id.get() or '-'} {said}"
         if record.exc_info is None or record.exc_info[1] is None:
             return line

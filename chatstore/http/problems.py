@@ -190,6 +190,12 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
         "The request took too long",
         "whether a write took effect is unknown: repeat it with its Idempotency-Key",
     ),
+    errors.ConfigurationError: Problem(
+        503,
+        "misconfigured",
+        "The service is set up wrongly",
+        "nothing was done; whoever runs the service finds in its log what to set",
+    ),
     errors.StorageError: Problem(500, "storage-error", "The storage failed", "see the service's log"),
     AnswerTooLong: Problem(500, "answer-too-long", "The answer is too long"),
     IdentityUnavailable: Problem(503, "identity-unavailable", "Credentials cannot be checked for now"),

@@ -131,7 +131,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' = if (cosmos
     databaseAccountOfferType: 'Standard'
     locations: [{ locationName: location, failoverPriority: 0 }]
     capabilities: [{ name: 'EnableTable' }, { name: 'EnableServerless' }]
-    // In one region this costs no more than a weaker one.
+    // A strong read costs twice the request units of a weaker one. A reader is owed what was acknowledged, so they are paid.
     consistencyPolicy: { defaultConsistencyLevel: 'Strong' }
     backupPolicy: { type: 'Continuous', continuousModeProperties: { tier: 'Continuous7Days' } }
     disableKeyBasedMetadataWriteAccess: true

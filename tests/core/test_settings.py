@@ -18,8 +18,9 @@ from chatstore.settings import Settings, cloud_platform
 from chatstore.urls import Url, open_backend
 
 NUMBERS = [field.name for field in fields(Settings) if isinstance(field.default, int)]
+KNOWN = [f"CHATSTORE_{field.name.upper()}" for field in fields(Settings)]
 NAMES = st.text(string.ascii_uppercase + "_", min_size=1, max_size=20).filter(
-    lambda name: name.removeprefix("CHATSTORE_").lower() not in {field.name for field in fields(Settings)}
+    lambda name: not name.startswith("CHATSTORE_")
 )
 # What an environment can hold: any text without NUL.
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
@@ -28,6 +29,35 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4
 @given(st.dictionaries(NAMES, TEXT))
 def test_other_variables_change_nothing(environ: dict[str, str]) -> None:
     assert Settings.from_environment(environ) == Settings()
+
+
+def test_a_misspelt_variable_is_refused_and_the_nearest_is_named() -> None:
+    for misspelt, meant in (
+        ("CHATSTORE_URI", "URL"), ("CHATSTORE_DEFAULT_TTLS", "DEFAULT_TTL"), ("CHATSTORE_AUHT", "AUTH"),
+        ("CHATSTORE_SWEEP_EVER", "SWEEP_EVERY"), ("chatstore_log", "LOG"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigurationError, match=f"'{misspelt}' .* did you mean CHATSTORE_{meant}[?]"):
+            Settings.from_environment({misspelt: "1", "CHATSTORE_HOST": "127.0.0.1"})
+
+
+@given(st.text(string.ascii_letters + "_", max_size=20).filter(lambda name: f"CHATSTORE_{name}" not in KNOWN))
+def test_no_variable_of_the_projects_is_without_effect(name: str) -> None:
+    if name.upper().startswith(("TEST_", "SERVICE_")) or name in {"SOAK", "SEED", "HISTORIES"}:
+        return
+    with pytest.raises(ConfigurationError, match="did you mean CHATSTORE_"):
+        Settings.from_environment({f"CHATSTORE_{name}": ""})
+
+
+def test_what_kubernetes_sets_for_a_service_of_this_name_is_no_setting() -> None:
+    links = {
+        "CHATSTORE_SERVICE_HOST": "10.0.0.9",
+        "CHATSTORE_SERVICE_PORT": "8080",
+        "CHATSTORE_SERVICE_PORT_HTTP": "8080",
+        "CHATSTORE_PORT": "tcp://10.0.0.9:8080",
+        "CHATSTORE_PORT_8080_TCP": "tcp://10.0.0.9:8080",
+        "CHATSTORE_PORT_8080_TCP_ADDR": "10.0.0.9",
+    }
+    assert Settings.from_environment(links) == Settings()
 
 
 @given(TEXT, TEXT, st.integers(1, 10**9))

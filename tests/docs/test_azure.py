@@ -42,3 +42,12 @@ def test_every_parameter_is_explained() -> None:
     named = set(re.findall(r"^param (\w+) ", template, re.MULTILINE))
     from_azd = {"environmentName", "location", "principalId"}
     assert named - from_azd == set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+
+
+def test_an_instance_that_is_always_ready_works_at_its_own_rate() -> None:
+    price = azure_costs.Prices()
+    busy_all_month = azure_costs.month(1_000_000_000, azure_costs.Turn(), price)["always ready"]
+    idle = azure_costs.SECONDS * azure_costs.MEMORY_GB * price.ready_gb_second
+    saved = azure_costs.SECONDS * azure_costs.MEMORY_GB * (price.gb_second - price.ready_busy_gb_second)
+    assert abs(busy_all_month - (idle - saved)) < 0.01 * idle
+    assert azure_costs.month(0, azure_costs.Turn(), price)["always ready"] == idle

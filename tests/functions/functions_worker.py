@@ -84,6 +84,18 @@ class Bound(SimpleNamespace):
         return "data"
 
 
+class Written(logging.Handler):
+    """The root's only handler, as the worker has one, which sends a record's text and name to the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        self.lines.append({"category": record.name, "level": record.levelname, "message": text})
+
+
 class Host:
     """The library with an app in it, indexed."""
 
@@ -104,7 +116,6 @@ class Host:
         assert azure.functions.__file__
         from azure_functions_runtime import handle_event as library  # type: ignore[import-not-found, unused-ignore]
 
-        logging.disable(logging.INFO)
         ready = await library.worker_init_request(
             request(worker_init_request=SimpleNamespace(capabilities={}, function_app_directory=str(app)))
         )
@@ -141,11 +152,25 @@ class Host:
         answer = await self._library.invocation_request(
             invocation(self.functions["sweep"].function_id, "timer", Data(json=timer))
         )
-        return {"timer": answer.result.status}
+        failed = getattr(answer.result, "exception", None)
+        return {"timer": answer.result.status, **({"failed": failed.message} if failed else {})}
+
+
+def broken(text: str) -> None:
+    """Have the app's store fail as no storage does."""
+    from chatstore.store import AsyncChatStore, ChatStore
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(text)
+
+    AsyncChatStore.get_thread = ChatStore.sweep = fail  # type: ignore[method-assign]
 
 
 async def main(worker: str, *packages: str) -> None:
     sys.path += packages
+    root, written = logging.getLogger(), Written()
+    root.addHandler(written)
+    root.setLevel(logging.INFO)
     host = await Host.of(worker, ROOT)
     answers = [await host.call("GET", "/healthz")]
     for line in sys.stdin:
@@ -164,11 +189,14 @@ async def main(worker: str, *packages: str) -> None:
                 for n in range(asked["count"])
             ]
             answers.append({"statuses": [one.get("status") for one in await asyncio.gather(*calls)]})
+        elif asked["do"] == "break":
+            broken(asked["text"])
         else:
             answers.append(await host.tick())
     functions = {name: [json.loads(raw) for raw in one.raw_bindings] for name, one in host.functions.items()}
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    print(json.dumps({"python": version, "functions": functions, "answers": answers}))
+    log = written.lines
+    print(json.dumps({"python": version, "functions": functions, "answers": answers, "log": log}))
 
 
 if __name__ == "__main__":

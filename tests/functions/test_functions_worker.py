@@ -187,10 +187,42 @@ def test_every_route_is_reached(worker: Worker) -> None:
 
 def test_what_fails_is_answered_by_the_app_and_told_to_the_host(worker: Worker) -> None:
     nowhere = f"aztables://{ACCOUNT}/chat?endpoint=http://127.0.0.1:{free_port()}/{ACCOUNT}"
-    told = worker([call("GET", "/v1/threads/t"), {"do": "timer"}], CHATSTORE_URL=nowhere)
+    told = worker([call("GET", "/v1/threads/t"), {"do": "timer"}], CHATSTORE_URL=nowhere, CHATSTORE_LOG="off")
     alive, failed, swept = told["answers"]
     # A caller gets the service's own problem; only the timer, which nobody waits for, fails.
     assert alive["status"] == 200
     assert failed["status"] == 503
     assert json.loads(failed["body"])["type"].endswith("unavailable")
-    assert swept == {"timer": "StatusResult.Failure"}
+    assert swept["timer"] == "StatusResult.Failure"
+    levels = {one["level"] for one in told["log"] if one["category"].startswith("chatstore")}
+    assert levels == {"ERROR"}
+
+
+def test_the_hosts_log_has_the_lines_that_every_other_log_has(worker: Worker) -> None:
+    messages = "/v1/threads/secret-thread/messages"
+    said = json.dumps({"role": "user", "content": "hunter2"})
+    asked = [
+        call("POST", messages, said, **{"x-request-id": "r-1"}),
+        {"do": "break", "text": "hunter2"},
+        call("GET", "/v1/threads/secret-thread"),
+        {"do": "timer"},
+    ]
+    told = worker(asked)
+    _, posted, failed, swept = told["answers"]
+    assert (posted["status"], failed["status"]) == (201, 500)
+    ours = [one for one in told["log"] if one["category"].startswith("chatstore")]
+    access = [json.loads(one["message"]) for one in ours if one["category"] == "chatstore.access"]
+    line = access[1]
+    assert (line["request_id"], line["tenant"], line["credential"]) == ("r-1", "default", "key:k")
+    assert (line["route"], line["status"]) == ("/v1/threads/{id}/messages", 201)
+    assert line["units"]["transactions"] >= 1
+    # An unexpected error is there with its place, and without its text, from the service and from the timer.
+    errors = [json.loads(one["message"]) for one in ours if one["level"] == "ERROR"]
+    assert [one["message"] for one in errors] == ["The service failed", "the sweep failed"]
+    assert all("RuntimeError" in one["traceback"] for one in errors)
+    assert swept["timer"] == "StatusResult.Failure"
+    assert "the sweep failed with RuntimeError" in swept["failed"]
+    for word in ("hunter2", "secret-thread"):
+        assert word not in json.dumps([told["log"], swept])
+    # Two records for each request that the SDK sends would fill what telemetry there may be.
+    assert [one for one in told["log"] if one["category"].startswith("azure.core")] == []

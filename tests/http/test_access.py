@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chatstore import AsyncChatStore, Cost
+from chatstore import AsyncChatStore, ClockUncertain, Cost, InvalidArgument
 from chatstore.backends.memory import MemoryBackend
 from chatstore.contract import Span, ThreadKey
 from chatstore.http import logs
@@ -143,3 +145,64 @@ def test_the_form_of_the_log_is_a_setting(form: str, count: int, tmp_path: Path)
     assert len(written) == count
     assert "wrong" in written[-1]
     assert (written[0][0] == "{") == (form == "json")
+
+
+WITHIN = """
+import logging, sys
+from chatstore.http import logs
+class Hosts(logging.Handler):
+    def emit(self, record):
+        print(record.name, record.levelname, self.format(record), sep="\t")
+root = logging.getLogger()
+root.addHandler(Hosts())
+root.setLevel(logging.INFO)
+for _ in range(2):
+    logs.configure_within(sys.argv[1])
+logs.invocation.set({"aws_request_id": "i-1"})
+logging.getLogger(logs.ACCESS).info("hidden %s", 1, extra={"fields": {"tenant": "acme"}})
+logging.getLogger("azure.core.pipeline.policies.http_logging_policy").info("Request URL: hunter2")
+for name in ("chatstore.http.problems", "asyncio", "azure.core.pipeline"):
+    try:
+        raise KeyError("hunter2")
+    except KeyError:
+        logging.getLogger(name).exception("wrong")
+logging.getLogger("azure.functions").info("the host's own")
+"""
+
+
+@pytest.mark.parametrize(("form", "count"), [("json", 5), ("text", 5), ("off", 4)])
+def test_within_a_host_its_handlers_get_the_same_lines(form: str, count: int) -> None:
+    done = subprocess.run([sys.executable, "-c", WITHIN, form], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    told = re.split(r"^(?=\S+\t[A-Z]+\t)", done.stdout, flags=re.MULTILINE)[1:]
+    assert len(told) == count
+    assert told[-1] == "azure.functions\tINFO\tthe host's own\n"
+    assert "hunter2" not in done.stdout.replace('raise KeyError("hunter2")', "")
+    assert sum("builtins.KeyError" in one for one in told) == 3
+    assert ("acme" in done.stdout) == (form != "off")
+    assert done.stdout.count("i-1") == count - 1
+    if form == "json":
+        lines = [json.loads(one.split("\t", 2)[2]) for one in told[:-1]]
+        assert (lines[0]["tenant"], lines[0]["aws_request_id"]) == ("acme", "i-1")
+
+
+def test_what_a_platform_writes_of_an_error_quotes_nothing(lines: Lines) -> None:
+    def fails(error: Exception) -> None:
+        try:
+            raise ValueError(SECRET)
+        except ValueError as cause:
+            raise error from cause
+
+    given: list[tuple[Exception, type[Exception], str]] = [
+        (KeyError(SECRET), RuntimeError, "the sweep failed with KeyError: the log says where"),
+        (InvalidArgument(SECRET), RuntimeError, "the sweep failed with InvalidArgument: the log says where"),
+        (ClockUncertain("an hour off"), ClockUncertain, "an hour off"),
+    ]
+    for error, kind, text in given:
+        with pytest.raises(kind) as raised:
+            logs.without_content("the sweep", partial(fails, error))
+        assert str(raised.value) == text
+        assert raised.value.__cause__ is raised.value.__context__ is None
+    assert [line["message"] for line in lines.json] == ["the sweep failed"] * 3
+    assert all("ValueError" in line["traceback"] for line in lines.json)
+    assert SECRET not in json.dumps(lines.json)

@@ -200,6 +200,7 @@ def test_the_log_has_a_line_for_each_request_and_no_secret(function: Function) -
     ]
     assert (line["route"], line["status"], line["tenant"]) == ("/v1/threads/{id}", 404, "acme")
     assert line["request_id"] == answer.headers["x-request-id"]
+    assert re.search(rf"START RequestId: {line['aws_request_id']}", said)
     assert "secret-thread" not in said
     assert KEY not in function.log()
 
@@ -214,6 +215,18 @@ def test_a_scheduled_event_sweeps(function: Function, storage: str) -> None:
         assert function.invoke(SCHEDULED)["threads"] == 0
         assert len(store.read("kept")) == 1
     assert function.ask(http_api, "GET", "/healthz").status == 200
+
+
+def test_a_sweep_that_comes_first_is_logged_as_everything_is(equipped: Path, tmp_path: Path) -> None:
+    settings = {"CHATSTORE_URL": f"sqlite:///{tmp_path}/nowhere/chat.db", "CHATSTORE_AUTH": "api-key"}
+    with emulated(equipped, tmp_path / "log", **settings) as function:
+        failed = function.invoke(SCHEDULED)
+        said = function.log()
+    assert failed["errorType"] == "ConfigurationError"
+    [line] = [json.loads(one) for one in re.findall(r"^\{.*\}$", said, re.MULTILINE) if "traceback" in one]
+    assert (line["level"], line["message"]) == ("error", "the sweep failed")
+    assert re.search(rf"START RequestId: {line['aws_request_id']}", said)
+    assert "ConfigurationError" in line["traceback"]
 
 
 def test_base64_that_is_none(function: Function) -> None:

@@ -179,6 +179,7 @@ _FAULTS: Mapping[str, _Fault] = {
     "timed-out": _told(Unavailable),
     "unsupported": _told(Unsupported),
     "unavailable": _told(Unavailable),
+    "misconfigured": _told(Unavailable),
 }
 """What the codes of problems are here; any other is a StorageError."""
 

@@ -56,6 +56,7 @@ def is_there(path: str) -> bool:
 def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connection:
     """Connect to the file at `path`, which is made only where `last` says that there was none before.
 
+    One that is made is its owner's alone, and so are its log and shared memory: SQLite gives them its mode.
     Raises Unavailable where the file that was there is gone, and where another has taken its place beside a
     log that belongs to the first: SQLite would write the log's pages into it.
     """
@@ -69,6 +70,8 @@ def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connectio
                 f"{path} was replaced beside {path}-wal, which belongs to the file that was there: stop "
                 f"every process that uses it, and move {path}-wal and {path}-shm to where that file is now"
             )
+    else:
+        _make_private(path)
     return sqlite3.connect(
         f"file://{quote(str(Path(path).absolute()))}{options}",
         uri=True,
@@ -78,3 +81,27 @@ def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connectio
         cached_statements=256,
         factory=_Connection,
     )
+
+
+_making = threading.Lock()
+"""Held while a file is made: every connection of the process to a file begins when it is closed again."""
+
+
+def _let_go() -> None:
+    """A child of a fork has no other thread that could be making a file."""
+    global _making  # noqa: PLW0603 - a lock of this process, as the child has to have one of its own
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+def _make_private(path: str) -> None:
+    """Make an empty file at `path` that its owner alone may read and write, where there is none.
+
+    To close a file lets go of all locks that the process has on it, so nobody else may open it meanwhile.
+    What stands in the way is SQLite's to say, which is asked to open the file next.
+    """
+    with _making, suppress(OSError):
+        if file_at(path) is None:
+            os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
