@@ -15,21 +15,30 @@ from chatstore.models import Swept
 from chatstore.opening import connect
 from chatstore.store import ChatStore
 
-__all__ = ["ROWS", "sweep_steps", "sweep_stored"]
+__all__ = ["sweep_steps", "sweep_stored"]
 
-ROWS = 500
-"""How many rows a step removes at most, unless something else is asked for."""
+_FEWEST, _MOST = 16, 1000
+_STEP_SECONDS = 0.25
 
 
-def sweep_steps(store: ChatStore, *, limit: int = ROWS, seconds: float | None = None) -> Iterator[Swept]:
+def sweep_steps(
+    store: ChatStore, *, limit: int | None = None, seconds: float | None = None
+) -> Iterator[Swept]:
     """Sweep for every tenant, step after step, until nothing is left or `seconds` are over.
 
-    Yields after each step what all of them removed so far, and whether there is more.
+    A step removes about `limit` rows; without it, as many as take about a quarter of a second, so that a
+    run ends soon after its time. Yields after each step what all of them removed so far, and whether there
+    is more.
     """
-    until = None if seconds is None else time.monotonic() + seconds
+    began = time.monotonic()
     total = Swept(0, 0, 0, more=True)
-    while total.more and (until is None or time.monotonic() < until):
-        step = store.sweep(limit=limit)
+    rows = _FEWEST if limit is None else limit
+    while total.more and (seconds is None or time.monotonic() < began + seconds):
+        asked = time.monotonic()
+        step = store.sweep(limit=rows)
+        if limit is None:
+            quick = time.monotonic() - asked < _STEP_SECONDS
+            rows = min(_MOST, rows * 2) if quick else max(_FEWEST, rows // 2)
         total = replace(
             step,
             threads=total.threads + step.threads,

@@ -21,7 +21,7 @@ from chatstore.errors import InvalidArgument
 from chatstore.models import Swept
 from chatstore.opening import connect, is_service
 from chatstore.store import AsyncChatStore
-from chatstore.sweeping import ROWS, sweep_steps
+from chatstore.sweeping import sweep_steps
 
 __all__ = ["add_erase", "add_sweep"]
 
@@ -39,7 +39,7 @@ def add_sweep(commands: Commands) -> None:
     parser = commands.add_parser("sweep", description=_SWEEP, help="remove what has expired")
     parser.add_argument("--from", dest="store", metavar="URL", help="a store (default: CHATSTORE_URL)")
     parser.add_argument(
-        "--limit", type=positive, default=ROWS, metavar="N", help=f"rows in a step (default: {ROWS})"
+        "--limit", type=positive, metavar="N", help="rows in a step (default: as many as take 0.25 s)"
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so many seconds")
     add_json(parser)

@@ -324,3 +324,34 @@ def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
     assert "orphan" not in kept.text()
     assert not [sk for pk, sk in kept.rows() if sk.startswith("B#")]
     assert len(store.read("t")) == 1
+
+
+def test_a_step_ends_after_so_many_visits_whether_they_find_anything_or_not(kept: Kept) -> None:
+    for number in range(30):
+        # Each thread is to be visited at the end of its life, and its life is prolonged meanwhile.
+        kept.store.create_thread(f"t{number}", ttl=timedelta(hours=1))
+        kept.store.update_thread(f"t{number}", ttl=timedelta(days=30))
+    kept.clock.advance(timedelta(hours=3))
+    steps = 1
+    while kept.store.sweep(limit=5).more:
+        steps += 1
+    assert steps >= 6
+    assert len(list(kept.store.iter_threads())) == 30
+
+
+def test_a_thread_that_cannot_be_visited_holds_up_none_beside_it(kept: Kept) -> None:
+    for number in range(5):
+        kept.store.append(f"t{number}", {"role": "user", "content": "a"}, expires_in=timedelta(hours=1))
+    pk = next(pk for pk in kept.table.rows if pk.endswith("#t3"))
+    sk = next(sk for sk in kept.table.rows[pk] if sk.startswith("E"))
+    whole = kept.table.rows[pk][sk]
+    kept.table.rows[pk][sk] = {**whole, "b": b"?"}
+    kept.clock.advance(timedelta(hours=2))
+    with pytest.raises(CorruptData):
+        kept.store.sweep()
+    kept.table.rows[pk][sk] = whole
+    assert [kept.store.read(f"t{number}").items for number in range(5)] == [()] * 5
+    assert "content" not in kept.text().replace(repr(whole), "")
+    kept.clock.advance(timedelta(hours=2))
+    kept.swept()
+    assert whole["b"] not in [row["b"] for row in kept.table.rows[pk].values() if "b" in row]

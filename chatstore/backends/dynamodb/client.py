@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chatstore.blocking import run
 from chatstore.clocks import ServerClock
 from chatstore.errors import ConfigurationError
 from chatstore.turns import AsyncTurns, BlockingTurns
@@ -25,7 +27,10 @@ __all__ = ["BlockingCalls", "Calls", "Client", "ThreadCalls"]
 
 Parameters: TypeAlias = Mapping[str, Any]
 
+T = TypeVar("T")
+
 _CONNECTIONS = 32
+_TOGETHER = 8
 _CONNECT_SECONDS = 2
 
 
@@ -138,6 +143,10 @@ class Client:
             ) from error
 
 
+def _run(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return run(call())
+
+
 def _date(answer: Parameters) -> str | None:
     date: str | None = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return date
@@ -161,17 +170,29 @@ class Calls(ABC):
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         """Wait for others of this process that have the turn of that name."""
 
+    @abstractmethod
+    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        """Make calls side by side, as `Table.together` says."""
+
     async def close(self) -> None:
         """Give back what is held."""
         self._client.close()
 
 
 class BlockingCalls(Calls):
-    """For blocking callers: never suspends."""
+    """For blocking callers: never suspends. What is made side by side runs on threads that end with it."""
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
         self._turns = BlockingTurns()
+
+    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        if len(calls) < 2:
+            return [await call() for call in calls]
+        with ThreadPoolExecutor(min(len(calls), _TOGETHER), "chatstore-dynamodb") as threads:
+            # Each in a copy of the context, where what it costs is told to the same operation.
+            made = [threads.submit(contextvars.copy_context().run, _run, call) for call in calls]
+        return [one.result() for one in made]
 
     async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         return self._client.call(operation, parameters)
@@ -198,6 +219,19 @@ class ThreadCalls(Calls):
             self._process = os.getpid()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._client.call, operation, parameters)
+
+    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        slots = asyncio.Semaphore(_TOGETHER)
+
+        async def made(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+            async with slots:
+                return await call()
+
+        results = await asyncio.gather(*map(made, calls), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

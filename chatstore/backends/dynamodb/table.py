@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -27,6 +27,8 @@ from chatstore.errors import ConfigurationError, StorageError, Unavailable
 from chatstore.metering import spent
 
 __all__ = ["DynamoTable"]
+
+T = TypeVar("T")
 
 _PRICES = "dynamodb"
 _TRIES = 4
@@ -168,6 +170,9 @@ class DynamoTable(Table):
 
     async def pause(self, seconds: float) -> None:
         await self._calls.pause(seconds)
+
+    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        return await self._calls.together(calls)
 
     def turn(self, pk: str) -> AbstractAsyncContextManager[None]:
         return self._calls.turn(pk)

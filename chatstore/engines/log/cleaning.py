@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
-from typing import cast
+from typing import NamedTuple, cast
 
 from chatstore.clocks import time_to_remove
 from chatstore.contract import Clock, ThreadKey
@@ -15,18 +17,26 @@ from chatstore.engines.log.head import Head, look, settle
 from chatstore.engines.log.known import LONGEST
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
-from chatstore.engines.log.port import Key, Table
+from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.texts import without_others
-from chatstore.engines.log.visiting import survey, without_dead
+from chatstore.engines.log.visiting import Remains, survey, without_dead
+from chatstore.engines.log.visits import Visit
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError, Unavailable
 from chatstore.models import Swept, to_micros
 
 __all__ = ["Cleaner"]
 
+_TOGETHER = 8
+"""How many visits are made side by side."""
 
-_ROUNDS = 5
-_TRIES = 5
+
+class _Made(NamedTuple):
+    """What a visit removed, whether it is off the list, and what it failed with."""
+
+    swept: Swept
+    over: bool
+    failed: ChatStoreError | None = None
 
 
 class Cleaner:
@@ -49,7 +59,7 @@ class Cleaner:
         self._decide = decide
 
     async def sweep(self, limit: int) -> Swept:
-        """Make the visits that are due, until about `limit` rows were removed.
+        """Make the visits that are due, a few side by side, until they and what they removed come to `limit`.
 
         Raises at the end what the first visit raised that could not be made; it is made again in an hour.
         Raises ClockUncertain, and removes nothing, where the time is not certain.
@@ -57,32 +67,35 @@ class Cleaner:
         now = await time_to_remove(self._clock, self._table.ping)
         swept = Swept(0, 0, 0, more=False)
         failed: ChatStoreError | None = None
-        async for visit in self._lists.visits.due(now):
-            if swept.threads + swept.messages + swept.requests >= limit:
+        work = 0
+        async for visits in self._lists.visits.due(now, min(limit, _TOGETHER)):
+            if work >= limit:
                 swept = replace(swept, more=True)
                 break
-            try:
-                done, met = await self._visit(visit.pk, now)
-            except Unavailable:
-                raise
-            except ChatStoreError as error:
-                # The others do not wait for a thread that cannot be visited.
-                failed = failed or error
-                await self._lists.visits.note(visit.pk, now + layout.HOUR)
-                await self._lists.visits.made(visit.row)
-                continue
-            # What a visit is for may be on its way: its writer noted it first.
-            if visit.at in met or visit.at + LONGEST < now:
-                await self._lists.visits.made(visit.row)
-            swept = Swept(
-                swept.threads + done.threads,
-                swept.messages + done.messages,
-                swept.requests + done.requests,
-                more=False,
+            made = await self._table.together([partial(self._make, visit, now) for visit in visits])
+            await self._lists.visits.made(
+                [visit.row for visit, one in zip(visits, made, strict=True) if one.over]
             )
+            for one in made:
+                failed = failed or one.failed
+                swept = _with(swept, one.swept)
+            # A visit that finds nothing is work, too: a step of many such visits has an end.
+            work = work + len(visits) + sum(_rows(one.swept) for one in made)
         if failed is not None:
             raise failed
         return swept if swept.more else replace(swept, more=await self._closer.step())
+
+    async def _make(self, visit: Visit, now: int) -> _Made:
+        """Make one visit. Raises only Unavailable: others do not wait for one that cannot be made."""
+        try:
+            done, met = await self._visit(visit.pk, now)
+        except Unavailable:
+            raise
+        except ChatStoreError as error:
+            await self._lists.visits.note(visit.pk, now + layout.HOUR)
+            return _Made(Swept(0, 0, 0, more=False), over=True, failed=error)
+        # What a visit is for may be on its way: its writer noted it first.
+        return _Made(done, over=visit.at in met or visit.at + LONGEST < now)
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
         """Delete a thread, expired or not, if it is still the one of `head`."""
@@ -135,6 +148,18 @@ class Cleaner:
         remains = await survey(self._table, head, now)
         if expires is not None:
             remains.meet(now, expires)
+        faded = await self._fade(pk, remains, now)
+        await self._discard(key.tenant, remains)
+        if remains.ended:
+            await self._move_on(key, head)
+        if remains.rows or remains.ends or remains.shared:
+            self._writer.known.forget(pk)
+        if remains.next is not None:
+            await self._lists.visits.note(pk, remains.next)
+        return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
+
+    async def _fade(self, pk: str, remains: Remains, now: int) -> int:
+        """Take what is dead out of rows that stay; how many messages that was."""
         faded = 0
         for slot in remains.faded:
             bare = without_dead(slot, now)
@@ -143,20 +168,32 @@ class Cleaner:
         for row in await self._table.get(list(remains.worn)):
             left = without_others(row, remains.worn[Key(pk, str(row["sk"]))])
             await self._table.swap(left, cast("int", row["v"]))
-        await self._table.write([], remains.rows)
-        # The texts go first, while an erasure finds them; then what names the lists, once they are done with.
+        return faded
+
+    async def _discard(self, tenant: str, remains: Remains) -> None:
+        """Remove rows of which nothing is in use.
+
+        The texts go first, while an erasure finds them; then what names the lists, once they are done with;
+        and the header last. Rows of one of these groups are removed side by side: none leads to another.
+        """
         header = [row for row in remains.shared if row["sk"] == layout.HEADER]
-        for row in remains.shared:
-            if row not in header:
-                await self._table.remove(row)
+        await self._table.write([], remains.rows)
+        await self._remove([row for row in remains.shared if row not in header])
         besides = {str(row["sk"]) for row in remains.ends}
-        listed = [await self._closer.forget(key.tenant, pointer, besides) for pointer in remains.pointers]
-        for row in [*remains.ends, *chain.from_iterable(listed), *header]:
-            await self._table.remove(row)
-        if remains.ended:
-            await self._move_on(key, head)
-        if remains.rows or remains.ends or remains.shared:
-            self._writer.known.forget(pk)
-        if remains.next is not None:
-            await self._lists.visits.note(pk, remains.next)
-        return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
+        listed = [await self._closer.forget(tenant, pointer, besides) for pointer in remains.pointers]
+        await self._remove(remains.ends)
+        await self._remove(list(chain.from_iterable(listed)))
+        await self._remove(header)
+
+    async def _remove(self, rows: Sequence[Row]) -> None:
+        await self._table.together([partial(self._table.remove, row) for row in rows])
+
+
+def _with(one: Swept, other: Swept) -> Swept:
+    return Swept(
+        one.threads + other.threads, one.messages + other.messages, one.requests + other.requests, more=False
+    )
+
+
+def _rows(swept: Swept) -> int:
+    return swept.threads + swept.messages + swept.requests

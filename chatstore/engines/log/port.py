@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 __all__ = ["Key", "Row", "Rows", "Table"]
+
+T = TypeVar("T")
 
 Row: TypeAlias = dict[str, str | int | bytes]
 """A row: its partition ``pk``, its sort key ``sk``, a version ``v`` where it is swapped, what marks it ``s``,
@@ -91,6 +93,23 @@ class Table(ABC):
     @abstractmethod
     async def remove(self, row: Row) -> None:
         """Delete a row if its ``v``, and its ``s`` if it has one, are those, and do nothing otherwise."""
+
+    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        """Make calls of which none waits for another; their results in order.
+
+        Where the storage's client can, some are under way side by side. All are made; then, if any raised an
+        Exception, the first of those is raised.
+        """
+        results: list[T] = []
+        failed: Exception | None = None
+        for call in calls:
+            try:
+                results.append(await call())
+            except Exception as error:  # noqa: BLE001 - it is raised below, when the others were made
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return results
 
     @abstractmethod
     async def ping(self) -> None:

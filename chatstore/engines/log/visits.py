@@ -87,19 +87,29 @@ class Visits:
             self._planned[pk] = _due(row)
         _shorten(self._planned)
 
-    async def due(self, now: int) -> AsyncIterator[Visit]:
-        """Visits that are due, the oldest first."""
+    async def due(self, now: int, most: int) -> AsyncIterator[Sequence[Visit]]:
+        """Visits that are due, the oldest first, up to `most` at a time: of one hour, each to another thread.
+
+        An hour goes off the list once whoever asks for more is done with its visits.
+        """
         async for hour_row in self._table.all(layout.VISITS, " ", layout.hour_name(hour_of(now))):
             hour = str(hour_row["sk"])
+            together: dict[str, Visit] = {}
             async for row in self._table.all(layout.visit_bucket(hour), " ", f"{now:017d}~"):
-                yield Visit(key_of(row), _due(row), str(row["of"]))
+                visit = Visit(key_of(row), _due(row), str(row["of"]))
+                if len(together) == most or visit.pk in together:
+                    yield list(together.values())
+                    together = {}
+                together[visit.pk] = visit
+            if together:
+                yield list(together.values())
             if int(hour) < hour_of(now - layout.HOUR):
                 # Over for long enough that nobody writes to it any more.
                 await self._table.write([], [Key(layout.VISITS, hour)])
 
-    async def made(self, visit: Key) -> None:
-        """Take a visit off the list."""
-        await self._table.write([], [visit])
+    async def made(self, visits: Sequence[Key]) -> None:
+        """Take visits off the list."""
+        await self._table.write([], visits)
 
 
 def hour_of(micros: int) -> int:
