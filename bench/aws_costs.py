@@ -34,6 +34,14 @@ class Turn(NamedTuple):
     """For each request: the service's line, and Lambda's own three."""
 
 
+EXPIRY_WRITES, EXPIRY_READS = 3.3, 5.5
+"""Units that the removal of an expired turn takes, as `bench.month` counts them: ten turns a thread."""
+EXPIRING = Turn(
+    write_units=ITEM + NEW_HOUR + EXPIRY_WRITES, read_units=LAST_ONES + EXPIRY_READS, stored_bytes=350
+)
+"""A turn hours after its thread's last, that expires after a week: a quarter of a month is stored."""
+
+
 class Prices(NamedTuple):
     """In dollars, us-east-1, on demand, arm64."""
 
