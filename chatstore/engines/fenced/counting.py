@@ -14,12 +14,16 @@ class Full(Exception):
 
 
 class Count:
-    """What was removed, and how much more may be; with `living`, messages count in that generation only."""
+    """What was removed, and how much more may be; with `living`, messages count in those generations only."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.left = limit
-        self.living: str | None = None
+        self.living: set[str] | None = None
         self.threads = self.messages = self.requests = 0
+
+    def counts(self, generation: str) -> bool:
+        """Whether the messages of a generation count."""
+        return self.living is None or generation in self.living
 
     def check(self) -> None:
         """Raise Full if nothing more may be done."""

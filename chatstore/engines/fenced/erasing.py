@@ -1,4 +1,8 @@
-"""Removing what is left of an owner: all of it, or what is left of one who had a thread's id long ago."""
+"""Removing what is left of an owner: all of it, or what is left of one who had a thread's id long ago.
+
+A listing's row leads to a thread, so it goes last, and only as it was read. Whoever writes for the owner
+meanwhile writes that row first. Then it is another row, and the erasure looks again.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,16 @@ from collections.abc import Collection
 
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count
-from chatstore.engines.fenced.header import LISTINGS, Known, State, buried
-from chatstore.engines.fenced.payload import pieces
-from chatstore.engines.fenced.port import Op, Overtaken
+from chatstore.engines.fenced.header import GRACE, LISTINGS, MINUTE, Known, State
+from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import Purger
-from chatstore.engines.fenced.sweeping import KEPT
 from chatstore.errors import Unavailable
 from chatstore.models import Erased
 
 __all__ = ["Eraser"]
 
 _TRIES = 20
+_GROUP = 100
 
 
 class Eraser(Purger):
@@ -28,6 +31,7 @@ class Eraser(Purger):
         listed = layout.listings(tenant) if owner is None else layout.listing(tenant, owner)
         count = Count()
         async for row in self._table.scan(listed, bodies=False):
+            count.living = set()
             for _ in range(_TRIES):
                 if await self._erased(row.partition, row.row, count):
                     break
@@ -40,9 +44,12 @@ class Eraser(Purger):
         state = known.state or State("")
         kept, old = state.listings[: LISTINGS // 2], state.listings[LISTINGS // 2 :]
         rows = [(listing, await self._table.get(listing, partition)) for listing in old]
+        for number, listing in enumerate(old):
+            # Whoever is killed in here leaves rows that no header names.
+            await self.note(partition, self._now + GRACE + number, listing)
         # Whoever was about to rely on a row must look again.
         known = await self.commit(partition, known, state._replace(listings=kept))
-        await self._empty(partition, state, old, Count())
+        known = await self._empty(partition, known, old, Count())
         for listing, row in rows:
             if row is not None:
                 # Who has touched it since is about to name its listing again.
@@ -50,22 +57,36 @@ class Eraser(Purger):
                     await self._table.submit(listing, [Op("delete", row.row, {}, row.etag)])
         return known
 
-    async def unlist(self, listing: str, partition: str) -> None:
-        """Remove a row of a listing that no header names: what was to do so was overtaken, or killed.
+    async def settle(self, listing: str, partition: str) -> None:
+        """Have a row of a listing say no more than the header does, whose writer was refused, or killed.
 
-        Does nothing where a header names the listing by now. Raises Overtaken where somebody writes there.
+        A row that no header names is removed; one that tells of another minute's activity is put right.
+        Raises Overtaken where somebody writes there.
         """
         row = await self._table.get(listing, partition)
-        known = await self._reader.known(partition)
-        after = known.state
-        if row is None or (after is not None and listing in after.listings):
+        if row is None:
             return
-        if after is None:
-            after = await self._buried(partition, None)
+        known = await self._reader.known(partition)
+        state = known.state
+        if state is not None and listing in state.listings:
+            await self._put_right(row, known, state)
+            return
+        after = state or await self.bury(partition, None)
         # Whoever was about to rely on the row must look again. An erasure that is as far as this ends here.
-        await self.commit(partition, known, after)
-        await self._empty(partition, after, {listing}, Count())
+        known = await self.commit(partition, known, after)
+        await self._empty(partition, known, {listing}, Count())
         await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
+
+    async def _put_right(self, row: Entity, known: Known, state: State) -> None:
+        told = row.properties.get("a")
+        if told is None or state.deleted is not None or row.partition != state.listings[0]:
+            return  # it is not shown
+        if int(str(told)) // MINUTE == state.active // MINUTE:
+            return
+        # Whoever has told the row, and not yet changed the header, must tell it again.
+        await self.commit(row.row, known, state)
+        right = Op("merge", row.row, {"a": f"{state.active:017d}"}, row.etag)
+        await self._table.submit(row.partition, [right])
 
     async def _erased(self, listing: str, partition: str, count: Count) -> bool:
         """Erase what a row of a listing names; False where somebody wrote there meanwhile."""
@@ -74,40 +95,36 @@ class Eraser(Purger):
             return True
         try:
             known = await self._reader.known(partition)
-            state, named = known.state, known.properties
+            state = known.state
             owned = state is not None and state.deleted is None and state.listings[0] == listing
             if state is None or owned:
-                after = await self._buried(partition, state)
+                after = await self.bury(partition, state)
             else:
                 after = state
             after = after._replace(listings=tuple(one for one in after.listings if one != listing))
             known = await self.commit(partition, known, after)
-            count.threads += owned
-            count.living = state.generation if state is not None and owned else ""
-            if owned:
-                await self.delete(partition, pieces(layout.HEADER, named))
-            await self._empty(partition, after, {listing}, count)
+            if state is not None and owned:
+                count.threads += 1
+                count.living = {*(count.living or ()), state.generation}
+            await self._empty(partition, known, {listing}, count)
             await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
         except Overtaken:
             return False
         return True
 
-    async def _buried(self, partition: str, state: State | None) -> State:
-        """What is to stay of a thread for a while, with a note by which a sweep removes it."""
-        after = buried(state, self._now)
-        if after.due is not None:
-            return after
-        await self.note(partition, self._now + KEPT)
-        return after._replace(due=self._now + KEPT)
+    async def _empty(self, partition: str, known: Known, listings: Collection[str], count: Count) -> Known:
+        """Remove the results of requests of whom `listings` are, and all that the header does not name.
 
-    async def _empty(self, partition: str, state: State, listings: Collection[str], count: Count) -> None:
-        """Remove the results of requests of whom `listings` are, and every history but the present one."""
+        That includes what writers are about to name. They write it anew.
+        """
         own = [
             one
             async for one in self._table.scan(partition, layout.RECORDS, bodies=False)
             if one.properties.get("o") in listings
         ]
-        parts = [piece for one in own for piece in pieces(one.row, one.properties)]
-        await self.delete(partition, [*(one.row for one in own), *parts])
-        count.requests += len(own)
-        await self.purge(partition, state, count)
+        for start in range(0, len(own), _GROUP):
+            some = own[start : start + _GROUP]
+            # As they were read: another result may have come in the place of one.
+            await self._table.submit(partition, [Op("delete", one.row, {}, one.etag) for one in some])
+            count.requests += len(some)
+        return await self.purge(partition, known, count)
