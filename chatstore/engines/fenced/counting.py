@@ -21,10 +21,6 @@ class Count:
         self.living: set[str] | None = None
         self.threads = self.messages = self.requests = 0
 
-    def counts(self, generation: str) -> bool:
-        """Whether the messages of a generation count."""
-        return self.living is None or generation in self.living
-
     def check(self) -> None:
         """Raise Full if nothing more may be done."""
         if self.left is not None and self.left <= 0:

@@ -20,7 +20,6 @@ from chatstore.models import Erased
 __all__ = ["Eraser"]
 
 _TRIES = 20
-_GROUP = 100
 
 
 class Eraser(Purger):
@@ -48,8 +47,7 @@ class Eraser(Purger):
             # Whoever is killed in here leaves rows that no header names.
             await self.note(partition, self._now + GRACE + number, listing)
         # Whoever was about to rely on a row must look again.
-        known = await self.commit(partition, known, state._replace(listings=kept))
-        known = await self._empty(partition, known, old, Count())
+        known = await self._empty(partition, known, state._replace(listings=kept), old, Count())
         for listing, row in rows:
             if row is not None:
                 # Who has touched it since is about to name its listing again.
@@ -73,8 +71,7 @@ class Eraser(Purger):
             return
         after = state or await self.bury(partition, None)
         # Whoever was about to rely on the row must look again. An erasure that is as far as this ends here.
-        known = await self.commit(partition, known, after)
-        await self._empty(partition, known, {listing}, Count())
+        await self._empty(partition, known, after, {listing}, Count())
         await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
 
     async def _put_right(self, row: Entity, known: Known, state: State) -> None:
@@ -102,29 +99,43 @@ class Eraser(Purger):
             else:
                 after = state
             after = after._replace(listings=tuple(one for one in after.listings if one != listing))
-            known = await self.commit(partition, known, after)
-            if state is not None and owned:
-                count.threads += 1
-                count.living = {*(count.living or ()), state.generation}
-            await self._empty(partition, known, {listing}, count)
+            await self._empty(partition, known, after, {listing}, count, owned=owned)
             await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
         except Overtaken:
             return False
         return True
 
-    async def _empty(self, partition: str, known: Known, listings: Collection[str], count: Count) -> Known:
-        """Remove the results of requests of whom `listings` are, and all that the header does not name.
+    async def _empty(
+        self,
+        partition: str,
+        known: Known,
+        after: State,
+        listings: Collection[str],
+        count: Count,
+        *,
+        owned: bool = False,
+    ) -> Known:
+        """Write the header that is to come `after`, and remove with it all that it does not name.
 
-        That includes what writers are about to name. They write it anew.
+        That includes the results of requests of whom `listings` are, and what writers are about to name:
+        they write it anew. What does not fit goes in groups of its own. Messages count where the thread was
+        `owned`. The header as it is then; raises Overtaken.
         """
-        own = [
-            one
-            async for one in self._table.scan(partition, layout.RECORDS, bodies=False)
-            if one.properties.get("o") in listings
-        ]
-        for start in range(0, len(own), _GROUP):
-            some = own[start : start + _GROUP]
-            # As they were read: another result may have come in the place of one.
-            await self._table.submit(partition, [Op("delete", one.row, {}, one.etag) for one in some])
-            count.requests += len(some)
-        return await self.purge(partition, known, count)
+        living = {*(count.living or ()), *([known.state.generation] if owned and known.state else ())}
+        rows: list[Entity] = []
+
+        async def removed() -> Known:
+            there, messages = await self.discard(partition, known, after, rows, living)
+            if known.state is not after:
+                count.threads += owned
+                count.living = living
+            count.messages += messages
+            count.requests += sum(row.row.startswith("r") for row in rows)
+            rows.clear()
+            return there
+
+        async for row in self.strays(partition, after, listings=listings):
+            rows.append(row)
+            if len(rows) == self.group:
+                known = await removed()
+        return await removed() if rows or known.state is not after else known

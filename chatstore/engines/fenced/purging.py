@@ -14,14 +14,14 @@ thread is deleted: who found none writes no pieces before it has made one, and i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import timedelta
 
 from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count, batches
 from chatstore.engines.fenced.header import GRACE, Known, State, buried
-from chatstore.engines.fenced.port import Entity, Op, Overtaken
+from chatstore.engines.fenced.port import Entity, Op
 from chatstore.engines.fenced.reading import Moved, Reader
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
@@ -30,8 +30,6 @@ __all__ = ["KEPT", "Purger", "noting"]
 
 KEPT = Backend.request_window // timedelta(microseconds=1) + GRACE
 """How long the header of a deleted thread stays."""
-
-_TRIES = 8
 
 
 class Purger:
@@ -42,29 +40,49 @@ class Purger:
         self._reader = reader
         self._now = now
 
-    async def purge(self, partition: str, known: Known, count: Count, due: list[int] | None = None) -> Known:
+    async def purge(self, partition: str, known: Known, count: Count, due: list[int]) -> Known:
         """Remove the rows that the header does not name; the header as it is then. Raises Overtaken.
 
-        With `due`, pieces stay whose writer may be about to name them, and `due` is told when they may go:
-        so that a sweep does not make writers write twice. A group of removals is one request, and removes
-        99 rows.
+        Pieces stay whose writer may be about to name them, and `due` is told when they may go: so that a
+        sweep does not make writers write twice. A group is one request, and removes 99 rows.
         """
-        naming = _Naming(self._table, partition, known)
-        most = self._table.dialect.group_rows - 1
-        async for rows in batches(self._other_messages(partition, known), most, count):
-            await self._discard(naming, rows, count)
-        async for rows in batches(self._other_pieces(naming, due), most, count):
-            await self._discard(naming, rows, count)
-        return naming.known
+        strays = self.strays(partition, known.state, due=due)
+        async for rows in batches(strays, self.group, count):
+            state = known.state or await self.bury(partition, None)
+            known, messages = await self.discard(partition, known, state, rows, count.living)
+            count.messages += messages
+        return known
 
-    async def _other_messages(self, partition: str, known: Known) -> AsyncIterator[Entity]:
-        generation = "~" if known.state is None else known.state.generation
-        for rows in layout.other_generations(generation):
-            async for row in self._table.scan(partition, rows):
+    @property
+    def group(self) -> int:
+        """How many rows are removed together with a header."""
+        return self._table.dialect.group_rows - 1
+
+    async def strays(
+        self,
+        partition: str,
+        state: State | None,
+        *,
+        listings: Collection[str] = (),
+        due: list[int] | None = None,
+    ) -> AsyncIterator[Entity]:
+        """The rows that a header of that `state` does not name, and results of requests of `listings`.
+
+        To be asked for after the header that is to be compared with was read. Pieces come last, so that
+        nothing that names one outlives it. With `due`, those stay that may come to be named.
+        """
+        generation = "~" if state is None else state.generation
+        for others in layout.other_generations(generation):
+            async for row in self._table.scan(partition, others):
                 yield row
-
-    async def _other_pieces(self, naming: _Naming, due: list[int] | None) -> AsyncIterator[Entity]:
-        async for piece in self._table.scan(naming.partition, layout.CHUNKS, bodies=False):
+        pieces: list[Entity] = []
+        async for row in self._table.scan(partition, layout.BESIDE, bodies=False):
+            if row.row.startswith("p"):
+                pieces.append(row)
+            elif row.properties.get("o") in listings:
+                yield row
+        naming = _Naming(self._table, partition, state, listings)
+        for piece in pieces:
             if await naming.names(piece.row):
                 continue
             ends = layout.attempted(layout.chunk_owner(piece.row)[1]) + GRACE
@@ -73,32 +91,21 @@ class Purger:
             else:
                 yield piece
 
-    async def _discard(self, naming: _Naming, rows: Sequence[Entity], count: Count) -> None:
-        """Remove those of `rows` that are not named. Who is overtaken looks at the header again."""
-        held = {row.row: await self._held(row, count) for row in rows}
-        for _ in range(_TRIES):
-            unnamed = [row.row for row in rows if not await naming.names(row.row)]
-            if not unnamed:
-                return
-            known = naming.known
-            state = known.state or await self.bury(naming.partition, None)
-            try:
-                removals = [Op("delete", row, {}) for row in unnamed]
-                naming.known = await self.commit(naming.partition, known, state, removals)
-            except Overtaken as overtaken:
-                naming.look_at(await self._reader.known(naming.partition))
-                lost = overtaken.perhaps and await self._table.get(naming.partition, unnamed[0]) is None
-                if not lost:
-                    if naming.known.etag == known.etag:
-                        raise  # another has removed some of the rows
-                    continue
-            count.messages += sum(held[row] for row in unnamed)
-            return
-        raise Overtaken
+    async def discard(
+        self, partition: str, known: Known, state: State, rows: Sequence[Entity], living: set[str] | None
+    ) -> tuple[Known, int]:
+        """Write a header, and remove `rows` with it. Raises Overtaken where it is not the one that is known.
 
-    async def _held(self, row: Entity, count: Count) -> int:
+        The header as it is then, and how many messages were removed: of the `living` generations, or all.
+        """
+        held = sum([await self._held(row, living) for row in rows])
+        known = await self.commit(partition, known, state, [Op("delete", row.row, {}) for row in rows])
+        return known, held
+
+    async def _held(self, row: Entity, living: set[str] | None) -> int:
         """How many messages are in a row that is to be counted."""
-        if row.row.startswith("p") or not count.counts(layout.generation_of(row.row)):
+        counts = living is None or layout.generation_of(row.row) in living
+        if not (row.row.startswith("m") and counts):
             return 0
         try:
             return len((await self._reader.segment(row)).messages)
@@ -137,30 +144,30 @@ def noting(partition: str, due: int, listing: str | None = None) -> Op:
 
 
 class _Naming:
-    """Which rows the header names that is `known`; what was found out holds until it is another."""
+    """Which pieces belong to a thread whose header says `state`, when what is of `listings` is gone."""
 
-    def __init__(self, table: Table, partition: str, known: Known) -> None:
-        self.partition = partition
-        self.known = known
+    def __init__(self, table: Table, partition: str, state: State | None, listings: Collection[str]) -> None:
         self._table = table
+        self._partition = partition
+        self._state = state
+        self._listings = listings
         self._attempts: dict[str, str] = {}
 
-    def look_at(self, known: Known) -> None:
-        """Go by another header from now on."""
-        self.known = known
-        self._attempts.clear()
-
-    async def names(self, row: str) -> bool:
-        """Whether a row of messages, or a piece, belongs to the thread.
-
-        Asked after the header was read: what names a piece changes only with the header.
-        """
-        if row.startswith("m"):
-            state = self.known.state
-            return state is not None and layout.generation_of(row) == state.generation
-        owner, attempt = layout.chunk_owner(row)
+    async def names(self, piece: str) -> bool:
+        """Whether the row that a piece is of stays, and names this very piece."""
+        owner, attempt = layout.chunk_owner(piece)
         if owner not in self._attempts:
-            found = await self._table.get(self.partition, owner)
-            named = "" if found is None else str(found.properties.get("n", ""))
-            self._attempts[owner] = named.partition("|")[0]
+            self._attempts[owner] = await self._named_by(owner)
         return self._attempts[owner] == attempt
+
+    async def _named_by(self, owner: str) -> str:
+        """The attempt whose pieces a row names; none if it is to go."""
+        state = self._state
+        if state is None or (owner == layout.HEADER and state.deleted is not None):
+            return ""
+        if owner.startswith("m") and layout.generation_of(owner) != state.generation:
+            return ""
+        found = await self._table.get(self._partition, owner)
+        if found is None or found.properties.get("o") in self._listings:
+            return ""
+        return str(found.properties.get("n", "")).partition("|")[0]

@@ -200,9 +200,6 @@ class Writer:
         await self._name(view.key.tenant, before)
         if attempt.pieces and before is None:
             raise _LookAgain(await self._begun(view))
-        # The header names what earlier tries have told, too.
-        missing = [one for one in call.told if one not in state.listings]
-        state = state._replace(listings=(*state.listings, *missing))
         untold = _untold(before, state)
         state = await self._note(view, state, untold, due, pieces=bool(attempt.pieces))
         for listing in untold:
@@ -217,7 +214,8 @@ class Writer:
             )
         state = state.written(attempt.name)
         etag = await attempt.commit(state)
-        call.told.clear()
+        # What an earlier try has told, and this one has no use for, is still to be taken back.
+        call.told = [listing for listing in call.told if listing not in state.listings]
         self._seen.put(view.partition, Known(state, etag))
 
     def _recorded(
