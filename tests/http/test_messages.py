@@ -89,7 +89,8 @@ def test_each_message_of_a_turn_may_have_its_own_time(http: httpx.Client) -> Non
     for method in ("POST", "PUT"):
         items = http.request(method, path, json=body).json()["items"] or http.get(path).json()["items"]
         assert [one["expires_at"] is None for one in items] == [False, True, False]
-    for wrong in ([60], [60] * 4, [60, None, 0], [60, None, "60"], [[60], None, None], "60", {}):
+    refused: list[Any] = [[60], [60] * 4, [60, None, 0], [60, None, "60"], [[60], None, None], "60", {}]
+    for wrong in refused:
         answer = http.post(path, json={**body, "expires_in": wrong})
         assert answer.status_code in (400, 422)
         assert "expires_in" in answer.text
