@@ -23,11 +23,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[object]) -> Iterator[int]:
+def running(command: Sequence[object], cwd: Path = ROOT) -> Iterator[int]:
     """The port that the program listens on, which is where its command says ``{port}``."""
     port = free_port()
     parts = [str(part).replace("{port}", str(port)) for part in command]
-    with subprocess.Popen(parts, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as server:
+    with subprocess.Popen(parts, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd) as server:
         try:
             until = time.monotonic() + _SECONDS
             while not _answers(port):
