@@ -17,11 +17,15 @@ Installed: TypeAlias = Callable[[Path], Path]
 """Gives the programs of a document's environment."""
 
 
+def extras_of(document: Path) -> list[str]:
+    """What each line of a page that installs chatstore asks for."""
+    return re.findall(r"pip install '\.\[([^\]]+)\]'", document.read_text())
+
+
 def told(document: Path) -> tuple[list[str], list[str]]:
     """The extras and the other packages that a page says to install; where it says none, README.md does."""
-    text = document.read_text()
-    extras = re.findall(r"pip install '\.\[([^\]]+)\]'", text)
-    others = re.findall(r"pip install ([a-z][\w-]*)", text)
+    extras = extras_of(document)
+    others = re.findall(r"pip install ([a-z][\w-]*)", document.read_text())
     return (extras[0].split(","), others) if extras else told(ROOT / "README.md")
 
 
