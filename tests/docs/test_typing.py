@@ -34,8 +34,8 @@ CODE = [
 MAKEFILE = ROOT / "Makefile"
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE.read_text(), re.MULTILINE))
 PROSE = {
-    "and", "behind", "beside", "cannot", "did", "does", "keeps", "listens", "needs", "raises", "serves", "service",
-    "writes",
+    "and", "behind", "beside", "cannot", "did", "does", "keeps", "listens", "needs", "raises", "serves",
+    "service", "writes",
 }  # fmt: skip
 """What stands behind the name in sentences that say what chatstore does."""
 
