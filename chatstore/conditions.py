@@ -24,6 +24,7 @@ __all__ = [
     "require_new_ids",
     "require_window",
     "restored",
+    "restores_nothing",
     "updated",
 ]
 
@@ -89,6 +90,11 @@ def restored(present: Thread, thread: Thread) -> Thread:
     if present.owner != thread.owner:
         raise InvalidArgument(f"thread {thread.id!r} has another owner, and keeps it for ever")
     return replace(thread, active_at=max(present.active_at, thread.active_at), cost=None)
+
+
+def restores_nothing(present: Thread, thread: Thread, messages: Sequence[Message]) -> bool:
+    """Whether a thread that is there is `thread` already, and there are no messages to add."""
+    return not messages and replace(present, etag="", cost=None) == replace(thread, etag="", cost=None)
 
 
 def require_new_ids(messages: Sequence[Message], present: Collection[str | None]) -> None:

@@ -370,7 +370,8 @@ class Backend(ABC):
         as an append compares it. Properties become those of `thread`, times included, but for the owner, and
         an `active_at` that would go back; messages keep id, text and times. Etags and positions are new
         ones. It takes as many of the first messages as it can write in one atomic step, perhaps none where
-        it makes the thread, and returns those.
+        it makes the thread, and returns those. Without anything new it changes nothing, but sees to it that
+        lists have the thread: who was killed may not have come to that.
         """
         raise self._unsupported(Capability.RESTORE)
 

@@ -1,8 +1,8 @@
 """Calls of tools and their results, as the messages of the common APIs and frameworks write them.
 
-OpenAI (``tool_calls``, ``function_call`` and the items of Responses), Anthropic, Bedrock, Gemini, Ollama,
-Vercel's AI SDK, LlamaIndex and Pydantic AI. A result names its call by an id, or by the tool's name where
-there are no ids.
+OpenAI (``tool_calls``, ``function_call`` and the items of Responses), Anthropic, Bedrock, Gemini, Cohere,
+Ollama, AG-UI, Vercel's AI SDK, LlamaIndex and Pydantic AI. A result names its call by an id, or by the
+tool's name where there are no ids.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ def _uses(data: dict[str, Json]) -> tuple[list[_Use], list[_Use]]:
         elif kind.endswith(("_use", "_call")) or kind.startswith("tool_") or kind == "dynamic_tool":
             calls.append(_use(piece, _CALL_IDS))
     results = [use for use in results if use != (None, None)]
-    if not results and data["role"] in _ROLES_OF_RESULTS:
+    if not results and data["role"].lower() in _ROLES_OF_RESULTS:
         results = [next((use for use in (_use(piece, ()) for piece in around) if use.name), _Use(None, None))]
     return calls, results
 
 
 def _listed(piece: dict[str, Json]) -> Iterator[_Use]:
-    for name in ("tool_calls", "toolInvocations"):
+    for name in ("tool_calls", "toolCalls", "toolInvocations"):
         calls = piece.get(name)
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):

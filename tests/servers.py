@@ -26,7 +26,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[object], end: signal.Signals = signal.SIGKILL) -> Iterator[int]:
+def running(
+    command: Sequence[object], end: signal.Signals = signal.SIGKILL, cwd: Path = ROOT
+) -> Iterator[int]:
     """The port that the program listens on, which is where its command says ``{port}``.
 
     It gets the signal `end` when it is no longer needed. A program that does not come to listen fails
@@ -36,7 +38,7 @@ def running(command: Sequence[object], end: signal.Signals = signal.SIGKILL) -> 
     parts = [str(part).replace("{port}", str(port)) for part in command]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(parts, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT) as server,
+        subprocess.Popen(parts, stdout=log, stderr=subprocess.STDOUT, cwd=cwd) as server,
     ):
         try:
             until = time.monotonic() + _SECONDS

@@ -22,6 +22,7 @@ from chatstore.conditions import (
     require_log,
     require_new_ids,
     restored,
+    restores_nothing,
     updated,
 )
 from chatstore.contract import (
@@ -368,6 +369,8 @@ class MemoryBackend(Backend):
             if found is not None:
                 require_log(if_match, found.etag, appending=True)
                 thread = restored(found.thread, thread)
+                if restores_nothing(found.thread, thread, messages):
+                    return Appended((), found.etag)
             require_new_ids(messages, () if found is None else {message.id for message in found.messages})
             stored = found or self._create(key, NewThread())
             stored.thread = replace(copy.deepcopy(thread), etag=token(), cost=None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias
 
-from chatstore.backup.reading import Gone, Kept, over
+from chatstore.backup.reading import Gone, Kept, all_threads, over
 from chatstore.codec import Json
 from chatstore.errors import CursorExpired, ThreadNotFound
 from chatstore.exporting import history, json_line, thread_form
@@ -27,18 +27,22 @@ _TRIES = 5
 
 @dataclass(slots=True)
 class Compared:
-    """What was compared: how much, the digest of either side, and which threads are not the same."""
+    """What was compared: how much, the digest of either side, and which threads are not the same.
+
+    Those `unlisted` are the same, but not among the threads that the store lists: restoring them again helps.
+    """
 
     threads: int = 0
     messages: int = 0
     source: int = 0
     target: int = 0
     differing: list[tuple[str, str]] = field(default_factory=list)
+    unlisted: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def equal(self) -> bool:
         """Whether both sides hold the same."""
-        return self.source == self.target and not self.differing
+        return self.source == self.target and not self.differing and not self.unlisted
 
     @property
     def digests(self) -> tuple[str, str]:
@@ -47,8 +51,12 @@ class Compared:
 
 
 def compare(store: ChatStore, kept: Iterable[Kept]) -> Compared:
-    """Read each thread on both sides. One that is gone from the source meanwhile is left out."""
+    """Read each thread on both sides, and see whether the store lists it.
+
+    One that is gone from the source meanwhile is left out. The ids of all threads are kept in memory.
+    """
     compared = Compared()
+    same_there: dict[str, set[str]] = {}
     for one in kept:
         try:
             source, target, messages = _digests(store.for_tenant(one.tenant), one)
@@ -60,6 +68,10 @@ def compare(store: ChatStore, kept: Iterable[Kept]) -> Compared:
         compared.target += target
         if source != target:
             compared.differing.append((one.tenant, one.thread.id))
+        else:
+            same_there.setdefault(one.tenant, set()).add(one.thread.id)
+    for tenant, ids in same_there.items():
+        compared.unlisted += [(tenant, id) for id in sorted(_unlisted(store.for_tenant(tenant), ids))]
     return compared
 
 
@@ -91,6 +103,20 @@ def pairs(store: ChatStore, source: Iterator[Message], target: Iterator[Message]
         if mine is None or there is None or not same(mine, there):
             return
         mine, there = next(source, None), next(target, None)
+
+
+def _unlisted(store: ChatStore, ids: set[str]) -> set[str]:
+    """Those of the threads that are there and that no list has."""
+    missing = ids.difference(thread.id for thread in all_threads(store))
+    return {id for id in missing if _is_there(store, id)}
+
+
+def _is_there(store: ChatStore, id: str) -> bool:
+    try:
+        store.get_thread(id)
+    except ThreadNotFound:
+        return False
+    return True
 
 
 def _digests(store: ChatStore, kept: Kept) -> tuple[int, int, int]:

@@ -25,7 +25,7 @@ from chatstore.batching import batches
 from chatstore.codec import Json, parse
 from chatstore.errors import CursorExpired, InvalidArgument
 from chatstore.exporting import json_line, thread_form
-from chatstore.models import Message, Participant, Thread, from_micros, rfc3339
+from chatstore.models import Message, Participant, Thread, rfc3339
 from chatstore.store import ChatStore
 
 __all__ = ["Backup", "Written", "write_backup"]
@@ -55,7 +55,7 @@ def write_backup(store: ChatStore, chosen: Chosen, out: BinaryIO) -> Written:
     digest = hashlib.sha256()
     threads = messages = 0
     head: dict[str, Json] = {
-        "kind": "backup", "version": _VERSION, "made_at": rfc3339(from_micros(store.backend.clock())),
+        "kind": "backup", "version": _VERSION, "made_at": rfc3339(store.now()),
         "tenant": chosen.tenant, "owner": chosen.owner, "keys": chosen.keys,
     }  # fmt: skip
     line = json_line(head)

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from chatstore.api_keys import TENANT as KEYS
 from chatstore.contract import Capability
 from chatstore.exporting import history
-from chatstore.models import Message, Thread, from_micros
+from chatstore.models import Message, Thread
 from chatstore.store import ChatStore
 
-__all__ = ["Chosen", "Gone", "Kept", "has_all_tenants", "kept_threads", "over", "tenants"]
+__all__ = ["Chosen", "Gone", "Kept", "all_threads", "has_all_tenants", "kept_threads", "over", "tenants"]
 
 _MARGIN = timedelta(minutes=5)
 """How far a clock may be off, and an activity that is kept to the minute."""
@@ -74,7 +74,7 @@ def kept_threads(store: ChatStore, chosen: Chosen) -> Iterator[Kept]:
     """
     for tenant in tenants(store, chosen):
         scoped = store.for_tenant(tenant)
-        for thread in _threads(scoped, chosen.owner):
+        for thread in all_threads(scoped, chosen.owner):
             kept = Kept(tenant, thread, _reading(scoped, thread.id))
             if chosen.takes(kept):
                 yield kept
@@ -82,16 +82,16 @@ def kept_threads(store: ChatStore, chosen: Chosen) -> Iterator[Kept]:
 
 def over(expires_at: datetime | None, store: ChatStore) -> bool:
     """Whether what lives until then has expired by the store's clock."""
-    return expires_at is not None and expires_at <= from_micros(store.backend.clock())
+    return expires_at is not None and expires_at <= store.now()
 
 
-def _threads(store: ChatStore, owner: str | None) -> Iterator[Thread]:
+def all_threads(store: ChatStore, owner: str | None = None) -> Iterator[Thread]:
     """All threads of a tenant.
 
     One that becomes active while they are listed moves to pages that were read already. So those that
     are active of late come last, listed again until no thread of before is new among them.
     """
-    began = from_micros(store.backend.clock())
+    began = store.now()
     since = began - _MARGIN
     given: set[bytes] = set()
     for thread in store.iter_threads(owner=owner):

@@ -158,7 +158,7 @@ class _Writing:
         return chain(first, source), etag
 
     def _write(self, messages: Iterator[Message], etag: str | None) -> None:
-        thread = self._kept.thread
+        thread, there = self._kept.thread, etag is not None
         for batch in batches(messages, _length, most=_MESSAGES, size_most=_BYTES):
             left = batch
             self._pace(len(left))
@@ -171,7 +171,9 @@ class _Writing:
                 left = left[len(done.messages) :]
         if etag is None:
             self._pace(1)
-            self._store.restore(thread, ())
+        if etag is None or there:
+            # Who made a thread that is there may have been killed before lists had it.
+            self._store.restore(thread, (), if_match=etag)
 
 
 def _length(message: Message) -> int:

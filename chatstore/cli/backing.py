@@ -198,6 +198,8 @@ def _verify(store: ChatStore, kept: Iterable[Kept], arguments: argparse.Namespac
     last = compare(store, kept)
     for tenant, thread in last.differing:
         _tell(f"thread {thread!r} of the tenant {tenant!r} is not the same on both sides")
+    for tenant, thread in last.unlisted:
+        _tell(f"thread {thread!r} of the tenant {tenant!r} is there, but no list has it: run this again")
     source, target = last.digests
     if arguments.json:
         write_json(
@@ -208,7 +210,8 @@ def _verify(store: ChatStore, kept: Iterable[Kept], arguments: argparse.Namespac
         write_line(f"both sides are the same: {last.threads:,} threads, {last.messages:,} messages, "
                    f"sha256 {source}")  # fmt: skip
     else:
-        write_line(f"the two sides differ in {len(last.differing):,} threads: sha256 {source} and {target}")
+        differing = len(last.differing) + len(last.unlisted)
+        write_line(f"the two sides differ in {differing:,} threads: sha256 {source} and {target}")
     return 0 if last.equal else 1
 
 

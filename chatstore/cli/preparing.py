@@ -10,13 +10,13 @@ from chatstore.opening import connect
 __all__ = ["add_init"]
 
 _INIT = """\
-Makes what a store needs before its first use, such as a table in the cloud, and waits until it can be
-used. What is there already stays as it is."""
+Makes what a store needs before its first use, such as a table in the cloud or a file, and waits until it can
+be used: it is ready once it answers. What is there already stays as it is."""
 
 
 def add_init(commands: Commands) -> None:
     """Add the command ``init``."""
-    parser = commands.add_parser("init", description=_INIT, help="make the table that a store needs")
+    parser = commands.add_parser("init", description=_INIT, help="make the table or file that a store needs")
     parser.add_argument("store", metavar="URL", nargs="?", help="a store (default: CHATSTORE_URL)")
     parser.set_defaults(run=_init)
 
@@ -24,5 +24,6 @@ def add_init(commands: Commands) -> None:
 def _init(arguments: argparse.Namespace) -> int:
     with connect(arguments.store) as store:
         store.prepare()
+        store.ping()
         write_line("ready")
     return 0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chatstore.codec import Json
 from chatstore.contract import UNSET, Unset
-from chatstore.store.arguments import Ttl
+from chatstore.store.arguments import Ttl, Ttls
 
 __all__ = ["Turn", "history", "message", "turn"]
 
@@ -24,7 +24,7 @@ class Turn(NamedTuple):
     create: bool = True
     owner: str | None = None
     ttl: Ttl | Unset = UNSET
-    expires_in: float | None = None
+    expires_in: Ttls = None
 
 
 def message(value: Json) -> dict[str, Json] | None:

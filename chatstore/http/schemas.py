@@ -91,6 +91,9 @@ class Fork(Form):
     )
 
 
+Lives: TypeAlias = Seconds | Annotated[list[Seconds | None], Field(fail_fast=True)]
+
+
 class Turn(Form):
     """Messages to be added together."""
 
@@ -98,7 +101,9 @@ class Turn(Form):
     create: bool = Field(True, description="Whether to create the thread where there is none.")
     owner: Owner | None = Field(None, description="Of the thread, if it is created.")
     ttl: Seconds | None = Field(None, description=f"Of the thread, if it is created. {_TTL}")
-    expires_in: Seconds | None = Field(None, description="How many seconds these messages live.")
+    expires_in: Lives | None = Field(
+        None, description="How many seconds these messages live; a list has one number or null for each."
+    )
 
 
 class History(Turn):

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import chain, groupby
+from itertools import chain
 from typing import BinaryIO
 
 from chatstore.batching import batches
@@ -21,7 +21,7 @@ from chatstore.errors import (
 from chatstore.exporting import history
 from chatstore.importing.conversations import BadThread, Conversation
 from chatstore.importing.reading import read_threads
-from chatstore.models import Message, from_micros, rfc3339
+from chatstore.models import Message, rfc3339
 from chatstore.store import ChatStore
 
 __all__ = ["Outcome", "Status", "import_conversations", "import_thread", "import_threads"]
@@ -103,14 +103,11 @@ def import_thread(store: ChatStore, conversation: Conversation) -> Outcome:
                 created = True
                 continue  # and look at it, for the etag to append under
             new = conversation.messages[present:]
-            for expires_at, together in groupby(new, lambda message: message.expires_at):
-                for batch in batches(list(together), _length, most=_BATCH_MESSAGES, size_most=_BATCH_BYTES):
-                    left = _left(store, expires_at)
-                    appended = store.append(
-                        conversation.id, *batch, create=False, if_match=etag, expires_in=left
-                    )
-                    etag = appended.etag
-                    added += len(batch)
+            for batch in batches(new, _length, most=_BATCH_MESSAGES, size_most=_BATCH_BYTES):
+                left = [_left(store, message.expires_at) for message in batch]
+                appended = store.append(conversation.id, *batch, create=False, if_match=etag, expires_in=left)
+                etag = appended.etag
+                added += len(batch)
         except (Conflict, CursorExpired, ThreadExists, ThreadNotFound):
             continue  # somebody else is writing to it: look again
         status = Status.ADDED if created else Status.RESUMED if added else Status.UNCHANGED
@@ -156,7 +153,7 @@ def _left(store: ChatStore, expires_at: datetime | None) -> timedelta | None:
     """What is left until `expires_at` by the store's clock. Raises InvalidArgument where nothing is."""
     if expires_at is None:
         return None
-    left = expires_at - from_micros(store.backend.clock())
+    left = expires_at - store.now()
     if left <= timedelta(0):
         raise InvalidArgument(f"it expired at {rfc3339(expires_at)}")
     return left
@@ -164,7 +161,7 @@ def _left(store: ChatStore, expires_at: datetime | None) -> timedelta | None:
 
 def _alive(store: ChatStore, conversation: Conversation) -> Conversation:
     """`conversation` without the messages whose own time is over, each of which is named."""
-    now = from_micros(store.backend.clock())
+    now = store.now()
     over = [message.expires_at is not None and message.expires_at <= now for message in conversation.messages]
     if not any(over):
         return conversation

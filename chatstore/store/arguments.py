@@ -42,6 +42,9 @@ MessageLike: TypeAlias = Message | Mapping[str, Json]
 Ttl: TypeAlias = timedelta | float | None
 """A time to live: a timedelta, or seconds; None means for ever."""
 
+Ttls: TypeAlias = Ttl | Sequence[Ttl]
+"""One time to live for all, or a list of one for each."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -240,9 +243,18 @@ def _participant(one: Participant | Mapping[str, Json]) -> Participant:
     )
 
 
-def drafts_of(messages: Iterable[MessageLike], ttl: timedelta | None) -> Sequence[Draft]:
+def drafts_of(messages: Iterable[MessageLike], expires_in: Ttls = None) -> Sequence[Draft]:
     """Messages as they are to be stored."""
-    return [Draft(_message_text(message), ttl) for message in messages]
+    texts = [_message_text(message) for message in messages]
+    if not isinstance(expires_in, Sequence):
+        ttl = duration("expires_in", expires_in)
+        return [Draft(text, ttl) for text in texts]
+    if len(expires_in) != len(texts):
+        raise InvalidArgument(
+            f"expires_in has {len(expires_in):,} times for {len(texts):,} messages: pass one for each, or "
+            "one for all"
+        )
+    return [Draft(text, duration("expires_in", one)) for text, one in zip(texts, expires_in, strict=True)]
 
 
 def thread_of(thread: Thread) -> Thread:

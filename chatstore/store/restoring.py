@@ -42,7 +42,8 @@ class Restoring(Scoped):
         Without `if_match` it makes the thread, or raises ThreadExists; with the log's etag it goes on with a
         thread, or raises Conflict. It takes as many of the first messages as the storage writes in one
         atomic step, and returns those: call it again for the rest. What had expired stays so. Etags and
-        positions are new ones. Raises InvalidArgument for a message without an id or a time.
+        positions are new ones. With nothing new it changes nothing, and sees to it that lists have the
+        thread. Raises InvalidArgument for a message without an id or a time.
         """
         if self.owner not in (None, thread.owner):
             raise InvalidArgument("a store that is scoped to an owner restores only that owner's threads")

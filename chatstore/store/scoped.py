@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from chatstore.clocks import ServerClock
+from chatstore.clocks import ServerClock, present
 from chatstore.contract import Backend, Request, ThreadKey
 from chatstore.errors import InvalidArgument, ThreadNotFound
 from chatstore.ids import uuid7
+from chatstore.models import from_micros
 from chatstore.store import arguments
 
 __all__ = ["Scoped"]
@@ -51,6 +53,13 @@ class Scoped:
     async def ping(self) -> None:
         """Return if the storage answers; raise StorageError if it does not. Costs a trip."""
         await self.backend.ping()
+
+    async def now(self) -> datetime:
+        """The time by which things are stamped and expire here: a server's, where one keeps the threads.
+
+        Costs a trip where no answer of it has been heard yet.
+        """
+        return from_micros(await present(self.backend.clock, self.backend.ping))
 
     async def must_exist(self) -> None:
         """Raise ConfigurationError where there is no storage yet, and its first use would make one."""

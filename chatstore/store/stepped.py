@@ -91,6 +91,7 @@ class ChatStore:
 
     close = _blocking(AsyncChatStore.close)
     ping = _blocking(AsyncChatStore.ping)
+    now = _blocking(AsyncChatStore.now)
     must_exist = _blocking(AsyncChatStore.must_exist)
     prepare = _blocking(AsyncChatStore.prepare)
     create_thread = _blocking(AsyncChatStore.create_thread)

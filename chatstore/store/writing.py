@@ -23,7 +23,7 @@ class Writing(Scoped):
         create: bool = True,
         owner: str | None = None,
         ttl: arguments.Ttl = None,
-        expires_in: arguments.Ttl = None,
+        expires_in: arguments.Ttls = None,
         request_id: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
@@ -31,12 +31,12 @@ class Writing(Scoped):
         """Add messages at the end as one turn: visible together, adjacent, in this order, or not at all.
 
         A thread that is not there is created, with `owner` and `ttl`, unless `create` is False;
-        both are ignored where it is. `expires_in` is these messages' own time to live. With
-        `if_none_match` ``"*"`` they are a thread's first, or it is a Conflict.
+        both are ignored where it is. `expires_in` is these messages' own time to live, or a list of one for
+        each. With `if_none_match` ``"*"`` they are a thread's first, or it is a Conflict.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
         new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
-        drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
+        drafts = arguments.drafts_of(messages, expires_in)
         if not drafts:
             raise InvalidArgument("append needs at least one message")
         request = self._request(request_id, "append", create, owner, new.ttl, drafts)
@@ -72,7 +72,7 @@ class Writing(Scoped):
             None if before is None else arguments.message_id_of(before),
             None if after is None else arguments.message_id_of(after),
         )
-        [draft] = arguments.drafts_of([message], arguments.duration("expires_in", expires_in))
+        [draft] = arguments.drafts_of([message], [expires_in])
         request = self._request(request_id, "insert", draft, at.index, at.before, at.after)
         return await self.backend.insert(
             self._key(thread_id), draft, at, if_match=arguments.etag_or_none(if_match), request=request
@@ -91,7 +91,7 @@ class Writing(Scoped):
 
         `if_match` is of the message. Raises MessageNotFound.
         """
-        [draft] = arguments.drafts_of([message], None)
+        [draft] = arguments.drafts_of([message])
         request = self._request(request_id, "replace_message", message_id, draft)
         return await self.backend.replace_message(
             self._key(thread_id),
@@ -155,7 +155,7 @@ class Writing(Scoped):
         create: bool = False,
         owner: str | None = None,
         ttl: arguments.Ttl = None,
-        expires_in: arguments.Ttl = None,
+        expires_in: arguments.Ttls = None,
         request_id: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
@@ -163,12 +163,13 @@ class Writing(Scoped):
         """Replace the whole history at once: a reader sees the old one or the new one, never a part.
 
         A history that only grew is an append: what is there stays, ids and all. With `create` a
-        thread that is not there is created, with `owner` and `ttl`. `if_match` is of the log. With
-        `create` and `if_none_match` ``"*"`` it is a thread's first history, or it is a Conflict.
+        thread that is not there is created, with `owner` and `ttl`. `expires_in` is the messages' own time to
+        live, or a list of one for each. `if_match` is of the log. With `create` and `if_none_match` ``"*"``
+        it is a thread's first history, or it is a Conflict.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
         new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
-        drafts = arguments.drafts_of(messages, arguments.duration("expires_in", expires_in))
+        drafts = arguments.drafts_of(messages, expires_in)
         request = self._request(request_id, "replace_all", create, owner, new.ttl, drafts)
         return await self.backend.replace_all(
             self._key(thread_id),

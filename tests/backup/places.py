@@ -12,8 +12,11 @@ from chatstore.backends.memory import MemoryBackend
 from chatstore.backup import Chosen
 from chatstore.contract import Backend, Clock
 from chatstore.urls import open_backend
+from tests.azure_tables.azurite import ACCOUNT
 from tests.azure_tables.fake import FakeDriver, FakeTable
+from tests.dynamodb.servers import url_for
 from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.servers import table_for
 
 _numbers = itertools.count()
 
@@ -49,10 +52,31 @@ PLACES: Mapping[str, Callable[[Path, Clock], Backend]] = {
     "tables": azure(TABLES),
     "cosmos": azure(COSMOS),
 }
+
+
+def on_servers(moto: str, azurite: str) -> Mapping[str, Callable[[Path, Clock], Backend]]:
+    """DynamoDB and Table Storage as their SDKs reach them, a table for each store."""
+
+    def opener(url: Callable[[Path], str]) -> Callable[[Path, Clock], Backend]:
+        return lambda folder, clock: open_backend(
+            url(folder / f"{next(_numbers)}"), blocking=True, clock=clock
+        )
+
+    return {
+        "dynamodb": opener(lambda name: url_for(moto, name)),
+        "azurite": opener(lambda name: f"aztables://{ACCOUNT}/{table_for(name)}?endpoint={azurite}"),
+    }
+
+
 SERVED = Chosen("default", keys=False)
 """What a service gives out, and takes."""
 
 
-def opened(kind: str, folder: Path, clock: Clock) -> ChatStore:
+def opened(
+    kind: str,
+    folder: Path,
+    clock: Clock,
+    places: Mapping[str, Callable[[Path, Clock], Backend]] = PLACES,
+) -> ChatStore:
     """An empty store."""
-    return ChatStore(PLACES[kind](folder, clock))
+    return ChatStore(places[kind](folder, clock))

@@ -14,11 +14,13 @@ from chatstore import ChatStore
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.backup.estimating import estimate
+from chatstore.engines.log import Rows
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
 from tests.azure_tables.azurite import ACCOUNT
 from tests.azure_tables.unkind import Unkind
 from tests.dynamodb.servers import url_for
+from tests.log.memory_table import LogInMemory, MemoryTable
 from tests.servers import table_for
 
 SAY = {"role": "user", "content": "x" * 300}
@@ -65,7 +67,9 @@ def test_on_dynamodb(moto: str, clock: ManualClock, tmp_path: Path) -> None:
         return ChatStore(open_backend(url_for(moto, tmp_path / name), blocking=True, clock=clock))
 
     # In docs/backup.md as well, in these words. A tenant's first thread, and an hour's, take a write more.
-    first, second, *rest = restored(source_of(clock, 64, 64), opened("one"))
+    source, target = source_of(clock, 64, 64), opened("one")
+    first, second, *rest = restored(source, target)
+    assert all(step == ({"wru": 0, "rru": 5}, 2) for step in restored(source, target))
     assert first == ({"wru": 6, "rru": 5}, 5)
     assert rest[0] == ({"wru": 1, "rru": 0}, 1)
     assert [step for step in (second, *rest) if step != rest[0]] == [({"wru": 4, "rru": 5}, 5)]
@@ -73,6 +77,31 @@ def test_on_dynamodb(moto: str, clock: ManualClock, tmp_path: Path) -> None:
     spent = sum(units["wru"] for units, _ in restored(source, target))
     expected = estimate(source, target, Chosen()).target["wru"]
     assert 0.8 * expected <= spent <= 1.3 * expected
+
+
+class Counted(MemoryTable):
+    """Counts what it is asked."""
+
+    asked = 0
+
+    async def query(self, *args: Any, **options: Any) -> Rows:
+        self.asked += 1
+        return await super().query(*args, **options)
+
+
+def test_a_message_is_found_by_an_id_that_does_not_tell_its_place(clock: ManualClock) -> None:
+    table = Counted()
+    source, target = source_of(clock, 4000), ChatStore(LogInMemory(table, clock))
+    list(restore_threads(target, kept_threads(source, Chosen())))
+    appended = target.append("0", SAY).messages[0].id
+    last = [message.id for message in source.iter_messages("0")][-1]
+    trips = {}
+    for id in (last, appended):
+        before = table.asked
+        target.get_message("0", id or "")
+        trips[id] = table.asked - before
+    # In docs/backup.md as well, in these words.
+    assert (trips[last], trips[appended]) == (6, 2)
 
 
 def test_on_table_storage(proxy: Unkind, clock: ManualClock, tmp_path: Path) -> None:
@@ -83,6 +112,8 @@ def test_on_table_storage(proxy: Unkind, clock: ManualClock, tmp_path: Path) -> 
         before = len(proxy.requests)
         costs = restored(source, target)
         spent = len(proxy.requests) - before
+        again = restored(source, target)
+        assert {trips for _, trips in again} == {1}
         # In docs/backup.md as well, in these words. A tenant's first thread takes one more.
         assert {trips for _, trips in costs[1:]} == {3, 1}
         expected = estimate(source, target, Chosen()).target["transactions"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from chatstore import AsyncChatStore, ChatStore
@@ -19,17 +19,19 @@ from chatstore.api_keys import TENANT as KEYS
 from chatstore.backends.service import ServiceBackend
 from chatstore.backends.service.connection import Connection
 from chatstore.backup import Backup, Chosen, Status, compare, kept_threads, restore_threads, write_backup
+from chatstore.contract import Backend, Clock
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from chatstore.testing.manual_clock import ManualClock
 from tests.backup.making import STEPS, TENANTS, Step, make, told
-from tests.backup.places import PLACES, SERVED, opened
+from tests.backup.places import PLACES, SERVED, on_servers, opened
 from tests.conftest import SOAK
 from tests.http.serving import serving
 
 KINDS = [*PLACES, "service"]
 STORES = 1000 if SOAK else 42
 EACH = settings(max_examples=-(-STORES // len(KINDS)), deadline=None)
+ON_SERVERS = settings(max_examples=40 if SOAK else 2, deadline=None, phases=[Phase.generate])
 
 
 @contextmanager
@@ -55,20 +57,30 @@ def written(store: ChatStore, chosen: Chosen, folder: Path) -> Backup:
 _numbers = itertools.count()
 
 
-def check_everywhere(kind: str, steps: list[Step], folder: Path) -> None:
+def check_everywhere(
+    kind: str,
+    steps: list[Step],
+    folder: Path,
+    places: Mapping[str, Callable[[Path, Clock], Backend]] = PLACES,
+    served_by: str = "log",
+) -> None:
     """Make a store, back it up, restore that to every other kind, and read all of it, now and later."""
     clock = ManualClock()
     with ExitStack() as stack:
-        source = opened("memory" if kind == "service" else kind, folder, clock)
+
+        def fresh(name: str) -> ChatStore:
+            return stack.enter_context(opened(name, folder, clock, places))
+
+        source = fresh("memory" if kind == "service" else kind)
         make(source, clock, steps)
         chosen, tenants = (SERVED, ("default",)) if kind == "service" else (Chosen(), (*TENANTS, KEYS))
         outside = stack.enter_context(service(source, clock)) if kind == "service" else source
         backup = written(outside, chosen, folder)
-        targets = {name: opened(name, folder, clock) for name in PLACES}
+        targets = {name: fresh(name) for name in places}
         for target in targets.values():
             done = list(restore_threads(target, backup.threads(chosen)))
             assert {one.status for one in done} <= {Status.ADDED}
-        served = opened("log", folder, clock)
+        served = fresh(served_by)
         over = stack.enter_context(service(served, clock))
         list(restore_threads(over, backup.threads(SERVED)))
         expected = told(source, tenants)
@@ -93,6 +105,19 @@ def test_what_a_store_has_reads_the_same_everywhere(kind: str) -> None:
     def check(steps: list[Step]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             check_everywhere(kind, steps, Path(folder))
+
+    check()
+
+
+@pytest.mark.parametrize("kind", ["dynamodb", "azurite"])
+def test_what_a_store_has_reads_the_same_on_servers(kind: str, moto: str, azurite: str) -> None:
+    places = on_servers(moto, azurite)
+
+    @ON_SERVERS
+    @given(st.lists(STEPS, min_size=6, max_size=10))
+    def check(steps: list[Step]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            check_everywhere(kind, steps, Path(folder), places, served_by=kind)
 
     check()
 

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backup import Backup, Chosen, Status, compare, kept_threads, restore_threads, write_backup
 from chatstore.cli import main
-from chatstore.contract import Backend
+from chatstore.contract import Backend, Listing
 from chatstore.testing.manual_clock import ManualClock
 from tests.azure_tables.fake import FakeDriver, FakeTable
 from tests.backup.making import told
@@ -120,6 +121,75 @@ def test_what_was_killed_anywhere_goes_on(place: str, after: bool, tmp_path: Pat
         assert told(again, ("default", "acme")) == expected, number
         assert compare(again, backup.threads(Chosen())).equal
     assert number >= 4
+
+
+class Meddled(Dying):
+    """In front of one of those calls, another process lists and sweeps, and removes what leads nowhere."""
+
+    def __init__(self, inner: Any, names: set[str], dies_at: int, other: Backend, met_at: int) -> None:
+        super().__init__(inner, names, dies_at, after=True)
+        self._other, self._until_met = other, met_at
+
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        if name not in self._names:
+            return found
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._until_met -= 1
+            if not self._until_met:
+                for owner in ("ada", None):
+                    await self._other.list_threads("default", Listing(100, owner))
+                while (await self._other.sweep(1000)).more:
+                    pass
+            return await found(*args, **kwargs)
+
+        return call
+
+
+def meddled(place: str, kept: Any, clock: ManualClock, dies_at: int, met_at: int) -> ChatStore:
+    """A store whose process meets another one, and dies."""
+    other = PLACES[place][1](kept, clock, 10**9, False)
+    if place == "log":
+        log: Any = Meddled(kept, {"put_new", "swap", "write"}, dies_at, other, met_at)
+        return ChatStore(LogInMemory(log, clock))
+    driver: Any = Meddled(FakeDriver(kept, page=7), {"submit"}, dies_at, other, met_at)
+    return ChatStore(AzureTablesBackend(driver, TABLES, clock))
+
+
+@pytest.mark.parametrize("later", [0, 1, 2, 10**9])
+@pytest.mark.parametrize("place", ["log", "tables"])
+def test_what_others_cleared_up_before_it_was_there_is_listed_when_run_again(place: str, later: int) -> None:
+    clock = ManualClock()
+    source = ChatStore(MemoryBackend(clock=clock))
+    source.create_thread("empty", owner="ada")
+    source.append("t", *[{"role": "user", "content": f"{number}"} for number in range(20)])
+    clock.advance(timedelta(days=3))
+    expected = told(source, ("default",))
+    for met_at in range(1, 12):
+        kept = PLACES[place][0](clock)
+        with suppress(Killed):
+            first = meddled(place, kept, clock, met_at + later, met_at)
+            list(restore_threads(first, kept_threads(source, Chosen())))
+        target = ChatStore(PLACES[place][1](kept, clock, 10**9, False))
+        list(restore_threads(target, kept_threads(source, Chosen())))
+        assert told(target, ("default",)) == expected, met_at
+        assert compare(target, kept_threads(source, Chosen())).equal, met_at
+
+
+def test_a_thread_that_no_list_has_is_not_the_same() -> None:
+    clock = ManualClock()
+    source, table = source_of(clock), MemoryTable()
+    target = ChatStore(LogInMemory(table, clock))
+    list(restore_threads(target, kept_threads(source, Chosen())))
+    assert compare(target, kept_threads(source, Chosen())).equal
+    table.rows = {pk: rows for pk, rows in table.rows.items() if pk[:2] not in ("A#", "L#")}
+    found = compare(target, kept_threads(source, Chosen()))
+    assert not found.equal
+    assert {thread for _, thread in found.unlisted} == {"long", "large", "late"}
+    again = {one.status for one in restore_threads(target, kept_threads(source, Chosen()))}
+    assert again == {Status.UNCHANGED}
+    assert compare(target, kept_threads(source, Chosen())).equal
 
 
 @pytest.mark.parametrize("into", ["memory", "log", "tables"])

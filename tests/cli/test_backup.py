@@ -85,6 +85,16 @@ def test_what_only_reads_makes_no_store(cli: Cli, tmp_path: Path, command: tuple
     assert missing.stat().st_size == 0
 
 
+@pytest.mark.parametrize("source", ["sqlite:///{}/cht.db", "sqlite:///{}", "sqlite:///{}/none/cht.db"])
+def test_a_copy_of_what_is_not_there_makes_no_store_on_either_side(
+    cli: Cli, tmp_path: Path, source: str
+) -> None:
+    for options in ((), ("--mirror",), ("--estimate",)):
+        done = cli("copy", source.format(tmp_path), f"sqlite:///{tmp_path}/new.db", *options)
+        assert (done.code, "there is no store at" in done.err) == (2, True)
+        assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["export", "backup"])
 def test_nothing_takes_the_place_of_something(cli: Cli, tmp_path: Path, command: str) -> None:
     url, out = f"sqlite:///{tmp_path}/chat.db", tmp_path / "out.jsonl"

@@ -252,6 +252,19 @@ def test_a_url_of_a_wrong_form_is_told_the_right_one(cli: Cli, arguments: list[s
     assert "cs_key" not in done.err
 
 
+def test_init_makes_the_file_and_is_ready_only_where_something_answers(cli: Cli, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    for _ in range(2):
+        done = cli("init", url)
+        assert (done.code, done.out.strip()) == (0, "ready")
+    assert cli("threads", "--from", url).code == 0
+    for nowhere in (f"sqlite:///{tmp_path}/no/folder.db", "http://127.0.0.1:9", f"sqlite:///{tmp_path}"):
+        done = cli("init", nowhere)
+        assert done.code in {1, 2}
+        assert "ready" not in done.out
+    assert not (tmp_path / "no").exists()
+
+
 def test_what_the_banner_says_to_type_can_be_typed(tmp_path: Path) -> None:
     """With authentication on, too: the commands run as they stand once the key is there."""
     url = f"sqlite:///{tmp_path}/asked.db"

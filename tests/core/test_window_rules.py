@@ -149,6 +149,18 @@ FORMS: dict[str, tuple[Form, Form]] = {
         lambda _, name: {"role": "assistant", "tool_calls": [{"function": {"name": name}}]},
         lambda *_: {"role": "tool", "content": "1"},
     ),
+    "AG-UI": (
+        lambda id, name: {"role": "assistant", "toolCalls": [{"id": id, "function": {"name": name}}]},
+        lambda id, _: {"role": "tool", "toolCallId": id, "content": "1"},
+    ),
+    "Cohere": (
+        lambda _, name: {"role": "CHATBOT", "tool_calls": [{"name": name, "parameters": {}}]},
+        lambda _, name: {"role": "TOOL", "tool_results": [{"call": {"name": name}, "outputs": []}]},
+    ),
+    "Anthropic, its own tools": (
+        blocks("content", lambda id, name: {"type": "server_tool_use", "id": id, "name": name}),
+        blocks("content", lambda id, _: {"type": "web_search_tool_result", "tool_use_id": id}, "user"),
+    ),
     "Vercel": (
         blocks("content", lambda id, name: {"type": "tool-call", "toolCallId": id, "toolName": name}),
         blocks("content", lambda id, _: {"type": "tool-result", "toolCallId": id}, "tool"),

@@ -83,6 +83,20 @@ def test_a_message_creates_its_thread_unless_told_not_to(http: httpx.Client) -> 
     assert http.get(href).json()["expires_at"] is not None
 
 
+def test_each_message_of_a_turn_may_have_its_own_time(http: httpx.Client) -> None:
+    path = f"/v1/threads/{uuid7()}/messages"
+    body = {"messages": [{"role": "user"}] * 3, "expires_in": [60, None, 120.5], "create": True}
+    for method in ("POST", "PUT"):
+        items = http.request(method, path, json=body).json()["items"] or http.get(path).json()["items"]
+        assert [one["expires_at"] is None for one in items] == [False, True, False]
+    refused: list[Any] = [[60], [60] * 4, [60, None, 0], [60, None, "60"], [[60], None, None], "60", {}]
+    for wrong in refused:
+        answer = http.post(path, json={**body, "expires_in": wrong})
+        assert answer.status_code in (400, 422)
+        assert "expires_in" in answer.text
+    assert len(http.get(path).json()["items"]) == 3
+
+
 @pytest.mark.parametrize(
     "body",
     ["[]", "{}", '"text"', "7", "null", '{"role":""}', '{"role":1}', '[{"role":"user"},{"content":"x"}]',

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -28,11 +31,13 @@ from llama_index.core.storage.chat_store.base_db import MessageStatus
 from pydantic import BaseModel, ConfigDict
 
 import chatstore
-from chatstore import ChatStore
-from chatstore.blocking import run
+from chatstore import ChatStore, Message
 from chatstore.errors import CorruptData, InvalidMessage
+from chatstore.http.app import create_app
 from chatstore.integrations.llama_index import LlamaIndexAsyncDBChatStore, LlamaIndexChatStore
 from chatstore.integrations.llama_index.messages import read, write
+from chatstore.settings import Settings
+from tests.http.serving import serving
 from tests.integrations.conftest import Fresh
 from tests.integrations.llama import COLOURS, face, said
 
@@ -264,35 +269,79 @@ def test_what_is_not_there_is_none(fresh: Fresh, colour: str) -> None:
         assert store.get_keys() == ["k"]
 
 
-EXPIRY_BACKENDS = ("memory://", "sqlite:///{}/chat.db")
+@pytest.fixture(params=["sqlite", "http"])
+def expiring(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a store with a thread whose messages expire at different times, or never."""
+    url = f"sqlite:///{tmp_path}/chat.db"
+    with chatstore.connect(url) as plain, ExitStack() as stack:
+        for content, life in (("a", None), ("b", 3600), ("c", 7200), ("d", None)):
+            plain.append("k", {"role": "user", "content": content}, expires_in=life)
+        if request.param == "http":
+            url = stack.enter_context(serving(create_app(chatstore.aconnect(url), Settings())))
+        yield url
 
 
-@pytest.mark.parametrize("url", EXPIRY_BACKENDS)
-@pytest.mark.parametrize(
-    "call", ["delete_message", "delete_oldest_messages", "set_messages", "delete_messages"]
-)
-def test_a_rewritten_thread_keeps_each_messages_expiry(url: str, call: str, tmp_path: Any) -> None:
-    with chatstore.connect(url.format(tmp_path)) as plain:
-        expiring(plain)
-        before = {message.content: message.expires_at for message in plain.read("k")}
-        asynchronous = chatstore.AsyncChatStore(plain.backend)
-        store = LlamaIndexAsyncDBChatStore.from_store(asynchronous)
-        arguments: tuple[Any, ...] = {
-            "delete_message": (0,), "delete_oldest_messages": (1,),
-            "delete_messages": (MessageStatus.ARCHIVED,),
-            "set_messages": ([said("new")], MessageStatus.ARCHIVED),
-        }[call]  # fmt: skip
-        run(getattr(store, call)("k", *arguments))
-        for message in plain.read("k"):
-            if message.content in before and message.content is not None:
-                was, now = before[message.content], message.expires_at
-                assert (was is None) == (now is None)
-                assert was is None or now is None or abs((was - now).total_seconds()) < 5
-        assert {message.content for message in plain.read("k")} >= {"b", "c"}
+def lives(plain: ChatStore) -> dict[str, float | None]:
+    """How long each message of the thread lives, in minutes; a mark of a status has nothing to say."""
+    return {
+        text_of(message): None if message.expires_at is None
+        else round((message.expires_at - plain.now()).total_seconds() / 60)
+        for message in plain.read("k") if text_of(message)
+    }  # fmt: skip
 
 
-def expiring(plain: ChatStore) -> None:
-    plain.append("k", {"role": "user", "content": "a"})
-    plain.append("k", {"role": "user", "content": "b"}, expires_in=3600)
-    plain.append("k", {"role": "user", "content": "c"}, expires_in=7200)
-    plain.append("k", {"role": "user", "content": "d"})
+def text_of(message: Message) -> str:
+    said = message.to_dict()
+    return said.get("content") or "".join(block.get("text", "") for block in said.get("blocks", []))
+
+
+LIVES = {"a": None, "b": 60, "c": 120, "d": None}
+REWRITING: dict[str, tuple[str, tuple[Any, ...], set[str], set[str]]] = {
+    "delete the first": ("delete_message", (0,), set(), {"a"}),
+    "delete one between": ("delete_message", (2,), set(), {"c"}),
+    "delete the last": ("delete_message", (-1,), set(), {"d"}),
+    "delete the oldest": ("delete_oldest_messages", (2,), set(), {"a", "b"}),
+    "delete those archived": ("delete_messages", (MessageStatus.ARCHIVED,), set(), set()),
+    "archive": ("archive_oldest_messages", (2,), set(), set()),
+    "set those archived": ("set_messages", ([said("x")], MessageStatus.ARCHIVED), {"x"}, set()),
+    "add behind those archived": ("add_messages", ([said("x")], MessageStatus.ARCHIVED), {"x"}, set()),
+}
+
+
+@pytest.mark.parametrize("case", REWRITING)
+def test_a_rewritten_thread_keeps_each_messages_expiry(expiring: str, case: str) -> None:
+    call, arguments, new, gone = REWRITING[case]
+
+    async def rewrite() -> None:
+        store = LlamaIndexAsyncDBChatStore.from_url(expiring)
+        await getattr(store, call)("k", *arguments)
+        await store.aclose()
+
+    asyncio.run(rewrite())
+    with chatstore.connect(expiring) as plain:
+        kept = {said: life for said, life in LIVES.items() if said not in gone}
+        assert lives(plain) == dict.fromkeys(new, None) | kept
+
+
+@pytest.mark.parametrize("index", [0, 2, -1])
+def test_a_message_added_between_others_leaves_them_their_expiry(expiring: str, index: int) -> None:
+    store = LlamaIndexChatStore.from_url(expiring)
+    store.add_message("k", said("x"), index)
+    with chatstore.connect(expiring) as plain:
+        assert lives(plain) == {"x": None, **LIVES}
+    store.close()
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_who_reads_and_replaces_leaves_what_was_read_and_what_others_added_its_expiry(
+    expiring: str, deleting: bool
+) -> None:
+    store = LlamaIndexChatStore.from_url(expiring)
+    with chatstore.connect(expiring) as plain:
+        history = store.get_messages("k")
+        plain.append("k", {"role": "user", "content": "e"}, expires_in=1800)
+        if deleting:
+            store.delete_messages("k")
+        store.set_messages("k", [said("summary"), *history[1:]])
+        assert lives(plain) == {"summary": None, "b": 60, "c": 120, "d": None, "e": 30}
+    store.close()

@@ -10,7 +10,6 @@ from chatstore import position
 from chatstore.batching import batches
 from chatstore.codec import Json, encode
 from chatstore.contract import Draft, NewThread, Span
-from chatstore.errors import Unsupported
 from chatstore.models import (
     Appended,
     Cursor,
@@ -56,10 +55,9 @@ def turn(drafts: Sequence[Draft], create: NewThread | None) -> bytes:
     rest: dict[str, Json] = {"create": create is not None}
     if create is not None:
         rest |= {"owner": create.owner} | ttl(create.ttl)
-    if any(draft.ttl != drafts[0].ttl for draft in drafts):
-        raise Unsupported("a service takes one time to live for all messages of a turn, and these differ")
+    lives = [seconds(draft.ttl) for draft in drafts]
     if drafts:
-        rest["expires_in"] = seconds(drafts[0].ttl)
+        rest["expires_in"] = lives[0] if len(set(lives)) == 1 else lives
     return b'{"messages":[%b],%b' % (",".join(draft.text for draft in drafts).encode(), as_json(rest)[1:])
 
 

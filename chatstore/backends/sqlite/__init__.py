@@ -49,6 +49,9 @@ class SqliteBackend(SqlBackend):
         super().__init__(driver, clock)
         self._path = path
 
+    async def prepare(self) -> None:
+        await self.ping()  # whose connection makes the file and its tables
+
     async def must_exist(self) -> None:
         if not is_there(self._path):
             raise ConfigurationError(

@@ -7,7 +7,15 @@ from datetime import timedelta
 from typing import cast
 
 from chatstore.clocks import present, time_to_remove
-from chatstore.conditions import expiry, message_etag, patched, require, require_log
+from chatstore.conditions import (
+    expiry,
+    message_etag,
+    patched,
+    require,
+    require_log,
+    restored,
+    restores_nothing,
+)
 from chatstore.contract import (
     UNSET,
     Backend,
@@ -350,9 +358,14 @@ class FencedBackend(Backend):
         self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
     ) -> Appended:
         async def restore(view: View) -> Change[Appended]:
-            return restored_at(view, thread, messages, if_match)
+            change = restored_at(view, thread, messages, if_match)
+            if if_match is not None and not messages:
+                state, present = existing(view), await self._thread(view)
+                if restores_nothing(present, restored(present, thread), ()):
+                    return Change(Appended((), state.etag))
+            return change
 
-        return await self._writer.mutate(key, None, (), restore)
+        return await self._writer.mutate(key, None, (), restore, warm=bool(messages))
 
     # What an operation is made of
 

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import cast
 
 from chatstore.batching import batches
-from chatstore.conditions import require_log, restored
+from chatstore.conditions import require_log, restored, restores_nothing
 from chatstore.contract import Draft, ThreadKey
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.lists import Lists
-from chatstore.engines.log.planning import Decision, Turn, no_request
+from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.records import Header, Slot, Totals, chained
 from chatstore.engines.log.staging import are_inline
 from chatstore.engines.log.writing import Writer
@@ -42,10 +42,10 @@ class Restorer:
     ) -> Appended:
         """Take as many of the first messages as a slot takes. Raises ThreadExists, Conflict."""
         first = next(batches(messages, _length, most=_MOST_ENTRIES, size_most=_MOST_BYTES), [])
-        token = ""
+        token, active = "", thread.active_at
 
-        async def plan(turn: Turn) -> Decision[Appended]:
-            nonlocal token
+        async def plan(turn: Turn) -> Answer[Appended] | Decision[Appended]:
+            nonlocal token, active
             token = turn.token
             present = turn.head.thread(key._replace(owner=None), turn.now)
             if if_match is None:
@@ -55,12 +55,17 @@ class Restorer:
             if present is None:
                 raise Conflict(None)
             require_log(if_match, turn.head.etag, appending=True)
-            return await self._go_on(turn, present, restored(present, thread), first)
+            after = restored(present, thread)
+            active = after.active_at
+            if restores_nothing(present, after, first):
+                return Answer(Appended((), turn.head.etag))
+            return await self._go_on(turn, present, after, first)
 
         done = await self._writer.mutate(key, None, plan, no_request)
-        if if_match is None:
-            # Whoever cleared up an hour of long ago may have taken the rows for those of nothing.
-            await self._lists.point_again(key, thread.owner, to_micros(thread.active_at), token)
+        if if_match is None or not first:
+            # Whoever cleared up an hour of long ago may have taken the rows for those of nothing. Who is
+            # killed in front of this does it when called again, with nothing to add.
+            await self._lists.point_again(key, thread.owner, to_micros(active), token)
         return done
 
     async def _make(self, turn: Turn, thread: Thread, messages: Sequence[Message]) -> Decision[Appended]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from chatstore import position, records
-from chatstore.conditions import log_etag, require, require_log, restored
+from chatstore.conditions import log_etag, require, require_log, restored, restores_nothing
 from chatstore.contract import (
     Backend,
     Clock,
@@ -297,7 +297,10 @@ class SqlBackend(Backend):
                 if found is None:
                     raise Conflict(None)
                 require_log(if_match, found.etag, appending=True)
-                log, properties = found, restored(await tables.threads.get(key), thread)
+                present = await tables.threads.get(key)
+                log, properties = found, restored(present, thread)
+                if restores_nothing(present, properties, messages):
+                    return Appended((), log.etag)
             log = await tables.threads.restore(log, properties, len(messages))
             return await tables.messages.restore(log, messages)
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
-from chatstore.contract import Capability, Draft, ThreadKey
+from chatstore.contract import Capability
 from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadExists, ThreadNotFound
-from chatstore.models import Message, from_micros
+from chatstore.models import Message
 from chatstore.store import MAX_LIMIT, AsyncChatStore
 
-__all__ = ["TRIES", "History", "create", "delete", "delete_at", "history", "insert", "keys", "rewrite"]
+__all__ = [
+    "TRIES",
+    "History",
+    "begin",
+    "create",
+    "delete",
+    "delete_at",
+    "history",
+    "insert",
+    "keys",
+    "rewrite",
+]
 
 TRIES = 100
 """How often a step is tried again that somebody else has overtaken."""
@@ -70,22 +82,29 @@ async def insert(store: AsyncChatStore, key: str, message: Message, index: int, 
 
 
 async def rewrite(store: AsyncChatStore, key: str, messages: Sequence[Message], etag: str) -> None:
-    """Replace the history that `etag` names by `messages`, each of which keeps what is left of its own time.
+    """Replace the history that `etag` names by `messages`, each with what is left of its own time."""
+    left, lives = await _lives(store, messages)
+    await store.replace_all(key, left, expires_in=lives, if_match=etag)
 
-    Raises Unsupported where the backend takes one time for all and they differ, and changes nothing.
-    """
-    if all(message.expires_at is None for message in messages):
-        await store.replace_all(key, messages, if_match=etag)
-        return
-    now = from_micros(store.backend.clock())
-    drafts = [
-        Draft(message.text, None if message.expires_at is None else message.expires_at - now)
-        for message in messages
-        if message.expires_at is None or message.expires_at > now
-    ]
-    await store.backend.replace_all(
-        ThreadKey(store.tenant, key, store.owner), drafts, create=None, if_match=etag, request=None
-    )
+
+async def begin(store: AsyncChatStore, key: str, messages: Sequence[Message], ttl: float | None) -> None:
+    """Add `messages` to a thread that was not there, each with what is left of its own time."""
+    left, lives = await _lives(store, messages)
+    if left:
+        await store.append(key, *left, expires_in=lives, ttl=ttl)
+    else:
+        await create(store, key, ttl)
+
+
+async def _lives(
+    store: AsyncChatStore, messages: Sequence[Message]
+) -> tuple[list[Message], list[timedelta | None]]:
+    """Those of the messages that have not expired, and what is left of their time."""
+    if all(one.expires_at is None for one in messages):
+        return list(messages), [None] * len(messages)
+    now = await store.now()
+    left = [one for one in messages if one.expires_at is None or one.expires_at > now]
+    return left, [None if one.expires_at is None else one.expires_at - now for one in left]
 
 
 async def delete(store: AsyncChatStore, key: str) -> History:

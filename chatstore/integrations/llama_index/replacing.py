@@ -10,13 +10,16 @@ the reading, so that whoever works alone sees exactly what a list would do.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from chatstore.errors import Conflict, ThreadNotFound
 from chatstore.integrations.llama_index import histories
 from chatstore.integrations.llama_index.histories import TRIES, History
+from chatstore.integrations.llama_index.messages import read, write
 from chatstore.models import Message
 from chatstore.store import AsyncChatStore
 
@@ -31,6 +34,7 @@ class Reading:
         self.etag = found.etag
         self.unread: list[Message] = []
         self._known = Counter(message.text for message in found.messages)
+        self._expiring = [message for message in found.messages if message.expires_at is not None]
 
     def new(self, messages: Iterable[Message]) -> list[Message]:
         """Those of `messages` that had not been read."""
@@ -43,10 +47,22 @@ class Reading:
                 found.append(message)
         return found
 
+    def timed(self, messages: Iterable[Message]) -> list[Message]:
+        """`messages`, of which those that were read keep their own expiry."""
+        lives: dict[str, list[datetime | None]] = {}
+        for was in self._expiring:
+            # Another client's text is not what LlamaIndex writes of it.
+            lives.setdefault(write(*read([was])).text, []).append(was.expires_at)
+        return [
+            dataclasses.replace(one, expires_at=lives[one.text].pop(0)) if lives.get(one.text) else one
+            for one in messages
+        ]
+
     def deleted(self, messages: Iterable[Message]) -> Reading:
         """The same after all of `messages` were deleted: nothing of the key is known any more."""
         after = Reading(self.key, History([], None))
         after.unread = self.new(messages)
+        after._expiring = self._expiring
         return after
 
 
@@ -72,11 +88,11 @@ async def replace(
     if reading is None:
         await store.replace_all(key, messages, create=True, ttl=ttl)
         return
-    etag, unread = reading.etag, reading.unread
+    etag, unread, messages = reading.etag, reading.unread, reading.timed(messages)
     for _ in range(TRIES):
         try:
             if etag is not None:
-                await store.replace_all(key, [*messages, *unread], if_match=etag)
+                await histories.rewrite(store, key, [*messages, *unread], etag)
                 return
         except (Conflict, ThreadNotFound):
             pass
@@ -84,7 +100,7 @@ async def replace(
         etag, unread = found.etag, [*reading.unread, *reading.new(found.messages)]
         if etag is None and (messages or unread):
             # Not a replacement: were the thread made by somebody this moment, it would lose what is in it.
-            await store.append(key, *messages, *unread, ttl=ttl)
+            await histories.begin(store, key, [*messages, *unread], ttl)
             return
         if etag is None:
             await store.replace_all(key, [], create=True, ttl=ttl)

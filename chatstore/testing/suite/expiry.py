@@ -247,6 +247,19 @@ class Expiry:
         store.append("t", say("b"), create=False)
         assert contents(whole(store, "t")) == ["b"]
 
+    def test_each_message_of_a_turn_may_have_its_own_time(self, store: ChatStore, clock: ManualClock) -> None:
+        lives = [60, None, timedelta(minutes=2)]
+        store.append("t", say("a"), say("b"), say("c"), expires_in=lives)
+        store.replace_all("u", [say("a"), say("b"), say("c")], expires_in=lives, create=True)
+        for times, left in ((1, ["b", "c"]), (1, ["b"])):
+            clock.advance(times * MINUTE)
+            assert contents(whole(store, "t")) == contents(whole(store, "u")) == left
+        for wrong in ([], [60], [60] * 4, [60, None, 0], [60, None, "60"]):
+            given: dict[str, Any] = {"expires_in": wrong}
+            with pytest.raises(InvalidArgument):
+                store.append("t", say("a"), say("b"), say("c"), **given)
+        assert contents(whole(store, "t")) == ["b"]
+
     def test_times_to_live_that_cannot_be_kept(self, store: ChatStore) -> None:
         for ttl in (0, -1, float("nan"), float("inf"), 1e-9, 1e30, timedelta(0), timedelta.max, True, "60"):
             given: dict[str, Any] = {"ttl": ttl}

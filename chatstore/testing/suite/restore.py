@@ -111,6 +111,18 @@ class Restore:
             store.restore(thread, messages[20:], if_match=first.etag)
         assert plain(whole(store, "t")) == plain(messages)
 
+    def test_nothing_new_changes_nothing(self, store: ChatStore, clock: ManualClock) -> None:
+        thread, messages = old_thread(clock, owner="ada", metadata={"a": {"b": 1.0}}), old_messages(clock, 3)
+        etag = bring_back(store, thread, messages).etag
+        bring_back(store, old_thread(clock, "u"), [])
+        before = state(store, "t"), state(store, "u")
+        assert store.restore(thread, if_match=etag) == Appended((), etag)
+        store.restore(replace(thread, active_at=thread.created_at), if_match=etag)
+        store.restore(old_thread(clock, "u"), if_match=store.read("u").etag)
+        assert (state(store, "t"), state(store, "u")) == before
+        with pytest.raises(Conflict):
+            store.restore(thread, if_match="another.1.0")
+
     def test_what_had_expired_is_not_there(self, store: ChatStore, clock: ManualClock) -> None:
         messages = old_messages(clock, 4)
         messages[1] = replace(messages[1], expires_at=clock.now - timedelta(seconds=1))
