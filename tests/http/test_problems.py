@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 
 from chatstore import AsyncChatStore, Cost, errors
 from chatstore.backends.memory import MemoryBackend
@@ -37,6 +38,7 @@ FAILURES: dict[str, Exception] = {
     "unavailable": errors.Unavailable(SECRET),
     "storage-error": errors.CorruptData(SECRET),
     "internal-error": RuntimeError(SECRET),
+    "cut-off": ClientDisconnect(SECRET),
 }
 
 
