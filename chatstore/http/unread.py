@@ -29,20 +29,24 @@ class Unread:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http":
-            framing.to_origin_form(scope)
-        if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        framing.to_origin_form(scope)
+        headers = Headers(scope=scope)
         fault = framing.fault(scope, headers)
         if fault is not None:
             refusal = problem_response(fault)
             refusal.headers["Connection"] = "close"
             await refusal(scope, receive, send)
-            return
+        elif _has_body(headers):
+            # Who waits to be told to go on has sent no body, and asking for it would tell them.
+            await self._serve(scope, receive, send, waiting=framing.awaits_continue(scope, headers))
+        else:
+            await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, waiting: bool) -> None:
         ended = closing = False
-        # Who waits to be told to go on has sent no body, and asking for it would tell them.
-        waiting = framing.awaits_continue(scope, headers)
 
         async def taken() -> Message:
             nonlocal ended, waiting

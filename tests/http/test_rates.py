@@ -15,10 +15,9 @@ import pytest
 import chatstore
 from chatstore.contract import ThreadKey
 from chatstore.http.app import create_app
-from chatstore.http.identity.api_keys import KNOWN_SECONDS
 from chatstore.http.problems import TooManyRequests
 from chatstore.http.rates import MOST_BUCKETS, PUBLIC_REQUESTS_PER_MINUTE, Rates, per_minute
-from chatstore.keys import Keys, new_key
+from chatstore.keys import KNOWN_SECONDS, Keys, new_key
 from chatstore.models import Thread
 from chatstore.settings import Settings
 from chatstore.testing.manual_clock import ManualClock
