@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -22,7 +22,21 @@ from chatstore.models import Erased, Thread
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import RESERVED_TENANTS, callers_tenant, owner_or_none
 
-__all__ = ["TENANT", "Key", "Keys", "Scope", "digest", "erase", "erase_tenant", "new_key", "scopes_of"]
+__all__ = [
+    "KNOWN_SECONDS",
+    "TENANT",
+    "Key",
+    "Keys",
+    "Scope",
+    "digest",
+    "erase",
+    "erase_tenant",
+    "new_key",
+    "scopes_of",
+]
+
+KNOWN_SECONDS = 10
+"""How long a service believes a key without asking the store: so long may a revoked one still work."""
 
 PROCESS = "this process"
 """Who does something where nobody is named."""
@@ -154,21 +168,33 @@ class Keys:
         return existed
 
 
-async def erase(store: AsyncChatStore, owner: str, *, by: str = PROCESS) -> Erased:
+def _nothing() -> None:
+    """What a process does that remembers no keys."""
+
+
+async def erase(
+    store: AsyncChatStore, owner: str, *, by: str = PROCESS, forget: Callable[[], None] = _nothing
+) -> Erased:
     """Erase an owner of the store's tenant, the owner's API keys included.
 
-    The keys go first, so that their space is freed with the rest. Raises as `AsyncChatStore.erase`.
+    The keys go first, so that their space is freed with the rest, and so that nobody writes with them what is
+    not erased: `forget` is called when they are revoked, and makes this process forget them. Another one may
+    know them for `KNOWN_SECONDS` more. Raises as `AsyncChatStore.erase`.
     """
     revoked = await Keys(store, by=by).revoke_owned(store.tenant, owner)
+    forget()
     return _noted("erase-owner", by, store.tenant, owner, await store.erase(owner), revoked)
 
 
-async def erase_tenant(store: AsyncChatStore, *, by: str = PROCESS) -> Erased:
+async def erase_tenant(
+    store: AsyncChatStore, *, by: str = PROCESS, forget: Callable[[], None] = _nothing
+) -> Erased:
     """Remove every trace of the store's tenant, its keys first, and note it in the audit.
 
     Raises as `AsyncChatStore.erase_tenant`.
     """
     revoked = await Keys(store, by=by).revoke_owned(store.tenant, None)
+    forget()
     return _noted("erase-tenant", by, store.tenant, None, await store.erase_tenant(), revoked)
 
 

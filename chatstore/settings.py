@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -216,6 +217,18 @@ def _seconds(name: str, text: str) -> float:
     return value
 
 
+def _addresses(name: str, text: str) -> str:
+    given = [one.strip() for one in text.split(",") if one.strip()]
+    for one in given:
+        try:
+            ipaddress.ip_network(one)
+        except ValueError:
+            raise ConfigurationError(
+                f"{name} lists addresses or networks such as 127.0.0.1, 10.0.0.0/8, not {one[:100]!r}"
+            ) from None
+    return ",".join(given)
+
+
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=36525)
@@ -223,6 +236,7 @@ _READERS: Mapping[str, Callable[[str, str], object]] = {
     "default_ttl": _ttl,
     "tenant_ttls": _ttls,
     "sweep_every": _seconds,
+    "proxies": _addresses,
 }
 
 

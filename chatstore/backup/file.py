@@ -35,6 +35,8 @@ _MESSAGES, _BYTES = 100, 1024 * 1024
 _IN_MEMORY = 8 * 1024 * 1024
 _TRIES = 5
 _LEVELS_AROUND = 4
+LONGEST_LINE = 512 * 1024 * 1024
+"""In bytes, far beyond what is written: a file without line breaks must not fill the memory."""
 _OF_MESSAGES = b'{"kind":"messages",'
 _NO_BACKUP = "is not a backup of chatstore's: to add conversations of other forms, use chatstore import"
 
@@ -126,7 +128,7 @@ class Backup:
         digest = hashlib.sha256()
         last: bytes | None = None
         with self.path.open("rb") as file:
-            for line in file:
+            for line in self._lines(file):
                 if last is None:
                     self._begins(line)
                 else:
@@ -146,7 +148,7 @@ class Backup:
         """The chosen threads, in the file's order."""
         with self.path.open("rb") as file:
             place = 0
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(self._lines(file), 1):
                 place += len(line)
                 if line.startswith(_OF_MESSAGES):
                     continue
@@ -156,11 +158,17 @@ class Backup:
                     if chosen.takes(kept):
                         yield kept
 
+    def _lines(self, file: BinaryIO) -> Iterator[bytes]:
+        while line := file.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise InvalidArgument(f"{self.path} {_NO_BACKUP} (a line is longer than any)")
+            yield line
+
     def _reading(self, place: int, before: int) -> Callable[[], Iterator[Message]]:
         def messages() -> Iterator[Message]:
             with self.path.open("rb") as file:
                 file.seek(place)
-                for number, line in enumerate(file, before + 1):
+                for number, line in enumerate(self._lines(file), before + 1):
                     if not line.startswith(_OF_MESSAGES):
                         return
                     for entry in self._form(line, f"line {number}")["items"]:

@@ -54,20 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt:
         return 130
-    except (ConfigurationError, InvalidArgument) as error:
-        return _failed(str(error), 2)
     except ChatStoreError as error:
-        return _failed(str(error), 1)
+        return _failed(str(error), 2 if isinstance(error, (ConfigurationError, InvalidArgument)) else 1)
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
         return _failed(f"{error.name} is not installed: {how_to_install(_EXTRAS[error.name])}", 2)
     except OSError as error:
-        filename = "" if error.filename is None else str(error.filename)
-        meant_as_url = ":/" in filename or ("@" in filename and ":" in filename)
-        named = f"{shown(filename) if meant_as_url else filename}: " if filename else ""
-        hint = _URL_AS_FILE if meant_as_url else ""
-        return _failed(f"{named}{error.strerror or error}{hint}", 1)
+        return _failed(_of_file(error), 1)
     return code
 
 
@@ -76,6 +70,14 @@ def _show_escapes() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _of_file(error: OSError) -> str:
+    """What is wrong with a file, without the password that may be in what is no file's name but a URL."""
+    name = "" if error.filename is None else str(error.filename)
+    url = ":/" in name or ("@" in name and ":" in name)
+    named = f"{shown(name) if url else name}: " if name else ""
+    return f"{named}{error.strerror or error}{_URL_AS_FILE if url else ''}"
 
 
 def _failed(reason: str, code: int) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
+from chatstore.cli.output import for_json
 from chatstore.errors import InvalidArgument
 
 __all__ = ["refuse_empty", "replacing"]
@@ -28,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     path = path.resolve()
     if path.exists() and not path.is_file():
         with path.open("wb") as device:
-            yield device
+            yield for_json(device)
         return
     with _ending_by_exception():
         # It is named before it is made: the signal may come at any moment.

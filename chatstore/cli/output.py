@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import getpass
+import io
+import json
 import logging
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from chatstore.audit import AUDIT, AuditFormatter
 from chatstore.codec import Json
 from chatstore.exporting import json_line
 from chatstore.models import Message
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 __all__ = [
     "Commands",
     "add_json",
     "add_source",
     "audited",
+    "cell",
+    "for_json",
     "positive",
     "readable",
     "write_aside",
@@ -32,41 +40,85 @@ __all__ = [
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """What a command is added to."""
 
-# Control characters, which could drive a terminal, and those that turn the direction of text.
-_UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, which could drive a terminal, what turns the direction of text or breaks its lines, and
+# what is not seen: marks, fillers, tags and their likes. Joiners stay, of which emoji and scripts are made.
+_OBEYED = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+)
+_UNREADABLE = re.compile(f"[{_OBEYED}]")
+_OF_MORE_LINES = re.compile(f"[\t\n{_OBEYED}]")
 
 
 def readable(text: str, *, lines: bool = True) -> str:
     """`text` with what a terminal would obey or cannot show written as an escape; one line if not `lines`."""
-    shown = _UNREADABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    shown = _UNREADABLE.sub(_escape, text)
     return shown if lines else " ".join(shown.split())
+
+
+def cell(text: str) -> str:
+    """The same on one line, with its spaces as they are."""
+    return _OF_MORE_LINES.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+class JsonOnTerminal(io.BufferedIOBase):
+    """Takes JSON for `file`, a terminal, and writes what one would obey as JSON's own escapes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Buffer) -> int:
+        """Write a piece, which may end within a character."""
+        text = self._decoder.decode(bytes(data))
+        self._file.write(_UNREADABLE.sub(lambda found: json.dumps(found[0])[1:-1], text).encode())
+        return len(bytes(data))
+
+    def flush(self) -> None:
+        """Let it be seen."""
+        self._file.flush()
+
+
+def for_json(file: BinaryIO) -> BinaryIO:
+    """`file`, as JSON may be written to it, whether it is a terminal or not."""
+    return cast("BinaryIO", JsonOnTerminal(file)) if file.isatty() else file
 
 
 def write_line(text: str) -> None:
     """Write a line for people, at once."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{readable(text)}\n")
     sys.stdout.flush()
 
 
 def write_aside(text: str) -> None:
     """Write a line for people that is no part of the output, to stderr."""
     sys.stdout.flush()
-    sys.stderr.write(f"chatstore: {text}\n")
+    sys.stderr.write(f"chatstore: {readable(text)}\n")
 
 
 def write_json(value: Json) -> None:
     """Write a line for machines: JSON in UTF-8, whatever the terminal's encoding is, at once."""
-    _write_bytes(json_line(value))
+    _write_json(json_line(value))
 
 
 def write_entry(message: Message) -> None:
     """Write a message as such a line, its text exactly as the store keeps it."""
-    _write_bytes(message.entry_text().encode() + b"\n")
+    _write_json(message.entry_text().encode() + b"\n")
 
 
-def _write_bytes(line: bytes) -> None:
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+def _write_json(line: bytes) -> None:
+    out = for_json(sys.stdout.buffer)
+    out.write(line)
+    out.flush()
 
 
 def add_source(parser: argparse.ArgumentParser, flag: str = "--from") -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from dataclasses import replace
 
 from chatstore import api_keys as keys
 from chatstore.blocking import run
@@ -14,11 +16,12 @@ from chatstore.cli.output import (
     audited,
     positive,
     readable,
+    write_aside,
     write_json,
     write_line,
 )
 from chatstore.errors import InvalidArgument
-from chatstore.models import Swept
+from chatstore.models import Erased, Swept
 from chatstore.opening import connect, is_service
 from chatstore.store import AsyncChatStore
 from chatstore.sweeping import sweep_steps
@@ -86,12 +89,17 @@ def _erase(arguments: argparse.Namespace) -> int:
             write_line("nothing was removed")
             return 1
         whole = AsyncChatStore(store.backend, tenant=store.tenant, owns_backend=False)
-        if is_service(arguments.store):  # which revokes the keys itself
+        if is_service(arguments.store):  # which revokes the keys itself, and knows them no more
             erased = store.erase_tenant() if arguments.all_owners else store.erase(arguments.owner)
-        elif arguments.all_owners:
-            erased = run(keys.erase_tenant(whole, by=operator))
         else:
-            erased = run(keys.erase(whole, arguments.owner, by=operator))
+            erased = _erased(whole, arguments.owner, operator)
+            if erased.keys:
+                write_aside(
+                    f"a running service may know a revoked key for {keys.KNOWN_SECONDS} s: what is written "
+                    "until then is erased, too"
+                )
+                time.sleep(keys.KNOWN_SECONDS)
+                erased = _sum(erased, _erased(whole, arguments.owner, operator))
     if arguments.json:
         counts = _counts(erased.threads, erased.messages, erased.requests)
         write_json(counts | {"keys": erased.keys})
@@ -99,6 +107,20 @@ def _erase(arguments: argparse.Namespace) -> int:
         text = _text(erased.threads, erased.messages, erased.requests)
         write_line(f"removed {text}, {erased.keys:,} API keys")
     return 0
+
+
+def _erased(store: AsyncChatStore, owner: str | None, operator: str) -> Erased:
+    if owner is None:
+        return run(keys.erase_tenant(store, by=operator))
+    return run(keys.erase(store, owner, by=operator))
+
+
+def _sum(first: Erased, second: Erased) -> Erased:
+    counts = {
+        name: getattr(first, name) + getattr(second, name)
+        for name in ("threads", "messages", "requests", "keys")
+    }
+    return replace(first, **counts)
 
 
 def _confirmed(owner: str | None, tenant: str) -> bool:

@@ -22,12 +22,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from chatstore.cli.output import readable
+from chatstore.cli.output import cell, readable
 
 __all__ = ["progress", "write_paragraph", "write_table"]
 
 _WIDTH_WITHOUT_TERMINAL = 160
 _WIDTH_OF_THE_REST = 40
+_INDENT = "  "
 
 
 class _Console(Console):
@@ -37,7 +38,7 @@ class _Console(Console):
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table to stdout; the cells are plain text. The first one, to be copied, stays on one line."""
-    shown = [[readable(cell) for cell in row] for row in rows]
+    shown = [[cell(text) for text in row] for row in rows]
     longest = max((cell_len(row[0]) for row in shown), default=0)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
@@ -50,10 +51,18 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def write_paragraph(heading: str, style: str, aside: str, body: str) -> None:
-    """Write a heading in `style`, something dim beside it, and `body` as it is below, to stdout."""
-    text = Text.assemble((readable(heading), style), "  ", (readable(aside), "dim"))
-    text.append(f"\n{readable(body)}\n" if body else "\n")
-    _console().print(text, soft_wrap=True)
+    """Write a heading in `style`, something dim beside it, and `body` below, to stdout.
+
+    The lines of the body are indented, those that a terminal breaks too, so that none looks like a heading.
+    """
+    console = _console()
+    text = Text.assemble((cell(heading), style), "  ", (cell(aside), "dim"), "\n")
+    whole = Text(readable(body))
+    width = max(console.width - len(_INDENT), 1)
+    lines = whole.wrap(console, width) if sys.stdout.isatty() else whole.split()
+    for line in lines if body else ():
+        text.append(_INDENT).append_text(line).append("\n")
+    console.print(text, soft_wrap=True)
 
 
 @contextmanager

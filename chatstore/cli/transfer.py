@@ -15,7 +15,7 @@ from typing import BinaryIO
 from chatstore.api_keys import TENANT as KEYS
 from chatstore.backup import has_all_tenants
 from chatstore.cli.files import refuse_empty, replacing
-from chatstore.cli.output import Commands, add_json, add_source, readable, write_json, write_line
+from chatstore.cli.output import Commands, add_json, add_source, for_json, readable, write_json, write_line
 from chatstore.exporting import export_threads
 from chatstore.importing import (
     BadThread,
@@ -169,7 +169,8 @@ def _export(arguments: argparse.Namespace) -> int:
     threads = messages = 0
     with connect(arguments.store, tenant=arguments.tenant) as store:
         store.must_exist()
-        with nullcontext(sys.stdout.buffer) if arguments.out is None else replacing(arguments.out) as out:
+        to_stdout = nullcontext(for_json(sys.stdout.buffer))
+        with to_stdout if arguments.out is None else replacing(arguments.out) as out:
             for exported in export_threads(store, out):
                 threads += 1
                 messages += exported.messages

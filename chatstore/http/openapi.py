@@ -181,7 +181,7 @@ def _operation(
         "tags": [route.tag],
         "summary": summary,
         "description": " ".join([*text.split(), *_needed(route)]),
-        "security": [] if route.scope is None else [{name: [route.scope]} for name in schemes],
+        "security": [{name: [*route.scopes]} for name in schemes] if route.scopes else [],
         "parameters": [
             *_parameters("path", route.parameters),
             *_parameters("query", route.query),
@@ -199,7 +199,8 @@ def _operation(
 
 
 def _needed(route: AnyRoute) -> tuple[str, ...]:
-    return () if route.scope is None else (f"Needs the scope `{route.scope}`.",)
+    named = " and ".join(f"`{scope}`" for scope in route.scopes)
+    return (f"Needs the scope {named}.",) if named else ()
 
 
 def _parameters(where: str, form: type[tuple[Any, ...]]) -> list[Json]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.responses import Response
 
 from chatstore import api_keys as keys
@@ -21,7 +23,9 @@ async def erase(call: Call[OwnerPath, NoQuery, NoHeaders, None]) -> Response:
     the owner's API keys, from the storage's free space too. Not one atomic step: after a failure, repeat it.
     The counts are of what this request removed.
     """
-    return _erased(await keys.erase(call.store, call.path.owner, by=call.identity.credential))
+    forget = partial(call.service.forget_keys, call.store.tenant, call.path.owner)
+    erased = await keys.erase(call.store, call.path.owner, by=call.identity.credential, forget=forget)
+    return _erased(erased)
 
 
 async def erase_tenant(call: Call[TenantPath, NoQuery, NoHeaders, None]) -> Response:
@@ -34,7 +38,8 @@ async def erase_tenant(call: Call[TenantPath, NoQuery, NoHeaders, None]) -> Resp
         raise InvalidArgument(
             "the path names another tenant than the credential's, which is what it can erase"
         )
-    return _erased(await keys.erase_tenant(call.store, by=call.identity.credential))
+    forget = partial(call.service.forget_keys, call.store.tenant, None)
+    return _erased(await keys.erase_tenant(call.store, by=call.identity.credential, forget=forget))
 
 
 def _erased(erased: Erased) -> Response:

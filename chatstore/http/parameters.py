@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 from chatstore import RequestId, paths, store
 from chatstore.codec import Json
 from chatstore.contract import ABSENT
-from chatstore.http.problems import Invalid
+from chatstore.http.problems import Invalid, Malformed
 
 __all__ = [
     "ETAGS",
@@ -391,11 +391,18 @@ class Mutation(NamedTuple):
 
     @property
     def request_id(self) -> str | None:
-        """What makes the request repeatable; a key in quotes is the key without them."""
-        key = self.idempotency_key or self.repeatability_request_id
-        if key is None:
+        """What makes the request repeatable; a key in quotes is the key without them.
+
+        Raises Malformed where two different ones are given.
+        """
+        given = {
+            key.strip('"') for key in (self.idempotency_key, self.repeatability_request_id) if key is not None
+        }
+        if len(given) > 1:
+            raise Malformed("Idempotency-Key and Repeatability-Request-ID differ: send one of them")
+        if not given:
             return None
-        key = key.strip('"')
+        [key] = given
         return key if self.repeatability_first_sent is None else RequestId(key, self.repeatability_first_sent)
 
     @property

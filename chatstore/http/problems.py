@@ -151,6 +151,12 @@ class Problem(NamedTuple):
 
 PROBLEMS: Mapping[type[BaseException], Problem] = {
     Malformed: Problem(400, "malformed", "The request cannot be read"),
+    ClientDisconnect: Problem(
+        400,
+        "cut-off",
+        "The body was cut off",
+        "the connection was closed before the end of the body: send it again",
+    ),
     Unauthenticated: Problem(401, "unauthenticated", "A valid credential is needed"),
     Forbidden: Problem(403, "forbidden", "The credential does not allow this"),
     ForeignOrigin: Problem(403, "foreign-origin", "Web pages of other origins are not served"),
@@ -228,7 +234,7 @@ def problem_response(error: Exception) -> Response:
         headers["Retry-After"] = str(getattr(error, "retry_after", RETRY_AFTER_SECONDS))
     if problem.status == 408:
         headers["Connection"] = "close"  # what is still to come of the body is not the next request
-    if problem.status >= 500 and not isinstance(error, (Refusal, errors.Unsupported, ClientDisconnect)):
+    if problem.status >= 500 and not isinstance(error, (Refusal, errors.Unsupported)):
         _log.error("%s", problem.title, exc_info=error)
     return _response(problem, problem.detail or str(error), more, headers)
 

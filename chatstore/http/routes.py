@@ -117,7 +117,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         method="PATCH", path="/v1/threads/{id}", scope=WRITE, tag="Threads", handler=threads.update,
         parameters=ThreadPath, query=NoQuery, headers=Mutation,
         body=Body("patch", (_MERGE_PATCH, "application/json")),
-        answers={200: _A_THREAD}, problems=(412,),
+        answers={200: _A_THREAD}, problems=(412,), tells=True,
     ),
     Route(
         method="DELETE", path="/v1/threads/{id}", scope=WRITE, tag="Threads", handler=threads.delete,
@@ -127,7 +127,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="POST", path="/v1/threads/{id}/fork", scope=WRITE, tag="Threads", handler=threads.fork,
         parameters=ThreadPath, query=NoQuery, headers=Mutation, body=Body("fork", optional=True),
-        answers={201: _A_NEW_THREAD}, problems=(409, 412),
+        answers={201: _A_NEW_THREAD}, problems=(409, 412), tells=True,
     ),
     Route(
         method="POST", path="/v1/threads/{id}/restore", scope=Scope.ADMIN, tag="Threads",
@@ -170,7 +170,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="DELETE", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.delete,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=None,
-        answers={200: _AN_OLD_ENTRY}, problems=(412,),
+        answers={200: _AN_OLD_ENTRY}, problems=(412,), tells=True,
     ),
     Route(
         method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase, scope=Scope.ADMIN,

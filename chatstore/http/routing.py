@@ -120,7 +120,8 @@ class Body(NamedTuple, Generic[B]):
 class Route(NamedTuple, Generic[P, Q, H, B]):
     """One operation. `problems` are the statuses beside those that any request may meet.
 
-    Without a `scope` it is for everybody, credential or not.
+    Without a `scope` it is for everybody, credential or not. One that `tells` answers with what is stored,
+    not only with what the request brought, so it needs the scope to read as well.
     """
 
     method: str
@@ -134,6 +135,14 @@ class Route(NamedTuple, Generic[P, Q, H, B]):
     body: Body[B] | None
     answers: Mapping[int, Answer]
     problems: tuple[int, ...] = ()
+    tells: bool = False
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """What a credential has to allow, all of it."""
+        if self.scope is None:
+            return ()
+        return (Scope.READ, self.scope) if self.tells else (self.scope,)
 
 
 AnyRoute: TypeAlias = Route[Any, Any, Any, Any]
@@ -158,7 +167,8 @@ async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any
     if route.scope is not None:
         if caller is None:
             raise Unauthenticated("this operation needs a credential")
-        caller.require(route.scope)
+        for scope in route.scopes:
+            caller.require(scope)
     return Call(
         service=service,
         caller=caller,
@@ -205,16 +215,26 @@ def _headers(form: type[H], request: Request) -> H:
 async def _body(body: Body[B], request: Request, most: int) -> B:
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
+    fits = _is_of(body.media, request.headers.get("content-type", ""))
+    wrong = WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
+    # Nobody waits for a body of another kind; one that may be left out needs no kind until there is some.
+    if not fits and not body.optional:
+        raise wrong
     text = await _read(request, most)
     if not text and body.optional:
         return body.check({})
-    media, _, options = request.headers.get("content-type", "").partition(";")
-    charset = options.lower().partition("charset=")[2].strip(' "')
-    if media.strip().lower() not in body.media or charset not in {"", "utf-8", "utf8"}:
-        raise WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
+    if not fits:
+        raise wrong
     if len(text) <= _SHORT_BYTES:
         return _checked(body, text)
     return await asyncio.get_running_loop().run_in_executor(_readers, _checked, body, text)
+
+
+def _is_of(kinds: tuple[str, ...], given: str) -> bool:
+    """Whether a Content-Type is one of these, in UTF-8."""
+    media, _, options = given.partition(";")
+    charset = options.lower().partition("charset=")[2].strip(' "')
+    return media.strip().lower() in kinds and charset in {"", "utf-8", "utf8"}
 
 
 def _checked(body: Body[B], text: bytes) -> B:

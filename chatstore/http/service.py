@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chatstore.http.rates import Rates, per_minute
 from chatstore.opening import aconnect
 from chatstore.settings import Settings
@@ -13,13 +15,15 @@ __all__ = ["Service"]
 class Service:
     """A store, given or named by `settings`; `documents` keeps what is made once, by mount and media type.
 
-    `rates` says how often a caller may ask.
+    `rates` says how often a caller may ask. What is in `forgetting` makes this process forget the keys of a
+    tenant's owner, or of all its owners.
     """
 
     def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
         self.rates = Rates(per_minute(self.settings))
         self.documents: dict[tuple[str, str], bytes] = {}
+        self.forgetting: list[Callable[[str, str | None], None]] = []
         self._given = store
         self._opened: AsyncChatStore | None = None
 
@@ -31,6 +35,11 @@ class Service:
         if self._opened is None:
             self._opened = aconnect(self.settings.url, tenant=self.settings.tenant)
         return self._opened
+
+    def forget_keys(self, tenant: str, owner: str | None) -> None:
+        """Ask the store anew for every key of a tenant's owner, or of the tenant."""
+        for forget in self.forgetting:
+            forget(tenant, owner)
 
     async def close(self) -> None:
         """Close the store if it was opened here."""

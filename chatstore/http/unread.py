@@ -12,7 +12,8 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatstore.http.problems import Malformed, problem_response
+from chatstore.http import framing
+from chatstore.http.problems import problem_response
 
 __all__ = ["Unread"]
 
@@ -28,26 +29,35 @@ class Unread:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if "transfer-encoding" in headers and "content-length" in headers:
-            # A gateway that goes by the other one would take what follows for somebody else's request.
-            refusal = problem_response(
-                Malformed("a body has one length: send Content-Length or chunks, not both")
-            )
+        framing.to_origin_form(scope)
+        headers = Headers(scope=scope)
+        fault = framing.fault(scope, headers)
+        if fault is not None:
+            refusal = problem_response(fault)
             refusal.headers["Connection"] = "close"
             await refusal(scope, receive, send)
-            return
+        elif _has_body(headers):
+            # Who waits to be told to go on has sent no body, and asking for it would tell them.
+            await self._serve(scope, receive, send, waiting=framing.awaits_continue(scope, headers))
+        else:
+            await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, waiting: bool) -> None:
         ended = closing = False
 
         async def taken() -> Message:
-            nonlocal ended
+            nonlocal ended, waiting
+            waiting = False
             message = await receive()
             ended = ended or not message.get("more_body", False)
             return message
 
         async def rest(seconds: float) -> None:
+            if waiting:
+                return
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     while not ended:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import chatstore
+from chatstore.backup import file
 from tests.cli.running import COMMAND, Cli, service
 
 HELLO = {"role": "user", "content": "hello é 🙂"}
@@ -155,6 +156,19 @@ def test_other_files_are_refused(cli: Cli, filled: str, tmp_path: Path) -> None:
     cli("export", "--from", filled, "--out", export, "--tenant", "acme")
     done = cli("restore", export, "--to", f"sqlite:///{target}")
     assert (done.code, "chatstore import" in done.err, target.exists()) == (2, True, False)
+
+
+def test_a_line_without_end_is_not_read(
+    cli: Cli, filled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, endless = tmp_path / "backup.jsonl", tmp_path / "endless.jsonl"
+    cli("backup", "--from", filled, "--out", whole)
+    monkeypatch.setattr(file, "LONGEST_LINE", whole.stat().st_size)
+    assert cli("restore", whole, "--to", f"sqlite:///{tmp_path}/new.db").code == 0
+    with endless.open("wb") as sparse:
+        sparse.truncate(whole.stat().st_size + 1)
+    done = cli("restore", endless, "--to", f"sqlite:///{tmp_path}/none.db")
+    assert (done.code, "longer than any" in done.err) == (2, True)
 
 
 def test_to_a_service_and_from_one(cli: Cli, filled: str, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import os
 import pty
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 import chatstore
+from chatstore import api_keys as keys
 from tests.cli.running import COMMAND, Cli, service
 
 HELLO = {"role": "user", "content": "hello"}
@@ -138,7 +140,29 @@ def test_erase_asks_on_a_terminal(url: str, answer: str, left: int) -> None:
         assert len(store.read("t")) == left
 
 
-def test_erasing_an_owner_revokes_the_owners_keys(cli: Cli, url: str, tmp_path: Path) -> None:
+def test_what_a_key_writes_while_a_service_still_knows_it_is_erased_too(
+    cli: Cli, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    def write_meanwhile(seconds: float) -> None:
+        waited.append(seconds)
+        with chatstore.connect(url) as store:
+            store.append("back", {"role": "user"}, owner="grace")
+
+    monkeypatch.setattr(time, "sleep", write_meanwhile)
+    cli("keys", "create", "--owner", "grace", "--scopes", "write", "--from", url)
+    erased = cli("erase", "--owner", "grace", "--from", url, "--yes")
+    assert erased.code == 0
+    assert f"{keys.KNOWN_SECONDS} s" in erased.err
+    assert "removed 1 threads, 1 messages, 0 results of requests, 1 API keys" in erased.out
+    assert waited == [keys.KNOWN_SECONDS]
+
+
+def test_erasing_an_owner_revokes_the_owners_keys(
+    cli: Cli, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "KNOWN_SECONDS", 0)
     for owner in ("ada-the-erased", "bob"):
         cli("keys", "create", "--owner", owner, "--scopes", "read", "--from", url)
     cli("keys", "create", "--tenant", "acme", "--owner", "ada-the-erased", "--scopes", "read", "--from", url)

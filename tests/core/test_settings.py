@@ -192,3 +192,11 @@ def test_what_is_no_table_of_tenants_is_refused_by_its_name(text: str) -> None:
 def test_what_is_no_time_between_sweeps_is_refused_by_its_name(text: str) -> None:
     with pytest.raises(ConfigurationError, match="CHATSTORE_SWEEP_EVERY"):
         Settings.from_environment({"CHATSTORE_SWEEP_EVERY": text})
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    good = "127.0.0.1, ::1,10.0.0.0/8"
+    assert Settings.from_environment({"CHATSTORE_PROXIES": good}).proxies == "127.0.0.1,::1,10.0.0.0/8"
+    for bad in ("*", "localhost", "10.0.0.1/8", "127.0.0.1 ::1"):
+        with pytest.raises(ConfigurationError, match="CHATSTORE_PROXIES"):
+            Settings.from_environment({"CHATSTORE_PROXIES": bad})

@@ -89,6 +89,28 @@ def test_a_revoked_key_works_ten_seconds_more_at_most(
     assert status(service, text) == 401
 
 
+def test_the_key_of_an_owner_who_was_erased_brings_nobody_back(service: httpx.Client, keys: Keys) -> None:
+    _, admin = made(keys, "admin")
+    for path in ("/v1/owners/ada", "/v1/tenants/acme"):
+        _, text = made(keys, "read", "write", owner="ada")
+        assert status(service, text, "POST", "/v1/threads") == 422, "it is known now"
+        assert service.delete(path, headers={"X-API-Key": admin}).json()["keys"] >= 1
+        assert status(service, text, "POST", "/v1/threads") == 401
+
+
+def test_who_may_write_alone_reads_nothing(service: httpx.Client, keys: Keys) -> None:
+    _, text = made(keys, "write")
+    assert status(service, text, "POST", f"{THREAD}/messages") == 201
+    _, both = made(keys, "read", "write")
+    [entry] = service.get(f"{THREAD}/messages", headers={"X-API-Key": both}).json()["items"]
+    for method, path in (
+        ("PATCH", THREAD), ("POST", f"{THREAD}/fork"), ("DELETE", f"{THREAD}/messages/{entry['id']}"),
+    ):  # fmt: skip
+        refused = service.request(method, path, headers={"X-API-Key": text}, json={})
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert service.request(method, path, headers={"X-API-Key": both}, json={}).is_success
+
+
 def test_a_key_of_the_settings_needs_no_store(tmp_path: Path) -> None:
     ends: tuple[dict[str, str], ...] = (
         {},

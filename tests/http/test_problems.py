@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 
 from chatstore import AsyncChatStore, Cost, errors
 from chatstore.backends.memory import MemoryBackend
@@ -38,6 +39,7 @@ FAILURES: dict[str, Exception] = {
     "misconfigured": errors.ConfigurationError(SECRET),
     "storage-error": errors.CorruptData(SECRET),
     "internal-error": RuntimeError(SECRET),
+    "cut-off": ClientDisconnect(SECRET),
 }
 
 

@@ -13,10 +13,9 @@ import httpx
 import pytest
 
 import chatstore
-from chatstore.api_keys import Keys, new_key
+from chatstore.api_keys import KNOWN_SECONDS, Keys, new_key
 from chatstore.contract import ThreadKey
 from chatstore.http.app import create_app
-from chatstore.http.identity.api_keys import KNOWN_SECONDS
 from chatstore.http.problems import TooManyRequests
 from chatstore.http.rates import MOST_BUCKETS, PUBLIC_REQUESTS_PER_MINUTE, Rates, per_minute
 from chatstore.models import Thread

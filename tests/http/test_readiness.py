@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
-from tests.http.running import started
+from tests.http.running import served, started
 from tests.http.serving import serving
 from tests.servers import free_port
 
@@ -97,6 +99,36 @@ def test_a_file_that_another_process_holds_locked(http: httpx.Client, folder: Pa
     other.execute("ROLLBACK")
     other.close()
     assert ready(http)
+
+
+def test_a_disk_that_is_full(folder: Path) -> None:
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root may make a small disk")
+    try:
+        app = create_app(settings=Settings(url=f"sqlite:///{folder}/chat.db"))
+        with serving(app) as base, httpx.Client(base_url=base, timeout=20) as client:
+            assert ready(client)
+            (folder / "filling").write_bytes(b"x" * (7 << 19))
+            assert not ready(client)
+            (folder / "filling").unlink()
+            assert ready(client)
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_file_that_may_not_grow(folder: Path) -> None:
+    with served(f"sqlite:///{folder}/chat.db") as (base, process), httpx.Client(base_url=base) as client:
+        assert client.post("/v1/threads/t/messages", json=TURN).status_code == 201
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        assert client.post("/v1/threads/t/messages", json=TURN).status_code == 503
+        assert not ready(client)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert ready(client)
+        assert client.post("/v1/threads/t/messages", json=TURN).status_code == 201
+        assert count(client) == 2
 
 
 def test_a_service_over_another_that_is_stopped(tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ class DynamoTable(Table):
                 _raise(error, self._client)
             reasons = error.response.get("CancellationReasons", [])
             if not any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                raise Unavailable(f"DynamoDB canceled a transaction ({_reasons(reasons)})") from error
+                raise Unavailable("DynamoDB canceled a transaction for now") from error
             return await self._in_the_way([Key(str(row["pk"]), str(row["sk"])), free], reasons)
         return None
 
@@ -324,10 +324,6 @@ def _key(key: Key) -> dict[str, Any]:
 
 def _size(request: dict[str, Any]) -> int:
     return size_of(request["PutRequest"]["Item"]) if "PutRequest" in request else 0
-
-
-def _reasons(reasons: Iterable[Any]) -> str:
-    return ", ".join(str(reason.get("Code")) for reason in reasons)
 
 
 def _code(error: ClientError) -> str:

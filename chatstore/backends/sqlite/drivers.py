@@ -28,6 +28,9 @@ class BlockingDriver:
     async def read(self, work: Work[T]) -> T:
         return self._file.read(work)
 
+    async def ping(self) -> None:
+        self._file.ping()
+
     async def scrub(self) -> None:
         self._file.scrub()
 
@@ -47,6 +50,9 @@ class ThreadDriver:
 
     async def read(self, work: Work[T]) -> T:
         return await self._hop(self._pools()[1], self._file.read, work)
+
+    async def ping(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.ping)
 
     async def scrub(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.scrub)

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from chatstore.backends.sqlite.forking import Stopped
 from chatstore.backends.sqlite.log import LOG_BYTES, Log
-from chatstore.backends.sqlite.place import Opened, file_at, open_at
-from chatstore.backends.sqlite.schema import prepare
+from chatstore.backends.sqlite.place import Opened, file_at, open_at, require_room
+from chatstore.backends.sqlite.schema import MIGRATIONS, prepare
 from chatstore.blocking import run
-from chatstore.engines.sql import Row, Work
+from chatstore.engines.sql import Row, Transaction, Work
 from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
 
 __all__ = ["File", "Statements"]
@@ -65,6 +65,8 @@ class File:
         self._timeout = timeout
         self._writer: Opened | None = None
         self._last: Opened | None = None
+        self._failed = False
+        """Whether the file could not be written, or read, when that was last tried."""
         self._log = Log(path)
         self._begin()
         _files.add(self)
@@ -76,6 +78,7 @@ class File:
             with writer.connection:
                 _begin_write(writer.connection, self._timeout)
                 result = run(work(Statements(writer.connection)))
+            self._failed = False
             # Only now: it may have been moved away until the commit.
             log, size = self._log.present()
             if file_at(self._path) != writer.file or log != writer.log:
@@ -97,6 +100,14 @@ class File:
                 return result  # noqa: RET504
             finally:
                 self._readers.append(reader)
+
+    def ping(self) -> None:
+        """Raise Unavailable where nothing can be written.
+
+        Nothing is, but after a write that failed: then a little, which alone says whether it would again.
+        """
+        require_room(self._path)
+        self.write(_rewrite if self._failed else _look)
 
     def scrub(self) -> None:
         """Write the file anew without its free space, and empty the log beside it.
@@ -201,12 +212,22 @@ class File:
             yield
         except sqlite3.Error as error:
             ours = _ours(error, self._path)
+            self._failed = _code_of(error) in _UNWRITABLE
             if isinstance(ours, ConfigurationError) and self._last is not None:
                 ours = Unavailable(f"{self._path} was open and cannot be opened again ({_code(error)})")
             # What SQLite says of text that is not UTF-8 holds the text.
             raise ours from (error if hasattr(error, "sqlite_errorcode") else None)
 
 
+async def _look(tx: Transaction) -> None:
+    await tx.one("SELECT 1 FROM threads LIMIT 1")
+
+
+async def _rewrite(tx: Transaction) -> None:
+    await tx.run(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 _inherited: list[object] = []
 _files: weakref.WeakSet[File] = weakref.WeakSet()
 _forking: list[File] = []
@@ -248,8 +269,7 @@ def _begin_write(connection: sqlite3.Connection, timeout: float) -> None:
 
 
 def _ours(error: sqlite3.Error, path: str) -> StorageError | ConfigurationError:
-    number = getattr(error, "sqlite_errorcode", None)
-    code = None if number is None else number & 0xFF
+    code = _code_of(error)
     if code == sqlite3.SQLITE_CANTOPEN:
         return ConfigurationError(
             f"{path} cannot be opened ({_code(error)}): does its folder exist, and may you write there?"
@@ -258,12 +278,18 @@ def _ours(error: sqlite3.Error, path: str) -> StorageError | ConfigurationError:
         return CorruptData(f"{path} is damaged or not an SQLite database ({_code(error)})")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unavailable(f"{path} is busy with another process's write: try again, or raise ?timeout=")
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY):
+    if code in _UNWRITABLE:
         return Unavailable(f"{path} cannot be written ({_code(error)})")
     if code is None and type(error) is sqlite3.OperationalError:
         # Not SQLite but Python's module found it: text that is not UTF-8.
         return CorruptData(f"{path} is damaged: what is stored there is not text")
     return StorageError(f"{path} cannot be used ({_code(error)})")
+
+
+def _code_of(error: sqlite3.Error) -> int | None:
+    """What is wrong, of SQLite's primary codes; None where Python's module found it."""
+    number = getattr(error, "sqlite_errorcode", None)
+    return None if number is None else number & 0xFF
 
 
 def _code(error: sqlite3.Error) -> str:

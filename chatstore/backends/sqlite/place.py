@@ -13,9 +13,11 @@ from urllib.parse import quote
 
 from chatstore.errors import Unavailable
 
-__all__ = ["FileId", "Opened", "file_at", "is_there", "open_at"]
+__all__ = ["FileId", "Opened", "file_at", "is_there", "open_at", "require_room"]
 
 FileId: TypeAlias = tuple[int, int]
+
+_ROOM_BYTES = 1 << 20
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -51,6 +53,17 @@ def is_there(path: str) -> bool:
     """Whether there is a file at `path` with anything in it."""
     place = Path(path)
     return place.is_file() and place.stat().st_size > 0
+
+
+def require_room(path: str) -> None:
+    """Raise Unavailable where the disk of `path` is full, or nearly so."""
+    try:
+        disk = os.statvfs(Path(path).absolute().parent)
+    except OSError:
+        return  # the folder is gone, which whoever opens the file says better
+    free = disk.f_frsize * (disk.f_bavail if os.geteuid() else disk.f_bfree)
+    if free < _ROOM_BYTES:
+        raise Unavailable(f"the disk of {path} is full: {free:,} bytes are left, free some")
 
 
 def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connection:

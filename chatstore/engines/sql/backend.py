@@ -54,11 +54,7 @@ class SqlBackend(Backend):
         await self.driver.close()
 
     async def ping(self) -> None:
-        async def ask(tx: Transaction) -> None:
-            await tx.one("SELECT 1 FROM threads LIMIT 1")
-
-        # As a write, which a database that only reads would not begin.
-        await self.driver.write(ask)
+        await self.driver.ping()
 
     # Threads
 

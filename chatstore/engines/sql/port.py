@@ -39,6 +39,9 @@ class Driver(Protocol):
     async def read(self, work: Work[T]) -> T:
         """A transaction that sees one state of the database throughout."""
 
+    async def ping(self) -> None:
+        """Raise Unavailable where the database does not take writes."""
+
     async def scrub(self) -> None:
         """Leave nothing readable of what has been deleted, where the database keeps it in free space."""
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from chatstore.api_keys import Key, Keys, digest
+from chatstore.api_keys import KNOWN_SECONDS, Key, Keys, digest
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError, InvalidArgument
 from chatstore.http.identity.headers import bearer
@@ -24,8 +24,6 @@ from chatstore.models import from_micros
 __all__ = ["ApiKeys", "configured"]
 
 PREFIX = "cs_"
-KNOWN_SECONDS = 10
-"""How long a key is believed without asking the store: so long may a revoked one still work."""
 UNKNOWN_SECONDS = 2
 _REMEMBERED = 1024
 
@@ -39,6 +37,8 @@ class ApiKeys:
         # Apart, so that no flood of wrong keys makes a right one forgotten.
         self._known = _Recent(KNOWN_SECONDS)
         self._unknown = _Recent(UNKNOWN_SECONDS)
+        self._forgotten = 0
+        service.forgetting.append(self._forget)
 
     async def identify(self, request: HTTPConnection) -> Identity | None:
         """Raises Unauthenticated for a key that is unknown, wrong, expired or revoked, all alike."""
@@ -64,7 +64,11 @@ class ApiKeys:
                 # Who has tried too often costs the store no read, unless the key was right before.
                 if not self._known.has(sent):
                     self._service.rates.require_left(scope)
+                forgotten = self._forgotten
                 key = await Keys(store).find(text)
+                if forgotten != self._forgotten:
+                    # It may have been read before it was revoked.
+                    key = await Keys(store).find(text)
             (self._unknown if key is None else self._known).put(sent, key, now)
         else:
             key = entry.key
@@ -75,6 +79,10 @@ class ApiKeys:
             and key.expires_at <= from_micros(store.backend.clock())
         )
         return None if expired else key
+
+    def _forget(self, tenant: str, owner: str | None) -> None:
+        self._forgotten += 1
+        self._known.forget(tenant, owner)
 
 
 class _Entry(NamedTuple):
@@ -93,6 +101,12 @@ class _Recent:
         """What was found for `sent`; a clock that was set back makes it forgotten."""
         entry = self._entries.get(sent)
         return entry if entry is not None and 0 <= now - entry.since < self._micros else None
+
+    def forget(self, tenant: str, owner: str | None) -> None:
+        """Forget the keys of a tenant's owner, or of all of its owners."""
+        for sent, (key, _) in [*self._entries.items()]:
+            if key is not None and key.tenant == tenant and owner in (None, key.owner):
+                del self._entries[sent]
 
     def has(self, sent: str) -> bool:
         """Whether anything was found for `sent`, however long ago."""
