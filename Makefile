@@ -15,7 +15,7 @@ BIN := .venv/bin
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.server)
 
 .PHONY: help run test check soak schedules bench bench-cold-start bench-cold-start-azure audit lock format clean \
-	deploy-aws destroy-aws deploy-azure destroy-azure
+	deploy-aws destroy-aws rollback-aws restore-aws deploy-azure destroy-azure
 
 help:  ## Show this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -70,18 +70,30 @@ ARCHITECTURE ?= arm64
 TABLE ?= keep
 RUNTIME = $$($(PYTHON) -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 
+AWS = .venv-aws-tools/bin/python -m
+
 deploy-aws: $(UV) .venv-aws-tools/.installed  ## Build and deploy infra/aws; credentials as the AWS SDKs find them
-	@parameters="Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME) $(PARAMETERS)"; \
+	@parameters="Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME) Build=$$(date +%s) $(PARAMETERS)"; \
+	set -f; $(AWS) infra.aws.preflight $(STACK) $(AWS_REGION) $$parameters; \
 	export PYTHON="$$(command -v $(PYTHON))" ARCHITECTURE=$(ARCHITECTURE) SAM_CLI_TELEMETRY=0; \
 	.venv-aws-tools/bin/sam build --region $(AWS_REGION) --template infra/aws/template.yaml \
 		--build-dir .aws-sam/build --parameter-overrides "$$parameters"; \
 	.venv-aws-tools/bin/sam deploy --region $(AWS_REGION) --stack-name $(STACK) \
 		--template-file .aws-sam/build/template.yaml --config-file "$(CURDIR)/infra/aws/samconfig.toml" \
-		--parameter-overrides "$$parameters"
+		--parameter-overrides "$$parameters" \
+		|| { $(AWS) infra.aws.preflight $(STACK) $(AWS_REGION) --failed; exit 1; }
 
 destroy-aws: .venv-aws-tools/.installed  ## Take it down; the threads stay unless TABLE=delete
-	@SAM_CLI_TELEMETRY=0 .venv-aws-tools/bin/python infra/aws/destroy.py $(STACK) $(AWS_REGION) \
+	@SAM_CLI_TELEMETRY=0 $(AWS) infra.aws.destroy $(STACK) $(AWS_REGION) \
 		$(if $(filter delete,$(TABLE)),--delete-threads)
+
+rollback-aws: .venv-aws-tools/.installed  ## Give callers back the version before, or the one that TO names
+	@$(AWS) infra.aws.rollback $(STACK) $(AWS_REGION) $(if $(TO),--to $(TO))
+
+AT ?= latest
+
+restore-aws: .venv-aws-tools/.installed  ## Make a table of what was there AT a time; TO names it
+	@$(AWS) infra.aws.restore $(STACK) $(AWS_REGION) $(AT) $(if $(TO),--to $(TO))
 
 # What `make deploy-azure` takes: STACK, AZURE_LOCATION, and any parameter of the template in PARAMETERS, which is
 # remembered: azd keeps them in .azure, with what it asks for.

@@ -163,6 +163,8 @@ def test_a_credential_in_a_query_is_not_read(service: httpx.Client, keys: Keys) 
 
 def test_two_credentials_are_one_too_many(service: httpx.Client, keys: Keys) -> None:
     _, text = made(keys, "admin")
+    signed = {"X-API-Key": text, "Authorization": "AWS4-HMAC-SHA256 Credential=x, Signature=y"}
+    assert service.get("/v1/threads", headers=signed).status_code == 200
     both = {"X-API-Key": text, "Authorization": f"Bearer {text}"}
     assert service.get("/v1/threads", headers=both).status_code == 401
     twice = [("X-API-Key", text), ("X-API-Key", text)]

@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import boto3
+import httpx
 import pytest
 
 from tests.lambda_.emulator import ARCHITECTURE, KEY, ROOT, TOOLS, Function, emulated, require_tools
+from tests.lambda_.template import REGION, deployable
+from tests.servers import free_port
 
 PORTER = json.dumps(
     [
@@ -85,3 +93,42 @@ def function(equipped: Path, storage: str, tmp_path_factory: pytest.TempPathFact
     settings = {"CHATSTORE_URL": storage, "CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": PORTER}
     with emulated(equipped, log, **settings, CHATSTORE_REQUESTS_PER_MINUTE="0") as function:
         yield function
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """moto, where all of AWS answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+        stack.callback(process.kill)
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
+            client.get(f"http://127.0.0.1:{port}/moto-api/").raise_for_status()
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def client(aws: str) -> Callable[[str], Any]:
+    session = boto3.Session("x", "x", region_name=REGION)
+    return lambda service: session.client(service, endpoint_url=aws)
+
+
+@pytest.fixture
+def stack(client: Callable[[str], Any]) -> Iterator[dict[str, str]]:
+    """The template as it is deployed; gives its outputs."""
+    storage, formation = client("s3"), client("cloudformation")
+    storage.create_bucket(Bucket="artefacts")
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as packed:
+        packed.write(ROOT / "lambda/handler.py", "handler.py")
+    storage.put_object(Bucket="artefacts", Key="code.zip", Body=code.getvalue())
+    formation.create_stack(
+        StackName="chatstore", TemplateBody=json.dumps(deployable()), Capabilities=["CAPABILITY_IAM"]
+    )
+    [made] = formation.describe_stacks(StackName="chatstore")["Stacks"]
+    assert made["StackStatus"] == "CREATE_COMPLETE"
+    yield {one["OutputKey"]: one["OutputValue"] for one in made["Outputs"]}
+    formation.delete_stack(StackName="chatstore")

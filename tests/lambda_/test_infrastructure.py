@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import io
 import json
-import os
-import subprocess
+import re
 import sys
 import tomllib
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import boto3
-import httpx
 import pytest
 
 from bench.aws_costs import ALARMS
 from tests.lambda_.conftest import PORTER
 from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
 from tests.lambda_.events import SCHEDULED, function_url
-from tests.servers import free_port
-
-TEMPLATE = ROOT / "infra/aws/template.yaml"
-REGION = "us-east-1"
-OFFLINE = {
-    "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": REGION,
-    "AWS_EC2_METADATA_DISABLED": "true", "SAM_CLI_TELEMETRY": "0",
-}  # fmt: skip
+from tests.lambda_.template import REGION, TEMPLATE, properties, run, translated
 
 BACKEND = ROOT / "chatstore/backends/dynamodb"
 ADMINISTRATION = {"CreateTable", "DescribeTable"}
@@ -43,20 +30,6 @@ TRANSACTION = {"TransactWriteItems": {"PutItem", "ConditionCheckItem"}}
 
 MAKERS = {"x86_64": 62, "arm64": 183}
 """The number of each processor in the head of a shared library."""
-
-NOT_IN_MOTO = {
-    "AWS::CloudWatch::Alarm", "AWS::Lambda::EventInvokeConfig", "AWS::Lambda::Permission", "AWS::Lambda::Url",
-}  # fmt: skip
-"""What moto's CloudFormation does not make; it has no HTTP API either, which a function URL does without."""
-
-TRANSLATE = """
-import json, sys
-from samcli.yamlhelper import yaml_parse
-from samtranslator.translator.transform import transform
-template = yaml_parse(open(sys.argv[1]).read())
-template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://artefacts/code.zip"
-print(json.dumps(transform(template, {}, type("None_", (), {"load": lambda self: {}})())))
-"""
 
 UNUSED = """
 import pathlib, sys
@@ -81,11 +54,6 @@ def tools(absent: Callable[[str, str], NoReturn]) -> None:
     require_tools(absent)
 
 
-def run(*command: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, **OFFLINE, **environ}
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-
-
 def operations() -> set[str]:
     """Those of DynamoDB's that the backend calls: it names them in its calls."""
     known = set(boto3.Session().client("dynamodb", region_name=REGION).meta.service_model.operation_names)
@@ -100,23 +68,61 @@ def operations() -> set[str]:
     return known & said
 
 
-@cache
-def translated() -> dict[str, Any]:
-    """The template as CloudFormation gets it from SAM."""
-    done = run(TOOLS / "bin/python", "-c", TRANSLATE, TEMPLATE)
-    assert done.returncode == 0, done.stderr
-    made: dict[str, Any] = json.loads(done.stdout)
-    return made
-
-
-def properties(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = translated()["Resources"][name]["Properties"]
-    return found
-
-
 def test_cloudformations_rules_hold() -> None:
     done = run(TOOLS / "bin/cfn-lint", "--non-zero-exit-code", "informational", TEMPLATE)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_checkovs_rules_hold_but_those_that_are_reasoned() -> None:
+    checkov = ROOT / ".venv-azure-tools/bin/checkov"
+    if not checkov.exists():
+        pytest.skip("checkov is missing: make .venv-azure-tools/.installed")
+    command = (checkov, "--framework", "cloudformation", "--skip-download", "--output", "json")
+    found = json.loads(run(*command, "--file", TEMPLATE).stdout)
+    assert found["summary"]["parsing_errors"] == 0
+    assert found["summary"]["passed"] >= 14
+    reasons = TEMPLATE.with_name("checkov.yaml").read_text()
+    failed = {one["check_id"] for one in found["results"]["failed_checks"]}
+    assert failed == set(re.findall(r"- (CKV\w+)", reasons))
+
+
+def test_a_release_moves_the_alias_that_all_callers_meet() -> None:
+    first, second = (
+        {name for name, one in made["Resources"].items() if one["Type"] == "AWS::Lambda::Version"}
+        for made in (translated(), translated(Build="2", Auth="jwt", Release="Canary10Percent5Minutes"))
+    )
+    # Another build is another version, and the one before it stays.
+    assert (len(first), len(second), len(first | second)) == (1, 1, 2)
+    assert translated()["Resources"][next(iter(first))]["DeletionPolicy"] == "Retain"
+    alias = {"Ref": "FunctionAliaslive"}
+    assert (properties("Url")["Qualifier"], properties("Integration")["IntegrationUri"]) == ("live", alias)
+    assert [one["Arn"] for one in properties("FunctionSweep")["Targets"]] == [alias]
+    for name in ("UrlPermission", "UrlInvokePermission", "ApiPermission"):
+        assert properties(name)["FunctionName"] == alias
+    watched = properties("FunctionDeploymentGroup")["AlarmConfiguration"]["Fn::If"]
+    assert watched[0] == "Gradual"
+    assert [one["Name"]["Ref"] for one in watched[1]["Alarms"]] == ["FunctionFails", "ServiceFails"]
+    made = translated(Build="2", Auth="jwt", Release="Canary10Percent5Minutes")["Resources"]
+    chosen = made["FunctionDeploymentGroup"]["Properties"]["DeploymentConfigName"]
+    assert "Canary10Percent5Minutes" in str(chosen)
+    assert "$(date +%s)" in (ROOT / "Makefile").read_text().replace("$$", "$")
+
+
+def test_who_is_let_through_how_often_and_at_what_price_are_parameters() -> None:
+    resources = translated()["Resources"]
+    assert properties("Url")["AuthType"] == {"Ref": "UrlAuth"}
+    assert {resources[name]["Condition"] for name in ("UrlPermission", "UrlInvokePermission")} == {
+        "HasOpenUrl"
+    }
+    assert resources["Budget"]["Condition"] == "HasBudget"
+    assert properties("Budget")["Budget"]["BudgetLimit"]["Amount"] == {"Ref": "MonthlyBudget"}
+    [rule] = [one["Assert"] for one in translated()["Rules"]["BudgetIsHeardOf"]["Assertions"]]
+    assert "AlarmTopic" in str(rule)
+    # A sweep that failed is tried again, by Lambda and by who calls it.
+    assert properties("FunctionEventInvokeConfig")["MaximumRetryAttempts"] == 2
+    [target] = properties("FunctionSweep")["Targets"]
+    assert target["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 1800}
 
 
 def test_sam_finds_the_template_valid() -> None:
@@ -125,8 +131,11 @@ def test_sam_finds_the_template_valid() -> None:
 
 
 def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
-    roles = [one for one in translated()["Resources"].values() if one["Type"] == "AWS::IAM::Role"]
-    assert [role["Properties"] for role in roles] == [properties("Role")]
+    roles = [name for name, one in translated()["Resources"].items() if one["Type"] == "AWS::IAM::Role"]
+    assert roles == ["Role", "ReleaseRole"]
+    assert "Policies" not in properties("ReleaseRole")
+    [allowed] = properties("ReleaseRole")["ManagedPolicyArns"]
+    assert allowed["Fn::Sub"].endswith("/AWSCodeDeployRoleForLambdaLimited")
     assert properties("Function")["Role"] == {"Fn::GetAtt": ["Role", "Arn"]}
     assert "ManagedPolicyArns" not in properties("Role")
     [policy] = properties("Role")["Policies"]
@@ -135,7 +144,9 @@ def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
     assert "PutItem" in called
     needed = set().union(*(TRANSACTION.get(one, {one}) for one in called))
     assert set(table["Action"]) == {f"dynamodb:{one}" for one in needed}
-    assert table["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}
+    condition, made, given = table["Resource"]["Fn::If"]
+    assert (condition, made) == ("MakesTable", {"Fn::GetAtt": ["Table", "Arn"]})
+    assert given["Fn::Sub"].endswith(":table/${ExistingTable}")
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     assert log["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
 
@@ -144,7 +155,10 @@ def test_the_table_is_safe() -> None:
     table = properties("Table")
     assert table["BillingMode"] == "PAY_PER_REQUEST"
     assert "TimeToLiveSpecification" not in table
-    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {
+        "PointInTimeRecoveryEnabled": True,
+        "RecoveryPeriodInDays": {"Ref": "RecoveryDays"},
+    }
     assert table["SSESpecification"]["SSEEnabled"] is True
     assert translated()["Parameters"]["DeletionProtection"]["Default"] == "true"
     whole = translated()["Resources"]["Table"]
@@ -231,53 +245,6 @@ def test_the_libraries_are_for_the_processor(architecture: str, artefact: Path, 
         assert int.from_bytes(library.read_bytes()[18:20], "little") == MAKERS[architecture], library
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    """moto, where all of AWS answers."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with ExitStack() as stack:
-        process = stack.enter_context(
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        )
-        stack.callback(process.kill)
-        with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
-            client.get(f"http://127.0.0.1:{port}/moto-api/").raise_for_status()
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture
-def client(aws: str) -> Callable[[str], Any]:
-    session = boto3.Session("x", "x", region_name=REGION)
-    return lambda service: session.client(service, endpoint_url=aws)
-
-
-@pytest.fixture
-def stack(client: Callable[[str], Any]) -> Iterator[dict[str, str]]:
-    """The template as it is deployed; gives its outputs."""
-    template = translated()
-    template = {
-        **template,
-        "Resources": {
-            name: one for name, one in template["Resources"].items() if one["Type"] not in NOT_IN_MOTO
-        },
-        "Outputs": {name: one for name, one in template["Outputs"].items() if name != "Address"},
-    }
-    storage, formation = client("s3"), client("cloudformation")
-    storage.create_bucket(Bucket="artefacts")
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as packed:
-        packed.write(ROOT / "lambda/handler.py", "handler.py")
-    storage.put_object(Bucket="artefacts", Key="code.zip", Body=code.getvalue())
-    formation.create_stack(
-        StackName="chatstore", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
-    )
-    [made] = formation.describe_stacks(StackName="chatstore")["Stacks"]
-    assert made["StackStatus"] == "CREATE_COMPLETE"
-    yield {one["OutputKey"]: one["OutputValue"] for one in made["Outputs"]}
-    formation.delete_stack(StackName="chatstore")
-
-
 def test_the_stack_is_made_and_taken_down(
     client: Callable[[str], Any], stack: dict[str, str], aws: str
 ) -> None:
@@ -297,16 +264,15 @@ def test_the_stack_is_made_and_taken_down(
     [group] = client("logs").describe_log_groups()["logGroups"]
     assert group["retentionInDays"] == 30
 
-    down = run(TOOLS / "bin/python", ROOT / "infra/aws/destroy.py", "chatstore", REGION, AWS_ENDPOINT_URL=aws)
+    down = run(TOOLS / "bin/python", "-m", "infra.aws.destroy", "chatstore", REGION, AWS_ENDPOINT_URL=aws)
     assert down.returncode == 0, down.stderr
     assert f"The threads stay in the table {name}" in down.stdout
     assert name in client("dynamodb").list_tables()["TableNames"]
     assert client("lambda").list_functions()["Functions"] == []
 
     # Only where it is asked for are the threads deleted, too, though they are protected.
-    program = f"import destroy; destroy.delete_table({name!r}, {REGION!r})"
-    places = {"AWS_ENDPOINT_URL": aws, "PYTHONPATH": "infra/aws"}
-    gone = run(TOOLS / "bin/python", "-c", program, **places)
+    program = f"from infra.aws import destroy; destroy.delete_table({name!r}, {REGION!r})"
+    gone = run(TOOLS / "bin/python", "-c", program, AWS_ENDPOINT_URL=aws)
     assert gone.returncode == 0, gone.stderr
     assert name not in client("dynamodb").list_tables()["TableNames"]
 
@@ -341,14 +307,15 @@ def test_what_was_not_made_whole_is_taken_down(
     """A first deployment that failed leaves a stack without a table and without outputs."""
     half = {"Resources": {"LogGroup": {"Type": "AWS::Logs::LogGroup"}}}
     client("cloudformation").create_stack(StackName="half", TemplateBody=json.dumps(half))
-    program = ROOT / "infra/aws/destroy.py"
-    down = run(TOOLS / "bin/python", program, "half", REGION, *options, AWS_ENDPOINT_URL=aws)
+    down = run(
+        TOOLS / "bin/python", "-m", "infra.aws.destroy", "half", REGION, *options, AWS_ENDPOINT_URL=aws
+    )
     assert down.returncode == 0, down.stderr
     assert "which had no table" in down.stdout
     assert client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"] == []
 
 
 def test_what_is_not_there_is_not_taken_down(aws: str) -> None:
-    down = run(TOOLS / "bin/python", ROOT / "infra/aws/destroy.py", "none", REGION, AWS_ENDPOINT_URL=aws)
+    down = run(TOOLS / "bin/python", "-m", "infra.aws.destroy", "none", REGION, AWS_ENDPOINT_URL=aws)
     assert down.returncode == 1
     assert "there is no stack none" in down.stderr

@@ -10,8 +10,12 @@ __all__ = ["bearer", "require_one"]
 
 
 def require_one(headers: Headers) -> None:
-    """Raise Unauthenticated for two credentials, of which a proxy and the service might read another each."""
-    if len(headers.getlist("authorization")) + len(headers.getlist("x-api-key")) > 1:
+    """Raise Unauthenticated for two credentials, of which a proxy and the service might read another each.
+
+    A signature for AWS, which a function URL may ask for in that header, is none for this service.
+    """
+    shown = [one for one in headers.getlist("authorization") if not one.startswith("AWS4-HMAC-SHA256 ")]
+    if len(shown) + len(headers.getlist("x-api-key")) > 1:
         raise Unauthenticated("send one credential: either Authorization or X-API-Key, once", invalid=True)
 
 
