@@ -76,6 +76,9 @@ class _FileDriver:
     async def read(self, work: Work[T]) -> T:
         return await self._network.ask(lambda: self._file.read(work))
 
+    async def ping(self) -> None:
+        await self._network.ask(self._file.ping)
+
     async def scrub(self) -> None:
         await self._network.transact(self._file.scrub)
 
