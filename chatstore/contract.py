@@ -184,7 +184,8 @@ class ThreadPatch(NamedTuple):
 class Listing(NamedTuple):
     """Which threads to list. `metadata` values must be equal as JSON text.
 
-    `before` is the activity time and id that the last page ended at.
+    `before` is the activity time and id that the last page ended at. A page may end early once its threads'
+    properties are `max_bytes` of JSON, never without a thread, and once a filter has looked through much.
     """
 
     limit: int
@@ -192,6 +193,7 @@ class Listing(NamedTuple):
     active_since: datetime | None = None
     metadata: Mapping[str, Json] = MappingProxyType({})
     before: ThreadCursor | None = None
+    max_bytes: int | None = None
 
 
 class Backend(ABC):
@@ -249,7 +251,8 @@ class Backend(ABC):
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
         """Threads by (activity, id), the greatest first. Capability LIST.
 
-        May return fewer than `limit`, even none, with a `next` where a filter passes few.
+        May return fewer than `limit`, even none, with a `next`: where `max_bytes` ends it, or a filter passes
+        few, which looks through about `EXAMINED_BYTES` of metadata for a page.
         """
         raise self._unsupported(Capability.LIST)
 

@@ -11,7 +11,7 @@ from chatstore.backends.azure_tables.header import GRACE, parse_properties, snap
 from chatstore.backends.azure_tables.port import Entity, Overtaken
 from chatstore.backends.azure_tables.reading import Moved, Reader
 from chatstore.backends.azure_tables.table import Table
-from chatstore.conditions import has_metadata
+from chatstore.conditions import EXAMINED_BYTES, has_metadata, properties_bytes
 from chatstore.contract import Clock, Listing
 from chatstore.errors import StorageError, Unavailable
 from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
@@ -54,25 +54,34 @@ class Lister:
             rows = [row for row in rows if row[:2] < edge]
         rows = sorted((row for row in rows if row.active >= since), reverse=True)
         found: list[Thread] = []
-        last = None
-        for row in rows[:_EXAMINED]:
-            try:
-                thread = await self._thread(row, clock)
-            except _Unnamed:
-                # Its writer was killed, or gave up, before a header named the listing.
-                with contextlib.suppress(Overtaken, StorageError):
-                    await Eraser(self._table, self._reader, clock()).unlist(row.listing, row.partition)
+        last, held, looked_through = None, 0, 0
+        for count, row in enumerate(rows[:_EXAMINED], 1):
+            thread = await self._listed(row, clock)
+            if thread is None:
                 continue
-            if thread is None or not has_metadata(thread.metadata, listing.metadata):
-                continue
-            if len(found) == listing.limit:
-                return Page(tuple(found), next=last)
-            found.append(thread)
-            last = ThreadCursor(from_micros(row.active), row.id).text()
-        if len(rows) > _EXAMINED:
-            row = rows[_EXAMINED - 1]
-            return Page(tuple(found), next=ThreadCursor(from_micros(row.active), row.id).text())
+            size = properties_bytes(thread)
+            here = ThreadCursor(from_micros(row.active), row.id).text()
+            if has_metadata(thread.metadata, listing.metadata):
+                held += size
+                full = found and listing.max_bytes is not None and held > listing.max_bytes
+                if len(found) == listing.limit or full:
+                    return Page(tuple(found), next=last)
+                found.append(thread)
+                last = here
+            looked_through += size if listing.metadata else 0
+            if count < len(rows) and (count == _EXAMINED or looked_through > EXAMINED_BYTES):
+                return Page(tuple(found), next=here)
         return Page(tuple(found))
+
+    async def _listed(self, row: _Row, clock: Clock) -> Thread | None:
+        """The thread that a row names, None where there is none."""
+        try:
+            return await self._thread(row, clock)
+        except _Unnamed:
+            # Its writer was killed, or gave up, before a header named the listing.
+            with contextlib.suppress(Overtaken, StorageError):
+                await Eraser(self._table, self._reader, clock()).unlist(row.listing, row.partition)
+            return None
 
     async def tenants(self, after: str | None, limit: int) -> Page[str]:
         """Names of tenants, in the order of their rows, all of which are read behind `after`."""
