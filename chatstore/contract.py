@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import ClassVar, Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 from chatstore.codec import Json
 from chatstore.errors import Unsupported
@@ -58,6 +58,8 @@ __all__ = [
     "Unset",
     "system_clock",
 ]
+
+T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
 """Gives the present in microseconds since 1970, UTC."""
@@ -225,6 +227,13 @@ class Backend(ABC):
 
     async def ping(self) -> None:  # noqa: B027 - a backend in the process is always there
         """Ask the storage for a sign of life, cheaply; raise `StorageError` when there is none."""
+
+    async def aside(self, caller: tuple[str, str | None], call: Callable[[], T]) -> T:
+        """What `call` gives, which may take long; a backend for event loops does it beside the loop.
+
+        `caller` is a tenant, and the owner to whose threads it is confined if it is.
+        """
+        return call()
 
     # Threads
 

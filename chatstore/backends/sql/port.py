@@ -55,6 +55,9 @@ class Driver(Protocol):
     async def read(self, work: Work[T], caller: Caller) -> T:
         """A transaction that sees one state of the database throughout."""
 
+    async def aside(self, call: Callable[[], T], caller: Caller) -> T:
+        """What `call` gives, beside what must not wait for it."""
+
     async def scrub(self, caller: Caller) -> None:
         """Leave nothing readable of what was removed, where the database keeps it in free space.
 

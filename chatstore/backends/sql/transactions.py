@@ -49,6 +49,9 @@ class Transacting(Backend):
         self.driver = driver
         self.clock = clock
 
+    async def aside(self, caller: Caller, call: Callable[[], T]) -> T:
+        return await self.driver.aside(call, caller)
+
     async def _read(self, caller: Caller, operation: Operation[T]) -> T:
         async def work(tx: Transaction) -> T:
             return await operation(self._tables(tx))

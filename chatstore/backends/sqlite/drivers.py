@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
@@ -32,6 +33,9 @@ class BlockingDriver:
     async def read(self, work: Work[T], caller: Caller) -> T:  # noqa: ARG002 - as above
         return self._file.read(work)
 
+    async def aside(self, call: Callable[[], T], caller: Caller) -> T:  # noqa: ARG002 - as above
+        return call()
+
     async def scrub(self, caller: Caller) -> None:  # noqa: ARG002 - as above
         if self._file.owes(self._file.removals):
             self._file.scrub()
@@ -53,6 +57,9 @@ class ThreadDriver:
 
     async def read(self, work: Work[T], caller: Caller) -> T:
         return await self._pools()[1].run(caller, partial(self._file.read, work))
+
+    async def aside(self, call: Callable[[], T], caller: Caller) -> T:
+        return await self._pools()[1].run(caller, call)
 
     async def scrub(self, caller: Caller) -> None:
         call = partial(self._scrub, self._file.removals)
