@@ -13,13 +13,18 @@ from chatstore.errors import Conflict, InvalidArgument, RequestExpired
 from chatstore.models import Message, Thread, from_micros
 
 __all__ = [
+    "EXAMINED_BYTES",
+    "MAX_PROPERTIES_BYTES",
     "expiry",
+    "fitting",
     "has_metadata",
     "log_etag",
     "merge",
     "message_etag",
     "patched",
+    "properties_bytes",
     "require",
+    "require_fitting",
     "require_log",
     "require_new_ids",
     "require_window",
@@ -29,6 +34,12 @@ __all__ = [
 ]
 
 Properties = TypeVar("Properties", Thread, NewThread)
+
+MAX_PROPERTIES_BYTES = 256 * 1024
+"""How much JSON the topic, the metadata and the participants of a thread may be together."""
+
+EXAMINED_BYTES = 2 * 1024 * 1024
+"""How much metadata a page of a listing looks through before it ends with what it found, and a cursor."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _AHEAD = timedelta(minutes=5)
@@ -129,7 +140,39 @@ def patched(properties: Properties, patch: ThreadPatch) -> Properties:
         properties = replace(properties, metadata=metadata)
     if patch.participants is not UNSET:
         properties = replace(properties, participants=patch.participants or ())
+    require_fitting(properties)
     return properties
+
+
+def properties_bytes(properties: Thread | NewThread) -> int:
+    """How much JSON a thread's topic, metadata and participants are."""
+    people = [[one.id, one.display_name, dict(one.metadata)] for one in properties.participants]
+    return len(encode([properties.topic, dict(properties.metadata), people]).encode())
+
+
+def require_fitting(properties: Thread | NewThread) -> None:
+    """Raise InvalidArgument where a thread's properties are too large together."""
+    size = properties_bytes(properties)
+    if size > MAX_PROPERTIES_BYTES:
+        raise InvalidArgument(
+            f"a thread's topic, metadata and participants take at most {MAX_PROPERTIES_BYTES:,} bytes of "
+            f"JSON together, not {size:,}: keep the rest elsewhere, or take some of it out"
+        )
+
+
+def fitting(threads: Sequence[Thread], most_bytes: int | None) -> int:
+    """How many of `threads` a page holds that ends before their properties are more than `most_bytes`.
+
+    One at least, where there is one.
+    """
+    if most_bytes is None:
+        return len(threads)
+    size = 0
+    for count, thread in enumerate(threads):
+        size += properties_bytes(thread)
+        if count and size > most_bytes:
+            return count
+    return len(threads)
 
 
 def updated(thread: Thread, patch: ThreadPatch, now: int) -> Thread:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import ClassVar, Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 from chatstore.codec import Json
 from chatstore.errors import Unsupported
@@ -58,6 +58,8 @@ __all__ = [
     "Unset",
     "system_clock",
 ]
+
+T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], int]
 """Gives the present in microseconds since 1970, UTC."""
@@ -184,7 +186,8 @@ class ThreadPatch(NamedTuple):
 class Listing(NamedTuple):
     """Which threads to list. `metadata` values must be equal as JSON text.
 
-    `before` is the activity time and id that the last page ended at.
+    `before` is the activity time and id that the last page ended at. A page may end early once its threads'
+    properties are `max_bytes` of JSON, never without a thread, and once a filter has looked through much.
     """
 
     limit: int
@@ -192,6 +195,7 @@ class Listing(NamedTuple):
     active_since: datetime | None = None
     metadata: Mapping[str, Json] = MappingProxyType({})
     before: ThreadCursor | None = None
+    max_bytes: int | None = None
 
 
 class Backend(ABC):
@@ -224,6 +228,13 @@ class Backend(ABC):
     async def ping(self) -> None:  # noqa: B027 - a backend in the process is always there
         """Ask the storage for a sign of life, cheaply; raise `StorageError` when there is none."""
 
+    async def aside(self, caller: tuple[str, str | None], call: Callable[[], T]) -> T:
+        """What `call` gives, which may take long; a backend for event loops does it beside the loop.
+
+        `caller` is a tenant, and the owner to whose threads it is confined if it is.
+        """
+        return call()
+
     # Threads
 
     @abstractmethod
@@ -249,7 +260,8 @@ class Backend(ABC):
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
         """Threads by (activity, id), the greatest first. Capability LIST.
 
-        May return fewer than `limit`, even none, with a `next` where a filter passes few.
+        May return fewer than `limit`, even none, with a `next`: where `max_bytes` ends it, or a filter passes
+        few, which looks through about `EXAMINED_BYTES` of metadata for a page.
         """
         raise self._unsupported(Capability.LIST)
 

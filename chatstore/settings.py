@@ -49,6 +49,12 @@ class Settings:
     max_body_bytes: int = 4 * 1024 * 1024
     """The longest request body that the service reads."""
 
+    max_body_values: int = 100_000
+    """The most JSON values in one request body: each object, list, string, number, true, false and null."""
+
+    max_memory_bytes: int = 192 * 1024 * 1024
+    """About how much memory bodies and answers take together; more of them wait, by caller in turn."""
+
     max_messages: int = 1000
     """The most messages in one request to the service."""
 
@@ -104,7 +110,7 @@ class Settings:
     """How many threads an owner may have, about; 0 for any number."""
 
     max_concurrency: int = 256
-    """How many requests the service works on at once; more are answered 503."""
+    """How many requests the service works on at once; more are answered 503, to whoever has most of them."""
 
     requests_per_minute: int | None = None
     """What one credential or address may ask of one instance; 0 for any number, None for the default."""
@@ -114,6 +120,12 @@ class Settings:
 
     body_seconds: float = 20
     """How long a client may take to send a request's head, and its body."""
+
+    answer_seconds: float = 20
+    """How long ``chatstore serve`` waits for a client to take what was sent, before it hangs up."""
+
+    max_connections: int = 1024
+    """How many connections ``chatstore serve`` keeps; one more takes the place of one that does nothing."""
 
     keep_alive_seconds: int = 5
     """How long ``chatstore serve`` keeps a connection without requests."""

@@ -20,6 +20,7 @@ Counter: TypeAlias = Callable[[Message], int]
 PINNED_AT_MOST = 20
 """How many leading messages a window may pin."""
 
+_MARKS = '"tokens"', '"usage"'
 _OWN_COUNT = ("completion_tokens", "output_tokens")
 
 
@@ -29,7 +30,8 @@ def count_tokens(message: Message) -> tuple[int, bool]:
     Its own count is its field ``tokens``, or what its ``usage`` says was generated; the estimate
     is a token for every four bytes of its JSON, rounded up.
     """
-    data = message.to_dict()
+    # Most messages say nothing of it, and need not be decoded to know.
+    data = message.to_dict() if any(name in message.text for name in _MARKS) else {}
     own = data.get("tokens")
     usage = data.get("usage")
     if own is None and isinstance(usage, dict):
@@ -63,6 +65,11 @@ class WindowBuilder:
     def tokens(self) -> int:
         """How many tokens the messages taken so far need."""
         return self._max_tokens - self._left
+
+    @property
+    def taken(self) -> list[Message]:
+        """The messages taken so far, in no order."""
+        return [*self._pinned, *self._newest]
 
     @property
     def counter(self) -> str:

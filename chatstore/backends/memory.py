@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from chatstore import position
 from chatstore.conditions import (
+    fitting,
     has_metadata,
     log_etag,
     message_etag,
@@ -156,7 +157,9 @@ class MemoryBackend(Backend):
         found = sorted(
             (thread for thread in threads if _listed(thread, listing)), key=_activity, reverse=True
         )
-        items = tuple(self._snapshot(thread) for thread in found[: listing.limit])
+        chosen = found[: listing.limit]
+        chosen = chosen[: fitting(chosen, listing.max_bytes)]
+        items = tuple(map(self._snapshot, chosen))
         return Page(
             items, next=ThreadCursor(*_activity(items[-1])).text() if len(found) > len(items) else None
         )

@@ -1,40 +1,147 @@
-"""Connections that do not wait for ever for a request: uvicorn itself has no bound on a slow head."""
+"""Connections of ``chatstore serve``: what one of them may cost, and how many there are.
+
+uvicorn bounds the bytes of a head alone. Here a head has a number of lines, chunks have a size on average, a
+request's head comes in time, and what was sent is taken in time, or the connection is closed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import math
+import resource
+from typing import NamedTuple, cast
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from h11._receivebuffer import ReceiveBuffer
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-__all__ = ["hurried"]
+from chatstore.settings import Settings
+
+__all__ = ["BACKLOG", "connections"]
+
+BACKLOG = 256
+"""How many connections are accepted before the first of them is looked at."""
+
+_OTHER_FILES = 128
+_MOST_HEADERS = 256
+_CHUNKS, _CHUNK_BYTES = 256, 256
+"""A body may come in so many chunks of any size, and in more where they have as many bytes on average."""
+
+_LOOK_SECONDS = 1.0
 
 
-def hurried(seconds: float) -> type[H11Protocol]:
-    """A protocol for uvicorn that closes a connection whose request's head is not there in `seconds`."""
+class _Received(ReceiveBuffer):
+    """What h11 takes heads and chunks from; refuses what would be long to take apart, before it is."""
 
-    class Hurried(H11Protocol):
-        _hurry: asyncio.TimerHandle | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self._chunks = 0
+        self._bytes = 0
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._hurry = self.loop.call_later(seconds, transport.close)
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """The lines of a head, or of a trailer."""
+        lines = super().maybe_extract_lines()
+        self._chunks = self._bytes = 0
+        if lines is not None and len(lines) > _MOST_HEADERS:
+            raise h11.RemoteProtocolError(f"more than {_MOST_HEADERS} headers", 431)
+        return lines
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
-            if not begun:
-                self._relax()
-            elif self._hurry is None:
-                self._hurry = self.loop.call_later(seconds, self.transport.close)
+    def maybe_extract_next_line(self) -> bytearray | None:
+        """The line in front of a chunk."""
+        line = super().maybe_extract_next_line()
+        self._chunks += line is not None
+        if self._chunks > _CHUNKS + self._bytes // _CHUNK_BYTES:
+            raise h11.RemoteProtocolError("chunks that are too small", 400)
+        return line
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._relax()
-            super().connection_lost(exc)
+    def maybe_extract_at_most(self, count: int) -> bytearray | None:
+        """Bytes of a chunk."""
+        data = super().maybe_extract_at_most(count)
+        self._bytes += len(data or b"")
+        return data
 
-        def _relax(self) -> None:
-            if self._hurry is not None:
-                self._hurry.cancel()
-                self._hurry = None
 
-    return Hurried
+class _Limits(NamedTuple):
+    head_seconds: float
+    answer_seconds: float
+    most: int
+
+
+def connections(settings: Settings) -> type[H11Protocol]:
+    """A protocol for uvicorn that keeps these bounds, and those of `settings`."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = math.inf if soft == resource.RLIM_INFINITY else soft - BACKLOG - _OTHER_FILES
+    most = max(1, int(min(settings.max_connections, files)))
+    limits = _Limits(settings.body_seconds, settings.answer_seconds, most)
+
+    class Bounded(_Bounded):
+        bounds = limits
+
+    return Bounded
+
+
+class _Bounded(H11Protocol):
+    bounds: _Limits
+    _head_due: float | None = None
+    _unsent_since: float | None = None
+    _heard = 0.0
+    _look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # h11 has no other way to bound what it takes apart.
+        self.conn._receive_buffer = _Received()
+        self._heard = self.loop.time()
+        self._head_due = self._heard + self.bounds.head_seconds
+        self._look_again()
+        if len(self.connections) > self.bounds.most:
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and len(self.conn._receive_buffer):
+            self._head_due = self._head_due or self._heard + self.bounds.head_seconds
+        else:
+            self._head_due = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:
+            # An answer has begun, which cannot become another one.
+            self.transport.abort()
+
+    def _look_after(self) -> None:
+        """Hang up where a head, or the taking of what was sent, is overdue."""
+        now = self.loop.time()
+        if not self.transport.get_write_buffer_size():
+            self._unsent_since = None
+        elif self._unsent_since is None:
+            self._unsent_since = now
+        if self._unsent_since is not None and now - self._unsent_since > self.bounds.answer_seconds:
+            self.transport.abort()
+            return
+        if self._head_due is not None and now > self._head_due:
+            self.transport.close()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        soon = min(_LOOK_SECONDS, self.bounds.head_seconds, self.bounds.answer_seconds)
+        self._look = self.loop.call_later(soon, self._look_after)
+
+    def _make_room(self) -> None:
+        """Hang up on the one that has waited longest for its client; on the new one where all are at work."""
+        waiting = [one for one in cast("set[_Bounded]", self.connections) if one.waits_for_client()]
+        min(waiting, key=lambda one: one._heard, default=self).transport.abort()
+
+    def waits_for_client(self) -> bool:
+        """Whether it is the client's turn: to send a request or the rest of it, or to take an answer."""
+        cycle: RequestResponseCycle | None = self.cycle
+        asked = cycle is not None and not cycle.response_complete and not cycle.more_body
+        return not asked or self.transport.get_write_buffer_size() > 0

@@ -24,6 +24,7 @@ __all__ = ["add_serve"]
 
 _BACKLOG = 2048
 _HEAD_BYTES = 64 * 1024
+_SWITCH_SECONDS = 0.0005
 _HIGHEST_PORT = 65535
 _WELCOME = """\
 chatstore listens on {address}
@@ -58,7 +59,7 @@ def add_serve(commands: Commands) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     import uvicorn
 
-    from chatstore.cli.connections import hurried
+    from chatstore.cli.connections import BACKLOG, connections
     from chatstore.http import logs
     from chatstore.http.app import create_app
     from chatstore.http.exposure import require_loopback
@@ -75,7 +76,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     app = create_app(settings=settings)
     config = uvicorn.Config(
         app,
-        http=hurried(settings.body_seconds),
+        http=connections(settings),
+        backlog=BACKLOG,
         h11_max_incomplete_event_size=_HEAD_BYTES,
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.grace_seconds,
@@ -97,6 +99,8 @@ def _serve(arguments: argparse.Namespace) -> int:
             export()
         # uvicorn raises the signal again when it has stopped, which is what was asked for, and no failure.
         signal.signal(signal.SIGTERM, _stop)
+        # So that the event loop soon has the processor again where threads work beside it.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

@@ -73,7 +73,7 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
             *_telemetry(service),
             Middleware(_Edge, origins=origins if anybody else None, rates=service.rates),
             Middleware(RateHeaders),
-            Middleware(Bounds, settings=service.settings),
+            Middleware(Bounds, settings=service.settings, admission=service.admission),
             Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS),
             Middleware(Authenticating, asked=asked, public=public, rates=service.rates),
         ],

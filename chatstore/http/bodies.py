@@ -5,13 +5,17 @@ Envelopes, and saying what is wrong, are left to `chatstore.http.schemas`, which
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar, cast
 
 from chatstore.codec import Json
 from chatstore.contract import UNSET, Unset
-from chatstore.store.arguments import Ttl, Ttls
+from chatstore.models import Message
+from chatstore.store.arguments import Ttl, Ttls, Written
 
-__all__ = ["Turn", "history", "message", "turn"]
+__all__ = ["Turn", "history", "message", "turn", "written"]
+
+T = TypeVar("T")
 
 
 class Turn(NamedTuple):
@@ -20,7 +24,7 @@ class Turn(NamedTuple):
     `owner` and `ttl` are of the thread, if it is created.
     """
 
-    messages: list[dict[str, Json]]
+    messages: Sequence[Mapping[str, Json] | Message]
     create: bool = True
     owner: str | None = None
     ttl: Ttl | Unset = UNSET
@@ -43,6 +47,14 @@ def history(value: Json) -> Turn | None:
     """A list of messages, to be all that are there; None for anything else."""
     messages = _messages(value) if isinstance(value, list) else None
     return None if messages is None else Turn(messages, create=False)
+
+
+def written(body: T) -> T:
+    """`body` with its messages as they are stored, so that the store need not write them again."""
+    if not isinstance(body, Turn):
+        return body
+    messages = [one if isinstance(one, Message) else Written.from_dict(one) for one in body.messages]
+    return cast("T", body._replace(messages=messages))
 
 
 def _messages(values: list[Json]) -> list[dict[str, Json]] | None:

@@ -1,4 +1,4 @@
-"""Bounds of time and number around every request: nothing waits for ever, and no crowd takes all."""
+"""Bounds of time and number around every request: nothing waits for ever, and nobody keeps what all need."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatstore.http.problems import Overloaded, SlowBody, TimedOut, problem_response
+from chatstore.http.admission import Admission, held
+from chatstore.http.problems import SlowBody, TimedOut, problem_response
 from chatstore.settings import Settings
 
 __all__ = ["Bounds", "is_probe"]
+
+_COPIES = 2
+"""How often an answer is in memory while it is sent: here, and on its way to the socket."""
+
+_LARGE_BYTES = 64 * 1024
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 
@@ -20,27 +26,34 @@ def is_probe(scope: Scope) -> bool:
 
 
 class Bounds:
-    """Answers 503 beyond `max_concurrency` and `request_seconds`, 408 to a body beyond `body_seconds`."""
+    """Answers 503 beyond `request_seconds`, 408 to a body beyond `body_seconds`.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    What a request has in hand is given back when its answer has been sent.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission) -> None:
         self.app = app
         self._settings = settings
-        self._running = 0
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request within bounds."""
         if scope["type"] != "http" or is_probe(scope):
             await self.app(scope, receive, send)
             return
-        if self._running >= self._settings.max_concurrency:
-            await problem_response(Overloaded())(scope, receive, send)
-            return
-        self._running += 1
         started = False
+        hold = held(scope, self._admission)
 
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
+            size = len(message.get("body", b""))
+            if message["type"] == "http.response.body":
+                hold.keep(_COPIES * size)
+            if size > _LARGE_BYTES and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                # The server takes the end when what was before it is nearly gone: till then it is in memory.
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         whole = asyncio.timeout(self._settings.request_seconds)
@@ -53,7 +66,7 @@ class Bounds:
             if not started:
                 await problem_response(TimedOut())(scope, receive, send)
         finally:
-            self._running -= 1
+            hold.release()
 
     def _hurried(self, receive: Receive) -> Receive:
         """`receive` that raises SlowBody where the body is not there in time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from starlette.responses import Response
@@ -22,6 +23,7 @@ from chatstore.http.quota import check_quota
 from chatstore.http.routing import Call
 from chatstore.http.threads import unchanged
 from chatstore.models import Message, Page, Window
+from chatstore.store.arguments import MessageLike
 
 __all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
 
@@ -169,7 +171,7 @@ async def _check_quota(call: Call[ThreadPath, NoQuery, Mutation, Any]) -> None:
         await check_quota(call.store, most, call.body.owner, call.path.id)
 
 
-def _counted(most: int, messages: list[dict[str, Json]]) -> list[dict[str, Json]]:
+def _counted(most: int, messages: Sequence[MessageLike]) -> Sequence[MessageLike]:
     if len(messages) > most:
         raise TooLarge(
             f"a request takes at most {most:,} messages, not {len(messages):,}: send them in parts"

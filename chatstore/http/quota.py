@@ -12,6 +12,8 @@ from chatstore.store import MAX_LIMIT, AsyncChatStore
 
 __all__ = ["check_quota"]
 
+_PAGE_BYTES = 1024 * 1024
+
 
 async def check_quota(store: AsyncChatStore, most: int, owner: str | None, thread_id: str | None) -> None:
     """Raise OverQuota if a new thread `thread_id` would be one too many of `owner`'s; 0 for no limit.
@@ -31,7 +33,9 @@ async def check_quota(store: AsyncChatStore, most: int, owner: str | None, threa
             return
     left, cursor = most, None
     while left > 0:
-        page = await store.list_threads(owner=owner, limit=min(left, MAX_LIMIT), cursor=cursor)
+        page = await store.list_threads(
+            owner=owner, limit=min(left, MAX_LIMIT), cursor=cursor, max_bytes=_PAGE_BYTES
+        )
         left, cursor = left - len(page), page.next
         if cursor is None and left > 0:
             return

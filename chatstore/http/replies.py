@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from chatstore.codec import Json
 from chatstore.http.problems import quoted
-from chatstore.models import Appended, Cost, Deleted, Message, Thread, rfc3339
+from chatstore.models import Appended, Cost, Deleted, Message, Page, Thread, rfc3339
 from chatstore.paths import segment
 
 __all__ = [
@@ -19,19 +19,27 @@ __all__ = [
     "deleted",
     "entries",
     "entry",
-    "fitting",
     "link",
+    "listing",
     "messages_href",
     "reply",
     "thread",
     "thread_href",
+    "written",
 ]
 
 
-def fitting(items: Iterable[Json], most_bytes: int) -> int:
-    """How many of `items` are `most_bytes` of JSON at most."""
-    sizes = accumulate(len(_text(item).encode()) for item in items)
-    return sum(1 for _ in takewhile(lambda size: size <= most_bytes, sizes))
+def listing(base: str, page: Page[Thread], most_bytes: int) -> tuple[str, int]:
+    """A page of threads as JSON text, and how many of its threads are `most_bytes` of that at most."""
+    texts = [_text(thread(base, one)) for one in page]
+    sizes = accumulate(len(text.encode()) for text in texts)
+    fitting = sum(1 for _ in takewhile(lambda size: size <= most_bytes, sizes))
+    return f'{{"items":[{",".join(texts)}],"next":{_text(page.next)}}}', fitting
+
+
+def written(text: str, *, cost: Cost | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON text as an answer."""
+    return _reply(text, 200, None, cost, headers)
 
 
 def reply(

@@ -106,7 +106,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="GET", path="/v1/threads", scope=READ, tag="Threads", handler=threads.list_threads,
         parameters=NoPath, query=ThreadsQuery, headers=NoHeaders, body=None,
-        answers={200: Answer("A page of threads.", "ThreadPage", ("Link", _COST))},
+        answers={200: Answer("A page of threads.", "ThreadPage", ("Link", _COST))}, long=True,
     ),
     Route(
         method="GET", path="/v1/threads/{id}", scope=READ, tag="Threads", handler=threads.get,
@@ -143,7 +143,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="GET", path="/v1/threads/{id}/messages", scope=READ, handler=messages.read,
         tag="Messages", parameters=ThreadPath, query=MessagesQuery, headers=IfNoneMatch, body=None,
-        answers={200: _A_PAGE, 304: _SAME}, problems=(410,),
+        answers={200: _A_PAGE, 304: _SAME}, problems=(410,), long=True,
     ),
     Route(
         method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,

@@ -6,10 +6,8 @@ is made from them, so the three never tell different stories.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from starlette.requests import Request
@@ -18,7 +16,9 @@ from starlette.responses import Response
 from chatstore.codec import Json, parse
 from chatstore.contract import UNSET, Unset
 from chatstore.errors import InvalidMessage
-from chatstore.http import parameters
+from chatstore.http import bodies, parameters
+from chatstore.http.admission import Hold, held
+from chatstore.http.beside import beside
 from chatstore.http.carried import answer_bytes, check_carried
 from chatstore.http.identity import Identity, Scope
 from chatstore.http.identity.authentication import IDENTITY
@@ -32,6 +32,7 @@ from chatstore.http.problems import (
     problem_response,
 )
 from chatstore.http.service import Service
+from chatstore.http.values import has_more_values
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import Ttl
 
@@ -47,9 +48,11 @@ _DEEP = re.compile(r"(\w+)\[([^\[\]]+)\]")
 _ENVELOPE_LEVELS = 3
 """How many levels of a body may stand around a message or metadata: an object, a list, an item."""
 
-_SHORT_BYTES = 64 * 1024
-_readers = ThreadPoolExecutor(2, "chatstore-body")
-"""Read longer bodies, a few at a time: 4 MB of JSON can take a second and 100 MB."""
+_SHORT_BYTES, _FEW_VALUES = 64 * 1024, 2000
+"""What is read on the event loop itself takes a few milliseconds at most."""
+
+_BODY_COPIES, _ANSWER_COPIES = 4, 2
+"""About how often a body is in memory, as bytes, values and texts, and an answer before it is sent."""
 
 
 class Call(NamedTuple, Generic[P, Q, H, B]):
@@ -121,7 +124,8 @@ class Route(NamedTuple, Generic[P, Q, H, B]):
     """One operation. `problems` are the statuses beside those that any request may meet.
 
     Without a `scope` it is for everybody, credential or not. One that `tells` answers with what is stored,
-    not only with what the request brought, so it needs the scope to read as well.
+    not only with what the request brought, so it needs the scope to read as well. A `long` one may answer
+    with a page.
     """
 
     method: str
@@ -135,6 +139,7 @@ class Route(NamedTuple, Generic[P, Q, H, B]):
     body: Body[B] | None
     answers: Mapping[int, Answer]
     problems: tuple[int, ...] = ()
+    long: bool = False
     tells: bool = False
 
     @property
@@ -155,11 +160,22 @@ def endpoint(routes: Mapping[str, AnyRoute], service: Service) -> Callable[[Requ
         route = routes["GET" if request.method == "HEAD" else request.method]
         try:
             service.rates.admit(request.scope)
-            return await route.handler(await _call(route, request, service))
+            call = await _call(route, request, service)
+            if call.caller is not None:
+                await _admit(call, held(request.scope, service.admission), route)
+            return await route.handler(call)
         except Exception as error:  # noqa: BLE001 - the last resort, which hides what is inside
             return problem_response(error)
 
     return serve
+
+
+async def _admit(call: Call[Any, Any, Any, Any], hold: Hold, route: AnyRoute) -> None:
+    """Count the request, now that its body is in, and wait until there is memory for its answer."""
+    who = call.identity.caller
+    hold.begin(who)
+    if route.long:
+        await hold.need(who, _ANSWER_COPIES * call.answer_bytes)
 
 
 async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any, Any, Any, Any]:
@@ -177,9 +193,7 @@ async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any
         path=_path(route.parameters, request),
         query=_query(route.query, request),
         headers=_headers(route.headers, request),
-        body=None
-        if route.body is None
-        else await _body(route.body, request, service.settings.max_body_bytes),
+        body=None if route.body is None else await _body(route.body, request, service, caller),
     )
 
 
@@ -212,22 +226,24 @@ def _headers(form: type[H], request: Request) -> H:
         raise Malformed(f"{error}; given was {given!r}"[:1000]) from error
 
 
-async def _body(body: Body[B], request: Request, most: int) -> B:
+async def _body(body: Body[B], request: Request, service: Service, caller: Identity | None) -> B:
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
+    # Nobody waits for a body of another kind; one that may be left out needs no kind until there is some.
     fits = _is_of(body.media, request.headers.get("content-type", ""))
     wrong = WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
-    # Nobody waits for a body of another kind; one that may be left out needs no kind until there is some.
     if not fits and not body.optional:
         raise wrong
-    text = await _read(request, most)
+    who = None if caller is None else caller.caller
+    text = await _read(request, service, who)
     if not text and body.optional:
         return body.check({})
     if not fits:
         raise wrong
-    if len(text) <= _SHORT_BYTES:
-        return _checked(body, text)
-    return await asyncio.get_running_loop().run_in_executor(_readers, _checked, body, text)
+    most = service.settings.max_body_values
+    if len(text) <= _SHORT_BYTES and not has_more_values(text, _FEW_VALUES):
+        return _checked(body, text, most)
+    return await beside(who, lambda: bodies.written(_checked(body, text, most)))
 
 
 def _is_of(kinds: tuple[str, ...], given: str) -> bool:
@@ -237,7 +253,11 @@ def _is_of(kinds: tuple[str, ...], given: str) -> bool:
     return media.strip().lower() in kinds and charset in {"", "utf-8", "utf8"}
 
 
-def _checked(body: Body[B], text: bytes) -> B:
+def _checked(body: Body[B], text: bytes, most_values: int) -> B:
+    if has_more_values(text, most_values):
+        raise TooLarge(
+            f"a body holds at most {most_values:,} JSON values: send it in parts, or large data as one text"
+        )
     try:
         value = parse(text, around=_ENVELOPE_LEVELS)
     except InvalidMessage as error:
@@ -245,16 +265,24 @@ def _checked(body: Body[B], text: bytes) -> B:
     return body.check(value)
 
 
-async def _read(request: Request, most: int) -> bytes:
-    """The body, given up as soon as it is longer than `most`."""
+async def _read(request: Request, service: Service, who: Hashable) -> bytes:
+    """The body, given up as soon as it is longer than it may be; beyond a short one, when memory is free."""
     check_carried(request.scope)
+    most = service.settings.max_body_bytes
     too_large = TooLarge(f"a body takes at most {most:,} bytes: send it in parts")
     announced = request.headers.get("content-length", "0")
-    if announced.isascii() and announced.isdigit() and int(announced) > most:
+    length = int(announced) if announced.isascii() and announced.isdigit() else 0
+    if length > most:
         raise too_large
+    hold = held(request.scope, service.admission)
+    if length > _SHORT_BYTES:
+        await hold.need(who, _BODY_COPIES * length)
     text = bytearray()
     async for chunk in request.stream():
         text += chunk
         if len(text) > most:
             raise too_large
+        if len(text) > max(_SHORT_BYTES, length):
+            # Nobody said how much there will be.
+            await hold.need(who, _BODY_COPIES * most)
     return bytes(text)

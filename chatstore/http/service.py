@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from chatstore.http.admission import Admission
 from chatstore.http.rates import Rates, per_minute
 from chatstore.opening import aconnect
 from chatstore.settings import Settings
@@ -15,13 +16,14 @@ __all__ = ["Service"]
 class Service:
     """A store, given or named by `settings`; `documents` keeps what is made once, by mount and media type.
 
-    `rates` says how often a caller may ask. What is in `forgetting` makes this process forget the keys of a
-    tenant's owner, or of all its owners.
+    `rates` says how often a caller may ask, `admission` how much at once. What is in `forgetting` makes this
+    process forget the keys of a tenant's owner, or of all its owners.
     """
 
     def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
         self.rates = Rates(per_minute(self.settings))
+        self.admission = Admission(self.settings.max_concurrency, self.settings.max_memory_bytes)
         self.documents: dict[tuple[str, str], bytes] = {}
         self.forgetting: list[Callable[[str, str | None], None]] = []
         self._given = store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from starlette.responses import Response
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from chatstore import models
 from chatstore.contract import UNSET
 from chatstore.http import replies
+from chatstore.http.beside import beside
 from chatstore.http.parameters import (
     IfMatch,
     IfNoneMatch,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from chatstore.http import schemas
 
 __all__ = ["create", "delete", "fork", "get", "list_threads", "restore", "unchanged", "update"]
+
+_LIST_BYTES = 1024 * 1024
+"""How much JSON the properties of the threads on a page are."""
 
 Listing: TypeAlias = Call[NoPath, ThreadsQuery, NoHeaders, None]
 
@@ -73,15 +78,19 @@ async def list_threads(call: Listing) -> Response:
             metadata=query.metadata,
             limit=limit,
             cursor=query.cursor,
+            max_bytes=min(call.answer_bytes, _LIST_BYTES),
         )
         cost = page.cost if cost is None or page.cost is None else cost + page.cost
-        items = [replies.thread(call.base, one) for one in page]
-        fitting = max(1, replies.fitting(items, call.answer_bytes))
-        if fitting >= len(items):
+        text, fitting = await beside(
+            call.identity.caller, partial(replies.listing, call.base, page, call.answer_bytes)
+        )
+        if fitting >= len(page):
             break
         # Only the storage can say where a page of so many ends.
-        limit = fitting
-    return reply({"items": items, "next": page.next}, cost=cost, headers=_next(call, page.next))
+        limit = max(1, fitting)
+        if limit >= len(page):
+            break
+    return replies.written(text, cost=cost, headers=_next(call, page.next))
 
 
 async def get(call: Call[ThreadPath, NoQuery, IfNoneMatch, None]) -> Response:

@@ -292,10 +292,21 @@ def _stamp(name: str, time: datetime | None) -> datetime:
     return checked
 
 
+class Written(Message):
+    """A message whose text was written by `from_dict`, and nobody can have changed since."""
+
+    __slots__ = ()
+
+
 def _message_text(message: MessageLike) -> str:
+    if type(message) is Written:
+        return _fitting(message.text)
     # A Message may have been made by hand around any text, so it is read again like a mapping.
     data = _reread(message) if isinstance(message, Message) else message
-    written = Message.from_dict(data).text
+    return _fitting(Message.from_dict(data).text)
+
+
+def _fitting(written: str) -> str:
     if len(written) * 4 > MAX_MESSAGE_BYTES and len(written.encode()) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(f"a message takes at most {MAX_MESSAGE_BYTES:,} bytes of JSON")
     return written

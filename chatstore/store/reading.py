@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 from chatstore.contract import Span, ThreadKey
 from chatstore.errors import CursorExpired, InvalidArgument
@@ -17,6 +19,10 @@ __all__ = ["Reading"]
 
 _PAGE_BYTES = 4 * 1024 * 1024
 _RESTARTS = 5
+_SHORT = 32 * 1024
+"""How many characters are counted where they are."""
+
+T = TypeVar("T")
 
 
 class Reading(Scoped):
@@ -86,24 +92,31 @@ class Reading(Scoped):
                 epoch = Place.parse(page.next).epoch
                 first = await self.backend.read(key, Span(PINNED_AT_MOST, epoch=epoch, max_bytes=_PAGE_BYTES))
                 costs.append(first.cost)
-            builder.pin(first.items)
-        builder.extend(page.items)
+            await self._aside(first.items, partial(builder.pin, first.items))
+        await self._aside(page.items, partial(builder.extend, page.items))
         limit = PINNED_AT_MOST
         while page.next is not None and not builder.full:
             limit = min(limit * 2, arguments.MAX_LIMIT)
             span = arguments.span_of(None, page.next, limit, newest=True)
             page = await self.backend.read(key, span._replace(max_bytes=_PAGE_BYTES))
             costs.append(page.cost)
-            builder.extend(page.items)
+            await self._aside(page.items, partial(builder.extend, page.items))
+        items = await self._aside(builder.taken, builder.finish)
         reported = [cost for cost in costs if cost is not None]
         return Window(
-            builder.finish(),
+            items,
             end=newest.end,
             etag=newest.etag,
             cost=functools.reduce(operator.add, reported) if reported else None,
             tokens=builder.tokens,
             counter=builder.counter,
         )
+
+    async def _aside(self, messages: Iterable[Message], call: Callable[[], T]) -> T:
+        """What `call` makes of messages: it decodes them, which takes a while where they are long."""
+        if sum(len(message.text) for message in messages) <= _SHORT:
+            return call()
+        return await self.backend.aside((self.tenant, self.owner), call)
 
     async def iter_messages(
         self, thread_id: str, *, after: str | None = None, before: str | None = None

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 
 from chatstore.codec import Json
+from chatstore.conditions import require_fitting
 from chatstore.contract import ABSENT, UNSET, Listing, NewThread, ThreadPatch, Unset
 from chatstore.errors import Conflict, InvalidArgument
 from chatstore.models import Deleted, Erased, Page, Participant, Swept, Thread, ThreadCursor
@@ -13,6 +14,8 @@ from chatstore.store import arguments
 from chatstore.store.scoped import Scoped
 
 __all__ = ["Threads"]
+
+_PAGE_BYTES = 1024 * 1024
 
 
 class Threads(Scoped):
@@ -42,6 +45,7 @@ class Threads(Scoped):
             arguments.participants_of(participants),
             arguments.duration("ttl", ttl),
         )
+        require_fitting(new)
         request = self._request(
             request_id, "create_thread", thread_id, topic, owner, new.metadata, new.participants, new.ttl
         )
@@ -100,12 +104,14 @@ class Threads(Scoped):
         metadata: Mapping[str, Json] | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        max_bytes: int | None = None,
     ) -> Page[Thread]:
         """Threads, newest activity first: when messages were last added, or the thread was created.
 
         `metadata` selects threads that have each of its keys with an equal value. Such a page may
-        hold fewer than `limit`, even none, and still have a `next`. A thread that becomes active
-        while pages are read may be missed by them.
+        hold fewer than `limit`, even none, and still have a `next`: it looks through about 2 MiB of
+        metadata. With `max_bytes` a page ends early once its threads' properties are that much JSON,
+        never without a thread. A thread that becomes active while pages are read may be missed by them.
         """
         listing = Listing(
             limit=arguments.page_limit(limit),
@@ -113,6 +119,7 @@ class Threads(Scoped):
             active_since=arguments.aware("active_since", active_since),
             metadata=arguments.metadata_of(metadata),
             before=None if cursor is None else ThreadCursor.parse(cursor),
+            max_bytes=arguments.page_bytes(max_bytes),
         )
         return await self.backend.list_threads(self.tenant, listing)
 
@@ -127,7 +134,11 @@ class Threads(Scoped):
         cursor: str | None = None
         while True:
             page = await self.list_threads(
-                owner=owner, active_since=active_since, metadata=metadata, cursor=cursor
+                owner=owner,
+                active_since=active_since,
+                metadata=metadata,
+                cursor=cursor,
+                max_bytes=_PAGE_BYTES,
             )
             for thread in page:
                 yield thread

@@ -200,7 +200,7 @@ def test_synchronous_is_what_was_asked_for(url: str, given: str, pragma: int) ->
         from chatstore.blocking import run
 
         for using in (store.backend.driver.write, store.backend.driver.read):
-            assert run(using(ask)) == (pragma,)
+            assert run(using(ask, ("default", None))) == (pragma,)
 
 
 def test_append_and_last_messages_use_indexes_alone(url: str, tmp_path: Path) -> None:
@@ -211,13 +211,16 @@ def test_append_and_last_messages_use_indexes_alone(url: str, tmp_path: Path) ->
         original = sqlite3.connect(tmp_path / "chat.db")
         from chatstore.backends.sqlite.file import Statements
 
-        execute = Statements.one, Statements.all, Statements.run
+        names = ("one", "all", "until", "run", "remove")
+        execute = [getattr(Statements, name) for name in names]
         try:
-            for name, method in zip(("one", "all", "run"), execute, strict=True):
+            for name, method in zip(names, execute, strict=True):
 
-                def traced(self: object, sql: str, *parameters: object, _call: object = method) -> object:
+                def traced(
+                    self: object, sql: str, *parameters: object, _call: object = method, **options: object
+                ) -> object:
                     seen.append(sql)
-                    return _call(self, sql, *parameters)  # type: ignore[operator]
+                    return _call(self, sql, *parameters, **options)  # type: ignore[operator]
 
                 setattr(Statements, name, traced)
             store.append("t", HELLO)
@@ -226,8 +229,10 @@ def test_append_and_last_messages_use_indexes_alone(url: str, tmp_path: Path) ->
             store.get_message("t", page.items[0].id or "")
             store.list_threads()
             store.list_threads(owner="someone", cursor=store.list_threads(limit=1).next)
+            store.list_threads(metadata={"a": 1})
         finally:
-            Statements.one, Statements.all, Statements.run = execute  # type: ignore[method-assign]
+            for name, method in zip(names, execute, strict=True):
+                setattr(Statements, name, method)
         assert len(seen) >= 8
         for sql in seen:
             plan = original.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?")).fetchall()

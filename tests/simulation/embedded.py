@@ -19,7 +19,7 @@ from chatstore.backends.sqlite.file import File
 from chatstore.blocking import run
 from chatstore.clocks import ServerClock
 from chatstore.contract import Backend
-from chatstore.engines.sql import Work
+from chatstore.engines.sql import Caller, Work
 from chatstore.errors import Unavailable
 from tests.simulation.world import Network, Process, World
 
@@ -65,7 +65,7 @@ class _FileDriver:
         self._file = file
         self._network = network
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], caller: Caller) -> T:
         def call() -> T:
             if self._storage.trace:
                 self._storage.trace(getattr(work, "__qualname__", "write"))
@@ -73,14 +73,18 @@ class _FileDriver:
 
         return await self._network.transact(call)
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], caller: Caller) -> T:
         return await self._network.ask(lambda: self._file.read(work))
+
+    async def aside(self, call: Callable[[], T], caller: Caller) -> T:
+        return await self._network.ask(call)
 
     async def ping(self) -> None:
         await self._network.ask(self._file.ping)
 
-    async def scrub(self) -> None:
-        await self._network.transact(self._file.scrub)
+    async def scrub(self, caller: Caller) -> None:
+        if self._file.owes(self._file.removals):
+            await self._network.transact(self._file.scrub)
 
     async def close(self) -> None:
         self._file.close()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from chatstore.backends.sqlite.file import File
-from chatstore.engines.sql import Work
+from chatstore.engines.sql import Caller, Work
+from chatstore.fair_threads import FairThreads
 
 __all__ = ["BlockingDriver", "ThreadDriver"]
 
 T = TypeVar("T")
+
+_RESTS, _LONGEST_REST_SECONDS = 3, 10.0
+"""After a scrub, the next one waits this many times as long as it took, so that writers get their turn."""
 
 
 class BlockingDriver:
@@ -22,17 +27,21 @@ class BlockingDriver:
     def __init__(self, file: File) -> None:
         self._file = file
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], caller: Caller) -> T:  # noqa: ARG002 - nobody waits in a line here
         return self._file.write(work)
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], caller: Caller) -> T:  # noqa: ARG002 - as above
         return self._file.read(work)
 
     async def ping(self) -> None:
         self._file.ping()
 
-    async def scrub(self) -> None:
-        self._file.scrub()
+    async def aside(self, call: Callable[[], T], caller: Caller) -> T:  # noqa: ARG002 - as above
+        return call()
+
+    async def scrub(self, caller: Caller) -> None:  # noqa: ARG002 - as above
+        if self._file.owes(self._file.removals):
+            self._file.scrub()
 
     async def close(self) -> None:
         self._file.close()
@@ -44,35 +53,51 @@ class ThreadDriver:
     def __init__(self, file: File) -> None:
         self._file = file
         self._process = -1
+        self._next_scrub = 0.0
 
-    async def write(self, work: Work[T]) -> T:
-        return await self._hop(self._pools()[0], self._file.write, work)
+    async def write(self, work: Work[T], caller: Caller) -> T:
+        return await self._pools()[0].run(caller, partial(self._file.write, work))
 
-    async def read(self, work: Work[T]) -> T:
-        return await self._hop(self._pools()[1], self._file.read, work)
+    async def read(self, work: Work[T], caller: Caller) -> T:
+        return await self._pools()[1].run(caller, partial(self._file.read, work))
 
     async def ping(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.ping)
+        await self._pools()[0].run(("", None), self._file.ping)
 
-    async def scrub(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.scrub)
+    async def aside(self, call: Callable[[], T], caller: Caller) -> T:
+        return await self._pools()[1].run(caller, call)
+
+    async def scrub(self, caller: Caller) -> None:
+        call = partial(self._scrub, self._file.removals)
+        while not await self._pools()[0].run(caller, call):
+            # Whoever comes meanwhile waits too, and one scrub does for all of them.
+            pause = self._next_scrub - time.monotonic()
+            await asyncio.sleep(max(0.0, pause))
+
+    def _scrub(self, removals: int) -> bool:
+        """Whether nothing is owed of so many removals; scrubs, if the rest after the last time is over."""
+        if not self._file.owes(removals):
+            return True
+        began = time.monotonic()
+        if began < self._next_scrub:
+            return False
+        self._file.scrub()
+        now = time.monotonic()
+        self._next_scrub = now + min(_RESTS * (now - began), _LONGEST_REST_SECONDS)
+        return True
 
     async def close(self) -> None:
         if self._process == os.getpid():
             writer, readers = self._threads
             self._process = -1
             try:
-                await asyncio.get_running_loop().run_in_executor(writer, self._file.close)
+                await writer.run(None, self._file.close)
             finally:
-                writer.shutdown(wait=False)
-                readers.shutdown(wait=False)
+                writer.shutdown()
+                readers.shutdown()
 
-    def _pools(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    def _pools(self) -> tuple[FairThreads, FairThreads]:
         if self._process != os.getpid():
-            self._threads = ThreadPoolExecutor(1, "chatstore-write"), ThreadPoolExecutor(4, "chatstore-read")
+            self._threads = FairThreads(1, "chatstore-write"), FairThreads(4, "chatstore-read")
             self._process = os.getpid()
         return self._threads
-
-    @staticmethod
-    async def _hop(pool: ThreadPoolExecutor, call: Callable[[Work[T]], T], work: Work[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(pool, call, work)

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
@@ -28,10 +28,11 @@ T = TypeVar("T")
 class Statements:
     """A transaction on a connection; its coroutines never suspend."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "removed")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.removed = False
 
     async def one(self, sql: str, *parameters: object) -> Row | None:
         rows = self._connection.execute(sql, parameters).fetchall()
@@ -40,8 +41,25 @@ class Statements:
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
         return self._connection.execute(sql, parameters).fetchall()
 
+    async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
+        rows: list[Row] = []
+        held = 0
+        # SQLite finds a row when it is asked for it.
+        with closing(self._connection.execute(sql, parameters)) as found:
+            for row in found:
+                rows.append(row)
+                held += size(row)
+                if held > most and len(rows) > 1:
+                    break
+        return rows
+
     async def run(self, sql: str, *parameters: object) -> int:
         return self._connection.execute(sql, parameters).rowcount
+
+    async def remove(self, sql: str, *parameters: object) -> int:
+        removed = await self.run(sql, *parameters)
+        self.removed = self.removed or removed > 0
+        return removed
 
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         self._connection.executemany(sql, rows)
@@ -68,6 +86,10 @@ class File:
         self._failed = False
         """Whether the file could not be written, or read, when that was last tried."""
         self._log = Log(path)
+        self.removals = 1
+        """How many transactions took content away: at least one, as nobody knows what was before."""
+        self._scrubbed = 0, -1
+        """Of how many of them nothing is left to read, and SQLite's number of the file as it was then."""
         self._begin()
         _files.add(self)
 
@@ -77,7 +99,9 @@ class File:
             writer = self._writing()
             with writer.connection:
                 _begin_write(writer.connection, self._timeout)
-                result = run(work(Statements(writer.connection)))
+                statements = Statements(writer.connection)
+                result = run(work(statements))
+                self.removals += statements.removed
             self._failed = False
             # Only now: it may have been moved away until the commit.
             log, size = self._log.present()
@@ -109,19 +133,34 @@ class File:
         require_room(self._path)
         self.write(_rewrite if self._failed else _look)
 
+    def owes(self, removals: int) -> bool:
+        """Whether something may be read from free space of the first `removals`, or of another process's."""
+        with self._translated(), self._lock:
+            version = self._version()
+            done, known = self._scrubbed
+            return done < removals or version != known
+
     def scrub(self) -> None:
         """Write the file anew without its free space, and empty the log beside it.
 
         Waits for readers, up to the time-out; raises Unavailable if one keeps an old state in use.
         """
-        with self._translated(), self._lock, closing(self._connect()) as connection:
-            connection.execute("VACUUM")
-            [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with self._translated(), self._lock:
+            removals = self.removals
+            with closing(self._connect()) as connection:
+                connection.execute("VACUUM")
+                [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 raise Unavailable(
                     f"what was erased from {self._path} may still be read from its free space, because "
                     "somebody keeps reading an old state: erase again"
                 )
+            self._scrubbed = removals, self._version()
+
+    def _version(self) -> int:
+        """SQLite's number of the file: it changes where another connection than the writer's commits."""
+        [version] = self._writing().connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
 
     def close(self) -> None:
         """Close every connection that is not in use."""
@@ -168,6 +207,8 @@ class File:
             writer = self._opened()
             writer.connection.execute("PRAGMA busy_timeout = 0")
             self._writer = writer
+            # The numbers of another connection say nothing to this one.
+            self._scrubbed = 0, -1
         return writer
 
     def _reading(self) -> Opened:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import NamedTuple
 
-from chatstore.conditions import has_metadata
+from chatstore.conditions import EXAMINED_BYTES, has_metadata, properties_bytes
 from chatstore.contract import Clock, Listing
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.erasing import Eraser
@@ -50,18 +50,23 @@ class Lister:
             rows = [row for row in rows if row[:2] < edge]
         rows = sorted((row for row in rows if row.active >= since), reverse=True)
         found: list[Thread] = []
-        last = None
-        for row in rows[:_EXAMINED]:
+        last, held, looked_through = None, 0, 0
+        for count, row in enumerate(rows[:_EXAMINED], 1):
             thread = await self._thread(row, clock)
-            if thread is None or not has_metadata(thread.metadata, listing.metadata):
+            if thread is None:
                 continue
-            if len(found) == listing.limit:
-                return Page(tuple(found), next=last)
-            found.append(thread)
-            last = ThreadCursor(from_micros(row.active), row.id).text()
-        if len(rows) > _EXAMINED:
-            row = rows[_EXAMINED - 1]
-            return Page(tuple(found), next=ThreadCursor(from_micros(row.active), row.id).text())
+            size = properties_bytes(thread)
+            here = ThreadCursor(from_micros(row.active), row.id).text()
+            if has_metadata(thread.metadata, listing.metadata):
+                held += size
+                full = found and listing.max_bytes is not None and held > listing.max_bytes
+                if len(found) == listing.limit or full:
+                    return Page(tuple(found), next=last)
+                found.append(thread)
+                last = here
+            looked_through += size if listing.metadata else 0
+            if count < len(rows) and (count == _EXAMINED or looked_through > EXAMINED_BYTES):
+                return Page(tuple(found), next=here)
         return Page(tuple(found))
 
     async def tenants(self, after: str | None, limit: int) -> Page[str]:

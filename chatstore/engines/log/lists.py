@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from chatstore.conditions import has_metadata
+from chatstore.conditions import EXAMINED_BYTES, fitting, has_metadata, properties_bytes
 from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import look
@@ -151,7 +151,7 @@ class Lists:
         """Threads, newest activity first: an owner's pointers are read whole, a tenant's by the hour."""
         found: list[Thread] = []
         some: list[Pointer] = []
-        examined = looks = 0
+        examined = looks = size = 0
         async for one in self._pointers(tenant, listing):
             if isinstance(one, ThreadCursor):
                 examined += _PER_HOUR
@@ -167,19 +167,26 @@ class Lists:
             if len(some) < together and examined + len(some) < _EXAMINED:
                 continue
             examined += len(some)
-            found += await self._living(tenant, some, listing)
+            size += await self._add(found, tenant, some, listing)
             looks += bool(some)
             some = []
-            if len(found) > listing.limit:
+            if len(found) > listing.limit or fitting(found, listing.max_bytes) < len(found):
                 break
-            if examined >= _EXAMINED:
+            if examined >= _EXAMINED or size > EXAMINED_BYTES:
                 return Page(tuple(found), next=_cursor(end))
-        found += await self._living(tenant, some, listing)
+        await self._add(found, tenant, some, listing)
         page = tuple(found[: listing.limit])
+        page = page[: fitting(page, listing.max_bytes)]
         return Page(page, next=_cursor(page[-1]) if len(found) > len(page) else None)
 
-    async def _living(self, tenant: str, pointers: list[Pointer], listing: Listing) -> list[Thread]:
-        """Those of the threads that are there and wanted."""
+    async def _add(self, found: list[Thread], tenant: str, pointers: list[Pointer], listing: Listing) -> int:
+        """Add those of the threads that are wanted to `found`; how much was looked through to tell."""
+        living = await self._living(tenant, pointers)
+        found += [thread for thread in living if has_metadata(thread.metadata, listing.metadata)]
+        return sum(map(properties_bytes, living)) if listing.metadata else 0
+
+    async def _living(self, tenant: str, pointers: list[Pointer]) -> list[Thread]:
+        """Those of the threads that are there."""
         named = [(layout.thread_partition(ThreadKey(tenant, one.thread_id)), one) for one in pointers]
         headers = await self.headers([(pk, pointer.active_at) for pk, pointer in named])
         now = self._clock()
@@ -193,8 +200,7 @@ class Lists:
                     await self._table.remove(pointer.row)
             if thread is None or thread.owner != pointer.owner or _over(thread, now):
                 continue
-            if has_metadata(thread.metadata, listing.metadata):
-                threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
+            threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
         return threads
 
     async def tenants(self, after: str | None, limit: int) -> Page[str]:

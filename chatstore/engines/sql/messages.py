@@ -10,6 +10,7 @@ from chatstore import position
 from chatstore.conditions import expiry, message_etag, require_new_ids
 from chatstore.contract import Clock, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.sql.port import Row, Transaction
+from chatstore.engines.sql.steps import Place, Step
 from chatstore.engines.sql.threads import LIVING, Log
 from chatstore.errors import CorruptData, MessageNotFound
 from chatstore.ids import uuid7
@@ -24,8 +25,10 @@ _INSERT = (
 )
 _END = "~"
 """Sorts behind every position."""
+_NEXT = " "
+"""Behind a position, sorts in front of every other that follows it."""
 
-_MANY, _FEW = 500, 16
+_MANY, _STEP_BYTES = 500, 1_000_000
 
 
 class Messages:
@@ -55,21 +58,24 @@ class Messages:
         [message] = await self._store(log, [draft], [between])
         return message
 
-    async def copy(self, origin: Log, log: Log, last: str | None) -> int:
-        """Copy the messages of `origin`, up to the position `last`, to the empty `log`; how many."""
-        count = 0
-        async for rows in self._each(origin):
-            chosen = rows if last is None else [row for row in rows if row[2] <= last]
-            places = [position.nth(slot) for slot in range(count + 1, count + len(chosen) + 1)]
+    async def copy(self, origin: Log, place: Place, last: str | None) -> tuple[Place, bool]:
+        """Copy on to `place` from `origin`, up to the position `last`, for one step; whether more is left."""
+        step = Step()
+        while True:
+            span = Span(_MANY, place.after, None if last is None else f"{last}{_NEXT}", max_bytes=_STEP_BYTES)
+            rows, more = _fitting(await self._rows(origin, span), span)
+            slots = range(place.messages + 1, place.messages + len(rows) + 1)
             await self._tx.many(
                 _INSERT,
                 [
-                    (log.key, place, uuid7(created // 1000), text, created, expires, 0)
-                    for place, (text, _, _, created, _, expires) in zip(places, chosen, strict=True)
+                    (place.key, position.nth(slot), uuid7(created // 1000), text, created, expires, 0)
+                    for slot, (text, _, _, created, _, expires) in zip(slots, rows, strict=True)
                 ],
             )
-            count += len(chosen)
-        return count
+            if rows:
+                place = place._replace(messages=place.messages + len(rows), after=rows[-1][2])
+            if not more or not step.goes_on():
+                return place, more
 
     async def restore(self, log: Log, messages: Sequence[Message]) -> Appended:
         """Store messages with their own ids and times at the last places of `log`, taken for them."""
@@ -172,7 +178,7 @@ class Messages:
 
     async def _each(self, log: Log) -> AsyncIterator[list[Row]]:
         """All rows of a thread, oldest first, some at a time."""
-        span = Span(_MANY, max_bytes=1_000_000)
+        span = Span(_MANY, max_bytes=_STEP_BYTES)
         more = True
         while more:
             rows, more = _fitting(await self._rows(log, span), span)
@@ -181,37 +187,25 @@ class Messages:
                 span = span._replace(after=rows[-1][2])
 
     async def _rows(self, log: Log, span: Span) -> list[Row]:
-        """The rows of `span` in the direction of its reading, and at least one more where there are more."""
-        low, high = span.after or "", span.before or _END
+        """The rows of `span` in the direction of its reading, and one more where there are more."""
         order = "DESC" if span.newest else "ASC"
-        now, size = self._clock(), 0
-        rows: list[Row] = []
-        while len(rows) <= span.limit:
-            # With a bound on bytes, rows come a few at a time, so that large ones beyond it are not read.
-            count = span.limit + 1 - len(rows)
-            count = count if span.max_bytes is None else min(_FEW, count)
-            found = await self._tx.all(
-                f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND position > ? AND position < ? "
-                f"AND {LIVING} ORDER BY position {order} LIMIT ?",
-                log.key,
-                low,
-                high,
-                now,
-                count,
-            )
-            _require_text(found)
-            rows += found
-            size += sum(len(row[0]) for row in found)
-            if len(found) < count or (span.max_bytes is not None and size > span.max_bytes):
-                break
-            low, high = (low, rows[-1][2]) if span.newest else (rows[-1][2], high)
-        return rows
+        sql = (
+            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND position > ? AND position < ? "
+            f"AND {LIVING} ORDER BY position {order} LIMIT ?"
+        )
+        parameters = log.key, span.after or "", span.before or _END, self._clock(), span.limit + 1
+        if span.max_bytes is None:
+            rows = await self._tx.all(sql, *parameters)
+        else:
+            rows = await self._tx.until(sql, *parameters, most=span.max_bytes, size=_size)
+        _require_text(rows)
+        return list(rows)
 
     # Changing
 
     async def replace(self, log: Log, message_id: str, draft: Draft) -> None:
         """Give a message another text and another revision."""
-        await self._tx.run(
+        await self._tx.remove(
             "UPDATE messages SET text = ?, revision = revision + 1 WHERE thread = ? AND id = ?",
             draft.text,
             log.key,
@@ -220,32 +214,22 @@ class Messages:
 
     async def remove(self, log: Log, message: Message) -> None:
         """Remove one message."""
-        await self._tx.run(
+        await self._tx.remove(
             "DELETE FROM messages WHERE thread = ? AND position = ?", log.key, message.position
         )
 
-    async def remove_thread(self, thread: int) -> int:
-        """Remove every message of a thread by its key, expired ones too; how many."""
-        return await self._tx.run("DELETE FROM messages WHERE thread = ?", thread)
+    async def remove_expired(self, step: Step, most: int) -> tuple[int, bool]:
+        """Remove messages that have expired, in any thread: how many, and whether some may be left."""
 
-    async def remove_some(self, thread: int, limit: int) -> int:
-        """Remove at most `limit` messages of a thread; how many."""
-        return await self._tx.run(
-            "DELETE FROM messages WHERE thread = ? AND position IN "
-            "(SELECT position FROM messages WHERE thread = ? LIMIT ?)",
-            thread,
-            thread,
-            limit,
-        )
+        async def some(count: int) -> int:
+            return await self._tx.remove(
+                "DELETE FROM messages WHERE (thread, position) IN "
+                "(SELECT thread, position FROM messages WHERE expires_at <= ? LIMIT ?)",
+                self._clock(),
+                count,
+            )
 
-    async def remove_expired(self, limit: int) -> int:
-        """Remove at most `limit` messages that have expired, in any thread; how many."""
-        return await self._tx.run(
-            "DELETE FROM messages WHERE (thread, position) IN "
-            "(SELECT thread, position FROM messages WHERE expires_at <= ? LIMIT ?)",
-            self._clock(),
-            limit,
-        )
+        return await step.repeat(some, most)
 
     async def number_anew(self, log: Log) -> int:
         """Give every message of a thread a plain position again, above all present ones; how many."""
@@ -261,7 +245,7 @@ def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     if span.max_bytes is not None:
         size = 0
         for count, row in enumerate(chosen):
-            size += len(row[0].encode())
+            size += _size(row)
             if count and size > span.max_bytes:
                 chosen = chosen[:count]
                 break
@@ -273,6 +257,11 @@ def _require_text(rows: Sequence[Row]) -> None:
     for row in rows:
         if type(row[0]) is not str:
             raise _damaged(row)
+
+
+def _size(row: Row) -> int:
+    _require_text([row])
+    return len(row[0].encode())
 
 
 def _message(row: Row) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Driver", "Row", "Transaction", "Work"]
+__all__ = ["Caller", "Driver", "Row", "Transaction", "Work"]
 
 Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
@@ -20,8 +20,17 @@ class Transaction(Protocol):
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
         """Every row."""
 
+    async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
+        """The first two rows, and those that follow while the sizes of all are `most` at most, and one more.
+
+        What follows is not read.
+        """
+
     async def run(self, sql: str, *parameters: object) -> int:
         """Execute a change; how many rows it met."""
+
+    async def remove(self, sql: str, *parameters: object) -> int:
+        """The same for a change that takes content away, which is then owed a `Driver.scrub`."""
 
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         """Execute a change for each of `rows`."""
@@ -30,20 +39,33 @@ class Transaction(Protocol):
 Work: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, T]]
 
 
-class Driver(Protocol):
-    """Runs work in transactions: all of it is committed, or none if it raises."""
+Caller: TypeAlias = tuple[str, str | None]
+"""For whom work is done: a tenant, and the owner to whose threads it is confined if it is."""
 
-    async def write(self, work: Work[T]) -> T:
+
+class Driver(Protocol):
+    """Runs work in transactions: all of it is committed, or none if it raises.
+
+    Where work waits, callers take turns: who asks for much keeps nobody waiting for all of it.
+    """
+
+    async def write(self, work: Work[T], caller: Caller) -> T:
         """A transaction that sees every earlier one and lets no other write beside it."""
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], caller: Caller) -> T:
         """A transaction that sees one state of the database throughout."""
 
     async def ping(self) -> None:
         """Raise Unavailable where the database does not take writes."""
 
-    async def scrub(self) -> None:
-        """Leave nothing readable of what has been deleted, where the database keeps it in free space."""
+    async def aside(self, call: Callable[[], T], caller: Caller) -> T:
+        """What `call` gives, beside what must not wait for it."""
+
+    async def scrub(self, caller: Caller) -> None:
+        """Leave nothing readable of what was removed, where the database keeps it in free space.
+
+        Where nothing was removed since the last time, there is nothing to do.
+        """
 
     async def close(self) -> None:
         """Give back connections and threads."""

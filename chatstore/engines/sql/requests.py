@@ -7,6 +7,7 @@ from datetime import timedelta
 from chatstore.conditions import expiry
 from chatstore.contract import Clock, Request, ThreadKey
 from chatstore.engines.sql.port import Transaction
+from chatstore.engines.sql.steps import Step
 from chatstore.errors import RequestMismatch
 
 __all__ = ["Requests"]
@@ -21,16 +22,16 @@ class Requests:
 
     async def find(self, key: ThreadKey, request: Request) -> str | None:
         """The first result of `request`, None if it is new. Raises RequestMismatch."""
+        named = "tenant = ? AND thread = ? AND scope = ? AND id = ?"
         row = await self._tx.one(
-            "SELECT digest, result FROM requests "
-            "WHERE tenant = ? AND thread = ? AND scope = ? AND id = ? AND expires_at > ?",
-            *_scope(key),
-            request.id,
-            self._clock(),
+            f"SELECT digest, result, expires_at FROM requests WHERE {named}", *_scope(key), request.id
         )
         if row is None:
             return None
-        digest, result = row
+        digest, result, expires = row
+        if expires <= self._clock():
+            await self._tx.remove(f"DELETE FROM requests WHERE {named}", *_scope(key), request.id)
+            return None
         if digest != request.digest:
             raise RequestMismatch(request.id)
         return str(result)
@@ -38,9 +39,9 @@ class Requests:
     async def add(
         self, key: ThreadKey, request: Request, result: str, owner: str | None, window: timedelta
     ) -> None:
-        """Remember the result of `request` about a thread of `owner`, in place of one past its window."""
+        """Remember the result of `request` about a thread of `owner`, which was not found."""
         await self._tx.run(
-            "INSERT OR REPLACE INTO requests (tenant, thread, scope, id, digest, result, owner, expires_at) "
+            "INSERT INTO requests (tenant, thread, scope, id, digest, result, owner, expires_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             *_scope(key),
             request.id,
@@ -52,17 +53,30 @@ class Requests:
 
     async def remove_expired(self, limit: int) -> int:
         """Remove at most `limit` requests past their window; how many."""
-        return await self._tx.run(
+        return await self._tx.remove(
             "DELETE FROM requests WHERE (tenant, thread, scope, id) IN "
             "(SELECT tenant, thread, scope, id FROM requests WHERE expires_at <= ? LIMIT ?)",
             self._clock(),
             limit,
         )
 
-    async def remove_owned(self, tenant: str, owner: str | None) -> int:
-        """Remove the results of requests about an owner's threads, or the tenant's; how many."""
+    async def remove_owned(self, tenant: str, owner: str | None, step: Step) -> tuple[int, bool]:
+        """Remove results of requests about an owner's threads, or the tenant's.
+
+        How many, and whether some may be left.
+        """
         where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
-        return await self._tx.run(f"DELETE FROM requests WHERE tenant = ?{where}", tenant, *named)
+
+        async def some(count: int) -> int:
+            return await self._tx.remove(
+                "DELETE FROM requests WHERE (tenant, thread, scope, id) IN "
+                f"(SELECT tenant, thread, scope, id FROM requests WHERE tenant = ?{where} LIMIT ?)",
+                tenant,
+                *named,
+                count,
+            )
+
+        return await step.repeat(some)
 
 
 def _scope(key: ThreadKey) -> tuple[str, str, str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, cast
 
-from chatstore.codec import Json
-from chatstore.conditions import expiry, has_metadata, log_etag, require, updated
+from chatstore.codec import Json, encode
+from chatstore.conditions import EXAMINED_BYTES, expiry, has_metadata, log_etag, require, updated
 from chatstore.contract import Clock, Listing, NewThread, ThreadKey, ThreadPatch
+from chatstore.engines.sql.hidden import HIDDEN, Hidden
 from chatstore.engines.sql.port import Row, Transaction
 from chatstore.errors import CorruptData, ThreadExists, ThreadNotFound
 from chatstore.ids import token
@@ -22,7 +25,7 @@ LIVING = "(expires_at IS NULL OR expires_at > ?)"
 
 _NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (? IS NULL OR owner = ?)"
 _PROPERTIES = "id, owner, topic, metadata, participants, created_at, active_at, expires_at, revision"
-_EXAMINED = 1000
+_EXAMINED, _NEEDLES = 1000, 8
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -42,9 +45,10 @@ class Log(NamedTuple):
 class Threads:
     """Finds, makes and changes rows of threads; one that has expired is not there."""
 
-    def __init__(self, tx: Transaction, clock: Clock) -> None:
+    def __init__(self, tx: Transaction, clock: Clock, hidden: Hidden) -> None:
         self._tx = tx
         self._clock = clock
+        self._hidden = hidden
 
     async def log(self, key: ThreadKey) -> Log | None:
         """The thread's log, None where there is no thread."""
@@ -71,9 +75,7 @@ class Threads:
 
     async def create(self, key: ThreadKey, new: NewThread) -> Log:
         """A new row, in place of what an expired thread left. Raises ThreadExists."""
-        if await self.log(key._replace(owner=None)) is not None:
-            raise ThreadExists(key.id)
-        await self.purge(key)
+        await self.require_free(key)
         now, epoch = self._clock(), token()
         row = await self._tx.one(
             "INSERT INTO threads (tenant, id, owner, topic, metadata, participants, created_at, active_at, "
@@ -93,6 +95,12 @@ class Threads:
         )
         return Log(cast("Row", row)[0], epoch, 0, 0)
 
+    async def require_free(self, key: ThreadKey) -> None:
+        """Raise ThreadExists if the id is taken; what an expired thread left there goes."""
+        if await self.log(key._replace(owner=None)) is not None:
+            raise ThreadExists(key.id)
+        await self._hidden.purge(key)
+
     async def create_for(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> Log:
         """The log for a write, which makes the thread where there is none and it may."""
         require(if_match, None)
@@ -100,23 +108,12 @@ class Threads:
             raise ThreadNotFound(key.id)
         return await self.create(key, create)
 
-    async def copy_properties(self, origin: Log, log: Log) -> None:
-        """Give a thread the properties and the expiry of another."""
-        await self._tx.run(
-            "UPDATE threads SET (owner, topic, metadata, participants, expires_at) = "
-            "(SELECT owner, topic, metadata, participants, expires_at FROM threads WHERE key = ?) "
-            "WHERE key = ?",
-            origin.key,
-            log.key,
-        )
-
     async def restore(self, log: Log, thread: Thread, count: int) -> Log:
         """Give a thread all the properties of `thread`, and take the next `count` places at its tail."""
         expires = None if thread.expires_at is None else to_micros(thread.expires_at)
-        row = await self._tx.one(
+        await self._tx.remove(
             "UPDATE threads SET owner = ?, topic = ?, metadata = ?, participants = ?, created_at = ?, "
-            "active_at = ?, expires_at = ?, revision = ?, tail = tail + ? WHERE key = ? "
-            "RETURNING key, epoch, tail, edits",
+            "active_at = ?, expires_at = ?, revision = ?, tail = tail + ? WHERE key = ?",
             thread.owner,
             thread.topic,
             _json(thread.metadata),
@@ -128,12 +125,12 @@ class Threads:
             count,
             log.key,
         )
-        return Log(*cast("Row", row))
+        return log._replace(tail=log.tail + count)
 
     async def update(self, key: ThreadKey, thread: Thread, patch: ThreadPatch) -> None:
         """Change the properties of `thread`, as it was just read."""
         changed = updated(thread, patch, self._clock())
-        await self._tx.run(
+        await self._tx.remove(
             "UPDATE threads SET topic = ?, metadata = ?, participants = ?, expires_at = ?, revision = ? "
             "WHERE tenant = ? AND id = ?",
             changed.topic,
@@ -144,14 +141,6 @@ class Threads:
             key.tenant,
             key.id,
         )
-
-    async def purge(self, key: ThreadKey) -> None:
-        """Remove a thread's rows, or what is left of one that expired."""
-        row = await self._tx.one(
-            "DELETE FROM threads WHERE tenant = ? AND id = ? RETURNING key", key.tenant, key.id
-        )
-        if row is not None:
-            await self._tx.run("DELETE FROM messages WHERE thread = ?", row[0])
 
     async def advance(self, key: ThreadKey, count: int) -> Log | None:
         """Take the next `count` places at a thread's tail; None where there is no thread."""
@@ -181,12 +170,33 @@ class Threads:
         if active:
             await self._tx.run("UPDATE threads SET active_at = ? WHERE key = ?", self._clock(), log.key)
 
-    async def set_tail(self, log: Log, tail: int) -> None:
-        """Note how many places a copied history takes."""
-        await self._tx.run("UPDATE threads SET tail = ? WHERE key = ?", tail, log.key)
-
     async def page(self, tenant: str, listing: Listing) -> Page[Thread]:
-        """A page of threads, newest activity first, of at most a thousand rows examined."""
+        """A page of threads, newest activity first."""
+        rows, more = await self._listed(tenant, listing)
+        found: list[Thread] = []
+        held = 0
+        for count, (key, _, _, *properties) in enumerate(rows, 1):
+            if key is None:
+                continue
+            row = properties or await self._tx.one(f"SELECT {_PROPERTIES} FROM threads WHERE key = ?", key)
+            thread = _thread(cast("Row", row))
+            if not has_metadata(thread.metadata, listing.metadata):
+                continue
+            held += _size(cast("Row", row))
+            if found and listing.max_bytes is not None and held > listing.max_bytes:
+                return Page(tuple(found), next=_cursor(found[-1]))
+            found.append(thread)
+            if len(found) == listing.limit and (more or count < len(rows)):
+                return Page(tuple(found), next=_cursor(thread))
+        end = ThreadCursor(from_micros(rows[-1][1]), rows[-1][2]).text() if more else None
+        return Page(tuple(found), next=end)
+
+    async def _listed(self, tenant: str, listing: Listing) -> tuple[Sequence[Row], bool]:
+        """Key, activity and id of the rows for a page, then their properties; and whether there are more.
+
+        With a filter the properties are left out, and the key where the filter's text is nowhere in the
+        metadata: most rows are told so by SQLite itself, without being read into objects.
+        """
         where, parameters = ["tenant = ?", LIVING], [tenant, self._clock()]
         if listing.owner is not None:
             where.append("owner = ?")
@@ -197,35 +207,39 @@ class Threads:
         if listing.before is not None:
             where.append("(active_at, id) < (?, ?)")
             parameters += [to_micros(listing.before.active_at), listing.before.id]
-        examined = _EXAMINED if listing.metadata else listing.limit
-        rows = await self._tx.all(
-            f"SELECT {_PROPERTIES} FROM threads WHERE {' AND '.join(where)} "
+        columns, count = f"key, active_at, id, {_PROPERTIES}", listing.limit
+        most, size = listing.max_bytes or sys.maxsize, _size_listed
+        if listing.metadata:
+            some = itertools.islice(listing.metadata.items(), _NEEDLES)
+            needles = [encode({key: value})[1:-1] for key, value in some]
+            matches = " AND ".join("instr(metadata, ?)" for _ in needles)
+            columns = f"CASE WHEN {matches} THEN key END, active_at, id, length(metadata)"
+            parameters, count = [*needles, *parameters], _EXAMINED
+            most, size = EXAMINED_BYTES, _looked_through
+        rows = await self._tx.until(
+            f"SELECT {columns} FROM threads WHERE {' AND '.join(where)} "
             "ORDER BY active_at DESC, id DESC LIMIT ?",
             *parameters,
-            examined + 1,
+            count + 1,
+            most=most,
+            size=size,
         )
-        found: list[Thread] = []
-        for count, row in enumerate(rows[:examined], 1):
-            thread = _thread(row)
-            if has_metadata(thread.metadata, listing.metadata):
-                found.append(thread)
-            if count < len(rows) and (len(found) == listing.limit or count == examined):
-                return Page(tuple(found), next=ThreadCursor(thread.active_at, thread.id).text())
-        return Page(tuple(found))
+        # The last row only shows that there is more.
+        more = len(rows) > count or (len(rows) > 1 and sum(map(size, rows)) > most)
+        return rows[:-1] if more else rows, more
 
     async def tenants(self, after: str | None, limit: int) -> list[str]:
         """At most `limit` names of tenants behind `after`, in order: each is one step in the index."""
-        names: list[str] = []
+        # Hidden threads are of the tenant without a name, which sorts in front of all.
+        last, names = after or HIDDEN, list[str]()
         while len(names) < limit:
-            where = "" if after is None else "WHERE tenant > ?"
             row = await self._tx.one(
-                f"SELECT tenant FROM threads {where} ORDER BY tenant LIMIT 1",
-                *(() if after is None else (after,)),
+                "SELECT tenant FROM threads WHERE tenant > ? ORDER BY tenant LIMIT 1", last
             )
             if row is None:
                 break
-            [after] = row
-            names.append(cast("str", after))
+            [last] = row
+            names.append(last)
         return names
 
     async def owner(self, key: ThreadKey) -> str | None:
@@ -239,23 +253,6 @@ class Threads:
             f"SELECT expires_at FROM threads WHERE {_NAMED}", *_named(key, self._clock())
         )
         return None if row is None else row[0]
-
-    async def owned(self, tenant: str, owner: str | None) -> list[int]:
-        """Keys of all threads of an owner, or of the tenant, expired ones too."""
-        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
-        rows = await self._tx.all(f"SELECT key FROM threads WHERE tenant = ?{where}", tenant, *named)
-        return [key for (key,) in rows]
-
-    async def expired(self, limit: int) -> list[int]:
-        """Keys of at most `limit` threads that are only waiting to be removed."""
-        rows = await self._tx.all(
-            "SELECT key FROM threads WHERE expires_at <= ? LIMIT ?", self._clock(), limit
-        )
-        return [key for (key,) in rows]
-
-    async def remove(self, key: int) -> None:
-        """Remove a row whose messages are gone."""
-        await self._tx.run("DELETE FROM threads WHERE key = ?", key)
 
 
 def _named(key: ThreadKey, now: int) -> tuple[object, ...]:
@@ -299,6 +296,25 @@ def _log(row: Row) -> Log:
     if (type(epoch), type(tail), type(edits)) != (str, int, int):
         raise CorruptData(f"the row of a thread, whose key is {key}, is damaged")
     return Log(key, epoch, tail, edits)
+
+
+def _size(row: Row) -> int:
+    """About how much JSON a thread's properties are."""
+    _, _, topic, metadata, participants, *_ = row
+    return len(topic or "") + len(metadata.encode()) + len(participants.encode())
+
+
+def _size_listed(row: Row) -> int:
+    return _size(row[3:])
+
+
+def _looked_through(row: Row) -> int:
+    size: int = row[3]
+    return size
+
+
+def _cursor(thread: Thread) -> str:
+    return ThreadCursor(thread.active_at, thread.id).text()
 
 
 def _json(value: object) -> str:

@@ -39,6 +39,11 @@ class Identity:
         """Whether it is confined to its owner's threads; ADMIN is not."""
         return self.owner is not None and Scope.ADMIN not in self.scopes
 
+    @property
+    def caller(self) -> tuple[str, str | None]:
+        """Whose share of what all use a request takes: a tenant's, or that of the owner it is confined to."""
+        return self.tenant, self.owner if self.restricted else None
+
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless `scope` is allowed."""
         if not self.scopes & {scope, Scope.ADMIN}:

@@ -1,0 +1,193 @@
+"""Rows of threads that nobody sees: histories that are to be removed, or that a fork puts together.
+
+They are of the tenant without a name, which no caller has, and say in `topic` whose they are. Each has an
+expiry, so that a sweep removes what a killed process left.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+
+from chatstore.conditions import expiry
+from chatstore.contract import Clock, ThreadKey
+from chatstore.engines.sql.port import Row, Transaction
+from chatstore.engines.sql.steps import Place, Step
+from chatstore.ids import token
+
+__all__ = ["HIDDEN", "Hidden"]
+
+HIDDEN = ""
+"""The tenant of hidden threads."""
+
+_LEASE = timedelta(hours=1)
+_LEFT = 0
+"""The expiry of what only waits to be removed."""
+
+_REST = (
+    "owner, topic, metadata, participants, created_at, active_at, expires_at, revision, epoch, tail, edits"
+)
+
+
+class Hidden:
+    """Hides threads, and shows them, within one transaction; `left` are keys to be removed behind it."""
+
+    def __init__(self, tx: Transaction, clock: Clock) -> None:
+        self._tx = tx
+        self._clock = clock
+        self.left: list[int] = []
+
+    async def begin(self, origin: int) -> Place:
+        """A thread for a copy of that one's history."""
+        epoch = token()
+        row = await self._tx.one(
+            "INSERT INTO threads (tenant, id, owner, topic, metadata, participants, created_at, active_at, "
+            "expires_at, revision, epoch, tail, edits) SELECT ?, ?, owner, tenant, '{}', '[]', created_at, "
+            "active_at, ?, ?, ?, 0, 0 FROM threads WHERE key = ? RETURNING key",
+            HIDDEN,
+            token(),
+            expiry(self._clock(), _LEASE),
+            token(),
+            epoch,
+            origin,
+        )
+        return Place(cast("Row", row)[0], epoch)
+
+    async def is_there(self, copy: Place) -> bool:
+        """Whether a copy that was begun is still kept."""
+        row = await self._tx.one(
+            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND epoch = ? AND expires_at > ?",
+            copy.key,
+            HIDDEN,
+            copy.epoch,
+            self._clock(),
+        )
+        return row is not None
+
+    async def show(self, copy: Place, origin: int, named: ThreadKey) -> None:
+        """Make a copy the thread of that name, with the properties of its origin."""
+        now = self._clock()
+        await self._tx.run(
+            "UPDATE threads SET tenant = ?, id = ?, created_at = ?, active_at = ?, tail = ?, "
+            "(owner, topic, metadata, participants, expires_at) = "
+            "(SELECT owner, topic, metadata, participants, expires_at FROM threads WHERE key = ?) "
+            "WHERE key = ?",
+            named.tenant,
+            named.id,
+            now,
+            now,
+            copy.messages,
+            origin,
+            copy.key,
+        )
+
+    async def give_up(self, copy: Place) -> None:
+        """Have a copy that was begun removed behind this transaction."""
+        given_up = await self._tx.run(
+            "UPDATE threads SET expires_at = ? WHERE key = ? AND tenant = ? AND epoch = ?",
+            _LEFT,
+            copy.key,
+            HIDDEN,
+            copy.epoch,
+        )
+        if given_up:
+            self.left.append(copy.key)
+
+    async def drain(self, key: int, step: Step, most: int | None = None) -> tuple[int, bool]:
+        """Remove messages of a thread, expired ones too: how many, and whether some may be left."""
+
+        async def some(count: int) -> int:
+            return await self._tx.remove(
+                "DELETE FROM messages WHERE thread = ? AND position IN "
+                "(SELECT position FROM messages WHERE thread = ? LIMIT ?)",
+                key,
+                key,
+                count,
+            )
+
+        return await step.repeat(some, most)
+
+    async def clean(self, key: int, step: Step, most: int | None = None) -> tuple[int, bool]:
+        """The same, and of the thread itself, once it has no messages."""
+        removed, more = await self.drain(key, step, most)
+        if not more:
+            await self._tx.remove("DELETE FROM threads WHERE key = ?", key)
+        return removed, more
+
+    async def purge(self, named: ThreadKey) -> None:
+        """Remove a thread, or what is left of one that expired; hide it where that takes long."""
+        row = await self._tx.one(
+            "SELECT key FROM threads WHERE tenant = ? AND id = ?", named.tenant, named.id
+        )
+        if row is None:
+            return
+        _, more = await self.clean(row[0], Step())
+        if more:
+            await self.hide(row[0])
+            self.left.append(row[0])
+
+    async def empty(self, key: int) -> int:
+        """Remove a thread's messages, or leave them behind, hidden; the thread's key from now on."""
+        _, more = await self.drain(key, Step())
+        if not more:
+            return key
+        [tenant, name] = cast("Row", await self._tx.one("SELECT tenant, id FROM threads WHERE key = ?", key))
+        row = await self._tx.one(
+            f"INSERT INTO threads (tenant, id, {_REST}) SELECT ?, ?, {_REST} FROM threads WHERE key = ? "
+            "RETURNING key",
+            tenant,
+            token(),
+            key,
+        )
+        await self.hide(key)
+        self.left.append(key)
+        [new] = cast("Row", row)
+        await self._tx.run("UPDATE threads SET id = ? WHERE key = ?", name, new)
+        return cast("int", new)
+
+    async def hide(self, key: int) -> None:
+        """Hide a thread, which is to be removed."""
+        await self._tx.remove(
+            "UPDATE threads SET tenant = ?, id = ?, topic = tenant, metadata = '{}', participants = '[]', "
+            "expires_at = ? WHERE key = ?",
+            HIDDEN,
+            token(),
+            _LEFT,
+            key,
+        )
+
+    async def clean_left(self, key: int) -> bool:
+        """Remove some of a thread that was hidden, if it is still there; whether there is more."""
+        # What was removed by others meanwhile may have left its key to a thread that is seen.
+        row = await self._tx.one(
+            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND expires_at = ?", key, HIDDEN, _LEFT
+        )
+        if row is None:
+            return False
+        _, more = await self.clean(key, Step())
+        return more
+
+    async def owned(self, tenant: str, owner: str | None, limit: int) -> list[tuple[int, bool]]:
+        """Keys of threads of an owner, or of the tenant, expired ones too, and whether each is hidden.
+
+        At most `limit` of those that are hidden, and as many of the others.
+        """
+        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        hidden = await self._tx.all(
+            f"SELECT key FROM threads WHERE tenant = ? AND topic = ?{where} LIMIT ?",
+            HIDDEN,
+            tenant,
+            *named,
+            limit,
+        )
+        seen = await self._tx.all(
+            f"SELECT key FROM threads WHERE tenant = ?{where} LIMIT ?", tenant, *named, limit
+        )
+        return [(key, True) for (key,) in hidden] + [(key, False) for (key,) in seen]
+
+    async def expired(self, limit: int) -> list[int]:
+        """Keys of at most `limit` threads that are only waiting to be removed."""
+        rows = await self._tx.all(
+            "SELECT key FROM threads WHERE expires_at <= ? LIMIT ?", self._clock(), limit
+        )
+        return [key for (key,) in rows]

@@ -1,0 +1,152 @@
+"""The operations whose work is as long as the data: they are made of many short transactions."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import cast
+
+from chatstore.conditions import require_log
+from chatstore.contract import Request, ThreadKey
+from chatstore.engines.sql.steps import Place, Step
+from chatstore.engines.sql.threads import Log
+from chatstore.engines.sql.transactions import NOBODY, Tables, Transacting, caller_of
+from chatstore.errors import StorageError, Unavailable
+from chatstore.models import Erased, Swept, Thread
+
+__all__ = ["Lengthy"]
+
+_TOGETHER = 64
+"""How many threads a step of an erasure looks for."""
+
+_TRIES = 8
+
+
+class Lengthy(Transacting):
+    """Forks, sweeps and erases."""
+
+    async def fork(
+        self,
+        source: ThreadKey,
+        key: ThreadKey,
+        through: str | None,
+        *,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Thread:
+        """Copies step by step to a thread that nobody sees, and shows it in the transaction of the last step.
+
+        That one sees the source as it is, and everything that was copied before is still so: what was added
+        is copied on, and where a message was changed, taken out or put between others, the copy begins anew.
+        """
+        copy = _Copy(source, key, through, if_match)
+
+        async def step(tables: Tables) -> Thread | None:
+            found = None if request is None else await self._repeated(tables, key, request)
+            if found is not None:
+                return cast("Thread", found[0])
+            forked = await copy.step(tables)
+            if forked is not None and request is not None:
+                await self._remember(tables, key, request, forked)
+            return forked
+
+        try:
+            while True:
+                forked = await self._change(caller_of(key), step)
+                if forked is not None:
+                    # Of a copy that is shown now, nothing is hidden.
+                    copy.place = None if copy.shown else copy.place
+                    return forked
+        finally:
+            if copy.place is not None:
+                await self._give_up(key, copy.place)
+
+    async def _give_up(self, key: ThreadKey, place: Place) -> None:
+        with suppress(StorageError):
+            await self._change(caller_of(key), lambda tables: tables.hidden.give_up(place))
+
+    async def sweep(self, limit: int) -> Swept:
+        async def sweep(tables: Tables) -> Swept:
+            step, left, threads, messages = Step(), limit, 0, 0
+            for key in await tables.hidden.expired(limit):
+                removed, more = await tables.hidden.clean(key, step, left)
+                messages, left = messages + removed, left - removed
+                if more or left < 1 or not step.goes_on():
+                    return Swept(threads + (not more), messages, 0, more=True)
+                threads, left = threads + 1, left - 1
+            removed, more = await tables.messages.remove_expired(step, left)
+            left -= removed
+            requests = 0 if more else await tables.requests.remove_expired(left)
+            return Swept(threads, messages + removed, requests, more=more or left == requests)
+
+        return await self._change(NOBODY, sweep)
+
+    async def erase(self, tenant: str, owner: str | None) -> Erased:
+        erased = Erased(0, 0, 0)
+
+        async def step(tables: Tables) -> tuple[Erased, bool]:
+            return await _erase_some(tables, tenant, owner, erased)
+
+        more = True
+        while more:
+            erased, more = await self._change((tenant, None), step)
+        await self.driver.scrub((tenant, None))
+        return erased
+
+
+async def _erase_some(tables: Tables, tenant: str, owner: str | None, before: Erased) -> tuple[Erased, bool]:
+    """One step of an erasure: what all steps have removed, and whether there is more."""
+    step, threads, messages = Step(), before.threads, before.messages
+    owned = await tables.hidden.owned(tenant, owner, _TOGETHER)
+    for key, hidden in owned:
+        removed, more = await tables.hidden.clean(key, step)
+        threads, messages = threads + (not hidden), messages + removed
+        if more and not hidden:
+            await tables.hidden.hide(key)
+        if more or not step.goes_on():
+            return Erased(threads, messages, before.requests), True
+    requests, more = (0, True) if owned else await tables.requests.remove_owned(tenant, owner, step)
+    return Erased(threads, messages, before.requests + requests), more
+
+
+class _Copy:
+    """A fork on its way."""
+
+    def __init__(self, source: ThreadKey, key: ThreadKey, through: str | None, if_match: str | None) -> None:
+        self.place: Place | None = None
+        self.shown = False
+        self._source = source
+        self._key = key
+        self._through = through
+        self._if_match = if_match
+        self._seen: tuple[str, int] | None = None
+        self._tries = 0
+
+    async def step(self, tables: Tables) -> Thread | None:
+        """Copy some; the new thread where that was all."""
+        origin = await tables.threads.existing(self._source)
+        require_log(self._if_match, origin.etag)
+        await tables.threads.require_free(self._key)
+        last = None
+        if self._through is not None:
+            last = (await tables.messages.named(self._source, origin, self._through)).position
+        place, more = await tables.messages.copy(origin, await self._place(tables, origin), last)
+        self.place = place
+        if more:
+            return None
+        self.shown = True
+        await tables.hidden.show(place, origin.key, self._key)
+        return await tables.threads.get(self._key)
+
+    async def _place(self, tables: Tables, origin: Log) -> Place:
+        """Where to go on; the beginning where what was copied is no longer what is there."""
+        seen = origin.epoch, origin.edits
+        place, self.place = self.place, None
+        if place is not None and self._seen == seen and await tables.hidden.is_there(place):
+            return place
+        if place is not None:
+            await tables.hidden.give_up(place)
+        if self._tries == _TRIES:
+            raise Unavailable(f"thread {self._source.id!r} kept changing while it was copied: try again")
+        self._tries += 1
+        self._seen = seen
+        return await tables.hidden.begin(origin.key)

@@ -1,0 +1,126 @@
+"""Operations as transactions: what each sees of the tables, and how a repeated request is recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+from chatstore import records
+from chatstore.contract import Backend, Clock, Draft, Request, ThreadKey
+from chatstore.engines.sql.hidden import Hidden
+from chatstore.engines.sql.messages import Messages
+from chatstore.engines.sql.port import Caller, Driver, Transaction
+from chatstore.engines.sql.requests import Requests
+from chatstore.engines.sql.threads import Threads
+from chatstore.errors import StorageError
+from chatstore.models import Message
+
+__all__ = ["NOBODY", "Operation", "Tables", "Transacting", "caller_of"]
+
+R = TypeVar("R", bound=records.Result)
+T = TypeVar("T")
+
+NOBODY: Caller = "", None
+"""Whoever works for no caller in particular."""
+
+
+class Tables(NamedTuple):
+    """The tables within one transaction."""
+
+    threads: Threads
+    messages: Messages
+    requests: Requests
+    hidden: Hidden
+
+
+Operation: TypeAlias = Callable[[Tables], Coroutine[Any, Any, T]]
+
+
+def caller_of(key: ThreadKey) -> Caller:
+    """For whom work on a thread is done."""
+    return key.tenant, key.owner
+
+
+class Transacting(Backend):
+    """A backend over a `Driver`, whose operations are transactions."""
+
+    def __init__(self, driver: Driver, clock: Clock) -> None:
+        self.driver = driver
+        self.clock = clock
+
+    async def aside(self, caller: Caller, call: Callable[[], T]) -> T:
+        return await self.driver.aside(call, caller)
+
+    async def _read(self, caller: Caller, operation: Operation[T]) -> T:
+        async def work(tx: Transaction) -> T:
+            return await operation(self._tables(tx))
+
+        return await self.driver.read(work, caller)
+
+    async def _change(self, caller: Caller, operation: Operation[T]) -> T:
+        async def work(tx: Transaction) -> tuple[T, list[int]]:
+            tables = self._tables(tx)
+            return await operation(tables), tables.hidden.left
+
+        result, left = await self.driver.write(work, caller)
+        for key in left:
+            await self._clean(caller, key)
+        return result
+
+    async def _write(
+        self, key: ThreadKey, request: Request | None, operation: Operation[R], drafts: Sequence[Draft] = ()
+    ) -> R:
+        """`operation`, or its first result again; its record is part of the same transaction."""
+        if request is None:
+            return await self._change(caller_of(key), operation)
+        asked = request
+
+        async def once(tables: Tables) -> R:
+            found = await self._repeated(tables, key, asked, drafts)
+            if found is not None:
+                return cast("R", found[0])
+            owner = await tables.threads.owner(key)
+            result = await operation(tables)
+            await self._remember(tables, key, asked, result, drafts, owner)
+            return result
+
+        return await self._change(caller_of(key), once)
+
+    async def _repeated(
+        self, tables: Tables, key: ThreadKey, request: Request, drafts: Sequence[Draft] = ()
+    ) -> tuple[records.Result] | None:
+        """The first result of a request that is repeated; None for a new one."""
+        found = await tables.requests.find(key, request)
+        return None if found is None else (records.again(found, drafts, self.clock(), request.id),)
+
+    async def _remember(
+        self,
+        tables: Tables,
+        key: ThreadKey,
+        request: Request,
+        result: records.Result,
+        drafts: Sequence[Draft] = (),
+        owner: str | None = None,
+    ) -> None:
+        """Record what a request gave; `owner` is whose the thread was before."""
+        owner = owner or await tables.threads.owner(key) or key.owner
+        life = await tables.threads.expiry(key) if isinstance(result, Message) and not drafts else None
+        record = records.dump(result, drafts, life)
+        await tables.requests.add(key, request, record, owner, self.request_window)
+
+    async def _clean(self, caller: Caller, key: int) -> None:
+        """Remove what was left hidden, step by step. Where that fails, a sweep does it."""
+        with suppress(StorageError):
+            while await self._change(caller, lambda tables: tables.hidden.clean_left(key)):
+                pass
+
+    def _tables(self, tx: Transaction) -> Tables:
+        # The present stands still within a transaction, so that nothing expires in the middle of it.
+        now = self.clock()
+
+        def clock() -> int:
+            return now
+
+        hidden = Hidden(tx, clock)
+        return Tables(Threads(tx, clock, hidden), Messages(tx, clock), Requests(tx, clock), hidden)

@@ -1,0 +1,84 @@
+"""Threads that work for many callers, and do one piece of each in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+__all__ = ["FairThreads"]
+
+T = TypeVar("T")
+
+
+class FairThreads:
+    """`count` threads. Of the pieces that wait, those of the caller who had a turn longest ago come first.
+
+    Where there are several threads, one caller never has them all: somebody else's piece waits for none of
+    that caller's to end.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(count, name)
+        self._most = max(1, count - 1)
+        self._lock = threading.Lock()
+        self._running: Counter[Hashable] = Counter()
+        self._waiting: OrderedDict[Hashable, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
+
+    async def run(self, caller: Hashable, call: Callable[[], T]) -> T:
+        """What `call` gives. One that has not begun when its caller is cancelled does not begin."""
+        future: Future[T] = Future()
+        with self._lock:
+            self._waiting.setdefault(caller, deque()).append((future, call))
+        self._threads.submit(self._next)
+        return await asyncio.wrap_future(future)
+
+    def shutdown(self) -> None:
+        """Take no more; what waits is done."""
+        self._threads.shutdown(wait=False)
+
+    def _next(self) -> None:
+        """Do pieces, one of each caller in turn, while there is one that may be done.
+
+        Every piece that is added brings a thread here, and every thread looks again after each piece: one
+        that waits only because its caller has enough threads is found by the first of those that is done.
+        """
+        while (piece := self._take()) is not None:
+            caller, future, call = piece
+            try:
+                if future.set_running_or_notify_cancel():
+                    _fulfil(future, call)
+            finally:
+                with self._lock:
+                    self._running[caller] -= 1
+                    if not self._running[caller]:
+                        del self._running[caller]
+            del piece, future, call  # or the thread would keep the last result until the next piece
+
+    def _take(self) -> tuple[Hashable, Future[Any], Callable[[], Any]] | None:
+        with self._lock:
+            served = (one for one in self._waiting if self._running[one] < self._most)
+            try:
+                caller = next(served)
+            except StopIteration:
+                return None
+            pieces = self._waiting[caller]
+            future, call = pieces.popleft()
+            self._running[caller] += 1
+            if pieces:
+                self._waiting.move_to_end(caller)
+            else:
+                del self._waiting[caller]
+            return caller, future, call
+
+
+def _fulfil(future: Future[T], call: Callable[[], T]) -> None:
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+        future.set_exception(error)
+    else:
+        future.set_result(result)

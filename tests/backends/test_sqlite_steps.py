@@ -1,0 +1,193 @@
+"""What is as long as the data is done in many transactions, and looks as if it were one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import chatstore
+from chatstore.engines.sql import steps
+from chatstore.models import Erased
+from chatstore.testing import ManualClock
+
+LONG = 16
+"""So many messages are many steps here, where each is as short as it can be."""
+
+
+@pytest.fixture(autouse=True)
+def shortest_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "STEP_SECONDS", 0.0)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "chat.db"
+
+
+@pytest.fixture
+def store(path: Path, clock: ManualClock) -> Iterator[chatstore.ChatStore]:
+    with chatstore.connect(f"sqlite:///{path}", clock=clock) as store:
+        yield store
+
+
+def large(number: int) -> dict[str, str]:
+    return {"role": "user", "content": f"{number} " + "x" * 300_000}
+
+
+def fill(
+    store: chatstore.ChatStore, thread: str = "long", owner: str | None = None
+) -> list[chatstore.Message]:
+    return [store.append(thread, large(number), owner=owner).messages[0] for number in range(LONG)]
+
+
+def told(store: chatstore.ChatStore, thread: str) -> list[int]:
+    return [int(str(message.content).split()[0]) for message in store.iter_messages(thread)]
+
+
+def rows(path: Path, table: str) -> int:
+    counts = {"threads": "SELECT count(*) FROM threads", "messages": "SELECT count(*) FROM messages"}
+    with sqlite3.connect(path) as database:
+        [found] = database.execute(counts[table]).fetchone()
+    database.close()
+    return int(found)
+
+
+def test_a_long_fork_is_whole(store: chatstore.ChatStore, path: Path) -> None:
+    messages = fill(store, owner="ada lovelace")
+    store.update_thread("long", topic="all of it", metadata={"a": 1})
+    forked = store.fork("long", "copy", request_id="r")
+    assert (forked.topic, forked.owner, forked.metadata) == ("all of it", "ada lovelace", {"a": 1})
+    assert told(store, "copy") == list(range(LONG))
+    assert store.fork("long", "copy", request_id="r") == forked
+    store.fork("long", "half", through=messages[LONG // 2].id)
+    assert told(store, "half") == list(range(LONG // 2 + 1))
+    store.append("copy", large(LONG))
+    assert told(store, "copy") == list(range(LONG + 1))
+    assert rows(path, "threads") == 3
+
+
+def test_what_changes_while_a_thread_is_copied(path: Path) -> None:
+    async def changed() -> list[list[int]]:
+        async with chatstore.aconnect(f"sqlite:///{path}") as store:
+            first = None
+            for number in range(LONG):
+                added = await store.append("long", large(number))
+                first = first or added.messages[0].id
+            forking = asyncio.create_task(store.fork("long", "copy"))
+            await asyncio.sleep(0)  # which begins it
+            # Writers of the same caller have their turn between two steps.
+            await store.delete_message("long", first)
+            await store.append("long", large(LONG))
+            assert not forking.done()
+            assert [thread.id async for thread in store.iter_threads()] == ["long"]
+            assert [tenant async for tenant in store.iter_tenants()] == ["default"]
+            await forking
+            return [
+                [int(str(one.content).split()[0]) async for one in store.iter_messages(thread)]
+                for thread in ("long", "copy")
+            ]
+
+    original, copied = asyncio.run(changed())
+    assert copied == original == list(range(1, LONG + 1))
+    assert rows(path, "threads") == 2
+    assert rows(path, "messages") == 2 * LONG
+
+
+def test_a_fork_that_fails_leaves_nothing(path: Path) -> None:
+    async def failed() -> None:
+        async with chatstore.aconnect(f"sqlite:///{path}") as store:
+            for number in range(LONG):
+                await store.append("long", large(number))
+            for other in (store.create_thread("copy"), store.delete_thread("long")):
+                forking = asyncio.create_task(store.fork("long", "copy"))
+                await asyncio.sleep(0)  # which begins it
+                failed = asyncio.gather(forking, other, return_exceptions=True)
+                assert isinstance((await failed)[0], (chatstore.ThreadExists, chatstore.ThreadNotFound))
+                await store.delete_thread("copy")
+
+    asyncio.run(failed())
+    assert rows(path, "threads") == rows(path, "messages") == 0
+
+
+def test_a_long_thread_goes_at_once_for_those_who_read(path: Path) -> None:
+    async def gone() -> None:
+        async with chatstore.aconnect(f"sqlite:///{path}") as store:
+            for thread in ("long", "longer"):
+                for number in range(LONG):
+                    await store.append(thread, large(number))
+            deleting = asyncio.create_task(store.delete_thread("long"))
+            clearing = asyncio.create_task(store.replace_all("longer", [large(7)]))
+            await asyncio.sleep(0)  # which begins them
+            await store.append("long", large(8))
+            assert not deleting.done()
+            assert not clearing.done()
+            for thread in ("long", "longer"):
+                assert len(await store.read(thread)) == 1
+            await asyncio.gather(deleting, clearing)
+            for thread in ("long", "longer"):
+                assert len(await store.read(thread)) == 1
+
+    asyncio.run(gone())
+    assert rows(path, "threads") == rows(path, "messages") == 2
+
+
+def test_an_erasure_in_steps(store: chatstore.ChatStore, path: Path) -> None:
+    fill(store, owner="ada lovelace")
+    fill(store, "other", owner="bob")
+    store.append("short", large(1), owner="ada lovelace", request_id="r")
+    assert store.erase("ada lovelace") == Erased(threads=2, messages=LONG + 1, requests=1)
+    assert store.erase("ada lovelace") == Erased(0, 0, 0)
+    assert told(store, "other") == list(range(LONG))
+    assert rows(path, "threads") == 1
+    assert b"ada lovelace" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("by", ["erasure", "sweep"])
+def test_what_a_killed_process_left_of_a_fork_goes(
+    store: chatstore.ChatStore, path: Path, clock: ManualClock, by: str
+) -> None:
+    fill(store, owner="ada lovelace")
+    with sqlite3.connect(path) as database:
+        # As the first step of a fork leaves it.
+        database.execute(
+            "INSERT INTO threads SELECT 99, '', 'token', owner, tenant, '{}', '[]', created_at, active_at, "
+            "created_at + 3600000000, 'r', 'e', 0, 0 FROM threads"
+        )
+        database.execute(
+            "INSERT INTO messages "
+            "SELECT 99, position, 'i' || id, text, created_at, expires_at, 0 FROM messages"
+        )
+    database.close()
+    assert told(store, "long") == list(range(LONG))
+    if by == "erasure":
+        assert store.erase("ada lovelace").threads == 1
+        assert rows(path, "threads") == rows(path, "messages") == 0
+        return
+    clock.advance(timedelta(hours=1))
+    while store.sweep().more:
+        pass
+    assert rows(path, "threads") == 1
+    assert rows(path, "messages") == LONG
+
+
+def test_erasing_nobody_does_not_write_the_file_anew(store: chatstore.ChatStore, path: Path) -> None:
+    fill(store, owner="bob")
+    store.erase("ada lovelace")  # nobody knows what was removed before this process began
+    before = path.read_bytes()
+    for _ in range(3):
+        assert store.erase("ada lovelace") == Erased(0, 0, 0)
+        store.append("long", {"role": "user", "content": "hello"})
+    assert path.read_bytes() == before
+    store.delete_message("long", index=0)
+    store.erase("ada lovelace")
+    assert path.read_bytes() != before
