@@ -34,11 +34,11 @@ class Turn(NamedTuple):
     """For each request: the service's line, and Lambda's own three."""
 
 
-EXPIRY_WRITES, EXPIRY_READS = 3.3, 5.5
-"""Units that the removal of an expired turn takes, as `bench.month` counts them: ten turns a thread."""
-EXPIRING = Turn(
-    write_units=ITEM + NEW_HOUR + EXPIRY_WRITES, read_units=LAST_ONES + EXPIRY_READS, stored_bytes=350
-)
+APART = 3
+"""Write units beyond the item where turns are hours apart and one process takes them, by `bench.month`."""
+EXPIRY_WRITES, EXPIRY_READS = 3.0, 3.8
+"""Units that the removal of an expired turn takes, in a thread of ten, by `bench.month`."""
+EXPIRING = Turn(ITEM + APART + EXPIRY_WRITES, LAST_ONES + EXPIRY_READS, stored_bytes=350)
 """A turn hours after its thread's last, that expires after a week: a quarter of a month is stored."""
 
 
@@ -89,6 +89,9 @@ def main() -> None:
     seldom = [month(turns, apart, Prices()) for turns in TURNS]
     sums = [sum(one.values()) - one["HTTP API"] for one in seldom]
     print(f"{'turns hours apart':18}" + "".join(f"{one:20,.2f}" for one in sums))
+    expiring = [month(turns, EXPIRING, Prices()) for turns in TURNS]
+    sums = [sum(one.values()) - one["HTTP API"] for one in expiring]
+    print(f"{'and after a week':18}" + "".join(f"{one:20,.2f}" for one in sums))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ that `bench.aws_costs` reckons with.
 
 from __future__ import annotations
 
+import base64
 import heapq
 import random
 import sys
@@ -29,10 +30,6 @@ DAYS, TTL, TURNS = 28, timedelta(days=7), 10
 CALL_SECONDS = 0.006
 SIDE_BY_SIDE = 8
 SWEEP_SECONDS = 840
-TURN = [
-    {"role": "user", "content": "and what would it cost to go there by train? " * 6},
-    {"role": "assistant", "content": "It depends on when you book and where you begin. " * 12},
-]
 
 
 class Priced(MemoryTable):
@@ -119,7 +116,7 @@ def main(turns: int = 100_000) -> None:
     for hour in range(hours):
         table.who = "turns"
         for thread in load.hour(hour):
-            store.append(thread, *TURN, owner=f"o{hash(thread) % 1000}", ttl=TTL)
+            store.append(thread, *_turn(chance), owner=f"o{hash(thread) % 1000}", ttl=TTL)
             store.read(thread, last=20)
             done += 1
         if hour % 24 == 5:
@@ -158,6 +155,13 @@ class Load:
                 later = hour + 1 + self._chance.choice((0, 0, 0, 1, 2, 9))
                 self._waiting.setdefault(later, []).append((thread, left - 1))
         return [thread for thread, _ in due]
+
+
+def _turn(chance: random.Random) -> list[dict[str, str]]:
+    """A turn of usual length: an item of one write unit, or in 45 of 100 cases of two."""
+    length = 1200 if chance.random() < aws_costs.ITEM - 1 else 400
+    answer = base64.b64encode(chance.randbytes(length)).decode()
+    return [{"role": "user", "content": "and by train?"}, {"role": "assistant", "content": answer}]
 
 
 def _swept(store: ChatStore, table: Priced) -> float:
