@@ -86,12 +86,13 @@ class FakeDriver:
         low, high = (partitions, f"{partitions}\0") if isinstance(partitions, str) else partitions
         found = [
             entity
-            for (partition, row), entity in sorted(self.table.rows.items())
+            for (partition, row), entity in self.table.rows.items()
             if low <= partition < high
             and (rows is None or rows[0] <= row < rows[1])
             and (before is None or str(entity.properties.get("x", "~")) < before)
             and (token is None or [partition, row] >= token)  # type: ignore[operator]
         ]
+        found.sort(key=lambda entity: (entity.partition, entity.row))
         most = min(top, self._page)
         following = found[most] if len(found) > most else None
         return Slice(found[:most], None if following is None else [following.partition, following.row])
