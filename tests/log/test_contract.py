@@ -6,13 +6,14 @@ from pathlib import Path
 
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract, opted_out
+from tests.conftest import SOAK
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 TABLES: dict[Path, MemoryTable] = {}
 
 
 class TestLog(BackendContract, MachineContract):
-    one_in = 5
+    one_in = 5 if SOAK else 10
     test_what_was_written_outlives_the_backend = opted_out("a table in memory goes with its process")
     test_two_backends_see_each_others_writes = opted_out("a table in memory is its process's own")
 
