@@ -6,6 +6,7 @@ be old by the clock of all of them: the server's, whose every answer over HTTP s
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -167,6 +168,7 @@ async def time_to_remove(clock: Clock, ask: Callable[[], Awaitable[object]]) -> 
     return clock()
 
 
+@functools.lru_cache(maxsize=16)  # the answers of one second say the same
 def _parsed(date: str) -> int | None:
     """``Sun, 06 Nov 1994 08:49:37 GMT`` in microseconds since 1970; None for any other form."""
     month, rest = divmod(_MONTHS.find(date[8:11]), 3)

@@ -71,13 +71,13 @@ class MemoryDriver:
         low, high = (partitions, f"{partitions}\0") if isinstance(partitions, str) else partitions
         found = [
             entity
-            for (partition, row), entity in sorted(self.groups.rows.items())
+            for (partition, row), entity in self.groups.rows.items()
             if low <= partition < high
             and (rows is None or rows[0] <= row < rows[1])
             and (before is None or str(entity.properties.get("x", "~")) < before)
             and (token is None or [partition, row] >= token)  # type: ignore[operator]
         ]
-        most = min(top, self.size)
+            for (partition, row), entity in self.groups.rows.items()
         following = found[most] if len(found) > most else None
         return Slice(found[:most], None if following is None else [following.partition, following.row])
 

@@ -53,7 +53,7 @@ class BackendTests(ABC):
     """How it can be opened."""
 
     one_case_in: ClassVar[int] = 1
-    """Where every mutation meets every case of something, it meets one in so many of them.
+    """Where a test goes through many cases of something, it tries one in so many of them.
 
     More is for a slow server, beside a class that tries the same code with all of them in memory.
     """

@@ -27,6 +27,7 @@ from chatstore.http.problems import problem_response
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.testing import BackendContract
+from tests.conftest import SOAK
 from tests.http.serving import address, listening, serving
 
 HELLO = {"role": "user", "content": "hello"}
@@ -96,6 +97,8 @@ class OverService:
 
 class TestService(OverService, BackendContract):
     """All of the contract."""
+
+    one_case_in = 1 if SOAK else 3
 
 
 class Unsteady:

@@ -7,9 +7,12 @@ from pathlib import Path
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract, opted_out
 from chatstore.urls import open_backend
+from tests.conftest import SOAK
 
 
 class TestMemory(BackendContract, MachineContract):
+    one_in = 3 if SOAK else 6
+
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
         return open_backend("memory://", blocking=blocking, clock=clock)
 

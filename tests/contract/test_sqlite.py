@@ -7,8 +7,11 @@ from pathlib import Path
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
 from chatstore.urls import open_backend
+from tests.conftest import SOAK
 
 
 class TestSqlite(BackendContract, MachineContract):
+    one_in = 3 if SOAK else 6
+
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
         return open_backend(f"sqlite:///{tmp_path}/chat.db", blocking=blocking, clock=clock)

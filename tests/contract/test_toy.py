@@ -12,6 +12,7 @@ from chatstore.testing import BackendContract, MachineContract, opted_out
 from examples.fenced_driver import FencedInMemory, MemoryDriver, MemoryGroups
 from examples.log_driver import LogInMemory, MemoryTable
 from examples.toy_backend import ToyBackend
+from tests.conftest import SOAK
 
 
 class TestToy(BackendContract, MachineContract):
@@ -22,7 +23,7 @@ class TestToy(BackendContract, MachineContract):
 
 
 class InMemory(BackendContract, MachineContract):
-    one_in = 5
+    one_in = 5 if SOAK else 10
     test_what_was_written_outlives_the_backend = opted_out("a dictionary goes with its process")
     test_two_backends_see_each_others_writes = opted_out("a dictionary is its process's own")
 

@@ -142,7 +142,7 @@ async def check(case: Case, worlds: Worlds, counted: Counter[str]) -> None:
     foreign = tuple(one for one in THREADS if not caller.sees(one))
     world, twin = await worlds.having(THREADS), await worlds.having(visible)
     asked = built(case, world)
-    before = await world.kept(foreign) if route.method != "GET" else None
+    before = await world.began_with(foreign) if route.method != "GET" else None
     answer = await world.client.send(asked)
 
     counted["cases"] += 1

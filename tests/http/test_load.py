@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 import time
@@ -14,13 +13,13 @@ from pathlib import Path
 import pytest
 
 import chatstore
+from tests.conftest import SOAK
 from tests.http.running import started
 from tests.servers import free_port
 
 CLIENTS = 64
 THREADS = 8
-KILLS = 5
-SECONDS = 60 if os.environ.get("CHATSTORE_SOAK", "0") not in ("", "0") else 10
+KILLS, SECONDS = (5, 60) if SOAK else (3, 6)
 
 
 class Connection:

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from chatstore.api_keys import digest, new_key
+from tests.conftest import SOAK
 from tests.http.serving import serving_process
 
 HERE = Path(__file__).parent
-EXAMPLES = 2000 if os.environ.get("CHATSTORE_SOAK") else 200
-SCENARIOS = EXAMPLES // 5
+EXAMPLES, SCENARIOS = (2000, 400) if SOAK else (80, 30)
 RUNS = {
     "threads": ["--phases", "examples,coverage,fuzzing", "--exclude-path-regex", "messages"],
     "messages": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "messages"],

@@ -107,14 +107,32 @@ def _threads() -> tuple[Seeded, ...]:
 THREADS = _threads()
 
 
+class Began:
+    """What a world and its copies begin with: `messages` has the id of the message of each thread.
+
+    `kept` has what was there of some threads, once somebody asked.
+    """
+
+    def __init__(self, messages: Mapping[tuple[str, str], str]) -> None:
+        self.messages = messages
+        self.kept: dict[tuple[Seeded, ...], list[object]] = {}
+
+
 class World:
     """A service over a store that has some of the threads, at a time that stands still."""
 
-    def __init__(self, store: AsyncChatStore, messages: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, store: AsyncChatStore, began: Began) -> None:
         self.store = store
-        self.messages = messages
+        self.messages = began.messages
+        self._kept = began.kept
         self.app = create_app(store, SETTINGS)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://service")
+
+    async def began_with(self, threads: tuple[Seeded, ...]) -> list[object]:
+        """What `kept` gave of these threads when it was asked first; nobody has changed them since."""
+        if threads not in self._kept:
+            self._kept[threads] = await self.kept(threads)
+        return self._kept[threads]
 
     async def kept(self, threads: Iterable[Seeded]) -> list[object]:
         """All that there is of these threads."""
@@ -126,15 +144,15 @@ class World:
         return found
 
 
-async def seed(store: AsyncChatStore, threads: Iterable[Seeded]) -> dict[tuple[str, str], str]:
-    """Write these threads; gives the id of the message of each."""
+async def seed(store: AsyncChatStore, threads: Iterable[Seeded]) -> Began:
+    """Write these threads."""
     messages = {}
     for one in threads:
         tenant = store.for_tenant(one.tenant)
         await tenant.create_thread(one.id, owner=one.owner, topic=one.word, metadata={"word": one.word})
         added = await tenant.append(one.id, {"role": "user", "content": one.word})
         messages[one.tenant, one.id] = added.messages[0].id or ""
-    return messages
+    return Began(messages)
 
 
 def _on_azure(table: FakeTable) -> AsyncChatStore:
@@ -150,10 +168,10 @@ class Worlds:
     def __init__(self, kind: str, folder: Path) -> None:
         self._kind = kind
         self._folder = folder
-        self._logs: dict[tuple[Seeded, ...], tuple[MemoryTable, dict[tuple[str, str], str]]] = {}
-        self._tables: dict[tuple[Seeded, ...], tuple[FakeTable, dict[tuple[str, str], str]]] = {}
+        self._logs: dict[tuple[Seeded, ...], tuple[MemoryTable, Began]] = {}
+        self._tables: dict[tuple[Seeded, ...], tuple[FakeTable, Began]] = {}
         self._numbers = itertools.count()
-        self._templates: dict[tuple[Seeded, ...], tuple[Path, dict[tuple[str, str], str]]] = {}
+        self._templates: dict[tuple[Seeded, ...], tuple[Path, Began]] = {}
         self._made: dict[tuple[Seeded, ...], World] = {}
 
     async def having(self, threads: tuple[Seeded, ...]) -> World:
@@ -177,14 +195,14 @@ class Worlds:
             if threads not in self._logs:
                 log = MemoryTable()
                 self._logs[threads] = log, await seed(AsyncChatStore(LogInMemory(log, CLOCK)), threads)
-            log, messages = self._logs[threads]
-            return World(AsyncChatStore(LogInMemory(log.copy(), CLOCK)), messages)
+            log, began = self._logs[threads]
+            return World(AsyncChatStore(LogInMemory(log.copy(), CLOCK)), began)
         if self._kind == "azure tables":
             if threads not in self._tables:
                 table = FakeTable()
                 self._tables[threads] = table, await seed(_on_azure(table), threads)
-            table, messages = self._tables[threads]
-            return World(_on_azure(table.copy()), messages)
+            table, began = self._tables[threads]
+            return World(_on_azure(table.copy()), began)
         if self._kind == "memory":
             store = aconnect("memory://", clock=CLOCK)
             return World(store, await seed(store, threads))
@@ -193,7 +211,7 @@ class Worlds:
             async with aconnect(f"sqlite:///{template}", clock=CLOCK) as store:
                 await store.list_threads()
                 self._templates[threads] = template, await seed(store, threads)
-        template, messages = self._templates[threads]
+        template, began = self._templates[threads]
         copy = self._folder / f"{next(self._numbers)}.db"
         shutil.copyfile(template, copy)
-        return World(aconnect(f"sqlite:///{copy}", clock=CLOCK), messages)
+        return World(aconnect(f"sqlite:///{copy}", clock=CLOCK), began)

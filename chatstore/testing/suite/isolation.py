@@ -7,6 +7,7 @@ import pytest
 from chatstore.contract import Capability
 from chatstore.errors import CursorExpired, MessageNotFound, ThreadNotFound
 from chatstore.store import ChatStore
+from chatstore.testing.backend_tests import Sample
 from chatstore.testing.capabilities import needs
 from chatstore.testing.samples import THREAD_IDS, contents, say, state, whole
 
@@ -47,13 +48,14 @@ class Isolation:
             assert (id, contents(whole(store, id))) == (id, [number, -number])
             assert store.get_thread(id).id == id
 
-    def test_threads_of_every_id_can_be_changed_and_deleted(self, store: ChatStore) -> None:
-        for id in THREAD_IDS:
+    def test_threads_of_every_id_can_be_changed_and_deleted(self, store: ChatStore, sample: Sample) -> None:
+        some = sample.of(THREAD_IDS, 0)
+        for id in some:
             store.create_thread(id)
             store.update_thread(id, topic=id)
             store.replace_all(id, [say("a"), say(id)])
         # Each is there until it is its turn: what was deleted before took nothing else with it.
-        for id in THREAD_IDS:
+        for id in some:
             assert store.get_thread(id).topic == id
             assert contents(whole(store, id)) == ["a", id]
             assert store.delete_thread(id).existed
