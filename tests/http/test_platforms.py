@@ -25,7 +25,7 @@ import chatstore.settings
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1:3000"
-HEADERS = {"host": HOST, "content-type": "application/json", "x-forwarded-proto": "http"}
+HEADERS = {"host": HOST, "content-type": "application/json"}
 FROM_LAMBDA = "import sys; sys.path.insert(0, 'lambda'); import handler"
 Send = Callable[[str, str, str], tuple[int, dict[str, str], str]]
 
