@@ -82,7 +82,10 @@ class Cleaner:
             )
         if failed is not None:
             raise failed
-        return swept if swept.more else replace(swept, more=await self._closer.step())
+        if swept.more:
+            return swept
+        await self._writer.fairness.forget(now)
+        return replace(swept, more=await self._closer.step())
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
         """Delete a thread, expired or not, if it is still the one of `head`."""
