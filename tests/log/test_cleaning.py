@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from chatstore.errors import CorruptData
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.log.test_lists import Killed, Mortal
 
 LATER = timedelta(hours=26)
 BIG = "x" * 900_000
@@ -310,6 +312,32 @@ def test_an_erasure_leaves_what_others_are_about_to_write_whole(kept: Kept) -> N
     )
     assert table.erased
     assert [message.content for message in kept.store.read("t")] == texts
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_sweep_that_is_killed_anywhere_hides_nothing(erased: bool) -> None:
+    """Neither from the next sweeps nor from an erasure."""
+    for left in itertools.count():
+        kept = Kept()
+        busy(kept.store, "t")
+        kept.store.delete_thread("t")
+        kept.clock.advance(LATER)
+        mortal = Mortal(kept.table, left)
+        try:
+            ChatStore(LogInMemory(mortal, kept.clock)).sweep()
+            whole = True
+        except Killed:
+            whole = False
+        if erased:
+            kept.store.erase("zoey")
+            assert "zoey" not in kept.text(), left
+        for _ in range(3):
+            kept.clock.advance(LATER)
+            kept.swept()
+        assert kept.rows() == [], left
+        if whole:
+            break
+    assert left > 10
 
 
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
