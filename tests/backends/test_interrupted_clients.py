@@ -33,7 +33,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 HELLO = {"role": "user", "content": "hello"}
-LIBRARIES = ("botocore", "urllib3", "azure", "requests", "httpx", "httpcore")
+LIBRARIES = ("urllib3", "httpcore")
+"""What keeps the pools of connections."""
 OPEN = Path("/proc/self/fd")
 
 
@@ -52,7 +53,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def libraries() -> tuple[str, ...]:
-    """The folders of what the clients are made of."""
+    """Their folders."""
     found = (importlib.import_module(name) for name in LIBRARIES)
     return tuple(folder for module in found for folder in module.__path__)
 
@@ -77,7 +78,7 @@ def test_a_store_goes_on_after_an_exception_at_any_point(url: str, name: str) ->
         store.append("t", HELLO)
         CALLS[name](store)
         opened = files()
-        # To make a client of botocore takes so many steps that few of them would be ours.
+        # To make a client takes so many steps that few of them would be ours.
         within = () if name == "open" else libraries()
         for raised in interrupted(lambda: CALLS[name](store), sample=8, within=within):
             assert raised is None or isinstance(raised, Interrupted)

@@ -91,6 +91,22 @@ def test_who_loses_every_slot_gives_up_in_time_and_has_written_nothing() -> None
     assert "lost" not in [one.to_dict()["content"] for one in winner.read("t", last=50)]
 
 
+def test_a_fork_that_its_source_forestalls_is_made_of_what_the_source_is_then() -> None:
+    """What is in its way is a slot of the source, and tells nothing of the thread that is made."""
+    watched, forks, writes = stores()
+    writes.append("t", said("1"))
+
+    def contest() -> None:
+        watched.contest = None
+        writes.append("t", said("2"))
+
+    watched.contest = contest
+    forks.fork("t", "new")
+    assert [one.content for one in writes.read("new")] == ["1", "2"]
+    writes.append("new", said("3"))
+    assert [one.content for one in forks.read("new")] == ["1", "2", "3"]
+
+
 class Timed(MemoryTable):
     """Each call takes five milliseconds; pauses are noted."""
 

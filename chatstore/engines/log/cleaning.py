@@ -124,6 +124,7 @@ class Cleaner:
 
     async def _visit(self, pk: str, now: int) -> tuple[Swept, set[int]]:
         """Remove what is dead of a thread, and plan the next visit; when what was met had died."""
+        began = self._clock()
         head = await look(self._table, pk)
         if not await settle(self._table, head):
             await self._lists.visits.note(pk, now + layout.HOUR)
@@ -140,6 +141,9 @@ class Cleaner:
             remains.meet(now, expires)
         faded = 0
         for slot in remains.faded:
+            if self._clock() - began > layout.HOUR:
+                # Who slept for a day may meet another thread's rows under these names.
+                raise Unavailable("a sweep was held up for long: sweep again")
             bare = without_dead(slot, now)
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)
