@@ -77,7 +77,8 @@ class MemoryDriver:
             and (before is None or str(entity.properties.get("x", "~")) < before)
             and (token is None or [partition, row] >= token)  # type: ignore[operator]
         ]
-            for (partition, row), entity in self.groups.rows.items()
+        found.sort(key=lambda entity: (entity.partition, entity.row))
+        most = min(top, self.size)
         following = found[most] if len(found) > most else None
         return Slice(found[:most], None if following is None else [following.partition, following.row])
 

@@ -31,14 +31,15 @@ class _Points:
     else: there is none between what a block of `with` does last and its leaving.
     """
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int, within: tuple[str, ...]) -> None:
         self.count = 0
         self._wanted = wanted
+        self._within = _OURS + within
         self._last: dict[FrameType, tuple[str, int]] = {}
 
     def trace(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
         # What is raised in a __del__ goes nowhere, and is only reported.
-        if not frame.f_code.co_filename.startswith(_OURS) or frame.f_code.co_name == "__del__":
+        if not frame.f_code.co_filename.startswith(self._within) or frame.f_code.co_name == "__del__":
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "exception" or event == "return":
@@ -58,22 +59,26 @@ def _names(code: CodeType) -> dict[int, str]:
     return {one.offset: one.opname for one in dis.get_instructions(code)}
 
 
-def interrupted(call: Callable[[], object], sample: int = 40) -> Iterator[BaseException | None]:
+def interrupted(
+    call: Callable[[], object], sample: int = 40, within: tuple[str, ...] = ()
+) -> Iterator[BaseException | None]:
     """Raise in `call` at one point after another, and yield what came out, so that the caller can look.
 
-    Points are some `sample` ones, spread over the call, all of them in a soak. The last that is yielded is
-    None, of a call that came to its end.
+    Points are some `sample` ones, spread over the call, all of them in a soak. Those in files `within` other
+    folders count too. The last that is yielded is None, of a call that came to its end.
     """
-    total = _run(call, -1)[1]
+    total = _run(call, -1, within)[1]
     step = 1 if SOAK else max(1, total // sample)
     for wanted in range(0, total, step):
-        raised, _ = _run(call, wanted)
+        raised, _ = _run(call, wanted, within)
         yield raised
-    yield _run(call, -1)[0]
+    yield _run(call, -1, within)[0]
 
 
-def _run(call: Callable[[], object], wanted: int) -> tuple[BaseException | None, int]:
-    points, before, raised = _Points(wanted), sys.gettrace(), None
+def _run(
+    call: Callable[[], object], wanted: int, within: tuple[str, ...]
+) -> tuple[BaseException | None, int]:
+    points, before, raised = _Points(wanted, within), sys.gettrace(), None
     sys.settrace(points.trace)
     try:
         call()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from chatstore.engines.log import Key, Row
-from chatstore.errors import CorruptData
+from chatstore.engines.log import Key, Row, Rows
+from chatstore.errors import CorruptData, Unavailable
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.log.test_lists import Killed, Mortal
 
 LATER = timedelta(hours=26)
 BIG = "x" * 900_000
@@ -209,6 +212,51 @@ def test_a_sweep_that_slept_removes_nothing_of_a_thread_of_the_same_name(kept: K
     assert [message.content for message in kept.store.read("t")] == ["x", "y", "z"]
 
 
+class Dozing(MemoryTable):
+    """Behind a reading of all rows of a thread, after `left` others, something else happens."""
+
+    def __init__(self, table: MemoryTable, left: int, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self.left = left
+        self._meanwhile = meanwhile
+
+    async def query(self, pk: str, low: str, high: str, **more: Any) -> Rows:
+        found = await super().query(pk, low, high, **more)
+        if low == "B":
+            self.left -= 1
+            if self.left == -1:
+                self._meanwhile()
+        return found
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+@pytest.mark.parametrize("way", ["sweep", "erase"])
+def test_who_sleeps_for_days_changes_nothing_of_a_thread_of_the_same_name(
+    kept: Kept, way: str, left: int
+) -> None:
+    brief = timedelta(minutes=1)
+    kept.store.append("t", {"role": "user", "content": "a"}, owner="zoey", expires_in=brief)
+    kept.store.append("t", {"role": "user", "content": "b"})
+    kept.clock.advance(timedelta(hours=1))
+
+    def meanwhile() -> None:
+        kept.store.delete_thread("t")
+        for _ in range(4):
+            kept.clock.advance(LATER)
+            kept.swept()
+        assert kept.rows() == []
+        for text in "xyz":
+            kept.store.append("t", {"role": "user", "content": text}, owner="bob")
+
+    dozing = Dozing(kept.table, left, meanwhile)
+    store = ChatStore(LogInMemory(dozing, kept.clock))
+    with contextlib.suppress(Unavailable):
+        store.sweep() if way == "sweep" else store.erase("zoey")
+    if dozing.left < 0:
+        assert [message.content for message in kept.store.read("t")] == ["x", "y", "z"]
+
+
 def test_what_cannot_be_visited_does_not_keep_the_rest(kept: Kept) -> None:
     for thread in ("bad", "good"):
         kept.store.append(thread, {"role": "user", "content": f"{thread} words"}, ttl=60)
@@ -310,6 +358,32 @@ def test_an_erasure_leaves_what_others_are_about_to_write_whole(kept: Kept) -> N
     )
     assert table.erased
     assert [message.content for message in kept.store.read("t")] == texts
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_sweep_that_is_killed_anywhere_hides_nothing(erased: bool) -> None:
+    """Neither from the next sweeps nor from an erasure."""
+    for left in itertools.count():
+        kept = Kept()
+        busy(kept.store, "t")
+        kept.store.delete_thread("t")
+        kept.clock.advance(LATER)
+        mortal = Mortal(kept.table, left)
+        try:
+            ChatStore(LogInMemory(mortal, kept.clock)).sweep()
+            whole = True
+        except Killed:
+            whole = False
+        if erased:
+            kept.store.erase("zoey")
+            assert "zoey" not in kept.text(), left
+        for _ in range(3):
+            kept.clock.advance(LATER)
+            kept.swept()
+        assert kept.rows() == [], left
+        if whole:
+            break
+    assert left > 10
 
 
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:

@@ -51,6 +51,10 @@ class Mortal(MemoryTable):
         self._call()
         return await super().swap(row, version)
 
+    async def remove(self, row: Row) -> None:
+        self._call()
+        await super().remove(row)
+
     async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
         # A batch is done in part, in any order.
         for put in puts:

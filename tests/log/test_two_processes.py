@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from chatstore import ChatStore, Unavailable
-from chatstore.engines.log import Key, Row, Rows
+from chatstore.blocking import run
+from chatstore.engines.log import Key, Row, Rows, layout
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
 
@@ -90,6 +91,22 @@ def test_who_loses_every_slot_gives_up_in_time_and_has_written_nothing() -> None
     assert "lost" not in [one.to_dict()["content"] for one in winner.read("t", last=50)]
 
 
+def test_a_fork_that_its_source_forestalls_is_made_of_what_the_source_is_then() -> None:
+    """What is in its way is a slot of the source, and tells nothing of the thread that is made."""
+    watched, forks, writes = stores()
+    writes.append("t", said("1"))
+
+    def contest() -> None:
+        watched.contest = None
+        writes.append("t", said("2"))
+
+    watched.contest = contest
+    forks.fork("t", "new")
+    assert [one.content for one in writes.read("new")] == ["1", "2"]
+    writes.append("new", said("3"))
+    assert [one.content for one in forks.read("new")] == ["1", "2", "3"]
+
+
 class Timed(MemoryTable):
     """Each call takes five milliseconds; pauses are noted."""
 
@@ -115,9 +132,54 @@ def test_who_writes_without_end_rests_so_that_others_get_through() -> None:
         store.append("t", said("hot"))
     # Every third of a second: long enough to look, and to write.
     assert 3 <= len(table.pauses) <= 4
+    assert not table.rows.get("W")
     assert all(0.01 < pause < 0.1 for pause in table.pauses)
     table.pauses.clear()
     for _ in range(200):
         clock.advance(timedelta(milliseconds=60))
         store.append("t", said("calm"))
     assert table.pauses == []
+
+
+def test_who_never_rests_waits_for_a_process_that_is_slow() -> None:
+    """It says that it waits after a few losses, and takes that back."""
+    clock = ManualClock()
+    table, slow = Timed(clock), Watched()
+    slow.rows = table.rows
+    hot, loser = ChatStore(LogInMemory(table, clock)), ChatStore(LogInMemory(slow, clock))
+    hot.append("t", said("first"))
+    lost = itertools.count(1)
+
+    def contest() -> None:
+        # For each of its calls the other makes eight, unless it makes a long rest.
+        next(lost)
+        for _ in range(8):
+            table.pauses.clear()
+            hot.append("t", said("hot"))
+            if any(pause > 0.1 for pause in table.pauses):
+                assert len(table.rows["W"]) == 1
+                slow.contest = None
+                return
+
+    slow.contest = contest
+    loser.append("t", said("slow"))
+    assert 6 < next(lost) < 25
+    assert not table.rows["W"]
+    assert hot.read("t", last=1).items[0].content == "slow"
+
+
+def test_who_was_killed_while_it_waited_is_not_waited_for_long() -> None:
+    clock = ManualClock()
+    table = Timed(clock)
+    store = ChatStore(LogInMemory(table, clock))
+    run(store.backend._writer.fairness.wait(layout.waiting("T#default#t", "gone")))  # type: ignore[attr-defined]
+    began = clock.now
+    for _ in range(2000):
+        store.append("t", said("hot"))
+    long = [pause for pause in table.pauses if pause > 0.1]
+    assert clock.now - began > timedelta(seconds=12)
+    assert 5 < sum(long) / 0.2 < 50
+    clock.advance(timedelta(hours=2))
+    while store.sweep().more:
+        pass
+    assert not table.rows["W"]

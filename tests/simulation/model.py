@@ -362,9 +362,11 @@ class Rules:
             return
         through, copied = op.given["through"], op.given.get("copied")
         last = len(life.messages) - 1 if through is None else self._place(life, through)
-        if last is None:
-            if op.error == "MessageNotFound":
+        if op.error == "MessageNotFound":
+            if last is None or (through is not None and self._twice(op, through)):
                 yield state.life
+        elif last is None:
+            return
         elif op.error is None and copied in (None, life.messages[: last + 1]):
             yield state.life
 

@@ -74,7 +74,7 @@ class LogBackend(Backend):
         self._restorer = Restorer(self._writer, self._lists, self._decide)
         closer = Closer(table, clock, self._lists)
         self._cleaner = Cleaner(table, clock, self._writer, self._lists, closer, self._decide)
-        self._eraser = Eraser(table, self._writer, closer, self._exact, self._decide)
+        self._eraser = Eraser(table, clock, self._writer, closer, self._exact, self._decide)
 
     async def close(self) -> None:
         await self.table.close()

@@ -83,7 +83,10 @@ class Cleaner:
             work = work + len(visits) + sum(_rows(one.swept) for one in made)
         if failed is not None:
             raise failed
-        return swept if swept.more else replace(swept, more=await self._closer.step())
+        if swept.more:
+            return swept
+        await self._writer.fairness.forget(now)
+        return replace(swept, more=await self._closer.step())
 
     async def _make(self, visit: Visit, now: int) -> _Made:
         """Make one visit. Raises only Unavailable: others do not wait for one that cannot be made."""
@@ -134,6 +137,7 @@ class Cleaner:
 
     async def _visit(self, pk: str, now: int) -> tuple[Swept, set[int]]:
         """Remove what is dead of a thread, and plan the next visit; when what was met had died."""
+        began = self._clock()
         head = await look(self._table, pk)
         if not await settle(self._table, head):
             await self._lists.visits.note(pk, now + layout.HOUR)
@@ -162,6 +166,9 @@ class Cleaner:
         """Take what is dead out of rows that stay; how many messages that was."""
         faded = 0
         for slot in remains.faded:
+            if self._clock() - began > layout.HOUR:
+                # Who slept for a day may meet another thread's rows under these names.
+                raise Unavailable("a sweep was held up for long: sweep again")
             bare = without_dead(slot, now)
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)

@@ -171,7 +171,10 @@ class Closer:
     async def forget(self, tenant: str, pointer: Pointer, besides: Collection[str]) -> list[Row]:
         """Take a thread that has ended off the lists of hours, and none that came after it under its id.
 
-        The rows named `besides` are all that is left of it. What is to be removed behind those is returned.
+        The rows named `besides` are all that is left of it. What is to be removed behind those is returned,
+        in order. An erasure finds what the owner's row leads to, and a sweep what those rows lead to. Whoever
+        is killed when the one kind is gone would hide the other. So the thread is listed in the present hour,
+        where both look, until both are gone.
         """
         now = self._clock()
         key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
@@ -192,7 +195,10 @@ class Closer:
             # What was just written points to a thread that is about to be made.
             if int(row["v"]) < now - layout.HOUR and hour_of(int(row["v"])) not in kept:
                 await self._table.remove(row)
-        return [] if kept or one is None or int(one["v"]) >= now - layout.HOUR else [one]
+        if kept or one is None or int(one["v"]) >= now - layout.HOUR:
+            return []
+        again = await self._lists.list_again(key, owner, now, one)
+        return [one] if again is None else [one, again]
 
     async def traces(self, tenant: str, owner: str | None) -> dict[str, list[Row]]:
         """All rows that list an owner's threads, by thread: of the owner's list and of hours not yet over."""

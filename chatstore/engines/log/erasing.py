@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chatstore import position
-from chatstore.contract import ThreadKey
+from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.deciding import Deciding
@@ -31,9 +31,16 @@ class Eraser:
     """Erases all that is an owner's."""
 
     def __init__(
-        self, table: Table, writer: Writer, closer: Closer, reader: Reader, decide: Deciding
+        self,
+        table: Table,
+        clock: Clock,
+        writer: Writer,
+        closer: Closer,
+        reader: Reader,
+        decide: Deciding,
     ) -> None:
         self._table = table
+        self._clock = clock
         self._writer = writer
         self._closer = closer
         self._reader = reader
@@ -74,7 +81,7 @@ class Eraser:
         Where somebody else has a thread there now, theirs stays. The slot then says nothing, and is taken
         only if something waits: it may be of the owner's, from a writer that was killed.
         """
-        pk = layout.thread_partition(key)
+        pk, began = layout.thread_partition(key), self._clock()
         waiting, loose, hours = await self._before(pk, owner)
         hours |= {hour_of(int(row["v"])) for row in listed}
         rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
@@ -97,14 +104,14 @@ class Eraser:
             return decision
 
         await self._writer.mutate(key, None, plan, no_request)
-        requests = await self._empty(pk, owner, end, others, waiting, listed=True)
+        requests = await self._empty(pk, owner, end, others, waiting, listed=True, began=began)
         self._writer.known.forget(pk)
         # The owner's row goes last: it leads here again, should this be interrupted. A slot names the rest
         # until it is gone.
         for row in rows:
             if not str(row["pk"]).startswith("L#"):
                 await self._table.remove(row)
-        await self._empty(pk, owner, end, others, waiting, listed=False)
+        await self._empty(pk, owner, end, others, waiting, listed=False, began=began)
         for row in rows:
             if str(row["pk"]).startswith("L#"):
                 await self._table.remove(row)
@@ -147,6 +154,7 @@ class Eraser:
         waiting: set[Key],
         *,
         listed: bool,
+        began: int,
     ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
@@ -183,6 +191,9 @@ class Eraser:
                 bare = _bare(slot, owner, listed=listed)
                 if bare is None:
                     continue
+                if self._clock() - began > layout.HOUR:
+                    # Who slept for a day may meet another thread's rows under these names.
+                    raise Unavailable("an erasure was held up for long: erase again")
                 if await self._table.swap(bare.dump(pk), slot.version):
                     requests += slot.request is not None
                 else:

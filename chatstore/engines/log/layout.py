@@ -10,6 +10,7 @@
                       !            the hour up to which all that were over were looked through
     A#tenant#hour     …            those threads
     N                 …            the tenants
+    W                 …            writers that wait, by digests of their threads
     X                 hour         hours at which threads are to be visited
     X#hour            …            those threads, to be cleared of what is dead by then
 """
@@ -29,6 +30,7 @@ __all__ = [
     "HOUR",
     "TENANTS",
     "VISITS",
+    "WAITING",
     "ZERO",
     "active_bucket",
     "active_hours",
@@ -48,11 +50,13 @@ __all__ = [
     "thread_of",
     "thread_partition",
     "visit_bucket",
+    "waiting",
 ]
 
 HEADER = "~"
 VISITS = "X"
 TENANTS = "N"
+WAITING = "W"
 CLOSED = "!"
 FIRST_HOUR = "0"
 ZERO = "0" * 24
@@ -106,6 +110,11 @@ def hour_name(hour: int) -> str:
 def visit_bucket(hour: str) -> str:
     """Where the threads are listed that are to be visited at an hour."""
     return f"{VISITS}#{hour}"
+
+
+def waiting(pk: str, who: str) -> Key:
+    """The row that says that a writer waits for the thread of that partition."""
+    return Key(WAITING, f"{digest(pk)}#{who}")
 
 
 def slot_row(epoch: str, position: str) -> str:

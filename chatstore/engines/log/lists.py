@@ -128,6 +128,15 @@ class Lists:
             raise Unavailable(f"thread {key.id!r} is listed by too many at once")
         return tuple(sorted(left - {hour}))
 
+    async def list_again(self, key: ThreadKey, owner: str | None, now: int, one: Row) -> Row | None:
+        """List what is left of a thread in the present hour. The row that does, unless there is one already.
+
+        `one` is the row in the owner's list. Takes two trips, or one.
+        """
+        _, bucket = self._activity(key, owner, now, str(one.get("s", "")))
+        await self._written.put([], once=_in_tenant(key.tenant, now))
+        return bucket if await self._table.swap(bucket, None) else None
+
     async def former(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[int, ...]:
         """Before a thread is made where there was one: the hour in which that is listed still; one trip."""
         rows = await self._table.get([layout.owner_place(key.tenant, key.id, owner)])

@@ -25,10 +25,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from chatstore.conditions import require_window
 from chatstore.contract import Backend, Clock, Request, ThreadKey
 from chatstore.engines.log import layout
+from chatstore.engines.log.fairness import LONGEST_CONTEST, Fairness
 from chatstore.engines.log.head import Head, look, settle
-from chatstore.engines.log.known import LONGEST, MOST_THREADS, Known, Threads
+from chatstore.engines.log.known import LONGEST, Known, Threads
 from chatstore.engines.log.planning import Answer, Decision, Forgotten, Plan, Turn
-from chatstore.engines.log.port import Row, Table
+from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Slot
 from chatstore.engines.log.requests import Asked, asked, search
 from chatstore.errors import ChatStoreError, MessageNotFound, StorageError, Unavailable
@@ -40,16 +41,12 @@ R = TypeVar("R")
 _TRIES = 5
 _CHASES = 3
 """Tries of which each aims behind the slot that the last one missed."""
+_WAITS = 2 * _CHASES
+"""Tries after which a writer says that it waits, each time."""
 _MOST_TRIES = 10_000
 _BACKOFF_SECONDS = 0.02
 _PATIENT_TRIES = 100
 _LONGEST_PAUSE_SECONDS = 0.1
-_STREAK, _GAP = 300_000, 50_000
-"""Microseconds in which a process may write to a thread without a rest, and what counts as none."""
-_REST = 5
-"""Writes that a rest is as long as: others look, and then write."""
-_LONGEST_CONTEST = 10_000_000
-"""Microseconds in which others may be faster, before it is said that nothing was written."""
 
 
 class _Done(NamedTuple, Generic[R]):
@@ -91,8 +88,7 @@ class Writer:
         self.clock = clock
         self.known = Threads()
         self._tokens = tokens
-        self._streaks: dict[str, tuple[int, int]] = {}
-        self._write_seconds = 0.01
+        self.fairness = Fairness(table, clock)
 
     async def mutate(
         self,
@@ -109,61 +105,53 @@ class Writer:
         mutation = _Mutation(layout.thread_partition(key), key, request, plan, repeated)
         # Writers of one process come one after another, rather than all but one in vain.
         async with self.table.turn(mutation.pk):
-            since = await self._rest(mutation.pk)
+            since = await self.fairness.rest(mutation.pk)
             done = await self._until_done(mutation)
-            self._streaks[mutation.pk] = since, self.clock()
+            self.fairness.wrote(mutation.pk, since)
         if done.after is not None:
             with contextlib.suppress(StorageError):
                 await done.after()
         return done.result
-
-    async def _rest(self, pk: str) -> int:
-        """Let other processes have the thread for a moment, where this one has written to it for long.
-
-        Who knows a thread needs one call to write. Whoever comes to it needs two, and would always be late.
-        """
-        now = self.clock()
-        since, last = self._streaks.pop(pk, (now, now))
-        if not 0 <= now - last < _GAP:
-            since = now
-        elif now - since > _STREAK:
-            await self.table.pause(self._write_seconds * _REST)
-            since = self.clock()
-        while len(self._streaks) > MOST_THREADS:
-            self._streaks.pop(next(iter(self._streaks)), None)
-        return since
 
     async def _until_done(self, mutation: _Mutation[R]) -> _Done[R]:
         """Try until a slot was taken, or nothing needs to be written.
 
         A try that came too late was told which slot is in its place, and the next one aims behind that. So
         it has the chance that whoever took that slot has. After a few of those it pauses, for a time that
-        differs from others', and looks where the thread is now.
+        differs from others', and looks where the thread is now. If that does not help it says that it waits.
         """
         pk, silences = mutation.pk, 0
+        waits: Key | None = None
         began = self.clock()
         known = self.known.get(pk, began)
-        for attempt in range(_MOST_TRIES):
-            if attempt and attempt % _CHASES == 0:
-                if self.clock() - began > _LONGEST_CONTEST:
-                    break
-                longest = _BACKOFF_SECONDS if attempt < _PATIENT_TRIES else _LONGEST_PAUSE_SECONDS
-                await self.table.pause(random.uniform(0, longest))  # noqa: S311 - spreads writers, guards nothing
-                known = None
-            try:
-                came = await self._try(mutation, known, first=attempt == 0)
-            except _Unknown:
-                raise
-            except Unavailable:
-                # Nothing was decided yet, or somebody else has the slot.
-                came = None
-                silences += 1
-                if silences == _TRIES:
+        try:
+            for attempt in range(_MOST_TRIES):
+                if attempt and attempt % _CHASES == 0:
+                    if self.clock() - began > LONGEST_CONTEST:
+                        break
+                    if attempt % _WAITS == 0:
+                        waits = waits or layout.waiting(pk, self._tokens())
+                        await self.fairness.wait(waits)
+                    longest = _BACKOFF_SECONDS if attempt < _PATIENT_TRIES else _LONGEST_PAUSE_SECONDS
+                    await self.table.pause(random.uniform(0, longest))  # noqa: S311 - guards nothing
+                    known = None
+                try:
+                    came = await self._try(mutation, known, first=attempt == 0)
+                except _Unknown:
                     raise
-            if isinstance(came, _Done):
-                return came
-            self.known.forget(pk)
-            known = came
+                except Unavailable:
+                    # Nothing was decided yet, or somebody else has the slot.
+                    came = None
+                    silences += 1
+                    if silences == _TRIES:
+                        raise
+                if isinstance(came, _Done):
+                    return came
+                self.known.forget(pk)
+                known = came
+        finally:
+            if waits is not None:
+                await self.fairness.waited(waits)
         raise Unavailable(
             f"thread {mutation.key.id!r} is written to by too many at once: nothing was written"
         )
@@ -278,7 +266,7 @@ class Writer:
                     raise _Unknown(str(error)) from error
                 await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
                 continue
-            self._write_seconds = min(max((self.clock() - began) / 1e6, 0.001), 0.1)
+            self.fairness.took(self.clock() - began)
             if there is None or (there["sk"] == row["sk"] and there["s"] == decision.slot.token):
                 return None
             return there
