@@ -152,7 +152,7 @@ class Cleaner:
         remains = await survey(self._table, head, now)
         if expires is not None:
             remains.meet(now, expires)
-        faded = await self._fade(pk, remains, now)
+        faded = await self._fade(pk, remains, now, began)
         await self._discard(key.tenant, remains)
         if remains.ended:
             await self._move_on(key, head)
@@ -162,7 +162,7 @@ class Cleaner:
             await self._lists.visits.note(pk, remains.next)
         return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
 
-    async def _fade(self, pk: str, remains: Remains, now: int) -> int:
+    async def _fade(self, pk: str, remains: Remains, now: int, began: int) -> int:
         """Take what is dead out of rows that stay; how many messages that was."""
         faded = 0
         for slot in remains.faded:
