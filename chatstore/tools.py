@@ -1,8 +1,8 @@
 """Calls of tools and their results, as the messages of the common APIs and frameworks write them.
 
 OpenAI (``tool_calls``, ``function_call`` and the items of Responses), Anthropic, Bedrock, Gemini, Cohere,
-Ollama, AG-UI, Vercel's AI SDK, LlamaIndex and Pydantic AI. A result names its call by an id, or by the
-tool's name where there are no ids.
+Ollama, AG-UI, Vercel's AI SDK, LlamaIndex and Pydantic AI. A result names its call by an id, or by the tool's
+name where there are no ids.
 """
 
 from __future__ import annotations

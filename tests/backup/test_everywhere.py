@@ -31,7 +31,7 @@ from tests.http.serving import serving
 KINDS = [*PLACES, "service"]
 STORES = 1000 if SOAK else 42
 EACH = settings(max_examples=-(-STORES // len(KINDS)), deadline=None)
-ON_SERVERS = settings(max_examples=40 if SOAK else 2, deadline=None, phases=[Phase.generate])
+ON_SERVERS = settings(max_examples=20 if SOAK else 2, deadline=None, phases=[Phase.generate])
 
 
 @contextmanager

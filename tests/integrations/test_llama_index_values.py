@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import dataclasses
 import enum
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -27,17 +24,12 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
-from llama_index.core.storage.chat_store.base_db import MessageStatus
 from pydantic import BaseModel, ConfigDict
 
 import chatstore
-from chatstore import ChatStore, Message
 from chatstore.errors import CorruptData, InvalidMessage
-from chatstore.http.app import create_app
-from chatstore.integrations.llama_index import LlamaIndexAsyncDBChatStore, LlamaIndexChatStore
+from chatstore.integrations.llama_index import LlamaIndexChatStore
 from chatstore.integrations.llama_index.messages import read, write
-from chatstore.settings import Settings
-from tests.http.serving import serving
 from tests.integrations.conftest import Fresh
 from tests.integrations.llama import COLOURS, face, said
 
@@ -267,81 +259,3 @@ def test_what_is_not_there_is_none(fresh: Fresh, colour: str) -> None:
         assert store.delete_message("k", 0) is None
         assert store.delete_message("k", -1) is None
         assert store.get_keys() == ["k"]
-
-
-@pytest.fixture(params=["sqlite", "http"])
-def expiring(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a store with a thread whose messages expire at different times, or never."""
-    url = f"sqlite:///{tmp_path}/chat.db"
-    with chatstore.connect(url) as plain, ExitStack() as stack:
-        for content, life in (("a", None), ("b", 3600), ("c", 7200), ("d", None)):
-            plain.append("k", {"role": "user", "content": content}, expires_in=life)
-        if request.param == "http":
-            url = stack.enter_context(serving(create_app(chatstore.aconnect(url), Settings())))
-        yield url
-
-
-def lives(plain: ChatStore) -> dict[str, float | None]:
-    """How long each message of the thread lives, in minutes; a mark of a status has nothing to say."""
-    return {
-        text_of(message): None if message.expires_at is None
-        else round((message.expires_at - plain.now()).total_seconds() / 60)
-        for message in plain.read("k") if text_of(message)
-    }  # fmt: skip
-
-
-def text_of(message: Message) -> str:
-    said = message.to_dict()
-    return said.get("content") or "".join(block.get("text", "") for block in said.get("blocks", []))
-
-
-LIVES = {"a": None, "b": 60, "c": 120, "d": None}
-REWRITING: dict[str, tuple[str, tuple[Any, ...], set[str], set[str]]] = {
-    "delete the first": ("delete_message", (0,), set(), {"a"}),
-    "delete one between": ("delete_message", (2,), set(), {"c"}),
-    "delete the last": ("delete_message", (-1,), set(), {"d"}),
-    "delete the oldest": ("delete_oldest_messages", (2,), set(), {"a", "b"}),
-    "delete those archived": ("delete_messages", (MessageStatus.ARCHIVED,), set(), set()),
-    "archive": ("archive_oldest_messages", (2,), set(), set()),
-    "set those archived": ("set_messages", ([said("x")], MessageStatus.ARCHIVED), {"x"}, set()),
-    "add behind those archived": ("add_messages", ([said("x")], MessageStatus.ARCHIVED), {"x"}, set()),
-}
-
-
-@pytest.mark.parametrize("case", REWRITING)
-def test_a_rewritten_thread_keeps_each_messages_expiry(expiring: str, case: str) -> None:
-    call, arguments, new, gone = REWRITING[case]
-
-    async def rewrite() -> None:
-        store = LlamaIndexAsyncDBChatStore.from_url(expiring)
-        await getattr(store, call)("k", *arguments)
-        await store.aclose()
-
-    asyncio.run(rewrite())
-    with chatstore.connect(expiring) as plain:
-        kept = {said: life for said, life in LIVES.items() if said not in gone}
-        assert lives(plain) == dict.fromkeys(new, None) | kept
-
-
-@pytest.mark.parametrize("index", [0, 2, -1])
-def test_a_message_added_between_others_leaves_them_their_expiry(expiring: str, index: int) -> None:
-    store = LlamaIndexChatStore.from_url(expiring)
-    store.add_message("k", said("x"), index)
-    with chatstore.connect(expiring) as plain:
-        assert lives(plain) == {"x": None, **LIVES}
-    store.close()
-
-
-@pytest.mark.parametrize("deleting", [False, True])
-def test_who_reads_and_replaces_leaves_what_was_read_and_what_others_added_its_expiry(
-    expiring: str, deleting: bool
-) -> None:
-    store = LlamaIndexChatStore.from_url(expiring)
-    with chatstore.connect(expiring) as plain:
-        history = store.get_messages("k")
-        plain.append("k", {"role": "user", "content": "e"}, expires_in=1800)
-        if deleting:
-            store.delete_messages("k")
-        store.set_messages("k", [said("summary"), *history[1:]])
-        assert lives(plain) == {"summary": None, "b": 60, "c": 120, "d": None, "e": 30}
-    store.close()

@@ -10,13 +10,14 @@ the reading, so that whoever works alone sees exactly what a list would do.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from chatstore.errors import Conflict, ThreadNotFound
+from chatstore.errors import Conflict, CorruptData, ThreadNotFound
 from chatstore.integrations.llama_index import histories
 from chatstore.integrations.llama_index.histories import TRIES, History
 from chatstore.integrations.llama_index.messages import read, write
@@ -51,8 +52,9 @@ class Reading:
         """`messages`, of which those that were read keep their own expiry."""
         lives: dict[str, list[datetime | None]] = {}
         for was in self._expiring:
-            # Another client's text is not what LlamaIndex writes of it.
-            lives.setdefault(write(*read([was])).text, []).append(was.expires_at)
+            # Another client's text is not what LlamaIndex writes of it. Who cannot hold it cannot return it.
+            with contextlib.suppress(CorruptData):
+                lives.setdefault(write(*read([was])).text, []).append(was.expires_at)
         return [
             dataclasses.replace(one, expires_at=lives[one.text].pop(0)) if lives.get(one.text) else one
             for one in messages
