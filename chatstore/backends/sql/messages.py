@@ -250,7 +250,8 @@ def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
 
 
 def _size(row: Row) -> int:
-    return len(row[0].encode())
+    text: str = row[0]
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _message(row: Row) -> Message:
