@@ -17,13 +17,13 @@ T = TypeVar("T")
 class FairThreads:
     """`count` threads. Of the pieces that wait, those of the caller who had a turn longest ago come first.
 
-    Where there are several threads, one caller never has them all: somebody else's piece waits for none of
-    that caller's to end.
+    One caller has half of the threads at most: somebody else's piece waits for none of that caller's to end,
+    and the event loop shares the interpreter with few of them.
     """
 
     def __init__(self, count: int, name: str) -> None:
         self._threads = ThreadPoolExecutor(count, name)
-        self._most = max(1, count - 1)
+        self._most = max(1, count // 2)
         self._lock = threading.Lock()
         self._running: Counter[Hashable] = Counter()
         self._waiting: OrderedDict[Hashable, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()

@@ -22,8 +22,9 @@ _HOLD = "chatstore.hold"
 class _Shares:
     """How much of `most` each caller uses."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, shared: bool) -> None:
         self._most = most
+        self._shared = shared
         self._used: Counter[Hashable] = Counter()
         self._total = 0
 
@@ -31,7 +32,7 @@ class _Shares:
         """Whether `caller` may have so much more: all that is free, where it has nothing."""
         mine = self._used[caller]
         callers = len(self._used) + (not mine)
-        share = max(1, self._most // (callers + 1))
+        share = max(1, self._most // (callers + 1)) if self._shared else self._most
         return self._total + amount <= self._most and (not mine or mine + amount <= share)
 
     def add(self, caller: Hashable, amount: int) -> None:
@@ -43,12 +44,15 @@ class _Shares:
 
 
 class Admission:
-    """Admits up to `most_requests`, and requests that need up to `most_bytes` together."""
+    """Admits up to `most_requests`, and requests that need up to `most_bytes` together.
 
-    def __init__(self, most_requests: int, most_bytes: int) -> None:
+    Where it is not `shared`, there is only one caller ever, who may have all.
+    """
+
+    def __init__(self, most_requests: int, most_bytes: int, *, shared: bool = True) -> None:
         self.most_bytes = most_bytes
-        self._requests = _Shares(most_requests)
-        self._bytes = _Shares(most_bytes)
+        self._requests = _Shares(most_requests, shared=shared)
+        self._bytes = _Shares(most_bytes, shared=shared)
         self._waiting: OrderedDict[Hashable, deque[tuple[int, asyncio.Future[None]]]] = OrderedDict()
 
     def begin(self, caller: Hashable) -> None:

@@ -12,10 +12,8 @@ from chatstore.settings import Settings
 
 __all__ = ["Bounds", "is_probe"]
 
-_COPIES = 2
-"""How often an answer is in memory while it is sent: here, and on its way to the socket."""
-
-_LARGE_BYTES = 64 * 1024
+_PIECE_BYTES = 128 * 1024
+"""How much of an answer is on its way to the socket at once."""
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 
@@ -47,14 +45,20 @@ class Bounds:
         async def watched(message: Message) -> None:
             nonlocal started
             started = True
-            size = len(message.get("body", b""))
-            if message["type"] == "http.response.body":
-                hold.keep(_COPIES * size)
-            if size > _LARGE_BYTES and not message.get("more_body", False):
-                await send({**message, "more_body": True})
-                # The server takes the end when what was before it is nearly gone: till then it is in memory.
-                message = {"type": "http.response.body", "body": b""}
-            await send(message)
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            body = message.get("body", b"")
+            hold.keep(len(body) + _PIECE_BYTES)
+            if len(body) <= _PIECE_BYTES:
+                await send(message)
+                return
+            for start in range(0, len(body), _PIECE_BYTES):
+                # The server waits with the next piece until most of the last is gone, and others have a turn.
+                piece = body[start : start + _PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await asyncio.sleep(0)
+            await send({**message, "body": b""})
 
         whole = asyncio.timeout(self._settings.request_seconds)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from starlette.responses import Response
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from chatstore.codec import Json
 from chatstore.errors import InvalidArgument
 from chatstore.http import bodies, replies
+from chatstore.http.beside import beside
 from chatstore.http.parameters import (
     IfNoneMatch,
     MessagePath,
@@ -26,6 +28,9 @@ from chatstore.models import Message, Page, Window
 from chatstore.store.arguments import MessageLike
 
 __all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
+
+_SHORT = 64 * 1024
+"""How many characters are written on the event loop itself."""
 
 Reading: TypeAlias = Call[ThreadPath, MessagesQuery, IfNoneMatch, None]
 
@@ -76,8 +81,8 @@ async def read(call: Reading) -> Response:
         limit=query.limit,
         max_bytes=call.answer_bytes,
     )
-    return unchanged(call.headers, page.etag) or replies.entries(
-        page, _rest(call, page), cost=page.cost, headers=_next(call, page)
+    return unchanged(call.headers, page.etag) or await _entries(
+        call, page, _rest(call, page), _next(call, page)
     )
 
 
@@ -96,7 +101,16 @@ async def _window(call: Reading, max_tokens: int) -> Response:
         call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.answer_bytes
     )
     rest = _rest(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
-    return unchanged(call.headers, window.etag) or replies.entries(window, rest, cost=window.cost)
+    return unchanged(call.headers, window.etag) or await _entries(call, window, rest, {})
+
+
+async def _entries(
+    call: Reading, page: Page[Message], rest: dict[str, Json], headers: dict[str, str]
+) -> Response:
+    make = partial(replies.entries, page, rest, cost=page.cost, headers=headers)
+    if sum(len(message.text) for message in page) <= _SHORT:
+        return make()
+    return await beside(call.identity.caller, make)
 
 
 async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:

@@ -23,7 +23,11 @@ class Service:
     def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
         self.rates = Rates(per_minute(self.settings))
-        self.admission = Admission(self.settings.max_concurrency, self.settings.max_memory_bytes)
+        self.admission = Admission(
+            self.settings.max_concurrency,
+            self.settings.max_memory_bytes,
+            shared=self.settings.auth != "none",
+        )
         self.documents: dict[tuple[str, str], bytes] = {}
         self.forgetting: list[Callable[[str, str | None], None]] = []
         self._given = store

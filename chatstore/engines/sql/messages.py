@@ -261,7 +261,8 @@ def _require_text(rows: Sequence[Row]) -> None:
 
 def _size(row: Row) -> int:
     _require_text([row])
-    return len(row[0].encode())
+    text: str = row[0]
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _message(row: Row) -> Message:
