@@ -5,13 +5,15 @@ Envelopes, and saying what is wrong, are left to `chatstore.http.schemas`, which
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from chatstore.codec import Json
-from chatstore.contract import UNSET, Unset
+from chatstore.codec import Json, Writer
+from chatstore.contract import UNSET, Draft, Unset
+from chatstore.store import MessageLike
 from chatstore.store.arguments import Ttl
 
-__all__ = ["Turn", "history", "message", "turn"]
+__all__ = ["Turn", "drafted", "drafted_turn", "history", "message", "turn"]
 
 
 class Turn(NamedTuple):
@@ -20,7 +22,7 @@ class Turn(NamedTuple):
     `owner` and `ttl` are of the thread, if it is created.
     """
 
-    messages: list[dict[str, Json]]
+    messages: Sequence[MessageLike]
     create: bool = True
     owner: str | None = None
     ttl: Ttl | Unset = UNSET
@@ -43,6 +45,16 @@ def history(value: Json) -> Turn | None:
     """A list of messages, to be all that are there; None for anything else."""
     messages = _messages(value) if isinstance(value, list) else None
     return None if messages is None else Turn(messages, create=False)
+
+
+def drafted(value: MessageLike, write: Writer) -> Draft:
+    """A message of a body as it is to be stored: the body was checked, so it is only written."""
+    return Draft(write(value))
+
+
+def drafted_turn(checked: Turn, write: Writer) -> Turn:
+    """The same for each message of a turn."""
+    return checked._replace(messages=[Draft(write(value)) for value in checked.messages])
 
 
 def _messages(values: list[Json]) -> list[dict[str, Json]] | None:

@@ -11,17 +11,18 @@ import logging
 import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
-from datetime import UTC, datetime
 
 from chatstore.audit import AUDIT
-from chatstore.codec import Json
+from chatstore.codec import Json, writer
 from chatstore.errors import ConfigurationError, StorageError
-from chatstore.models import rfc3339
+from chatstore.models import stamp
 
 __all__ = ["ACCESS", "JsonFormatter", "TextFormatter", "configure", "request_id"]
 
 ACCESS = "chatstore.access"
 """The logger of the line that every request has; its records carry their `fields`."""
+
+_written = writer(str, ascii_only=True)
 
 request_id: ContextVar[str | None] = ContextVar("chatstore_request_id", default=None)
 """The id of the request that is being answered."""
@@ -51,7 +52,7 @@ class JsonFormatter(logging.Formatter):
         line |= {"message": record.getMessage().strip()} if fields is None else fields
         if record.exc_info is not None and record.exc_info[1] is not None:
             line["traceback"] = "".join(_traceback(record.exc_info[1]))
-        return json.dumps(line, default=str)
+        return _written(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -68,7 +69,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return rfc3339(datetime.fromtimestamp(record.created, UTC))
+    return stamp(round(record.created * 1_000_000))
 
 
 def _traceback(error: BaseException) -> Iterator[str]:

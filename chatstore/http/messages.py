@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
 from chatstore.codec import Json
+from chatstore.contract import Draft
 from chatstore.errors import InvalidArgument
 from chatstore.http import bodies, replies
 from chatstore.http.parameters import (
@@ -21,7 +23,8 @@ from chatstore.http.problems import TooLarge
 from chatstore.http.quota import check_quota
 from chatstore.http.routing import Call
 from chatstore.http.threads import unchanged
-from chatstore.models import Message, Page, Window
+from chatstore.models import Entries, Message, Page, Window
+from chatstore.store import MessageLike
 
 __all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
 
@@ -66,7 +69,7 @@ async def read(call: Reading) -> Response:
         return await _window(call, query.max_tokens)
     if query.keep is not None:
         raise InvalidArgument("keep goes with max_tokens: pass both or neither")
-    page = await call.store.read(
+    page = await call.store.read_entries(
         call.path.id,
         last=query.last,
         after=query.after,
@@ -75,7 +78,7 @@ async def read(call: Reading) -> Response:
         max_bytes=call.answer_bytes,
     )
     return unchanged(call.headers, page.etag) or replies.entries(
-        page, _rest(call, page), cost=page.cost, headers=_next(call, page)
+        page, _rest(call, page), headers=_next(call, page)
     )
 
 
@@ -94,7 +97,7 @@ async def _window(call: Reading, max_tokens: int) -> Response:
         call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.answer_bytes
     )
     rest = _rest(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
-    return unchanged(call.headers, window.etag) or replies.entries(window, rest, cost=window.cost)
+    return unchanged(call.headers, window.etag) or replies.entries(Entries.of(window), rest)
 
 
 async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
@@ -137,7 +140,7 @@ async def get(call: Call[MessagePath, NoQuery, IfNoneMatch, None]) -> Response:
     return unchanged(call.headers, found.etag) or replies.entry(found)
 
 
-async def replace(call: Call[MessagePath, NoQuery, Mutation, dict[str, Json]]) -> Response:
+async def replace(call: Call[MessagePath, NoQuery, Mutation, Draft]) -> Response:
     """Replace a message
 
     Its id, position and time stay. If-Match is of the message.
@@ -169,7 +172,7 @@ async def _check_quota(call: Call[ThreadPath, NoQuery, Mutation, Any]) -> None:
         await check_quota(call.store, most, call.body.owner, call.path.id)
 
 
-def _counted(most: int, messages: list[dict[str, Json]]) -> list[dict[str, Json]]:
+def _counted(most: int, messages: Sequence[MessageLike]) -> Sequence[MessageLike]:
     if len(messages) > most:
         raise TooLarge(
             f"a request takes at most {most:,} messages, not {len(messages):,}: send them in parts"
@@ -177,7 +180,7 @@ def _counted(most: int, messages: list[dict[str, Json]]) -> list[dict[str, Json]
     return messages
 
 
-def _rest(call: Reading, page: Page[Message]) -> dict[str, Json]:
+def _rest(call: Reading, page: Entries | Page[Message]) -> dict[str, Json]:
     return {
         "next": page.next,
         "end": page.end,
@@ -186,7 +189,7 @@ def _rest(call: Reading, page: Page[Message]) -> dict[str, Json]:
     }
 
 
-def _next(call: Reading, page: Page[Message]) -> dict[str, str]:
+def _next(call: Reading, page: Entries) -> dict[str, str]:
     if page.next is None:
         return {}
     query = call.query
@@ -198,5 +201,6 @@ def _next(call: Reading, page: Page[Message]) -> dict[str, str]:
     # Where the read began at the newest end, it goes on towards the oldest.
     backwards = query.last is not None or (query.before is not None and query.after is None)
     given["before" if backwards else "after"] = page.next
-    parameters = {name: value for name, value in given.items() if value is not None}
-    return replies.link(replies.messages_href(call.base, call.path.id), parameters)
+    # Numbers and positions: none of their characters has another form in a query.
+    wanted = "&".join([f"{name}={value}" for name, value in given.items() if value is not None])
+    return {"Link": f'<{replies.messages_href(call.base, call.path.id)}?{wanted}>; rel="next"'}

@@ -24,7 +24,7 @@ from chatstore.contract import (
     ThreadPatch,
 )
 from chatstore.errors import Conflict, CursorExpired, MessageNotFound
-from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Thread
+from chatstore.models import Appended, Deleted, Entries, Erased, Message, Page, Swept, Thread
 
 __all__ = ["SqlBackend"]
 
@@ -130,10 +130,15 @@ class SqlBackend(Backend):
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         async def read(tables: _Tables) -> Page[Message]:
-            log = await tables.threads.log(key)
-            if span.epoch is not None and (log is None or log.epoch != span.epoch):
-                raise CursorExpired
+            log = await _log_of(tables, key, span)
             return Page(()) if log is None else await tables.messages.page(log, span)
+
+        return await self._read(read)
+
+    async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
+        async def read(tables: _Tables) -> Entries:
+            log = await _log_of(tables, key, span)
+            return Entries("") if log is None else await tables.messages.entries(log, span)
 
         return await self._read(read)
 
@@ -347,6 +352,14 @@ class SqlBackend(Backend):
             return now
 
         return _Tables(Threads(tx, clock), Messages(tx, clock), Requests(tx, clock))
+
+
+async def _log_of(tables: _Tables, key: ThreadKey, span: Span) -> Log | None:
+    """The log to be read; None where there is no thread. Raises CursorExpired."""
+    log = await tables.threads.log(key)
+    if span.epoch is not None and (log is None or log.epoch != span.epoch):
+        raise CursorExpired
+    return log
 
 
 async def _replace(tables: _Tables, key: ThreadKey, log: Log, drafts: Sequence[Draft]) -> Appended:

@@ -20,6 +20,12 @@ class Transaction(Protocol):
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
         """Every row."""
 
+    async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
+        """The first two rows, and those that follow while the sizes of all are `most` at most, and one more.
+
+        What follows is not read.
+        """
+
     async def run(self, sql: str, *parameters: object) -> int:
         """Execute a change; how many rows it met."""
 

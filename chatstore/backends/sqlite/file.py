@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from chatstore.backends.sqlite.log import LOG_BYTES, Log
 from chatstore.backends.sqlite.place import Opened, file_at, open_at
 from chatstore.backends.sqlite.schema import prepare
 from chatstore.blocking import run
+from chatstore.codec import is_object
 from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
 
 __all__ = ["File", "Statements"]
@@ -39,6 +40,18 @@ class Statements:
 
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
         return self._connection.execute(sql, parameters).fetchall()
+
+    async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
+        rows: list[Row] = []
+        held = 0
+        # SQLite finds a row when it is asked for it.
+        with closing(self._connection.execute(sql, parameters)) as found:
+            for row in found:
+                rows.append(row)
+                held += size(row)
+                if held > most and len(rows) > 1:
+                    break
+        return rows
 
     async def run(self, sql: str, *parameters: object) -> int:
         return self._connection.execute(sql, parameters).rowcount
@@ -188,6 +201,7 @@ class File:
         connection = open_at(self._path, self._last, self._timeout)
         try:
             prepare(connection, self._path, self._timeout)
+            _with_json(connection)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         except BaseException:
@@ -205,6 +219,14 @@ class File:
                 ours = Unavailable(f"{self._path} was open and cannot be opened again ({_code(error)})")
             # What SQLite says of text that is not UTF-8 holds the text.
             raise ours from (error if hasattr(error, "sqlite_errorcode") else None)
+
+
+def _with_json(connection: sqlite3.Connection) -> None:
+    """Give a connection the function ``json_valid``, which SQLite before 3.38 may be without."""
+    try:
+        connection.execute("SELECT json_valid('{}')")
+    except sqlite3.OperationalError:
+        connection.create_function("json_valid", 1, is_object, deterministic=True)
 
 
 _inherited: list[object] = []
