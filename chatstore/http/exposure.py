@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,6 +80,7 @@ def check_caller(headers: Headers, origins: Collection[str]) -> None:
         )
 
 
+@lru_cache(256)
 def _hostname(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
@@ -86,6 +88,7 @@ def _hostname(url: str) -> str:
         return ""
 
 
+@lru_cache(256)
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

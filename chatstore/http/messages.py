@@ -77,8 +77,9 @@ async def read(call: Reading) -> Response:
         limit=query.limit,
         max_bytes=call.answer_bytes,
     )
+    rest = _rest(call, page)
     return unchanged(call.headers, page.etag) or replies.entries(
-        page, _rest(call, page), headers=_next(call, page)
+        page, rest, headers=_next(query, page.next, rest["href"])
     )
 
 
@@ -189,10 +190,10 @@ def _rest(call: Reading, page: Entries | Page[Message]) -> dict[str, Json]:
     }
 
 
-def _next(call: Reading, page: Entries) -> dict[str, str]:
-    if page.next is None:
+def _next(query: MessagesQuery, cursor: str | None, href: str) -> dict[str, str]:
+    """The Link header that leads to the next page."""
+    if cursor is None:
         return {}
-    query = call.query
     given: dict[str, object] = {
         "after": query.after,
         "before": query.before,
@@ -200,7 +201,7 @@ def _next(call: Reading, page: Entries) -> dict[str, str]:
     }
     # Where the read began at the newest end, it goes on towards the oldest.
     backwards = query.last is not None or (query.before is not None and query.after is None)
-    given["before" if backwards else "after"] = page.next
+    given["before" if backwards else "after"] = cursor
     # Numbers and positions: none of their characters has another form in a query.
     wanted = "&".join([f"{name}={value}" for name, value in given.items() if value is not None])
-    return {"Link": f'<{replies.messages_href(call.base, call.path.id)}?{wanted}>; rel="next"'}
+    return {"Link": f'<{href}?{wanted}>; rel="next"'}

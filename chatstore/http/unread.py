@@ -28,9 +28,10 @@ class Unread:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or not _has_body(headers := Headers(scope=scope)):
+        if scope["type"] != "http" or not _has_body(scope):
             await self.app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         if "transfer-encoding" in headers and "content-length" in headers:
             # A gateway that goes by the other one would take what follows for somebody else's request.
             refusal = problem_response(
@@ -69,5 +70,8 @@ class Unread:
         await self.app(scope, taken, answered)
 
 
-def _has_body(headers: Headers) -> bool:
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and length != b"0")
+        for name, length in scope["headers"]
+    )

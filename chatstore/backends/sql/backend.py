@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from chatstore import position, records
@@ -39,6 +39,9 @@ class _Tables(NamedTuple):
     messages: Messages
     requests: Requests
 
+
+_SMALL_PAGE = 50
+"""As many messages may be read at once, where a driver can."""
 
 _Operation: TypeAlias = Callable[[_Tables], Coroutine[Any, Any, T]]
 
@@ -133,14 +136,14 @@ class SqlBackend(Backend):
             log = await _log_of(tables, key, span)
             return Page(()) if log is None else await tables.messages.page(log, span)
 
-        return await self._read(read)
+        return await self._read(read, (key, span.limit) if span.limit <= _SMALL_PAGE else None)
 
     async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
         async def read(tables: _Tables) -> Entries:
             log = await _log_of(tables, key, span)
             return Entries("") if log is None else await tables.messages.entries(log, span)
 
-        return await self._read(read)
+        return await self._read(read, (key, span.limit) if span.limit <= _SMALL_PAGE else None)
 
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
         async def get(tables: _Tables) -> Message:
@@ -310,8 +313,8 @@ class SqlBackend(Backend):
 
     # Transactions
 
-    async def _read(self, operation: _Operation[T]) -> T:
-        return await self.driver.read(self._over_tables(operation))
+    async def _read(self, operation: _Operation[T], small: Hashable = None) -> T:
+        return await self.driver.read(self._over_tables(operation), small)
 
     async def _change(self, operation: _Operation[T]) -> T:
         return await self.driver.write(self._over_tables(operation))

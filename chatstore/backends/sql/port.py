@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 __all__ = ["Driver", "Row", "Transaction", "Work"]
@@ -42,8 +42,11 @@ class Driver(Protocol):
     async def write(self, work: Work[T]) -> T:
         """A transaction that sees every earlier one and lets no other write beside it."""
 
-    async def read(self, work: Work[T]) -> T:
-        """A transaction that sees one state of the database throughout."""
+    async def read(self, work: Work[T], small: Hashable = None) -> T:
+        """A transaction that sees one state of the database throughout.
+
+        `small` names what reads a few rows: a driver may do again at once what was quick a moment ago.
+        """
 
     async def scrub(self) -> None:
         """Leave nothing readable of what has been deleted, where the database keeps it in free space."""

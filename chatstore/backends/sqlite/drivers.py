@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from chatstore.backends.sql import Work
 from chatstore.backends.sqlite.file import File
+from chatstore.backends.sqlite.warm import Warm
+from chatstore.errors import StorageError
 
 __all__ = ["BlockingDriver", "ThreadDriver"]
 
@@ -25,7 +30,7 @@ class BlockingDriver:
     async def write(self, work: Work[T]) -> T:
         return self._file.write(work)
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], small: Hashable = None) -> T:  # noqa: ARG002 - nothing else waits here
         return self._file.read(work)
 
     async def scrub(self) -> None:
@@ -36,17 +41,38 @@ class BlockingDriver:
 
 
 class ThreadDriver:
-    """For event loops: writes queue at one thread, reads share a few. None is bound to a loop."""
+    """For event loops: writes queue at one thread, reads share a few. None is bound to a loop.
+
+    What is `Warm` is read in the loop itself: the way to a thread and back would cost as much again.
+    """
 
     def __init__(self, file: File) -> None:
         self._file = file
         self._process = -1
+        self._warm = Warm()
 
     async def write(self, work: Work[T]) -> T:
         return await self._hop(self._pools()[0], self._file.write, work)
 
-    async def read(self, work: Work[T]) -> T:
-        return await self._hop(self._pools()[1], self._file.read, work)
+    async def read(self, work: Work[T], small: Hashable = None) -> T:
+        if small is None:
+            return await self._hop(self._pools()[1], self._file.read, work)
+        if small in self._warm:
+            # A thread meets the same error again, if it is one that waiting and opening do not mend.
+            with suppress(StorageError):
+                began = time.monotonic()
+                result = self._file.read_at_once(work)
+                self._warm.took(small, time.monotonic() - began)
+                return result
+        return await self._hop(self._pools()[1], partial(self._warming, small), work)
+
+    def _warming(self, small: Hashable, work: Work[T]) -> T:
+        if not self._file.is_prompt:
+            self._file.be_prompt()
+        began = time.thread_time()
+        result = self._file.read(work)
+        self._warm.took(small, time.thread_time() - began)
+        return result
 
     async def scrub(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.scrub)

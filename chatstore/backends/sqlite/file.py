@@ -77,6 +77,8 @@ class File:
         self._synchronous = synchronous
         self._timeout = timeout
         self._writer: Opened | None = None
+        self._prompt: Opened | None = None
+        """The reader that never waits, while it is not in use."""
         self._last: Opened | None = None
         self._log = Log(path)
         self._begin()
@@ -111,6 +113,38 @@ class File:
             finally:
                 self._readers.append(reader)
 
+    def read_at_once(self, work: Work[T]) -> T:
+        """The same without waiting for anybody. Raises Unavailable where it would, or has to open first."""
+        with self._translated():
+            with self._gate:
+                reader, self._prompt = self._prompt, None
+            try:
+                if reader is None or reader.file != file_at(self._path) or reader.connection.in_transaction:
+                    self.is_prompt = False
+                    raise Unavailable(f"{self._path} is not open to be read at once")
+                with reader.inside, reader.connection:
+                    reader.connection.execute("BEGIN")
+                    result = run(work(Statements(reader.connection)))
+                return result  # noqa: RET504
+            finally:
+                self._keep_prompt(reader)
+
+    def be_prompt(self) -> None:
+        """Open what `read_at_once` needs."""
+        with self._translated():
+            reader = self._opened()
+            reader.connection.execute("PRAGMA busy_timeout = 0")
+            self._known.add(reader)
+            self.is_prompt = True
+            self._keep_prompt(reader)
+
+    def _keep_prompt(self, reader: Opened | None) -> None:
+        with self._gate:
+            if self._prompt is None and self.is_prompt:
+                self._prompt = reader
+            elif reader is not None:
+                reader.connection.close()
+
     def scrub(self) -> None:
         """Write the file anew without its free space, and empty the log beside it.
 
@@ -134,6 +168,9 @@ class File:
         with self._gate:
             while self._readers:
                 self._readers.pop().connection.close()
+            if self._prompt is not None:
+                self._prompt.connection.close()
+            self._prompt, self.is_prompt = None, False
         self._last = None
 
     def before_fork(self) -> None:
@@ -158,6 +195,9 @@ class File:
         """Held where a reader is chosen, opened or closed."""
         self._readers: list[Opened] = []
         """Those not in use."""
+        self._prompt = None
+        self.is_prompt = False
+        """Whether there is a reader that never waits."""
         self._known: weakref.WeakSet[Opened] = weakref.WeakSet()
         self._stopped = Stopped()
 
