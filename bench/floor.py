@@ -1,4 +1,4 @@
-"""``python -m bench.floor PORT PATH``: the smallest service by hand, over chatstore's rows; see `bench.service`."""
+"""The smallest service by hand over chatstore's rows, see `bench.service`."""
 
 from __future__ import annotations
 
@@ -40,11 +40,8 @@ async def read(request: Request) -> Response:
     [key] = db.execute(
         "SELECT key FROM threads WHERE tenant = 'default' AND id = ?", (request.path_params["id"],)
     ).fetchone()
-    rows = db.execute(
-        f"SELECT text, id, position, created_at FROM messages WHERE thread = ? "
-        f"ORDER BY position {order} LIMIT ?",
-        (key, int(last or limit or 100)),
-    ).fetchall()
+    select = "SELECT text, id, position, created_at FROM messages WHERE thread = ? ORDER BY position"
+    rows = db.execute(f"{select} {order} LIMIT ?", (key, int(last or limit or 100))).fetchall()
     return _answer(rows[::-1] if last else rows)
 
 
@@ -74,4 +71,4 @@ PATH = "/v1/threads/{id}/messages"
 app = Starlette(routes=[Route(PATH, read, methods=["GET"]), Route(PATH, append, methods=["POST"])])
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)
+    uvicorn.run(app, port=int(sys.argv[1]), http="h11", log_level="warning", access_log=False)

@@ -1,14 +1,18 @@
-"""``python -m bench service``: the service beside the smallest one that could be written by hand, over the same rows.
+"""``python -m bench service [ROUNDS [SECONDS]]``: the service beside the smallest one by hand, over the same rows.
 
-Both are Starlette applications under uvicorn, each in a process of its own with a SQLite file of its own, and
-take turns in every round. The one by hand is the floor: it splices what is stored into the same answers, in
-the event loop, and has no checks, no conditions, no retries, no expiry, no limits, no log and no identity.
+Both are Starlette applications under uvicorn and h11, each in a process with an SQLite file of its own, and
+take turns in every round. The one by hand, `bench.floor`, is the floor: it splices what is stored into its
+answers, in the event loop, and has no checks, conditions, retries, expiry, limits, log or identity.
+
+A ratio is the median of the rounds' ratios. CPU is a server's own, in its code and in the kernel's: a crowded
+machine changes it least.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import selectors
 import socket
@@ -18,11 +22,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import chatstore
 from bench import workload
@@ -38,13 +41,12 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Operation(NamedTuple):
-    """A request as it is sent, by how many connections, and the ratio that is the goal of its kind."""
+    """A request as it is sent, by how many connections at once, and the ratio that is the goal."""
 
     name: str
     request: bytes
     connections: int
-    throughput: float | None
-    cpu: float | None
+    goal: str
 
 
 def _request(method: str, target: str, body: bytes = b"") -> bytes:
@@ -59,9 +61,11 @@ def _request(method: str, target: str, body: bytes = b"") -> bytes:
 
 TURN = json.dumps([workload.message(0), workload.message(1)]).encode()
 OPERATIONS = (
-    Operation("append a turn", _request("POST", "/v1/threads/grows/messages", TURN), CONNECTIONS, 0.65, None),
-    Operation("last 20", _request("GET", f"/v1/threads/t/messages?last={LAST}"), CONNECTIONS, 0.75, None),
-    Operation("page of 1,000", _request("GET", f"/v1/threads/t/messages?limit={PAGE}"), 1, None, 1.5),
+    Operation(
+        "append a turn", _request("POST", "/v1/threads/grows/messages", TURN), CONNECTIONS, "rate 0.65"
+    ),
+    Operation("last 20", _request("GET", f"/v1/threads/t/messages?last={LAST}"), CONNECTIONS, "rate 0.75"),
+    Operation("page of 1,000", _request("GET", f"/v1/threads/t/messages?limit={PAGE}"), 1, "CPU 1.5"),
 )
 
 
@@ -83,8 +87,7 @@ class Load:
             each.sendall(request)
         while waiting:
             for key, _ in self._selector.select():
-                each = key.fileobj
-                assert isinstance(each, socket.socket)
+                each = cast("socket.socket", key.fileobj)
                 held = waiting[each]
                 held += each.recv(1 << 20)
                 if not _whole(held):
@@ -176,31 +179,21 @@ def measured(rounds: int, seconds: float) -> dict[tuple[str, str], list[tuple[fl
     return found
 
 
-def _same(operation: Operation, servers: Mapping[str, tuple[object, int]]) -> None:
-    """Both services give the same answer, but for ids and times."""
-
-
 def main(arguments: list[str]) -> None:
     rounds = int(arguments[0]) if arguments else ROUNDS
     seconds = float(arguments[1]) if len(arguments) > 1 else SECONDS
-    server = ", ".join([name for name in ("httptools", "uvloop") if find_spec(name)] or ["h11, asyncio"])
     print(
-        f"{os.cpu_count()} processors, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, "
-        f"uvicorn with {server}; the medians of {rounds} rounds of {seconds:g} s, in turns"
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; "
+        f"{rounds} rounds of {seconds:g} s\n"
     )
     found = measured(rounds, seconds)
-    print(f"{'':16}{'connections':>12}{'requests a second':>30}{'CPU us a request':>30}")
-    print(
-        f"{'':28}{'chatstore':>11}{'by hand':>10}{'ratio':>9}{'chatstore':>13}{'by hand':>9}{'ratio':>8}   goal"
-    )
+    print(f"{'':14}{'':>12}{'requests a second':>26}{'CPU, us a request':>28}")
+    print(f"{'':14}{'connections':>12}" + f"{'chatstore':>11}{'by hand':>9}{'ratio':>7}" * 2 + "   goal")
     for operation in OPERATIONS:
-        rates = [statistics.median(one[0] for one in found[operation.name, form]) for form in FORMS]
-        costs = [statistics.median(one[1] for one in found[operation.name, form]) for form in FORMS]
-        pairs = list(zip(*(found[operation.name, form] for form in FORMS), strict=True))
-        rate = statistics.median(ours[0] / hand[0] for ours, hand in pairs)
-        cost = statistics.median(ours[1] / hand[1] for ours, hand in pairs)
-        goal = f"rate {operation.throughput}" if operation.throughput else f"CPU {operation.cpu}"
-        print(
-            f"{operation.name:16}{operation.connections:>12}{rates[0]:>11,.0f}{rates[1]:>10,.0f}{rate:>9.2f}"
-            f"{costs[0]:>13,.0f}{costs[1]:>9,.0f}{cost:>8.2f}   {goal}"
-        )
+        told = f"{operation.name:14}{operation.connections:>12}"
+        for measure in (0, 1):
+            ours, hand = ([one[measure] for one in found[operation.name, form]] for form in FORMS)
+            ratio = statistics.median(mine / theirs for mine, theirs in zip(ours, hand, strict=True))
+            told += f"{statistics.median(ours):>11,.0f}{statistics.median(hand):>9,.0f}{ratio:>7.2f}"
+        print(f"{told}   {operation.goal}")

@@ -124,9 +124,20 @@ def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json
 
 
 def parse_texts(text: str | bytes, what: str = "the body", *, around: int = 0) -> tuple[Json, Writer]:
-    """The same, and what gives any part of the value as `encode` does, without checking it again."""
+    """The same, and what gives any part of the value as `encode` does, without checking all of it again.
+
+    Raises InvalidMessage, as that does, for a part that is nested too deep by itself.
+    """
     value, exact = _parsed(text, what, around)
-    return value, _spelled if exact else _written
+    spelled = _spelled if exact else _written
+
+    def write(part: Json) -> str:
+        written = spelled(part)
+        if _may_be_deep(written, MAX_DEPTH):
+            _check(part, "the message", [])
+        return written
+
+    return value, write
 
 
 def is_object(text: object) -> bool:
@@ -138,7 +149,7 @@ def is_object(text: object) -> bool:
         return False
     try:
         value, end = _scan(text, 0)
-    except (ValueError, StopIteration, RecursionError):
+    except (ValueError, InvalidMessage, StopIteration, RecursionError):
         return False
     return end == len(text) and type(value) is dict
 
@@ -180,9 +191,14 @@ def _parsed(text: str | bytes, what: str, around: int) -> tuple[Json, list[Exact
     except ValueError as error:
         raise InvalidMessage(f"{what} is not JSON: {error}") from error
     # Nothing else in text can be wrong by now, so only what may be is looked for, which takes much longer.
-    if text.count("{") + text.count("[") > MAX_DEPTH - around or not unicode or _SURROGATE.search(text):
+    if _may_be_deep(text, MAX_DEPTH + around) or not unicode or _SURROGATE.search(text):
         _check(value, what, [], 1 - around)
     return value, exact
+
+
+def _may_be_deep(text: str, levels: int) -> bool:
+    """Whether more than so many objects and arrays begin in `text`, without which none can be deeper."""
+    return text.count("{") + text.count("[") > levels
 
 
 def _check(value: Json, what: str, exact: list[ExactFloat], depth: int = 1) -> None:
@@ -277,7 +293,9 @@ def _whole(text: str) -> int | float:
     return ExactFloat.of(text) if text == "-0" else int(text)
 
 
-_scan: Callable[[str, int], tuple[Json, int]] = json.JSONDecoder(parse_float=str, parse_int=str).scan_once  # type: ignore[attr-defined]
+_scan: Callable[[str, int], tuple[Json, int]] = json.JSONDecoder(
+    parse_float=str, parse_int=str, parse_constant=_refuse_constant
+).scan_once  # type: ignore[attr-defined]
 _plain = json.JSONDecoder(parse_float=_number)
 _signed = json.JSONDecoder(parse_float=_number, parse_int=_whole)
 

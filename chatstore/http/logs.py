@@ -32,6 +32,8 @@ def configure(form: str) -> None:
     """Write the process's log to stderr as `form` says: "json", "text", or "off" for errors alone."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    # Of no use in a line, and dear to find for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(ACCESS).setLevel(logging.WARNING if form == "off" else logging.INFO)
     logging.getLogger(AUDIT).setLevel(logging.INFO)
