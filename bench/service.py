@@ -1,4 +1,4 @@
-"""``python -m bench service [ROUNDS [SECONDS]]``: the service beside the smallest one by hand, over the same rows.
+"""``python -m bench service [ROUNDS [SECONDS]]``: the service beside the smallest one by hand, over its rows.
 
 Both are Starlette applications under uvicorn and h11, each in a process with an SQLite file of its own, and
 take turns in every round. The one by hand, `bench.floor`, is the floor: it splices what is stored into its

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -59,20 +58,15 @@ class ThreadDriver:
             return await self._hop(self._pools()[1], self._file.read, work)
         if small in self._warm:
             # A thread meets the same error again, if it is one that waiting and opening do not mend.
-            with suppress(StorageError):
-                began = time.monotonic()
-                result = self._file.read_at_once(work)
-                self._warm.took(small, time.monotonic() - began)
-                return result
+            with suppress(StorageError), self._warm.timed(small):
+                return self._file.read_at_once(work)
         return await self._hop(self._pools()[1], partial(self._warming, small), work)
 
     def _warming(self, small: Hashable, work: Work[T]) -> T:
         if not self._file.is_prompt:
             self._file.be_prompt()
-        began = time.thread_time()
-        result = self._file.read(work)
-        self._warm.took(small, time.thread_time() - began)
-        return result
+        with self._warm.timed(small, waits=True):
+            return self._file.read(work)
 
     async def scrub(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._pools()[0], self._file.scrub)

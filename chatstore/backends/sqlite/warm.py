@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 
 __all__ = ["Warm"]
 
-_SECONDS = 10.0
-_QUICK_SECONDS = 0.002
+_FRESH_SECONDS = 10.0
+_WORK_SECONDS = 0.002
+_WAIT_SECONDS = 0.1
 _MOST = 1000
 
 
 class Warm:
     """Knows what may be read in the event loop, where nothing else runs meanwhile.
 
-    That is what was read within the last ten seconds, and took two milliseconds at most. What grows
+    That is what was read within the last ten seconds, and took two milliseconds of work at most. What grows
     meanwhile takes longer once, by no more than was written, and is then read by a thread again.
     """
 
@@ -26,10 +28,19 @@ class Warm:
     def __contains__(self, what: Hashable) -> bool:
         return self._until.get(what, 0.0) > time.monotonic()
 
-    def took(self, what: Hashable, seconds: float) -> None:
-        """Note that `what` was just read. A thread counts its own work: what it waited for is there now."""
+    @contextmanager
+    def timed(self, what: Hashable, *, waits: bool = False) -> Iterator[None]:
+        """Note how long `what` takes to be read in the context; one that fails changes nothing.
+
+        Work counts, by the thread's own clock, which stands still for others; waiting does beyond
+        a tenth of a second, but in a thread that `waits`: what it waited for is in memory by then.
+        """
+        began, work = time.monotonic(), time.thread_time()
+        yield
+        work = time.thread_time() - work
+        now = time.monotonic()
         self._until.pop(what, None)
-        if seconds <= _QUICK_SECONDS:
-            self._until[what] = time.monotonic() + _SECONDS
+        if work <= _WORK_SECONDS and (waits or now - began <= _WAIT_SECONDS):
+            self._until[what] = now + _FRESH_SECONDS
             while len(self._until) > _MOST:
                 self._until.popitem(last=False)
