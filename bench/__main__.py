@@ -134,5 +134,9 @@ if __name__ == "__main__":
         from bench import lists
 
         lists.main()
+    elif sys.argv[1:2] == ["service"]:
+        from bench import service
+
+        service.main(sys.argv[2:])
     else:
         main()

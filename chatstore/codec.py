@@ -11,16 +11,33 @@ float can only come near to is an `ExactFloat`, which `encode` writes as it was.
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
+import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeAlias
 
 from chatstore.errors import InvalidMessage
 
-__all__ = ["MAX_DEPTH", "ExactFloat", "Json", "decode", "encode", "parse"]
+__all__ = [
+    "MAX_DEPTH",
+    "ExactFloat",
+    "Json",
+    "Writer",
+    "decode",
+    "encode",
+    "is_object",
+    "parse",
+    "parse_texts",
+    "quoted",
+]
 
 Json: TypeAlias = Any
 """A value that JSON can carry: None, bool, int, float, str, list or dict of such."""
+
+Writer: TypeAlias = Callable[[Json], str]
+"""Writes a value as compact JSON text."""
 
 MAX_DEPTH = 64
 """How deep objects and arrays may nest, the outermost counted."""
@@ -29,7 +46,31 @@ _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 _ALWAYS_EXACT = 16
 """A float of so few characters, 15 digits and a point, is the same number when it is written again."""
 
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escape without which no text of JSON has a lone surrogate, if it is UTF-8."""
+
+quoted: Callable[[str], str] = json.encoder.encode_basestring
+"""Text as a JSON string. It is not checked."""
+
+
+def writer(default: Callable[[Any], Json] | None = None, *, ascii_only: bool = False) -> Writer:
+    """What writes values as compact JSON text, without checking them; `default` replaces one that is none.
+
+    It does not notice a value that holds itself.
+    """
+    encoder = json.JSONEncoder(
+        ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"), default=default
+    )
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    # `encode` would make this anew for each value, which takes longer than to write a short one.
+    escaped = json.encoder.encode_basestring_ascii if ascii_only else quoted
+    chunks = make(None, encoder.default, escaped, None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_written = writer()
 
 
 class ExactFloat(float):
@@ -68,7 +109,7 @@ def encode(value: Json, what: str = "the message", *, floats_only: bool = False)
             "send it as a string"
         )
     try:
-        return _spelled(value) if exact else _encoder.encode(value)
+        return _spelled(value) if exact else _written(value)
     except ValueError as error:
         raise InvalidMessage(f"{what} cannot be written as JSON: {error}") from error
 
@@ -79,16 +120,68 @@ def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json
     Raises InvalidMessage for anything that `encode` would refuse, for text that is not JSON or not
     UTF-8, for a key that appears twice in one object, and for numbers that do not fit.
     """
+    return _parsed(text, what, around)[0]
+
+
+def parse_texts(text: str | bytes, what: str = "the body", *, around: int = 0) -> tuple[Json, Writer]:
+    """The same, and what gives any part of the value as `encode` does, without checking all of it again.
+
+    Raises InvalidMessage, as that does, for a part that is nested too deep by itself.
+    """
+    value, exact = _parsed(text, what, around)
+    spelled = _spelled if exact else _written
+
+    def write(part: Json) -> str:
+        written = spelled(part)
+        if _may_be_deep(written, MAX_DEPTH):
+            _check(part, "the message", [])
+        return written
+
+    return value, write
+
+
+def is_object(text: object) -> bool:
+    """Whether `text` is one JSON object, as what is stored for a message must be.
+
+    Reads it whole, and makes what it reads: for a short message in less than a microsecond.
+    """
+    if type(text) is not str:
+        return False
     try:
+        value, end = _scan(text, 0)
+    except (ValueError, InvalidMessage, StopIteration, RecursionError):
+        return False
+    return end == len(text) and type(value) is dict
+
+
+def _parsed(text: str | bytes, what: str, around: int) -> tuple[Json, list[ExactFloat]]:
+    """The checked value of JSON text, and the exact numbers in it."""
+    exact: list[ExactFloat] = []
+
+    def number(digits: str) -> float:
+        found = _number(digits)
+        if type(found) is ExactFloat:
+            exact.append(found)
+        return found
+
+    def whole(digits: str) -> int | float:
+        found = _whole(digits)
+        if type(found) is ExactFloat:
+            exact.append(found)
+        return found
+
+    try:
+        unicode = isinstance(text, bytes)
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        value = json.loads(
-            text,
+        unicode = unicode or text.isascii()
+        signed = "-0" in text
+        value = json.JSONDecoder(
             object_pairs_hook=_unique_keys,
             parse_constant=_refuse_constant,
-            parse_float=_number,
-            parse_int=_whole if "-0" in text else None,
-        )
+            parse_float=number,
+            parse_int=whole if signed else None,
+        ).decode(text)
     except RecursionError as error:
         raise InvalidMessage(f"{what} {_TOO_DEEP}") from error
     except UnicodeDecodeError as error:
@@ -97,8 +190,15 @@ def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json
         raise InvalidMessage(f"{what} {error}") from None
     except ValueError as error:
         raise InvalidMessage(f"{what} is not JSON: {error}") from error
-    _check(value, what, [], 1 - around)
-    return value
+    # Nothing else in text can be wrong by now, so only what may be is looked for, which takes much longer.
+    if _may_be_deep(text, MAX_DEPTH + around) or not unicode or _SURROGATE.search(text):
+        _check(value, what, [], 1 - around)
+    return value, exact
+
+
+def _may_be_deep(text: str, levels: int) -> bool:
+    """Whether more than so many objects and arrays begin in `text`, without which none can be deeper."""
+    return text.count("{") + text.count("[") > levels
 
 
 def _check(value: Json, what: str, exact: list[ExactFloat], depth: int = 1) -> None:
@@ -201,6 +301,9 @@ def _whole(text: str) -> int | float:
     return ExactFloat.of(text) if text == "-0" else int(text)
 
 
+_scan: Callable[[str, int], tuple[Json, int]] = json.JSONDecoder(
+    parse_float=str, parse_int=str, parse_constant=_refuse_constant
+).scan_once  # type: ignore[attr-defined]
 _plain = json.JSONDecoder(parse_float=_number)
 _signed = json.JSONDecoder(parse_float=_number, parse_int=_whole)
 
@@ -215,7 +318,7 @@ def _spelled(value: Json) -> str:
     if isinstance(value, ExactFloat):
         return value.text
     if isinstance(value, dict):
-        return f"{{{','.join(f'{_encoder.encode(key)}:{_spelled(item)}' for key, item in value.items())}}}"
+        return f"{{{','.join(f'{_written(key)}:{_spelled(item)}' for key, item in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{','.join(map(_spelled, value))}]"
-    return _encoder.encode(value)
+    return _written(value)

@@ -32,6 +32,7 @@ from chatstore.errors import Unsupported
 from chatstore.models import (
     Appended,
     Deleted,
+    Entries,
     Erased,
     Message,
     Page,
@@ -289,6 +290,13 @@ class Backend(ABC):
 
         Costs as many messages as it returns, wherever in the thread they are.
         """
+
+    async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
+        """The same page as text. A backend that has the stored texts at hand need not make messages of them.
+
+        Raises CorruptData where the text of a message is not one JSON object.
+        """
+        return Entries.of(await self.read(key, span))
 
     @abstractmethod
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from chatstore.codec import Json, decode, encode
+from chatstore.codec import Json, decode, encode, is_object, quoted
 from chatstore.errors import CorruptData, InvalidCursor, InvalidMessage
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Cost",
     "Cursor",
     "Deleted",
+    "Entries",
     "Erased",
     "Message",
     "Page",
@@ -28,8 +30,10 @@ __all__ = [
     "Thread",
     "ThreadCursor",
     "Window",
+    "entry_text",
     "from_micros",
     "rfc3339",
+    "stamp",
     "to_micros",
 ]
 
@@ -41,7 +45,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def from_micros(micros: int) -> datetime:
     """The UTC time `micros` microseconds after 1970, exactly."""
-    return _EPOCH + timedelta(microseconds=micros)
+    return _EPOCH + timedelta(0, 0, micros)
 
 
 def to_micros(time: datetime) -> int:
@@ -50,8 +54,45 @@ def to_micros(time: datetime) -> int:
 
 
 def rfc3339(time: datetime) -> str:
-    """`time` as RFC 3339 text in UTC, always with six decimals, so that texts sort as times do."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """The aware `time` as RFC 3339 text in UTC, always with six decimals, so that texts sort as times do."""
+    return stamp(to_micros(time))
+
+
+def stamp(micros: int) -> str:
+    """The same for the time `micros` microseconds after 1970."""
+    seconds, rest = divmod(micros, 1_000_000)
+    return f"{_whole_second(seconds)}.{str(1_000_000 + rest)[1:]}Z"
+
+
+@lru_cache(4096)
+def _whole_second(seconds: int) -> str:
+    # The messages of a page often share their second, and to write one takes longer than all the rest.
+    return (_EPOCH + timedelta(0, seconds)).isoformat()[:-6]
+
+
+def entry_text(
+    text: str,
+    id: str | None,
+    position: str | None,
+    created_at: int | None,
+    expires_at: int | None,
+    etag: str | None,
+) -> str:
+    """A message on the wire, as `Message.to_entry` has it, with its JSON `text` inside as it is.
+
+    Times are in microseconds since 1970. The caller sees to it that `text` is one JSON object: what stands
+    around anything else could be read as a part of it, or it as a part of that.
+    """
+    created = "null" if created_at is None else f'"{stamp(created_at)}"'
+    expires = "null" if expires_at is None else f'"{stamp(expires_at)}"'
+    return (
+        f'{{"id":{_quoted(id)},"position":{_quoted(position)},"created_at":{created},'
+        f'"expires_at":{expires},"etag":{_quoted(etag)},"message":{text}}}'
+    )
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else quoted(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +158,30 @@ class Message:
 
     def to_entry(self) -> dict[str, Json]:
         """The form on the wire and in an export: the store's fields, and ``message`` as it was sent."""
-        return {**self._beside(), "message": self.to_dict()}
-
-    def entry_text(self) -> str:
-        """The message as JSON text, with the text that was sent inside as it is."""
-        return f'{encode(self._beside())[:-1]},"message":{self.text}}}'
-
-    def _beside(self) -> dict[str, Json]:
         return {
             "id": self.id,
             "position": self.position,
             "created_at": None if self.created_at is None else rfc3339(self.created_at),
             "expires_at": None if self.expires_at is None else rfc3339(self.expires_at),
             "etag": self.etag,
+            "message": self.to_dict(),
         }
+
+    def entry_text(self) -> str:
+        """The same as JSON text, with the message's own text inside as it is.
+
+        Raises CorruptData where that is not one JSON object.
+        """
+        if not is_object(self.text):
+            raise CorruptData(f"the stored text of message {self.id!r} is damaged")
+        return entry_text(
+            self.text,
+            self.id,
+            self.position,
+            None if self.created_at is None else to_micros(self.created_at),
+            None if self.expires_at is None else to_micros(self.expires_at),
+            self.etag,
+        )
 
     @property
     def role(self) -> str:
@@ -259,6 +310,26 @@ class Page(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """A page of messages as JSON text, ready for the wire: their entries, as `Message.entry_text` gives them.
+
+    `text` has commas between the entries; the rest is as in a `Page`.
+    """
+
+    text: str
+    next: str | None = None
+    end: str | None = None
+    etag: str | None = None
+    cost: Cost | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, page: Page[Message]) -> Entries:
+        """The messages of `page`. Raises CorruptData where the text of one is damaged."""
+        text = ",".join([message.entry_text() for message in page.items])
+        return cls(text, page.next, page.end, page.etag, page.cost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatstore.errors import ConfigurationError
 from chatstore.extras import how_to_install
 from chatstore.http import exposure
 from chatstore.http.access import Access
 from chatstore.http.bounds import Bounds
+from chatstore.http.dispatch import Dispatch
 from chatstore.http.identity import Authenticating, asks_nobody, authenticators
 from chatstore.http.problems import Refusal, problem_response
-from chatstore.http.rates import RateHeaders, Rates
+from chatstore.http.rates import Rates
 from chatstore.http.retention import sweeping
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute, endpoint
@@ -63,19 +63,18 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     paths: dict[str, dict[str, AnyRoute]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method] = route
+    served = [Route(path, endpoint(routes, service), methods=list(routes)) for path, routes in paths.items()]
     app = Starlette(
-        routes=[
-            Route(path, endpoint(routes, service), methods=list(routes)) for path, routes in paths.items()
-        ],
+        routes=served,
         middleware=[
             Middleware(Unread),
             Middleware(Access),
             *_telemetry(service),
-            Middleware(_Edge, origins=origins if anybody else None, rates=service.rates),
-            Middleware(RateHeaders),
+            *([Middleware(_Edge, origins=origins, rates=service.rates)] if anybody else []),
             Middleware(Bounds, settings=service.settings, admission=service.admission),
-            Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS),
+            *([Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS)] if origins else []),
             Middleware(Authenticating, asked=asked, public=public, rates=service.rates),
+            Middleware(Dispatch, routes=served),
         ],
         exception_handlers={HTTPException: no_route},
         lifespan=lifespan,
@@ -97,35 +96,18 @@ def _telemetry(service: Service) -> list[Middleware]:
 
 
 class _Edge:
-    """Gives every answer its time and its caution.
+    """Turns away whom exposure forbids, where nobody is asked who they are."""
 
-    With `origins`, nobody is asked who they are: whom exposure forbids is turned away.
-    """
-
-    def __init__(self, app: ASGIApp, origins: Collection[str] | None, rates: Rates) -> None:
+    def __init__(self, app: ASGIApp, origins: Collection[str], rates: Rates) -> None:
         self.app = app
         self.origins = origins
         self.rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        began = time.perf_counter()
-
-        async def stamped(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Server-Timing"] = f"total;dur={(time.perf_counter() - began) * 1000:.3f}"
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Cache-Control"] = "private, no-cache"
-                headers["Cross-Origin-Resource-Policy"] = "same-origin"
-            await send(message)
-
-        try:
-            if self.origins is not None:
+        if scope["type"] == "http":
+            try:
                 exposure.check_caller(scope["method"], Headers(scope=scope), self.origins)
-        except Refusal as refusal:
-            await problem_response(self.rates.counted(scope, refusal))(scope, receive, stamped)
-        else:
-            await self.app(scope, receive, stamped)
+            except Refusal as refusal:
+                await problem_response(self.rates.counted(scope, refusal))(scope, receive, send)
+                return
+        await self.app(scope, receive, send)

@@ -5,17 +5,15 @@ Envelopes, and saying what is wrong, are left to `chatstore.http.schemas`, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar, cast
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from chatstore.codec import Json
-from chatstore.contract import UNSET, Unset
-from chatstore.models import Message
-from chatstore.store.arguments import Ttl, Ttls, Written
+from chatstore.codec import Json, Writer
+from chatstore.contract import UNSET, Draft, Unset
+from chatstore.store import MessageLike
+from chatstore.store.arguments import Ttl, Ttls
 
-__all__ = ["Turn", "history", "message", "turn", "written"]
-
-T = TypeVar("T")
+__all__ = ["Turn", "drafted", "drafted_turn", "history", "message", "turn"]
 
 
 class Turn(NamedTuple):
@@ -24,7 +22,7 @@ class Turn(NamedTuple):
     `owner` and `ttl` are of the thread, if it is created.
     """
 
-    messages: Sequence[Mapping[str, Json] | Message]
+    messages: Sequence[MessageLike]
     create: bool = True
     owner: str | None = None
     ttl: Ttl | Unset = UNSET
@@ -49,12 +47,14 @@ def history(value: Json) -> Turn | None:
     return None if messages is None else Turn(messages, create=False)
 
 
-def written(body: T) -> T:
-    """`body` with its messages as they are stored, so that the store need not write them again."""
-    if not isinstance(body, Turn):
-        return body
-    messages = [one if isinstance(one, Message) else Written.from_dict(one) for one in body.messages]
-    return cast("T", body._replace(messages=messages))
+def drafted(value: MessageLike, write: Writer) -> Draft:
+    """A message of a body as it is to be stored: the body was checked, so it is only written."""
+    return Draft(write(value))
+
+
+def drafted_turn(checked: Turn, write: Writer) -> Turn:
+    """The same for each message of a turn."""
+    return checked._replace(messages=[Draft(write(value)) for value in checked.messages])
 
 
 def _messages(values: list[Json]) -> list[dict[str, Json]] | None:

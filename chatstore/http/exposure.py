@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -104,12 +105,14 @@ def _of_foreign_page(method: str, headers: Headers) -> bool:
     return bool(foreign) and not (followed and method in ("GET", "HEAD"))
 
 
+@lru_cache(256)
 def _hostname(host: str) -> str:
     """The name or address in a Host header; "" for what is none, such as one with a user in it."""
     found = _HOST.fullmatch(host)
     return found[1].strip("[]").lower() if found else ""
 
 
+@lru_cache(256)
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

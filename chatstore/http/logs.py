@@ -11,13 +11,12 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from chatstore.audit import AUDIT
-from chatstore.codec import Json
+from chatstore.codec import Json, writer
 from chatstore.errors import ConfigurationError, StorageError
-from chatstore.models import rfc3339
+from chatstore.models import stamp
 
 __all__ = [
     "ACCESS",
@@ -35,6 +34,8 @@ T = TypeVar("T")
 ACCESS = "chatstore.access"
 """The logger of the line that every request has; its records carry their `fields`."""
 
+_written = writer(str, ascii_only=True)
+
 request_id: ContextVar[str | None] = ContextVar("chatstore_request_id", default=None)
 """The id of the request that is being answered."""
 
@@ -51,6 +52,8 @@ def configure(form: str) -> None:
     """Write the process's log to stderr as `form` says: "json", "text", or "off" for errors alone."""
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter(form))
+    # Of no use in a line, and dear to find for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     _set_levels(form)
 
@@ -123,7 +126,7 @@ class JsonFormatter(logging.Formatter):
         line |= {"message": record.getMessage().strip()} if fields is None else fields
         if record.exc_info is not None and record.exc_info[1] is not None:
             line["traceback"] = "".join(_traceback(record.exc_info[1]))
-        return json.dumps(line, default=str)
+        return _written(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -141,7 +144,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return rfc3339(datetime.fromtimestamp(record.created, UTC))
+    return stamp(round(record.created * 1_000_000))
 
 
 def _traceback(error: BaseException) -> Iterator[str]:

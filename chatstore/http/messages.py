@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
 from chatstore.codec import Json
+from chatstore.contract import Draft
 from chatstore.errors import InvalidArgument
 from chatstore.http import bodies, replies
-from chatstore.http.beside import beside
 from chatstore.http.parameters import (
     IfNoneMatch,
     MessagePath,
@@ -24,13 +23,10 @@ from chatstore.http.problems import TooLarge
 from chatstore.http.quota import check_quota
 from chatstore.http.routing import Call
 from chatstore.http.threads import unchanged
-from chatstore.models import Message, Page, Window
-from chatstore.store.arguments import MessageLike
+from chatstore.models import Entries, Message, Page, Window
+from chatstore.store import MessageLike
 
 __all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
-
-_SHORT = 64 * 1024
-"""How many characters are written on the event loop itself."""
 
 Reading: TypeAlias = Call[ThreadPath, MessagesQuery, IfNoneMatch, None]
 
@@ -73,7 +69,7 @@ async def read(call: Reading) -> Response:
         return await _window(call, query.max_tokens)
     if query.keep is not None:
         raise InvalidArgument("keep goes with max_tokens: pass both or neither")
-    page = await call.store.read(
+    page = await call.store.read_entries(
         call.path.id,
         last=query.last,
         after=query.after,
@@ -81,8 +77,9 @@ async def read(call: Reading) -> Response:
         limit=query.limit,
         max_bytes=call.answer_bytes,
     )
-    return unchanged(call.headers, page.etag) or await _entries(
-        call, page, _rest(call, page), _next(call, page)
+    rest = _rest(call, page)
+    return unchanged(call.headers, page.etag) or replies.entries(
+        page, rest, headers=_next(query, page.next, rest["href"])
     )
 
 
@@ -101,16 +98,7 @@ async def _window(call: Reading, max_tokens: int) -> Response:
         call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.answer_bytes
     )
     rest = _rest(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
-    return unchanged(call.headers, window.etag) or await _entries(call, window, rest, {})
-
-
-async def _entries(
-    call: Reading, page: Page[Message], rest: dict[str, Json], headers: dict[str, str]
-) -> Response:
-    make = partial(replies.entries, page, rest, cost=page.cost, headers=headers)
-    if sum(len(message.text) for message in page) <= _SHORT:
-        return make()
-    return await beside(call.identity.caller, make)
+    return unchanged(call.headers, window.etag) or replies.entries(Entries.of(window), rest)
 
 
 async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
@@ -153,7 +141,7 @@ async def get(call: Call[MessagePath, NoQuery, IfNoneMatch, None]) -> Response:
     return unchanged(call.headers, found.etag) or replies.entry(found)
 
 
-async def replace(call: Call[MessagePath, NoQuery, Mutation, dict[str, Json]]) -> Response:
+async def replace(call: Call[MessagePath, NoQuery, Mutation, Draft]) -> Response:
     """Replace a message
 
     Its id, position and time stay. If-Match is of the message.
@@ -193,7 +181,7 @@ def _counted(most: int, messages: Sequence[MessageLike]) -> Sequence[MessageLike
     return messages
 
 
-def _rest(call: Reading, page: Page[Message]) -> dict[str, Json]:
+def _rest(call: Reading, page: Entries | Page[Message]) -> dict[str, Json]:
     return {
         "next": page.next,
         "end": page.end,
@@ -202,10 +190,10 @@ def _rest(call: Reading, page: Page[Message]) -> dict[str, Json]:
     }
 
 
-def _next(call: Reading, page: Page[Message]) -> dict[str, str]:
-    if page.next is None:
+def _next(query: MessagesQuery, cursor: str | None, href: str) -> dict[str, str]:
+    """The Link header that leads to the next page."""
+    if cursor is None:
         return {}
-    query = call.query
     given: dict[str, object] = {
         "after": query.after,
         "before": query.before,
@@ -213,6 +201,7 @@ def _next(call: Reading, page: Page[Message]) -> dict[str, str]:
     }
     # Where the read began at the newest end, it goes on towards the oldest.
     backwards = query.last is not None or (query.before is not None and query.after is None)
-    given["before" if backwards else "after"] = page.next
-    parameters = {name: value for name, value in given.items() if value is not None}
-    return replies.link(replies.messages_href(call.base, call.path.id), parameters)
+    given["before" if backwards else "after"] = cursor
+    # Numbers and positions: none of their characters has another form in a query.
+    wanted = "&".join([f"{name}={value}" for name, value in given.items() if value is not None])
+    return {"Link": f'<{href}?{wanted}>; rel="next"'}

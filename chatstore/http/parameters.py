@@ -35,6 +35,7 @@ __all__ = [
     "TenantPath",
     "ThreadPath",
     "ThreadsQuery",
+    "headers",
     "parameters",
     "read",
     "time_of",
@@ -109,6 +110,12 @@ def parameters(form: type[Any]) -> dict[str, tuple[str, Parameter]]:
         for field, hint in hints.items()
     }
     return {parameter.name or field: (field, parameter) for field, parameter in marked.items()}
+
+
+@cache
+def headers(form: type[F]) -> dict[bytes, str]:
+    """The names of a form's parameters by how ASGI writes them as headers."""
+    return {name.lower().encode(): name for name in parameters(form)}
 
 
 def read(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -> F:

@@ -13,14 +13,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from chatstore.http.bounds import is_probe
 from chatstore.http.problems import TooManyRequests
 from chatstore.settings import Settings, cloud_platform
 
-__all__ = ["ANYBODY", "PUBLIC_REQUESTS_PER_MINUTE", "RateHeaders", "Rates", "per_minute"]
+__all__ = ["ANYBODY", "PUBLIC_REQUESTS_PER_MINUTE", "Rates", "headers_of", "per_minute"]
 
 PUBLIC_REQUESTS_PER_MINUTE = 600
 """What holds where nothing is set and the service can be reached from elsewhere."""
@@ -98,24 +97,15 @@ class Rates:
             raise TooManyRequests(self.per_minute, math.ceil((1 - tokens) / speed))
 
 
-class RateHeaders:
-    """Tells callers their bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and tell what is left of its bucket."""
-
-        async def told(message: Message) -> None:
-            if message["type"] == "http.response.start" and _KEY in scope:
-                left, full_in, quota = scope[_KEY]
-                headers = MutableHeaders(scope=message)
-                headers["RateLimit-Policy"] = f'"default";q={quota};w={_MINUTE:g}'
-                headers["RateLimit"] = f'"default";r={left};t={full_in}'
-            await send(message)
-
-        await self.app(scope, receive, told)
+def headers_of(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What tells callers their bucket, as draft-ietf-httpapi-ratelimit-headers-10 writes it."""
+    if _KEY not in scope:
+        return []
+    left, full_in, quota = scope[_KEY]
+    return [
+        (b"ratelimit-policy", f'"default";q={quota};w={_MINUTE:g}'.encode()),
+        (b"ratelimit", f'"default";r={left};t={full_in}'.encode()),
+    ]
 
 
 def _caller(scope: Scope) -> tuple[str, ...]:

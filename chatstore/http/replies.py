@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import accumulate, takewhile
 from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
-from chatstore.codec import Json
+from chatstore.codec import Json, writer
 from chatstore.http.problems import quoted
-from chatstore.models import Appended, Cost, Deleted, Message, Page, Thread, rfc3339
+from chatstore.models import Appended, Cost, Deleted, Entries, Message, Page, Thread, rfc3339
 from chatstore.paths import segment
 
 __all__ = [
@@ -60,32 +59,38 @@ def entry(message: Message, *, current: bool = True) -> Response:
 
 
 def entries(
-    items: Iterable[Message],
-    rest: Mapping[str, Json],
-    status: int = 200,
-    *,
-    cost: Cost | None = None,
-    headers: Mapping[str, str] | None = None,
+    page: Entries, rest: Mapping[str, Json], status: int = 200, *, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Messages as the `items` of an answer, their texts exactly as the store keeps them, and the `rest`."""
-    text = f'{{"items":[{",".join(message.entry_text() for message in items)}],{_text(rest)[1:]}'
-    return _reply(text, status, rest["etag"], cost, headers)
+    return _reply(f'{{"items":[{page.text}],{_text(rest)[1:]}', status, page.etag, page.cost, headers)
 
 
 def _reply(
     text: str, status: int, etag: str | None, cost: Cost | None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    response = Response(text, status, headers, "application/json")
+    body = text.encode()
+    raw = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if headers:
+        raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     if etag is not None:
-        response.headers["ETag"] = quoted(etag)
+        raw.append((b"etag", quoted(etag).encode("latin-1")))
     if cost is not None:
         units = [f"{unit}={number:g}" for unit, number in cost.units.items()]
-        response.headers["Chatstore-Cost"] = "; ".join([cost.backend, *units])
-    return response
+        raw.append((b"chatstore-cost", "; ".join([cost.backend, *units]).encode()))
+    return _Reply(body, status, raw)
 
 
-def _text(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+class _Reply(Response):
+    """An answer whose headers were made once, as they are sent."""
+
+    def __init__(self, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = headers
+
+
+_text = writer()
 
 
 def thread_href(base: str, thread_id: str) -> str:
@@ -125,7 +130,8 @@ def thread(base: str, found: Thread) -> dict[str, Json]:
 def appended(base: str, thread_id: str, result: Appended, status: int) -> Response:
     """What an append or a replacement wrote."""
     rest = {"kept": result.kept, "etag": result.etag, "href": messages_href(base, thread_id)}
-    return entries(result.messages, rest, status, cost=result.cost)
+    texts = ",".join([message.entry_text() for message in result.messages])
+    return entries(Entries(texts, etag=result.etag, cost=result.cost), rest, status)
 
 
 def deleted(result: Deleted) -> Response:

@@ -137,7 +137,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="POST", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.append,
         tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation,
-        body=Body("turn", plain=bodies.turn),
+        body=Body("turn", plain=bodies.turn, drafted=bodies.drafted_turn),
         answers={201: _STORED}, problems=(412,),
     ),
     Route(
@@ -148,7 +148,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,
         tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation,
-        body=Body("history", plain=bodies.history),
+        body=Body("history", plain=bodies.history, drafted=bodies.drafted_turn),
         answers={200: _STORED}, problems=(412,),
     ),
     Route(
@@ -164,7 +164,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="PUT", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.replace,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation,
-        body=Body("message", plain=bodies.message),
+        body=Body("message", plain=bodies.message, drafted=bodies.drafted),
         answers={200: _AN_ENTRY}, problems=(412,),
     ),
     Route(

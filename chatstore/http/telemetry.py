@@ -63,7 +63,7 @@ class Telemetry:
         async def watched(message: Message) -> None:
             nonlocal status, units
             if message["type"] == "http.response.start":
-                status, units = message["status"], units_of(Headers(raw=message["headers"]))
+                status, units = message["status"], units_of(message["headers"])
             await send(message)
 
         with self._tracer.start_as_current_span(

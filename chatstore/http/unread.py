@@ -39,7 +39,7 @@ class Unread:
             refusal = problem_response(fault)
             refusal.headers["Connection"] = "close"
             await refusal(scope, receive, send)
-        elif _has_body(headers):
+        elif _has_body(scope):
             # Who waits to be told to go on has sent no body, and asking for it would tell them.
             await self._serve(scope, receive, send, waiting=framing.awaits_continue(scope, headers))
         else:
@@ -79,5 +79,8 @@ class Unread:
         await self.app(scope, taken, answered)
 
 
-def _has_body(headers: Headers) -> bool:
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and length != b"0")
+        for name, length in scope["headers"]
+    )

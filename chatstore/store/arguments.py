@@ -38,7 +38,8 @@ DEFAULT_LIMIT = 100
 MAX_TTL = timedelta(days=36525)
 """A century: beyond it, pass None."""
 
-MessageLike: TypeAlias = Message | Mapping[str, Json]
+MessageLike: TypeAlias = Message | Mapping[str, Json] | Draft
+"""A message as callers have it. A `Draft` is one whose text was checked and written by `chatstore.codec`."""
 Ttl: TypeAlias = timedelta | float | None
 """A time to live: a timedelta, or seconds; None means for ever."""
 
@@ -292,21 +293,12 @@ def _stamp(name: str, time: datetime | None) -> datetime:
     return checked
 
 
-class Written(Message):
-    """A message whose text was written by `from_dict`, and nobody can have changed since."""
-
-    __slots__ = ()
-
-
 def _message_text(message: MessageLike) -> str:
-    if type(message) is Written:
-        return _fitting(message.text)
-    # A Message may have been made by hand around any text, so it is read again like a mapping.
-    data = _reread(message) if isinstance(message, Message) else message
-    return _fitting(Message.from_dict(data).text)
-
-
-def _fitting(written: str) -> str:
+    if isinstance(message, Draft):
+        written = message.text
+    else:
+        # A Message may have been made by hand around any text, so it is read again like a mapping.
+        written = Message.from_dict(_reread(message) if isinstance(message, Message) else message).text
     if len(written) * 4 > MAX_MESSAGE_BYTES and len(written.encode()) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(f"a message takes at most {MAX_MESSAGE_BYTES:,} bytes of JSON")
     return written
@@ -317,6 +309,16 @@ def _reread(message: Message) -> dict[str, Json]:
         return message.to_dict()
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidMessage(f"a Message's text is not JSON: {error}") from error
+
+
+def page_span(
+    last: int | None, after: str | None, before: str | None, limit: int | None, max_bytes: int | None
+) -> Span:
+    """What a page is to hold."""
+    if last is not None and (after is not None or before is not None or limit is not None):
+        raise InvalidArgument("last stands alone: pass either last, or after, before and limit")
+    span = span_of(after, before, page_limit(limit if last is None else last), newest=last is not None)
+    return span._replace(max_bytes=page_bytes(max_bytes))
 
 
 def span_of(after: str | None, before: str | None, limit: int, *, newest: bool = False) -> Span:

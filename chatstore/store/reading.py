@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from chatstore.contract import Span, ThreadKey
 from chatstore.errors import CursorExpired, InvalidArgument
-from chatstore.models import Message, Page, Place, Window
+from chatstore.models import Entries, Message, Page, Place, Window
 from chatstore.store import arguments
 from chatstore.store.scoped import Scoped
 from chatstore.window import PINNED_AT_MOST, Counter, WindowBuilder
@@ -45,13 +45,25 @@ class Reading(Scoped):
         `max_bytes` the page ends early once it holds that much text, never without a message.
         Raises CursorExpired if the history that a cursor came from was replaced.
         """
-        if last is not None and (after is not None or before is not None or limit is not None):
-            raise InvalidArgument("last stands alone: pass either last, or after, before and limit")
-        span = arguments.span_of(
-            after, before, arguments.page_limit(limit if last is None else last), newest=last is not None
-        )
-        span = span._replace(max_bytes=arguments.page_bytes(max_bytes))
+        span = arguments.page_span(last, after, before, limit, max_bytes)
         return await self.backend.read(self._key(thread_id), span)
+
+    async def read_entries(
+        self,
+        thread_id: str,
+        *,
+        last: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Entries:
+        """The same page as JSON text, as the HTTP service sends it: stored texts go in as they are.
+
+        Raises CorruptData, too, where the text of a message is damaged.
+        """
+        span = arguments.page_span(last, after, before, limit, max_bytes)
+        return await self.backend.read_entries(self._key(thread_id), span)
 
     async def window(
         self,

@@ -103,6 +103,7 @@ class ChatStore:
     fork = _blocking(AsyncChatStore.fork)
     append = _blocking(AsyncChatStore.append)
     read = _blocking(AsyncChatStore.read)
+    read_entries = _blocking(AsyncChatStore.read_entries)
     window = _blocking(AsyncChatStore.window)
     iter_messages = _iterating(AsyncChatStore.iter_messages)
     get_message = _blocking(AsyncChatStore.get_message)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatstore.codec import MAX_DEPTH, Json, decode, encode, parse
-from chatstore.errors import InvalidMessage
-from chatstore.models import Message
+from chatstore.codec import MAX_DEPTH, Json, decode, encode, is_object, parse, parse_texts
+from chatstore.errors import CorruptData, InvalidMessage
+from chatstore.models import Entries, Message, Page
 from tests.core.json_values import TEXT, VALUES
 
 
@@ -183,3 +183,53 @@ def test_a_key_said_twice_is_always_refused(key: str, first: Json, second: Json)
     name = json.dumps(key)
     with pytest.raises(InvalidMessage, match="twice"):
         parse(f"{{{name}: {json.dumps(first)}, {name}: {json.dumps(second)}}}")
+
+
+@given(st.lists(VALUES, max_size=3))
+def test_parts_of_what_was_parsed_are_written_as_they_are_encoded(values: list[Json]) -> None:
+    for text in (json.dumps(values), json.dumps(values, ensure_ascii=False, indent=1).encode()):
+        parts, write = parse_texts(text)
+        assert [write(part) for part in parts] == [encode(value) for value in values]
+
+
+def test_parts_with_numbers_between_floats_are_written_as_they_were() -> None:
+    text = f'[{{"n":[{",".join(NUMBERS)}],"m":1.5}},"a"]'
+    [first, second], write = parse_texts(text)
+    assert [write(first), write(second)] == [text[1:-5], '"a"']
+
+
+def test_a_part_may_be_as_deep_as_a_value_by_itself() -> None:
+    for levels, objects in ((MAX_DEPTH, True), (MAX_DEPTH, False)):
+        deepest, deeper = nested(levels, objects=objects), nested(levels + 1, objects=objects)
+        [part], write = parse_texts(json.dumps([deepest]), around=2)
+        assert write(part) == encode(deepest)
+        [part], write = parse_texts(json.dumps([deeper]), around=2)
+        with pytest.raises(InvalidMessage, match="nested deeper"):
+            write(part)
+
+
+DAMAGED = [
+    "", "{", "}", "[]", '"role"', "1", "null", "{'role':1}", "{role:1}", '{"role":01}', '{"role":+1}',
+    '{"role":1,}', '{"role":tru}', '{"role":NaN}', '{"role" "user"}', '{"role":"user"', '{"role":"user"}}',
+    '{"role":"user"},{}', '{"role":"user"} ', '{"role":"user"}\0', '{"role":"a\0"}', '{"role":"a\n"}',
+    '{"role":"\\x"}', '{"role":"\\u12"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, None, b"{}"])
+def test_what_is_no_object_is_told_from_one(text: object) -> None:
+    assert not is_object(text)
+
+
+@given(st.dictionaries(TEXT, VALUES, max_size=3))
+def test_every_object_is_one(value: dict[str, Json]) -> None:
+    assert is_object(encode(value))
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_message_whose_text_is_damaged_does_not_get_into_a_page(text: str) -> None:
+    damaged = Message(text, "an id")
+    with pytest.raises(CorruptData, match="'an id' is damaged"):
+        damaged.entry_text()
+    with pytest.raises(CorruptData):
+        Entries.of(Page((Message('{"role":"user"}', "another"), damaged)))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatstore.codec import Json
+from chatstore.codec import Json, encode
 from chatstore.errors import InvalidCursor, InvalidMessage
 from chatstore.models import (
     Cost,
@@ -50,6 +50,14 @@ def test_an_entry_keeps_apart_what_the_store_adds(data: dict[str, Json]) -> None
     assert entry["created_at"] == "2026-01-02T03:04:05.000000Z"
     assert json.dumps(entry["message"]) == json.dumps(data)
     assert Message.from_dict(data).to_entry()["created_at"] is None
+
+
+@given(MESSAGES, THREAD_IDS, TIMES | st.none(), TIMES | st.none())
+def test_an_entry_is_spliced_as_it_would_be_written(
+    data: dict[str, Json], name: str, created: datetime | None, expires: datetime | None
+) -> None:
+    message = Message(Message.from_dict(data).text, name, name, created, name, expires)
+    assert message.entry_text() == encode(message.to_entry())
 
 
 def test_a_message_is_not_changed_by_what_is_done_to_its_dictionary() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -73,7 +73,7 @@ class _FileDriver:
 
         return await self._network.transact(call)
 
-    async def read(self, work: Work[T], caller: Caller) -> T:
+    async def read(self, work: Work[T], caller: Caller, small: Hashable = None) -> T:
         return await self._network.ask(lambda: self._file.read(work))
 
     async def aside(self, call: Callable[[], T], caller: Caller) -> T:

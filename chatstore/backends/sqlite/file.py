@@ -17,6 +17,7 @@ from chatstore.backends.sqlite.log import LOG_BYTES, Log
 from chatstore.backends.sqlite.place import Opened, file_at, open_at, require_room
 from chatstore.backends.sqlite.schema import MIGRATIONS, prepare
 from chatstore.blocking import run
+from chatstore.codec import is_object
 from chatstore.engines.sql import Row, Transaction, Work
 from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
 
@@ -82,6 +83,8 @@ class File:
         self._synchronous = synchronous
         self._timeout = timeout
         self._writer: Opened | None = None
+        self._prompt: Opened | None = None
+        """The reader that never waits, while it is not in use."""
         self._last: Opened | None = None
         self._failed = False
         """Whether the file could not be written, or read, when that was last tried."""
@@ -140,6 +143,38 @@ class File:
             done, known = self._scrubbed
             return done < removals or version != known
 
+    def read_at_once(self, work: Work[T]) -> T:
+        """The same without waiting for anybody. Raises Unavailable where it would, or has to open first."""
+        with self._translated():
+            with self._gate:
+                reader, self._prompt = self._prompt, None
+            try:
+                if reader is None or reader.file != file_at(self._path) or reader.connection.in_transaction:
+                    self.is_prompt = False
+                    raise Unavailable(f"{self._path} is not open to be read at once")
+                with reader.inside, reader.connection:
+                    reader.connection.execute("BEGIN")
+                    result = run(work(Statements(reader.connection)))
+                return result  # noqa: RET504
+            finally:
+                self._keep_prompt(reader)
+
+    def be_prompt(self) -> None:
+        """Open what `read_at_once` needs."""
+        with self._translated():
+            reader = self._opened()
+            reader.connection.execute("PRAGMA busy_timeout = 0")
+            self._known.add(reader)
+            self.is_prompt = True
+            self._keep_prompt(reader)
+
+    def _keep_prompt(self, reader: Opened | None) -> None:
+        with self._gate:
+            if self._prompt is None and self.is_prompt:
+                self._prompt = reader
+            elif reader is not None:
+                reader.connection.close()
+
     def scrub(self) -> None:
         """Write the file anew without its free space, and empty the log beside it.
 
@@ -171,6 +206,9 @@ class File:
         with self._gate:
             while self._readers:
                 self._readers.pop().connection.close()
+            if self._prompt is not None:
+                self._prompt.connection.close()
+            self._prompt, self.is_prompt = None, False
         self._last = None
 
     def before_fork(self) -> None:
@@ -195,6 +233,9 @@ class File:
         """Held where a reader is chosen, opened or closed."""
         self._readers: list[Opened] = []
         """Those not in use."""
+        self._prompt = None
+        self.is_prompt = False
+        """Whether there is a reader that never waits."""
         self._known: weakref.WeakSet[Opened] = weakref.WeakSet()
         self._stopped = Stopped()
 
@@ -240,6 +281,7 @@ class File:
         connection = open_at(self._path, self._last, self._timeout)
         try:
             prepare(connection, self._path, self._timeout)
+            _with_json(connection)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         except BaseException:
@@ -269,6 +311,16 @@ async def _rewrite(tx: Transaction) -> None:
 
 
 _UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+
+
+def _with_json(connection: sqlite3.Connection) -> None:
+    """Give a connection the function ``json_valid``, which SQLite before 3.38 may be without."""
+    try:
+        connection.execute("SELECT json_valid('{}')")
+    except sqlite3.OperationalError:
+        connection.create_function("json_valid", 1, is_object, deterministic=True)
+
+
 _inherited: list[object] = []
 _files: weakref.WeakSet[File] = weakref.WeakSet()
 _forking: list[File] = []

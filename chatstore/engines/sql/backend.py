@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import cast
 
 from chatstore import position
@@ -21,9 +21,12 @@ from chatstore.engines.sql.lengthy import Lengthy
 from chatstore.engines.sql.threads import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
 from chatstore.errors import Conflict, CursorExpired, MessageNotFound
-from chatstore.models import Appended, Deleted, Message, Page, Thread
+from chatstore.models import Appended, Deleted, Entries, Message, Page, Thread
 
 __all__ = ["SqlBackend"]
+
+_SMALL_PAGE = 50
+"""As many messages may be read at once, where a driver can."""
 
 
 class SqlBackend(Lengthy):
@@ -105,12 +108,17 @@ class SqlBackend(Lengthy):
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         async def read(tables: Tables) -> Page[Message]:
-            log = await tables.threads.log(key)
-            if span.epoch is not None and (log is None or log.epoch != span.epoch):
-                raise CursorExpired
+            log = await _log_of(tables, key, span)
             return Page(()) if log is None else await tables.messages.page(log, span)
 
-        return await self._read(caller_of(key), read)
+        return await self._read(caller_of(key), read, _small(key, span))
+
+    async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
+        async def read(tables: Tables) -> Entries:
+            log = await _log_of(tables, key, span)
+            return Entries("") if log is None else await tables.messages.entries(log, span)
+
+        return await self._read(caller_of(key), read, _small(key, span))
 
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
         async def get(tables: Tables) -> Message:
@@ -229,6 +237,19 @@ class SqlBackend(Lengthy):
             return await tables.messages.restore(log, messages)
 
         return await self._change(caller_of(key), restore)
+
+
+def _small(key: ThreadKey, span: Span) -> Hashable:
+    """What names a read of a few messages."""
+    return (key, span.limit) if span.limit <= _SMALL_PAGE else None
+
+
+async def _log_of(tables: Tables, key: ThreadKey, span: Span) -> Log | None:
+    """The log to be read; None where there is no thread. Raises CursorExpired."""
+    log = await tables.threads.log(key)
+    if span.epoch is not None and (log is None or log.epoch != span.epoch):
+        raise CursorExpired
+    return log
 
 
 async def _replace(tables: Tables, key: ThreadKey, log: Log, drafts: Sequence[Draft]) -> Appended:

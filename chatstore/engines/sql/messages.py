@@ -14,11 +14,12 @@ from chatstore.engines.sql.steps import Place, Step
 from chatstore.engines.sql.threads import LIVING, Log
 from chatstore.errors import CorruptData, MessageNotFound
 from chatstore.ids import uuid7
-from chatstore.models import Appended, Cursor, Message, Page, from_micros, to_micros
+from chatstore.models import Appended, Cursor, Entries, Message, Page, entry_text, from_micros, to_micros
 
 __all__ = ["Messages"]
 
 _MESSAGE = "text, id, position, created_at, revision, expires_at"
+_ENTRY = f"{_MESSAGE}, json_valid(text)"
 _INSERT = (
     "INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -116,15 +117,24 @@ class Messages:
 
     async def page(self, log: Log, span: Span) -> Page[Message]:
         """The messages of `span`, oldest first."""
-        rows, more = _fitting(await self._rows(log, span), span)
-        items = tuple(_message(row) for row in (reversed(rows) if span.newest else rows))
-        end = cast("str", items[-1].position) if items else span.after or position.START
-        return Page(
-            items,
-            next=Cursor.at(log.epoch, rows[-1][2]) if more else None,
-            end=Cursor.at(log.epoch, end),
-            etag=log.etag,
-        )
+        rows, rest = await self._page(log, span, _MESSAGE)
+        return Page(tuple(map(_message, rows)), *rest)
+
+    async def entries(self, log: Log, span: Span) -> Entries:
+        """The same as text. Raises CorruptData."""
+        rows, rest = await self._page(log, span, _ENTRY)
+        return Entries(",".join(map(_entry, rows)), *rest)
+
+    async def _page(
+        self, log: Log, span: Span, columns: str
+    ) -> tuple[list[Row], tuple[str | None, str, str]]:
+        """The rows of `span`, oldest first, and the page's `next`, `end` and `etag`."""
+        rows, more = _fitting(await self._rows(log, span, columns), span)
+        following = Cursor.at(log.epoch, rows[-1][2]) if more else None
+        if span.newest:
+            rows.reverse()
+        end = rows[-1][2] if rows else span.after or position.START
+        return rows, (following, Cursor.at(log.epoch, end), log.etag)
 
     async def named(self, key: ThreadKey, log: Log, message_id: str) -> Message:
         """The message of that id. Raises MessageNotFound."""
@@ -186,11 +196,11 @@ class Messages:
             if more:
                 span = span._replace(after=rows[-1][2])
 
-    async def _rows(self, log: Log, span: Span) -> list[Row]:
+    async def _rows(self, log: Log, span: Span, columns: str = _MESSAGE) -> list[Row]:
         """The rows of `span` in the direction of its reading, and one more where there are more."""
         order = "DESC" if span.newest else "ASC"
         sql = (
-            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND position > ? AND position < ? "
+            f"SELECT {columns} FROM messages WHERE thread = ? AND position > ? AND position < ? "
             f"AND {LIVING} ORDER BY position {order} LIMIT ?"
         )
         parameters = log.key, span.after or "", span.before or _END, self._clock(), span.limit + 1
@@ -260,9 +270,18 @@ def _require_text(rows: Sequence[Row]) -> None:
 
 
 def _size(row: Row) -> int:
+    """How many bytes of UTF-8 the text of a message is. That of ASCII is known without writing them."""
     _require_text([row])
     text: str = row[0]
     return len(text) if text.isascii() else len(text.encode())
+
+
+def _entry(row: Row) -> str:
+    text, message_id, place, created, revision, expires, is_json = row
+    # The database has looked at the text, but it may end for it where a character is zero.
+    if not is_json or text[:1] != "{" or "\0" in text:
+        raise CorruptData(f"the stored text of message {message_id!r} is damaged")
+    return entry_text(text, message_id, place, created, expires, message_etag(message_id, revision))
 
 
 def _message(row: Row) -> Message:

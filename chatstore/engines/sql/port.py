@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 __all__ = ["Caller", "Driver", "Row", "Transaction", "Work"]
@@ -52,8 +52,11 @@ class Driver(Protocol):
     async def write(self, work: Work[T], caller: Caller) -> T:
         """A transaction that sees every earlier one and lets no other write beside it."""
 
-    async def read(self, work: Work[T], caller: Caller) -> T:
-        """A transaction that sees one state of the database throughout."""
+    async def read(self, work: Work[T], caller: Caller, small: Hashable = None) -> T:
+        """A transaction that sees one state of the database throughout.
+
+        `small` names what reads a few rows: a driver may do again at once what was quick a moment ago.
+        """
 
     async def ping(self) -> None:
         """Raise Unavailable where the database does not take writes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -52,11 +52,11 @@ class Transacting(Backend):
     async def aside(self, caller: Caller, call: Callable[[], T]) -> T:
         return await self.driver.aside(call, caller)
 
-    async def _read(self, caller: Caller, operation: Operation[T]) -> T:
+    async def _read(self, caller: Caller, operation: Operation[T], small: Hashable = None) -> T:
         async def work(tx: Transaction) -> T:
             return await operation(self._tables(tx))
 
-        return await self.driver.read(work, caller)
+        return await self.driver.read(work, caller, small)
 
     async def _change(self, caller: Caller, operation: Operation[T]) -> T:
         async def work(tx: Transaction) -> tuple[T, list[int]]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from chatstore.codec import decode
 from chatstore.contract import Capability
 from chatstore.errors import CursorExpired, InvalidArgument, InvalidCursor
-from chatstore.models import Message
+from chatstore.models import Entries, Message
 from chatstore.store import ChatStore
 from chatstore.testing.capabilities import needs
-from chatstore.testing.samples import contents, say, whole
+from chatstore.testing.samples import AWKWARD_MESSAGES, contents, json_text, say, whole
 
 __all__ = ["Read"]
 
@@ -50,6 +51,27 @@ class Read:
     def test_an_unknown_thread_is_an_empty_page(self, store: ChatStore) -> None:
         for page in (store.read("t"), store.read("t", last=5), store.read("t", after="0000000001")):
             assert (page.items, page.next, page.end, page.etag) == ((), None, None, None)
+
+    def test_a_page_as_text_is_the_same_page(self, store: ChatStore) -> None:
+        store.append("t", *AWKWARD_MESSAGES)
+        fill(store, 3)
+        first = store.read("t", limit=2)
+        spans: list[dict[str, Any]] = [
+            {}, {"last": 2}, {"limit": 2}, {"after": first.next}, {"before": first.end, "limit": 1},
+            {"limit": 100, "max_bytes": 1}, {"last": 100, "max_bytes": 300},
+        ]  # fmt: skip
+        for span in spans:
+            page, text = store.read("t", **span), store.read_entries("t", **span)
+            assert text.text == ",".join(message.entry_text() for message in page)
+            assert (text.next, text.end, text.etag) == (page.next, page.end, page.etag)
+            entries = [json_text(message.to_entry()) for message in page]
+            assert [json_text(entry) for entry in decode(f"[{text.text}]")] == entries
+        assert store.read_entries("u") == Entries("")
+        store.replace_all("t", [say("anew")])
+        with pytest.raises(CursorExpired):
+            store.read_entries("t", after=first.next)
+        with pytest.raises(InvalidArgument, match="last stands alone"):
+            store.read_entries("t", last=2, limit=2)
 
     def test_the_last_are_the_newest_oldest_first(self, store: ChatStore) -> None:
         fill(store, 5)
