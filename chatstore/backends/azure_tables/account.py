@@ -159,7 +159,8 @@ class Account(NamedTuple):
     def _transport(self, session: Session) -> RequestsTransport:
         from azure.core.pipeline.transport import RequestsTransport
 
-        found = session.merge_environment_settings(self.endpoint, {}, None, None, None)
+        # For no address: which certificates are believed depends on none, and this one may be unreadable.
+        found = session.merge_environment_settings("", {}, None, None, None)
         return RequestsTransport(session=session, connection_verify=found["verify"], **self._timeouts())
 
     def _timeouts(self) -> dict[str, float]:
