@@ -118,6 +118,24 @@ def test_cosmos_is_made_where_it_is_asked_for() -> None:
     assert Settings.from_environment(made).url == "cosmos-table://cosmos-0abcdefghijkl/chat?client=blocking"
 
 
+def test_the_log_is_capped_and_somebody_hears_of_alarms_and_costs() -> None:
+    assert resource("workspace")["properties"]["workspaceCapping"] == {"dailyQuotaGb": 1}
+    made = ("people", "serviceFails", "tablesThrottle", "budget")
+    assert [Deployment().resource(name) for name in made] == [None] * 4
+    deployed = Deployment(alarmEmail="a@example.org", monthlyBudget=50, budgetStart="2026-03-01")
+    people, fails, throttle, budget = (deployed.resource(name) for name in made)
+    assert people and fails and throttle and budget
+    [receiver] = people["properties"]["emailReceivers"]
+    assert receiver["emailAddress"] == "a@example.org"
+    assert "parse_json(message).status" in fails["properties"]["criteria"]["allOf"][0]["query"]
+    assert fails["properties"]["actions"] == {"actionGroups": ["<people>"]}
+    assert throttle["properties"]["actions"] == [{"actionGroupId": "<people>"}]
+    assert (budget["properties"]["amount"], budget["properties"]["timePeriod"]) == (
+        50, {"startDate": "2026-03-01"},
+    )  # fmt: skip
+    assert Deployment(alarmEmail="a@example.org", cosmos=True).resource("tablesThrottle") is None
+
+
 def test_the_function_is_bounded() -> None:
     site = resource("site", alwaysReady=2)
     assert site["identity"] == {"type": "SystemAssigned"}
@@ -274,7 +292,8 @@ def test_the_package_alone_starts_with_the_settings_of_the_template(package: Pat
     program = (
         f"import sys; sys.path.insert(0, {str(package)!r}); import function_app, chatstore\n"
         "print(chatstore.__file__)\n"
-        "print(*sorted(one.get_function_name() for one in function_app.app.get_functions()))"
+        "made = {one.get_function_name(): one for one in function_app.app.get_functions()}\n"
+        "print(*sorted(made), made['sweep'].get_settings_dict('retry_policy')['max_retry_count'])"
     )
     done = subprocess.run(
         [sys.executable, "-B", "-I", "-c", program],
@@ -287,7 +306,7 @@ def test_the_package_alone_starts_with_the_settings_of_the_template(package: Pat
     assert done.returncode == 0, done.stderr
     module, names = done.stdout.splitlines()
     assert Path(module).is_relative_to(package)
-    assert names.split() == ["http_app_func", "sweep"]
+    assert names.split() == ["http_app_func", "sweep", "2"]
 
 
 GROUP = "/subscriptions/s/resourceGroups/g"
@@ -295,6 +314,7 @@ MADE = {
     "st0": "Microsoft.Storage/storageAccounts", "plan": "Microsoft.Web/serverFarms",
     "site": "Microsoft.Web/sites", "insights": "microsoft.insights/components",
     "log": "Microsoft.OperationalInsights/workspaces", "rule": "microsoft.alertsmanagement/rules",
+    "fails": "microsoft.insights/scheduledqueryrules", "people": "microsoft.insights/actiongroups",
 }  # fmt: skip
 AZD = """#!/bin/sh
 echo "$*" >> "$AZD_CALLS"
@@ -363,7 +383,8 @@ def destroy(manager: Manager, folder: Path, *options: str) -> tuple[str, list[st
 def test_what_is_taken_down_leaves_the_threads(manager: Manager, tmp_path: Path) -> None:
     said, asked = destroy(manager, tmp_path)
     assert "The threads stay in st0" in said
-    assert [one.partition("?")[0] for one in manager.deleted] == ["site", "plan", "insights", "log"]
+    gone = [one.partition("?")[0] for one in manager.deleted]
+    assert gone == ["fails", "people", "site", "plan", "insights", "log"]
     assert all(re.search(r"\?api-version=\d{4}-\d\d-\d\d", one) for one in manager.deleted)
     assert not [one for one in asked if one.startswith("down")]
 
