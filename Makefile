@@ -38,6 +38,7 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python checks/locks.py
+	$(BIN)/python checks/bicep_types.py
 	@echo "detect-secrets"
 	@{ git ls-files -z --cached --others --exclude-standard || find . -type f -not -path '*/.*' -print0; } \
 		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'

@@ -43,6 +43,7 @@ app = func.AsgiFunctionApp(app=answer, http_auth_level=func.AuthLevel.ANONYMOUS)
 
 @app.function_name("sweep")
 @app.timer_trigger(arg_name="timer", schedule="0 17 * * * *")
+@app.retry(strategy="fixed_delay", max_retry_count="2", delay_interval="00:05:00")
 def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by this name
     """Removes what has expired, for a minute at most: what is left is the next hour's."""
     gc.enable()

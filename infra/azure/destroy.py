@@ -15,12 +15,15 @@ from urllib.request import Request, urlopen
 
 TEMPLATE = Path(__file__).with_name("main.bicep")
 ORDER = (
+    "Microsoft.Insights/scheduledQueryRules",
+    "Microsoft.Insights/metricAlerts",
+    "Microsoft.Insights/actionGroups",
     "Microsoft.Web/sites",
     "Microsoft.Web/serverfarms",
     "Microsoft.Insights/components",
     "Microsoft.OperationalInsights/workspaces",
 )
-"""What goes: a function before its plan."""
+"""What goes: a function before its plan, and alarms before what they watch."""
 
 HOLD_THREADS = ("Microsoft.Storage/storageAccounts", "Microsoft.DocumentDB/databaseAccounts")
 LOCKS = "Microsoft.Authorization/locks"

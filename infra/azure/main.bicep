@@ -68,16 +68,31 @@ param logDays int = 30
 @description('Whether the accounts that hold threads refuse to be deleted.')
 param deletionProtection bool = true
 
+@minValue(1)
+@description('The most gigabytes of log that are taken in a day; what comes beyond is lost until the next one.')
+param logGbADay int = 1
+
+@description('Who is written to when an alarm is raised; without an address no alarms are made.')
+param alarmEmail string = ''
+
+@minValue(0)
+@description('What the resource group may cost in a month, in the currency of its bill, before alarmEmail hears of it; 0 for no budget.')
+param monthlyBudget int = 0
+
+@description('The first day of the month in which the budget begins, such as 2026-03-01; it cannot be changed later.')
+param budgetStart string = ''
+
 var token = uniqueString(resourceGroup().id, environmentName)
 var tags = { application: 'chatstore', 'azd-env-name': environmentName }
 var tableName = 'chat'
 var containerName = 'deployment'
 var cosmosName = 'cosmos-${token}'
+var hasAlarms = !empty(alarmEmail)
 var readsTokens = contains(auth, 'jwt')
 var url = cosmos ? 'cosmos-table://${cosmosName}/${tableName}' : 'aztables://st${token}/${tableName}'
 
 // Threads outlive the deployment: `make destroy-azure TABLE=delete` deletes them, too.
-resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' = {
+resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   name: 'st${token}'
   location: location
   tags: tags
@@ -95,23 +110,23 @@ resource storage 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   }
 }
 
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
   parent: storage
   name: 'default'
 }
 
-resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
   parent: blobs
   name: containerName
   properties: { publicAccess: 'None' }
 }
 
-resource tables 'Microsoft.Storage/storageAccounts/tableServices@2023-05-01' = {
+resource tables 'Microsoft.Storage/storageAccounts/tableServices@2025-01-01' = {
   parent: storage
   name: 'default'
 }
 
-resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2023-05-01' = if (!cosmos) {
+resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-01' = if (!cosmos) {
   parent: tables
   name: tableName
 }
@@ -153,11 +168,11 @@ resource cosmosLock 'Microsoft.Authorization/locks@2020-05-01' = if (cosmos && d
   properties: { level: 'CanNotDelete', notes: 'Holds the threads of chatstore.' }
 }
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
   name: 'log-${token}'
   location: location
   tags: tags
-  properties: { sku: { name: 'PerGB2018' }, retentionInDays: logDays }
+  properties: { sku: { name: 'PerGB2018' }, retentionInDays: logDays, workspaceCapping: { dailyQuotaGb: logGbADay } }
 }
 
 resource insights 'Microsoft.Insights/components@2020-02-02' = {
@@ -172,7 +187,93 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
   }
 }
 
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (hasAlarms) {
+  name: 'people-${token}'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: 'chatstore'
+    enabled: true
+    emailReceivers: [{ name: 'operator', emailAddress: alarmEmail, useCommonAlertSchema: true }]
+  }
+}
+
+// By the service's own lines: an error, a sweep that failed among them, and an answer of 5xx.
+resource serviceFails 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = if (hasAlarms) {
+  name: 'fails-${token}'
+  location: location
+  tags: tags
+  properties: {
+    displayName: 'chatstore fails'
+    description: 'A caller was answered 5xx, or a sweep failed; the log says why'
+    severity: 1
+    enabled: true
+    scopes: [insights.id]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT5M'
+    criteria: {
+      allOf: [
+        {
+          query: 'traces | where severityLevel >= 3 or toint(parse_json(message).status) >= 500'
+          timeAggregation: 'Count'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+        }
+      ]
+    }
+    autoMitigate: true
+    actions: { actionGroups: [people.id] }
+  }
+}
+
+resource tablesThrottle 'Microsoft.Insights/metricAlerts@2018-03-01' = if (hasAlarms && !cosmos) {
+  name: 'throttled-${token}'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'Table Storage turned requests away; a thread or an owner is busier than one partition bears'
+    severity: 2
+    enabled: true
+    scopes: [tables.id]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT5M'
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          criterionType: 'StaticThresholdCriterion'
+          name: 'throttled'
+          metricNamespace: 'Microsoft.Storage/storageAccounts/tableServices'
+          metricName: 'Transactions'
+          dimensions: [
+            { name: 'ResponseType', operator: 'Include', values: ['ServerBusyError', 'ClientThrottlingError', 'ClientAccountRequestThrottlingError'] }
+          ]
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+        }
+      ]
+    }
+    actions: [{ actionGroupId: people.id }]
+  }
+}
+
+resource budget 'Microsoft.Consumption/budgets@2024-08-01' = if (hasAlarms && monthlyBudget > 0) {
+  name: 'chatstore-${token}'
+  properties: {
+    category: 'Cost'
+    amount: monthlyBudget
+    timeGrain: 'Monthly'
+    timePeriod: { startDate: budgetStart }
+    notifications: {
+      spent: { enabled: true, operator: 'GreaterThan', threshold: 80, thresholdType: 'Actual', contactEmails: [alarmEmail] }
+      foreseen: { enabled: true, operator: 'GreaterThan', threshold: 100, thresholdType: 'Forecasted', contactEmails: [alarmEmail] }
+    }
+  }
+}
+
+resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   name: 'plan-${token}'
   location: location
   tags: tags
@@ -181,7 +282,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   properties: { reserved: true }
 }
 
-resource site 'Microsoft.Web/sites@2024-04-01' = {
+resource site 'Microsoft.Web/sites@2024-11-01' = {
   name: 'chatstore-${token}'
   location: location
   tags: union(tags, { 'azd-service-name': 'service' })
@@ -216,7 +317,7 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
 }
 
 // The service answers CORS itself, by CHATSTORE_CORS_ORIGINS.
-resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
+resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
   parent: site
   name: 'appsettings'
   properties: union({
@@ -238,19 +339,19 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
 }
 
 // Code is published by identities only, never with a password.
-resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
   parent: site
   name: 'ftp'
   properties: { allow: false }
 }
 
-resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
+resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
   parent: site
   name: 'scm'
   properties: { allow: false }
 }
 
-resource easyAuth 'Microsoft.Web/sites/config@2024-04-01' = if (auth == 'platform') {
+resource easyAuth 'Microsoft.Web/sites/config@2024-11-01' = if (auth == 'platform') {
   parent: site
   name: 'authsettingsV2'
   properties: {

@@ -88,7 +88,7 @@ class Deployment:
             return _PART.sub(lambda part: str(self.value(part[1])), node)
         if not isinstance(node, dict):
             return node
-        if "operator" in node:
+        if isinstance(node.get("operator"), dict):
             return self._operator(node["operator"]["type"], node["operator"]["operands"])
         if "function" in node:
             return self._function(node["function"]["type"], list(node["function"]["parameters"].values()))
@@ -107,6 +107,8 @@ class Deployment:
             return not first
         if kind == "equals":
             return first == others[0]
+        if kind == "greater_than":
+            return first > others[0]
         if kind == "and":
             return first and others[0]
         raise NotImplementedError(kind)

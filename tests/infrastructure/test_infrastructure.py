@@ -8,12 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import pytest
 from pathspec import GitIgnoreSpec
@@ -116,6 +114,27 @@ def test_cosmos_is_made_where_it_is_asked_for() -> None:
     assert Deployment(cosmos=True).resource("table") is None
     made = resource("settings", cosmos=True)["properties"]
     assert Settings.from_environment(made).url == "cosmos-table://cosmos-0abcdefghijkl/chat?client=blocking"
+
+
+def test_the_log_is_capped_and_somebody_hears_of_alarms_and_costs() -> None:
+    assert resource("workspace")["properties"]["workspaceCapping"] == {"dailyQuotaGb": 1}
+    made = ("people", "serviceFails", "tablesThrottle", "budget")
+    assert [Deployment().resource(name) for name in made] == [None] * 4
+    deployed = Deployment(alarmEmail="a@example.org", monthlyBudget=50, budgetStart="2026-03-01")
+    people, fails, throttle, budget = (deployed.resource(name) for name in made)
+    assert people
+    assert fails
+    assert throttle
+    assert budget
+    [receiver] = people["properties"]["emailReceivers"]
+    assert receiver["emailAddress"] == "a@example.org"
+    assert "parse_json(message).status" in fails["properties"]["criteria"]["allOf"][0]["query"]
+    assert fails["properties"]["actions"] == {"actionGroups": ["<people>"]}
+    assert throttle["properties"]["actions"] == [{"actionGroupId": "<people>"}]
+    assert (budget["properties"]["amount"], budget["properties"]["timePeriod"]) == (
+        50, {"startDate": "2026-03-01"},
+    )  # fmt: skip
+    assert Deployment(alarmEmail="a@example.org", cosmos=True).resource("tablesThrottle") is None
 
 
 def test_the_function_is_bounded() -> None:
@@ -274,7 +293,8 @@ def test_the_package_alone_starts_with_the_settings_of_the_template(package: Pat
     program = (
         f"import sys; sys.path.insert(0, {str(package)!r}); import function_app, chatstore\n"
         "print(chatstore.__file__)\n"
-        "print(*sorted(one.get_function_name() for one in function_app.app.get_functions()))"
+        "made = {one.get_function_name(): one for one in function_app.app.get_functions()}\n"
+        "print(*sorted(made), made['sweep'].get_settings_dict('retry_policy')['max_retry_count'])"
     )
     done = subprocess.run(
         [sys.executable, "-B", "-I", "-c", program],
@@ -287,93 +307,7 @@ def test_the_package_alone_starts_with_the_settings_of_the_template(package: Pat
     assert done.returncode == 0, done.stderr
     module, names = done.stdout.splitlines()
     assert Path(module).is_relative_to(package)
-    assert names.split() == ["http_app_func", "sweep"]
-
-
-GROUP = "/subscriptions/s/resourceGroups/g"
-MADE = {
-    "st0": "Microsoft.Storage/storageAccounts", "plan": "Microsoft.Web/serverFarms",
-    "site": "Microsoft.Web/sites", "insights": "microsoft.insights/components",
-    "log": "Microsoft.OperationalInsights/workspaces", "rule": "microsoft.alertsmanagement/rules",
-}  # fmt: skip
-AZD = """#!/bin/sh
-echo "$*" >> "$AZD_CALLS"
-case "$*" in
-  "env get-values"*) echo 'AZURE_SUBSCRIPTION_ID="s"'; echo 'AZURE_RESOURCE_GROUP="g"' ;;
-  "auth token"*) echo '{"token": "t"}' ;;
-esac
-"""
-
-
-class Manager(ThreadingHTTPServer):
-    """Stands in for Azure Resource Manager: lists what was made, and notes what is deleted."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Asked)
-        self.deleted: list[str] = []
-
-
-class Asked(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        assert self.headers["Authorization"] == "Bearer t"
-        assert "chatstore" in self.path
-        page = {
-            "value": [{"id": f"{GROUP}/{name}", "name": name, "type": kind} for name, kind in MADE.items()]
-        }
-        self._answer(json.dumps(page))
-
-    def do_DELETE(self) -> None:
-        cast("Manager", self.server).deleted.append(self.path.removeprefix(f"{GROUP}/"))
-        self._answer("")
-
-    def _answer(self, body: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def manager() -> Iterator[Manager]:
-    with Manager() as server:
-        Thread(target=server.serve_forever).start()
-        yield server
-        server.shutdown()
-
-
-def destroy(manager: Manager, folder: Path, *options: str) -> tuple[str, list[str]]:
-    """What the program says, and what it asked of azd."""
-    (folder / "azd").write_text(AZD)
-    (folder / "azd").chmod(0o700)
-    address = f"http://127.0.0.1:{manager.server_port}"
-    done = subprocess.run(
-        [sys.executable, INFRA / "destroy.py", "chatstore", "--manager", address, *options],
-        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "AZD_CALLS": str(folder / "calls")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, (folder / "calls").read_text().splitlines()
-
-
-def test_what_is_taken_down_leaves_the_threads(manager: Manager, tmp_path: Path) -> None:
-    said, asked = destroy(manager, tmp_path)
-    assert "The threads stay in st0" in said
-    assert [one.partition("?")[0] for one in manager.deleted] == ["site", "plan", "insights", "log"]
-    assert all(re.search(r"\?api-version=\d{4}-\d\d-\d\d", one) for one in manager.deleted)
-    assert not [one for one in asked if one.startswith("down")]
-
-
-def test_the_threads_go_only_where_that_is_asked_for(manager: Manager, tmp_path: Path) -> None:
-    said, asked = destroy(manager, tmp_path, "--delete-threads")
-    assert "its threads in st0" in said
-    [lock] = manager.deleted
-    assert lock.startswith("st0/providers/Microsoft.Authorization/locks/threads?api-version=")
-    assert asked[-1] == "down --force --purge -e chatstore"
+    assert names.split() == ["http_app_func", "sweep", "2"]
 
 
 def test_the_app_has_no_property_that_its_plan_refuses() -> None:
