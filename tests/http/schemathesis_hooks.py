@@ -51,12 +51,14 @@ def filter_case(_context: object, case: schemathesis.Case[Any]) -> bool:
 def before_call(_context: object, case: schemathesis.Case[Any], _arguments: object) -> None:
     """A key that was used before would be refused for another request: each is used once.
 
-    And an API key that was made up would be a second credential beside the one that is sent.
+    Under both of its names it is the same. And an API key that was made up would be a second credential
+    beside the one that is sent.
     """
     case.headers.pop("X-API-Key", None)
+    key = f"k-{next(COUNTER)}-{os.getpid()}"
     for name in KEYS & set(case.headers):
         if re.fullmatch(KEY, case.headers[name]):
-            case.headers[name] = f"k-{next(COUNTER)}-{os.getpid()}"
+            case.headers[name] = key
 
 
 @schemathesis.hook
