@@ -386,6 +386,21 @@ def test_a_sweep_that_is_killed_anywhere_hides_nothing(erased: bool) -> None:
     assert left > 10
 
 
+def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_erasure(kept: Kept) -> None:
+    for text in ("first", "second"):
+        kept.store.append("t", {"role": "user", "content": text}, owner="zoey")
+        kept.store.delete_thread("t")
+        kept.clock.advance(timedelta(hours=5))
+        kept.swept()
+    kept.clock.advance(timedelta(hours=16, minutes=30))
+    kept.swept()
+    assert "first" not in kept.text()
+    assert "second" in kept.text()
+    kept.store.erase("zoey")
+    assert "second" not in kept.text()
+    assert "zoey" not in kept.text()
+
+
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
     store = kept.store
     store.append("t", {"role": "user", "content": "a"})
