@@ -386,6 +386,82 @@ def test_a_sweep_that_is_killed_anywhere_hides_nothing(erased: bool) -> None:
     assert left > 10
 
 
+def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_erasure(kept: Kept) -> None:
+    for text in ("first", "second"):
+        kept.store.append("t", {"role": "user", "content": text}, owner="zoey")
+        kept.store.delete_thread("t")
+        kept.clock.advance(timedelta(hours=5))
+        kept.swept()
+    kept.clock.advance(timedelta(hours=16, minutes=30))
+    kept.swept()
+    assert "first" not in kept.text()
+    assert "second" in kept.text()
+    kept.store.erase("zoey")
+    assert "second" not in kept.text()
+    assert "zoey" not in kept.text()
+
+
+def test_a_sweep_beside_who_begins_a_thread_of_the_same_name_leaves_it_listed(kept: Kept) -> None:
+    """It is done with the owner's former one, and not yet with another's that came between."""
+    for owner in ("zoey", "bob"):
+        kept.store.append("t", {"role": "user", "content": "old"}, owner=owner)
+        kept.store.delete_thread("t")
+        kept.clock.advance(timedelta(hours=5))
+        kept.swept()
+    kept.clock.advance(timedelta(hours=16, minutes=30))
+
+    class Late(MemoryTable):
+        """A sweep comes after the thread was listed, and before its slot is taken."""
+
+        swept = False
+
+        async def put_new(self, row: Row, **more: Any) -> Row | None:
+            if not self.swept:
+                self.swept = True
+                kept.swept()
+            return await super().put_new(row, **more)
+
+    table = Late()
+    table.rows = kept.table.rows
+    ChatStore(LogInMemory(table, kept.clock)).append("t", {"role": "user", "content": "new"}, owner="zoey")
+    assert table.swept
+    for listed in (kept.store.list_threads(owner="zoey"), kept.store.list_threads()):
+        assert [one.id for one in listed] == ["t"]
+
+
+@pytest.mark.parametrize("appends", [False, True])
+def test_clearing_up_after_a_killed_writer_leaves_what_another_is_about_to_write(
+    kept: Kept, appends: bool
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stopped(kept).append("t", {"role": "user", "content": "orphan" + BIG}, owner="ada")
+    kept.store.append("t", {"role": "user", "content": "his"}, owner="bob")
+    kept.clock.advance(timedelta(hours=3))
+    texts = [f"{n} {BIG}" for n in range(2)]
+
+    class Late(MemoryTable):
+        """A sweep comes after all was staged, and before the slot is taken."""
+
+        swept = False
+
+        async def put_new(self, row: Row, **more: Any) -> Row | None:
+            if not self.swept:
+                self.swept = True
+                kept.swept()
+            return await super().put_new(row, **more)
+
+    table = Late()
+    table.rows = kept.table.rows
+    late, messages = (
+        ChatStore(LogInMemory(table, kept.clock)),
+        [{"role": "user", "content": text} for text in texts],
+    )
+    late.append("t", *messages) if appends else late.replace_all("t", messages)
+    assert table.swept
+    assert "orphan" not in kept.text()
+    assert [message.content for message in kept.store.read("t")][-2:] == texts
+
+
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
     store = kept.store
     store.append("t", {"role": "user", "content": "a"})

@@ -342,8 +342,10 @@ class Rules:
             if any(len(some) > 1 for some in ids):
                 yield life._replace(etag=op.result.etag, epoch=epoch)
                 return
+            # One that nobody has seen is where those around it are.
             places = [self.places[key, next(iter(some))] if some else "~" for some in ids]
-            expected = [label for label, place in zip(expected, places, strict=True) if place > span.after]
+            before = max((at for at, place in enumerate(places, 1) if place <= span.after), default=0)
+            expected = expected[before:]
         more = len(expected) > span.limit
         expected = expected[-span.limit :] if span.newest else expected[: span.limit]
         if [self.labels.get(one.text) for one in op.result.items] == expected and (

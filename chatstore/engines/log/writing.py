@@ -189,7 +189,7 @@ class Writer:
             return _Done(planned.result, planned.after)
         if planned.staged:
             await self.table.write([], planned.staged)
-        return _behind(seen.known, planned, there)
+        return _behind(seen.known, there)
 
     async def _seen(self, mutation: _Mutation[R], known: Known | None, *, first: bool) -> _Seen:
         """The thread as it is `known`, or else as it is, and the slot that the request wrote, if it did."""
@@ -295,18 +295,18 @@ class Writer:
                 raise _Unknown(f"what was decided is not applied yet: {error}") from error
 
 
-def _behind(known: Known, missed: Decision[Any], there: Row) -> Known | None:
-    """What is known with the slot `there`, which is where `missed` was to be; None if it is not all.
+def _behind(known: Known, there: Row) -> Known | None:
+    """What is known with the slot `there`, which is where ours was to be; None if it is not all.
 
     It follows the newest slot that was known. Whoever wrote it had applied that one first, so nothing but it
-    has changed since.
+    has changed since. If it was edited or emptied meanwhile, others follow it, and are found in the way next.
     """
-    slot = missed.slot
-    if (there["pk"], there["sk"]) != (known.head.pk, layout.slot_row(slot.epoch, slot.position)):
+    if there["pk"] != known.head.pk:
+        # The source of a fork has moved on.
         return None
     newest = Slot.load(there)
-    if newest.seals or newest.version:
-        # The history goes on elsewhere, or was emptied meanwhile.
+    if newest.seals:
+        # The history goes on elsewhere.
         return None
     header = known.head.header if newest.header is None else newest.header
     settled = newest.header is None and newest.effect is None
