@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import random
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 
@@ -153,3 +156,43 @@ def test_a_table_that_does_not_answer_ends_the_sweep(
     with pytest.raises(chatstore.Unavailable):
         store.sweep()
     assert driver.requests < 20
+
+
+@pytest.mark.parametrize("hours", [0, 1.02, 26, 24 * 365])
+@pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
+def test_a_sweep_that_comes_too_late_removes_nothing_that_was_acknowledged_meanwhile(
+    dialect: Dialect, hours: float
+) -> None:
+    """However long it stood still between its look at the header and its look at the rows."""
+
+    class Late(FakeDriver):
+        meanwhile: ClassVar[list[Callable[[], object]]] = []
+
+        async def page(
+            self,
+            partitions: str | Range,
+            rows: Range | None,
+            top: int,
+            token: object | None,
+            before: str | None = None,
+            *,
+            bodies: bool = True,
+        ) -> Slice:
+            if isinstance(partitions, str) and partitions.startswith("T-") and self.meanwhile:
+                self.meanwhile.pop()()
+            return await super().page(partitions, rows, top, token, before, bodies=bodies)
+
+    table, clock, ahead = FakeTable(), ManualClock(), ManualClock()
+    writer = ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
+    writer.append("t", say("1"))
+    writer.replace_all("t", [say("2")])
+    ahead.advance(timedelta(hours=hours))
+    driver = Late(table)
+    sweeper = ChatStore(AzureTablesBackend(driver, dialect, ahead))
+    noise = random.Random(1).randbytes(200_000).hex()
+    for new in ([say("new"), say("history")], [say(noise), say("large")], []):
+        driver.meanwhile.append(functools.partial(writer.replace_all, "t", new))
+        sweeper.sweep()
+        assert not driver.meanwhile, "the sweep looked at the thread"
+        fresh = ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
+        assert [message.to_dict() for message in fresh.read("t")] == new
