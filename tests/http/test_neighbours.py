@@ -33,7 +33,7 @@ MEGABYTE = 1024 * 1024
 QUIET_SECONDS, ATTACK_SECONDS = (5.0, 20.0) if SOAK else (0.2, 0.6)
 TIMES = 5 if SOAK else 30
 """How much slower the neighbour's median may become."""
-LEAST_SECONDS = 0.005 if SOAK else 0.5
+LEAST_SECONDS = 0.02 if SOAK else 0.5
 """A median below this is never too slow."""
 P99_SECONDS = 1.0 if SOAK else 5.0
 BACK_SECONDS = 5 if SOAK else 30
