@@ -133,6 +133,7 @@ def merge(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Js
 
 def patched(properties: Properties, patch: ThreadPatch) -> Properties:
     """The properties of a thread as a patch leaves them, but for when it expires."""
+    before = properties
     if patch.topic is not UNSET:
         properties = replace(properties, topic=patch.topic)
     if patch.metadata is not UNSET:
@@ -140,7 +141,8 @@ def patched(properties: Properties, patch: ThreadPatch) -> Properties:
         properties = replace(properties, metadata=metadata)
     if patch.participants is not UNSET:
         properties = replace(properties, participants=patch.participants or ())
-    require_fitting(properties)
+    if properties is not before:
+        require_fitting(properties, properties_bytes(before))
     return properties
 
 
@@ -150,10 +152,10 @@ def properties_bytes(properties: Thread | NewThread) -> int:
     return len(encode([properties.topic, dict(properties.metadata), people]).encode())
 
 
-def require_fitting(properties: Thread | NewThread) -> None:
-    """Raise InvalidArgument where a thread's properties are too large together."""
+def require_fitting(properties: Thread | NewThread, before: int = 0) -> None:
+    """Raise InvalidArgument where a thread's properties are too large together, and more than `before`."""
     size = properties_bytes(properties)
-    if size > MAX_PROPERTIES_BYTES:
+    if size > max(MAX_PROPERTIES_BYTES, before):
         raise InvalidArgument(
             f"a thread's topic, metadata and participants take at most {MAX_PROPERTIES_BYTES:,} bytes of "
             f"JSON together, not {size:,}: keep the rest elsewhere, or take some of it out"

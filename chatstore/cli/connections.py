@@ -137,8 +137,11 @@ class _Bounded(H11Protocol):
 
     def _make_room(self) -> None:
         """Hang up on the one that has waited longest for its client; on the new one where all are at work."""
-        waiting = [one for one in cast("set[_Bounded]", self.connections) if one.waits_for_client()]
-        min(waiting, key=lambda one: one._heard, default=self).transport.abort()
+        # Those that are closed already go when the event loop comes to it.
+        kept = [one for one in cast("set[_Bounded]", self.connections) if not one.transport.is_closing()]
+        if len(kept) > self.bounds.most:
+            waiting = (one for one in kept if one.waits_for_client())
+            min(waiting, key=lambda one: one._heard, default=self).transport.abort()
 
     def waits_for_client(self) -> bool:
         """Whether it is the client's turn: to send a request or the rest of it, or to take an answer."""

@@ -10,9 +10,12 @@ from chatstore.http.admission import Admission, held
 from chatstore.http.problems import SlowBody, TimedOut, problem_response
 from chatstore.settings import Settings
 
-__all__ = ["Bounds", "is_probe"]
+__all__ = ["COPIES", "Bounds", "is_probe"]
 
-_PIECE_BYTES = 128 * 1024
+COPIES = 4
+"""About how often a body is in memory, as bytes, values and texts, and an answer until it is sent."""
+
+_PIECE_BYTES = 64 * 1024
 """How much of an answer is on its way to the socket at once."""
 
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -49,7 +52,7 @@ class Bounds:
                 await send(message)
                 return
             body = message.get("body", b"")
-            hold.keep(len(body) + _PIECE_BYTES)
+            hold.keep(COPIES * len(body))
             if len(body) <= _PIECE_BYTES:
                 await send(message)
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ __all__ = [
     "ACCESS",
     "JsonFormatter",
     "TextFormatter",
+    "Throttle",
     "configure",
     "configure_within",
     "invocation",
@@ -35,6 +37,8 @@ ACCESS = "chatstore.access"
 """The logger of the line that every request has; its records carry their `fields`."""
 
 _written = writer(str, ascii_only=True)
+_AT_ONCE, _WHILE_SECONDS = 10, 60.0
+_KINDS, _KIND_CHARACTERS = 1000, 200
 
 request_id: ContextVar[str | None] = ContextVar("chatstore_request_id", default=None)
 """The id of the request that is being answered."""
@@ -52,6 +56,7 @@ def configure(form: str) -> None:
     """Write the process's log to stderr as `form` says: "json", "text", or "off" for errors alone."""
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter(form))
+    handler.addFilter(Throttle())
     # Of no use in a line, and dear to find for each.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
@@ -108,6 +113,37 @@ def without_content(what: str, work: Callable[[], T]) -> T:
             else RuntimeError(f"{what} failed with {type(error).__qualname__}: the log says where")
         )
     raise failed
+
+
+class Throttle(logging.Filter):
+    """Lets the first few of each of the server's lines through in a while, and says later how many came.
+
+    What the server says of a connection that breaks the rules, anybody can cause, and it would fill the disk.
+    The service's own lines all pass.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is written; adds to it how many of its kind were not."""
+        if record.name.startswith("chatstore"):
+            return True
+        kind = record.name, record.levelno, str(record.msg)[:_KIND_CHARACTERS]
+        now = self._clock()
+        since, count = self._said.get(kind, (now, 0))
+        kept_back = max(0, count - _AT_ONCE)
+        if now - since >= _WHILE_SECONDS:
+            since, count = now, 0
+        if len(self._said) >= _KINDS:
+            self._said.clear()
+        self._said[kind] = since, count + 1
+        if count or not kept_back:
+            return count < _AT_ONCE
+        record.msg, record.args = f"{record.getMessage()} (and {kept_back:,} times before)", ()
+        return True
 
 
 class JsonFormatter(logging.Formatter):

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 import chatstore
 from chatstore import store
 from chatstore.codec import MAX_DEPTH, Json
+from chatstore.conditions import MAX_PROPERTIES_BYTES
 from chatstore.http import answers, schemas
 from chatstore.http.identity import asks_nobody
 from chatstore.http.parameters import Parameter, parameters
@@ -111,6 +112,7 @@ def encoded(document: Json) -> bytes:
 def _limits(settings: Settings) -> dict[str, Json]:
     return {
         "body_bytes": settings.max_body_bytes,
+        "body_values": settings.max_body_values,
         "messages": settings.max_messages,
         "message_bytes": store.MAX_MESSAGE_BYTES,
         "nesting": MAX_DEPTH,
@@ -121,6 +123,7 @@ def _limits(settings: Settings) -> dict[str, Json]:
         "topic_bytes": store.MAX_TOPIC_BYTES,
         "metadata_bytes": store.MAX_METADATA_BYTES,
         "participants": store.MAX_PARTICIPANTS,
+        "properties_bytes": MAX_PROPERTIES_BYTES,
         "threads_per_owner": settings.max_threads_per_owner,
         "requests_per_minute": per_minute(settings),
         "concurrency": settings.max_concurrency,

@@ -20,6 +20,7 @@ from chatstore.errors import InvalidMessage
 from chatstore.http import parameters
 from chatstore.http.admission import Hold, held
 from chatstore.http.beside import beside
+from chatstore.http.bounds import COPIES
 from chatstore.http.carried import answer_bytes, check_carried
 from chatstore.http.identity import Identity, Scope
 from chatstore.http.identity.authentication import IDENTITY
@@ -51,9 +52,6 @@ _ENVELOPE_LEVELS = 3
 
 _SHORT_BYTES, _FEW_VALUES = 64 * 1024, 2000
 """What is read on the event loop itself takes a few milliseconds at most."""
-
-_BODY_COPIES, _ANSWER_COPIES = 4, 2
-"""About how often a body is in memory, as bytes, values and texts, and an answer before it is sent."""
 
 
 class Call(NamedTuple, Generic[P, Q, H, B]):
@@ -177,7 +175,7 @@ async def _admit(call: Call[Any, Any, Any, Any], hold: Hold, route: AnyRoute) ->
     who = call.identity.caller
     hold.begin(who)
     if route.long:
-        await hold.need(who, _ANSWER_COPIES * call.answer_bytes)
+        await hold.need(who, COPIES * call.answer_bytes)
 
 
 async def _call(route: AnyRoute, request: Request, service: Service) -> Call[Any, Any, Any, Any]:
@@ -293,7 +291,7 @@ async def _read(request: Request, service: Service, who: Hashable) -> bytes:
         raise too_large
     hold = held(request.scope, service.admission)
     if length > _SHORT_BYTES:
-        await hold.need(who, _BODY_COPIES * length)
+        await hold.need(who, COPIES * length)
     text = bytearray()
     async for chunk in request.stream():
         text += chunk
@@ -301,5 +299,5 @@ async def _read(request: Request, service: Service, who: Hashable) -> bytes:
             raise too_large
         if len(text) > max(_SHORT_BYTES, length):
             # Nobody said how much there will be.
-            await hold.need(who, _BODY_COPIES * most)
+            await hold.need(who, COPIES * most)
     return bytes(text)

@@ -8,7 +8,8 @@ __all__ = ["has_more_values"]
 def has_more_values(text: bytes, most: int) -> bool:
     """Whether the part of `text` that is JSON holds more than `most` values, keys not counted.
 
-    Each value but the outermost has a comma or the opening of its container in front of it.
+    Each value but the outermost has a comma or the opening of its container in front of it; a container
+    without any is written without a space, or counts twice.
     """
     if _openings(text) < most:
         return False
@@ -21,4 +22,5 @@ def has_more_values(text: bytes, most: int) -> bool:
 
 
 def _openings(text: bytes) -> int:
-    return sum(map(text.count, (b",", b"[", b"{")))
+    openings = sum(map(text.count, (b",", b"[", b"{")))
+    return openings - text.count(b"[]") - text.count(b"{}")

@@ -82,6 +82,9 @@ class _FileDriver:
     async def ping(self) -> None:
         await self._network.ask(self._file.ping)
 
+    async def rest(self, seconds: float) -> None:
+        await self._network.pause(seconds)
+
     async def scrub(self, caller: Caller) -> None:
         if self._file.owes(self._file.removals):
             await self._network.transact(self._file.scrub)

@@ -22,7 +22,7 @@ from chatstore import paths
 from chatstore.backends.service import forms
 from chatstore.backends.service.connection import Connection, Meant
 from chatstore.clocks import ServerClock, followed
-from chatstore.conditions import has_metadata
+from chatstore.conditions import fitting, has_metadata
 from chatstore.contract import (
     UNSET,
     Backend,
@@ -171,6 +171,9 @@ class ServiceBackend(Backend):
         path = self._threads_path(tenant, self._owner)
         page = await self._connection.call(forms.threads, "GET", path, query=query)
         found = tuple(thread for thread in page if has_metadata(thread.metadata, listing.metadata))
+        kept = found[: fitting(found, listing.max_bytes)]
+        if len(kept) < len(found):
+            return Page(kept, next=ThreadCursor(kept[-1].active_at, kept[-1].id).text())
         return Page(found, next=page.next)
 
     async def fork(

@@ -42,6 +42,9 @@ class BlockingDriver:
     async def aside(self, call: Callable[[], T], caller: Caller) -> T:  # noqa: ARG002 - as above
         return call()
 
+    async def rest(self, seconds: float) -> None:
+        """Nobody else waits for this thread."""
+
     async def scrub(self, caller: Caller) -> None:  # noqa: ARG002 - as above
         if self._file.owes(self._file.removals):
             self._file.scrub()
@@ -86,6 +89,9 @@ class ThreadDriver:
 
     async def aside(self, call: Callable[[], T], caller: Caller) -> T:
         return await self._pools()[1].run(caller, call)
+
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     async def scrub(self, caller: Caller) -> None:
         call = partial(self._scrub, self._file.removals)

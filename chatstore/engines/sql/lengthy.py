@@ -40,22 +40,20 @@ class Lengthy(Transacting):
         """
         copy = _Copy(source, key, through, if_match)
 
-        async def step(tables: Tables) -> Thread | None:
+        async def step(tables: Tables) -> tuple[Thread | None, bool]:
             found = None if request is None else await self._repeated(tables, key, request)
             if found is not None:
-                return cast("Thread", found[0])
+                return cast("Thread", found[0]), False
             forked = await copy.step(tables)
             if forked is not None and request is not None:
                 await self._remember(tables, key, request, forked)
-            return forked
+            return forked, forked is None
 
         try:
-            while True:
-                forked = await self._change(caller_of(key), step)
-                if forked is not None:
-                    # Of a copy that is shown now, nothing is hidden.
-                    copy.place = None if copy.shown else copy.place
-                    return forked
+            forked = await self._in_steps(caller_of(key), step)
+            # Of a copy that is shown now, nothing is hidden.
+            copy.place = None if copy.shown else copy.place
+            return cast("Thread", forked)
         finally:
             if copy.place is not None:
                 await self._give_up(key, copy.place)
@@ -84,18 +82,23 @@ class Lengthy(Transacting):
         erased = Erased(0, 0, 0)
 
         async def step(tables: Tables) -> tuple[Erased, bool]:
-            return await _erase_some(tables, tenant, owner, erased)
+            nonlocal erased
+            removed, more = await _erase_some(tables, tenant, owner)
+            erased = Erased(
+                erased.threads + removed.threads,
+                erased.messages + removed.messages,
+                erased.requests + removed.requests,
+            )
+            return erased, more
 
-        more = True
-        while more:
-            erased, more = await self._change((tenant, None), step)
+        await self._in_steps((tenant, None), step)
         await self.driver.scrub((tenant, None))
         return erased
 
 
-async def _erase_some(tables: Tables, tenant: str, owner: str | None, before: Erased) -> tuple[Erased, bool]:
-    """One step of an erasure: what all steps have removed, and whether there is more."""
-    step, threads, messages = Step(), before.threads, before.messages
+async def _erase_some(tables: Tables, tenant: str, owner: str | None) -> tuple[Erased, bool]:
+    """One step of an erasure: what it removed, and whether there is more."""
+    step, threads, messages = Step(), 0, 0
     owned = await tables.hidden.owned(tenant, owner, _TOGETHER)
     for key, hidden in owned:
         removed, more = await tables.hidden.clean(key, step)
@@ -103,9 +106,9 @@ async def _erase_some(tables: Tables, tenant: str, owner: str | None, before: Er
         if more and not hidden:
             await tables.hidden.hide(key)
         if more or not step.goes_on():
-            return Erased(threads, messages, before.requests), True
+            return Erased(threads, messages, 0), True
     requests, more = (0, True) if owned else await tables.requests.remove_owned(tenant, owner, step)
-    return Erased(threads, messages, before.requests + requests), more
+    return Erased(threads, messages, requests), more
 
 
 class _Copy:

@@ -64,6 +64,9 @@ class Driver(Protocol):
     async def aside(self, call: Callable[[], T], caller: Caller) -> T:
         """What `call` gives, beside what must not wait for it."""
 
+    async def rest(self, seconds: float) -> None:
+        """Leave others their turn for so long, between two steps of long work."""
+
     async def scrub(self, caller: Caller) -> None:
         """Leave nothing readable of what was removed, where the database keeps it in free space.
 

@@ -178,11 +178,14 @@ class Threads:
         for count, (key, _, _, *properties) in enumerate(rows, 1):
             if key is None:
                 continue
-            row = properties or await self._tx.one(f"SELECT {_PROPERTIES} FROM threads WHERE key = ?", key)
-            thread = _thread(cast("Row", row))
+            row = tuple(properties)
+            if listing.metadata:
+                sql = f"SELECT {_PROPERTIES} FROM threads WHERE key = ?"
+                row = cast("Row", await self._tx.one(sql, key))
+            thread = _thread(row)
             if not has_metadata(thread.metadata, listing.metadata):
                 continue
-            held += _size(cast("Row", row))
+            held += _size(row)
             if found and listing.max_bytes is not None and held > listing.max_bytes:
                 return Page(tuple(found), next=_cursor(found[-1]))
             found.append(thread)

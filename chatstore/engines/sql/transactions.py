@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
@@ -111,9 +112,25 @@ class Transacting(Backend):
 
     async def _clean(self, caller: Caller, key: int) -> None:
         """Remove what was left hidden, step by step. Where that fails, a sweep does it."""
+
+        async def step(tables: Tables) -> tuple[None, bool]:
+            return None, await tables.hidden.clean_left(key)
+
         with suppress(StorageError):
-            while await self._change(caller, lambda tables: tables.hidden.clean_left(key)):
-                pass
+            await self._in_steps(caller, step)
+
+    async def _in_steps(self, caller: Caller, step: Operation[tuple[T, bool]]) -> T:
+        """Take steps while each says that there is more; what the last one gave.
+
+        Each is followed by a rest as long as itself and its waiting, so that however many do so at once, the
+        writer has half of its time for everybody else.
+        """
+        while True:
+            began = time.monotonic()
+            result, more = await self._change(caller, step)
+            if not more:
+                return result
+            await self.driver.rest(time.monotonic() - began)
 
     def _tables(self, tx: Transaction) -> Tables:
         # The present stands still within a transaction, so that nothing expires in the middle of it.

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from chatstore.conditions import EXAMINED_BYTES
 from chatstore.contract import Capability
-from chatstore.errors import InvalidCursor
+from chatstore.errors import InvalidArgument, InvalidCursor
 from chatstore.models import Page, Thread
 from chatstore.store import ChatStore
 from chatstore.testing.capabilities import needs
@@ -136,6 +137,28 @@ class ListThreads:
         assert len(page) == 100
         assert page.next is not None
         assert len({thread.id for thread in store.iter_threads()}) == 103
+
+    @pytest.mark.parametrize("wanted", [{}, {"all": "yes"}])
+    def test_a_page_ends_by_the_bytes_of_its_threads(
+        self, store: ChatStore, clock: ManualClock, wanted: dict[str, str]
+    ) -> None:
+        for number in range(6):
+            clock.advance(APART)
+            store.create_thread(f"t{number}", metadata={"all": "yes", "text": "x" * 1000 * number})
+        expected = [f"t{number}" for number in reversed(range(6))]
+        for most, longest in ((1, 1), (2_500, 2), (9_500, 3), (1_000_000, 6)):
+            found = list(pages(store, max_bytes=most, metadata=wanted, limit=1000))
+            assert [thread.id for page in found for thread in page] == expected
+            assert len(found[0]) <= longest
+        with pytest.raises(InvalidArgument):
+            store.list_threads(max_bytes=0)
+
+    def test_a_filter_looks_through_so_much_for_a_page(self, store: ChatStore) -> None:
+        for number in range(EXAMINED_BYTES // 60_000 + 5):
+            store.create_thread(f"t{number}", metadata={"text": "x" * 60_000})
+        store.create_thread("wanted", metadata={"a": 1})
+        store.create_thread("not", metadata={"text": '"a":1', "b": {"a": 1}, "aa": 11})
+        assert ids(store, metadata={"a": 1}) == ["wanted"]
 
     def test_threads_of_every_id_are_listed_page_by_page(self, store: ChatStore) -> None:
         for id in THREAD_IDS:

@@ -8,7 +8,7 @@ import pytest
 
 from chatstore.codec import Json
 from chatstore.contract import Capability
-from chatstore.errors import ThreadNotFound
+from chatstore.errors import InvalidArgument, ThreadNotFound
 from chatstore.models import Participant
 from chatstore.store import ChatStore
 from chatstore.testing.capabilities import needs
@@ -89,6 +89,16 @@ class UpdateThread:
         assert store.update_thread("t", ttl=None).expires_at is None
         clock.advance(timedelta(days=1))
         assert store.get_thread("t").topic == "x"
+
+    def test_properties_have_a_bound_together(self, store: ChatStore) -> None:
+        people = [{"id": str(number), "metadata": {"text": "x" * 50_000}} for number in range(6)]
+        with pytest.raises(InvalidArgument, match="together"):
+            store.create_thread("t", participants=people)
+        before = store.create_thread("t", participants=people[:5])
+        with pytest.raises(InvalidArgument, match="together"):
+            store.update_thread("t", metadata={"text": "x" * 50_000})
+        assert store.get_thread("t") == before
+        store.update_thread("t", participants=people[:1], metadata={"text": "x" * 50_000})
 
     def test_an_unknown_thread_cannot_be_updated(self, store: ChatStore) -> None:
         with pytest.raises(ThreadNotFound):
