@@ -319,7 +319,9 @@ class Deciding:
         """A result that changes nothing: remembered where a request asks for it."""
         if turn.request is None:
             return Answer(result)
-        if turn.head.header is None:
+        header = turn.head.header
+        if header is None or (not header.living and header.epoch == layout.ZERO):
+            # Nothing else leads here, or what does may be about to be removed.
             await self._lists.visits.note(turn.head.pk, turn.now + KEPT)
         return Decision(turn.note(records.dump(cast("records.Result", result))), result)
 
