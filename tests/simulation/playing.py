@@ -288,16 +288,10 @@ class _History:
             if key._replace(tenant="acme" if key.tenant == "blue" else "blue") not in self.actors.threads:
                 needles[key.id.encode()] = key.id
         for name, body in self.storage.rows():
-            if self._is_mark(name, body):
-                continue
             text = name.encode() + b" " + body[:2000]
             for needle, what in needles.items():
                 if needle in text and not _longer(needle, text, needles):
                     raise _Wrong("traces", f"{when} is of {what}, which is gone: {name} {body[:200]!r}")
-
-    def _is_mark(self, name: str, body: bytes) -> bool:
-        """Whether a row is of digests alone, which a killed writer may leave in a listing of Azure's."""
-        return self.plan.faults.share > 0 and name.startswith("L-") and body == b" "
 
     def _erased(self, erasure: Op) -> None:
         """After one beside which nobody wrote, nothing of its owner is there."""
@@ -337,7 +331,7 @@ class _History:
             pass
         self._sweep_for_days(processes[:1])
         for name, body in self.storage.rows():
-            if _TENANTS.match(name) or self._is_mark(name, body):
+            if _TENANTS.match(name):
                 continue
             raise _Wrong("empty", f"all was deleted and swept, and there is {name} {body[:200]!r}")
 

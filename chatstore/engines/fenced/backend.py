@@ -23,6 +23,7 @@ from chatstore.contract import (
     ThreadPatch,
 )
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.erasing import Eraser
 from chatstore.engines.fenced.header import (
     State,
@@ -49,7 +50,7 @@ from chatstore.engines.fenced.reading import Head, Moved, Reader, Seen
 from chatstore.engines.fenced.segments import Segment, cut
 from chatstore.engines.fenced.sweeping import Sweeper
 from chatstore.engines.fenced.table import Dialect, Table
-from chatstore.engines.fenced.writing import Change, View, Writer
+from chatstore.engines.fenced.writing import Writer
 from chatstore.errors import ConfigurationError, CursorExpired, MessageNotFound, Unavailable
 from chatstore.ids import token as _revision
 from chatstore.metering import metered

@@ -14,11 +14,11 @@ class Full(Exception):
 
 
 class Count:
-    """What was removed, and how much more may be; with `living`, messages count in that generation only."""
+    """What was removed, and how much more may be; with `living`, messages count in those generations only."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.left = limit
-        self.living: str | None = None
+        self.living: set[str] | None = None
         self.threads = self.messages = self.requests = 0
 
     def check(self) -> None:

@@ -1,4 +1,8 @@
-"""Removing what is left of an owner: all of it, or what is left of one who had a thread's id long ago."""
+"""Removing what is left of an owner: all of it, or what is left of one who had a thread's id long ago.
+
+A listing's row leads to a thread, so it goes last, and only as it was read. Whoever writes for the owner
+meanwhile writes that row first. Then it is another row, and the erasure looks again.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,9 @@ from collections.abc import Collection
 
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count
-from chatstore.engines.fenced.header import LISTINGS, Known, State, buried
-from chatstore.engines.fenced.payload import pieces
-from chatstore.engines.fenced.port import Op, Overtaken
+from chatstore.engines.fenced.header import GRACE, LISTINGS, MINUTE, Known, State
+from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import Purger
-from chatstore.engines.fenced.sweeping import KEPT
 from chatstore.errors import Unavailable
 from chatstore.models import Erased
 
@@ -28,6 +30,7 @@ class Eraser(Purger):
         listed = layout.listings(tenant) if owner is None else layout.listing(tenant, owner)
         count = Count()
         async for row in self._table.scan(listed, bodies=False):
+            count.living = set()
             for _ in range(_TRIES):
                 if await self._erased(row.partition, row.row, count):
                     break
@@ -40,9 +43,11 @@ class Eraser(Purger):
         state = known.state or State("")
         kept, old = state.listings[: LISTINGS // 2], state.listings[LISTINGS // 2 :]
         rows = [(listing, await self._table.get(listing, partition)) for listing in old]
+        for number, listing in enumerate(old):
+            # Whoever is killed in here leaves rows that no header names.
+            await self.note(partition, self._now + GRACE + number, listing)
         # Whoever was about to rely on a row must look again.
-        known = await self.commit(partition, known, state._replace(listings=kept))
-        await self._empty(partition, state, old, Count())
+        known = await self._empty(partition, known, state._replace(listings=kept), old, Count())
         for listing, row in rows:
             if row is not None:
                 # Who has touched it since is about to name its listing again.
@@ -50,22 +55,35 @@ class Eraser(Purger):
                     await self._table.submit(listing, [Op("delete", row.row, {}, row.etag)])
         return known
 
-    async def unlist(self, listing: str, partition: str) -> None:
-        """Remove a row of a listing that no header names: what was to do so was overtaken, or killed.
+    async def settle(self, listing: str, partition: str) -> None:
+        """Have a row of a listing say no more than the header does, whose writer was refused, or killed.
 
-        Does nothing where a header names the listing by now. Raises Overtaken where somebody writes there.
+        A row that no header names is removed; one that tells of another minute's activity is put right.
+        Raises Overtaken where somebody writes there.
         """
         row = await self._table.get(listing, partition)
-        known = await self._reader.known(partition)
-        after = known.state
-        if row is None or (after is not None and listing in after.listings):
+        if row is None:
             return
-        if after is None:
-            after = await self._buried(partition, None)
+        known = await self._reader.known(partition)
+        state = known.state
+        if state is not None and listing in state.listings:
+            await self._put_right(row, known, state)
+            return
+        after = state or await self.bury(partition, None)
         # Whoever was about to rely on the row must look again. An erasure that is as far as this ends here.
-        await self.commit(partition, known, after)
-        await self._empty(partition, after, {listing}, Count())
+        await self._empty(partition, known, after, {listing}, Count())
         await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
+
+    async def _put_right(self, row: Entity, known: Known, state: State) -> None:
+        told = row.properties.get("a")
+        if told is None or state.deleted is not None or row.partition != state.listings[0]:
+            return  # it is not shown
+        if int(str(told)) // MINUTE == state.active // MINUTE:
+            return
+        # Whoever has told the row, and not yet changed the header, must tell it again.
+        await self.commit(row.row, known, state)
+        right = Op("merge", row.row, {"a": f"{state.active:017d}"}, row.etag)
+        await self._table.submit(row.partition, [right])
 
     async def _erased(self, listing: str, partition: str, count: Count) -> bool:
         """Erase what a row of a listing names; False where somebody wrote there meanwhile."""
@@ -74,40 +92,50 @@ class Eraser(Purger):
             return True
         try:
             known = await self._reader.known(partition)
-            state, named = known.state, known.properties
+            state = known.state
             owned = state is not None and state.deleted is None and state.listings[0] == listing
             if state is None or owned:
-                after = await self._buried(partition, state)
+                after = await self.bury(partition, state)
             else:
                 after = state
             after = after._replace(listings=tuple(one for one in after.listings if one != listing))
-            known = await self.commit(partition, known, after)
-            count.threads += owned
-            count.living = state.generation if state is not None and owned else ""
-            if owned:
-                await self.delete(partition, pieces(layout.HEADER, named))
-            await self._empty(partition, after, {listing}, count)
+            await self._empty(partition, known, after, {listing}, count, owned=owned)
             await self._table.submit(listing, [Op("delete", partition, {}, row.etag)])
         except Overtaken:
             return False
         return True
 
-    async def _buried(self, partition: str, state: State | None) -> State:
-        """What is to stay of a thread for a while, with a note by which a sweep removes it."""
-        after = buried(state, self._now)
-        if after.due is not None:
-            return after
-        await self.note(partition, self._now + KEPT)
-        return after._replace(due=self._now + KEPT)
+    async def _empty(
+        self,
+        partition: str,
+        known: Known,
+        after: State,
+        listings: Collection[str],
+        count: Count,
+        *,
+        owned: bool = False,
+    ) -> Known:
+        """Write the header that is to come `after`, and remove with it all that it does not name.
 
-    async def _empty(self, partition: str, state: State, listings: Collection[str], count: Count) -> None:
-        """Remove the results of requests of whom `listings` are, and every history but the present one."""
-        own = [
-            one
-            async for one in self._table.scan(partition, layout.RECORDS, bodies=False)
-            if one.properties.get("o") in listings
-        ]
-        parts = [piece for one in own for piece in pieces(one.row, one.properties)]
-        await self.delete(partition, [*(one.row for one in own), *parts])
-        count.requests += len(own)
-        await self.purge(partition, state, count)
+        That includes the results of requests of whom `listings` are, and what writers are about to name:
+        they write it anew. What does not fit goes in groups of its own. Messages count where the thread was
+        `owned`. The header as it is then; raises Overtaken.
+        """
+        living = {*(count.living or ()), *([known.state.generation] if owned and known.state else ())}
+        rows: list[Entity] = []
+
+        async def removed() -> Known:
+            there, messages = await self.discard(partition, known, after, rows, living)
+            if known.state is not after:
+                count.threads += owned
+                count.living = living
+            count.messages += messages
+            count.requests += sum(row.row.startswith("r") for row in rows)
+            rows.clear()
+            return there
+
+        async for row in self.strays(partition, after, listings=listings):
+            rows.append(row)
+            if len(rows) == self.group:
+                known = await removed()
+        return await removed() if rows or known.state is not after else known

@@ -17,6 +17,7 @@ from chatstore.models import Participant, Thread, from_micros
 __all__ = [
     "GRACE",
     "LISTINGS",
+    "MINUTE",
     "Known",
     "State",
     "born",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 MINUTE = 60_000_000
+"""How exactly activity is kept."""
+
 GRACE = 60 * MINUTE
 """How long after its time something stays that a late writer could still need."""
 

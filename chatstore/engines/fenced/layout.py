@@ -20,7 +20,7 @@ import re
 import secrets
 
 __all__ = [
-    "CHUNKS",
+    "BESIDE",
     "HEAD",
     "HEADER",
     "NOTES",
@@ -57,7 +57,9 @@ HEAD = (HEADER, "n")
 TENANTS = "N"
 """The partition of the tenants' names."""
 
-CHUNKS, RECORDS = ("p", "q"), ("r", "s")
+BESIDE, RECORDS = ("p", "s"), ("r", "s")
+"""The rows of pieces and of results of requests; those of results alone."""
+
 NOTES = tuple(f"X-{number:02d}" for number in range(16))
 """The partitions of notes for the sweep."""
 

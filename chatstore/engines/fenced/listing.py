@@ -9,7 +9,7 @@ from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.erasing import Eraser
-from chatstore.engines.fenced.header import GRACE, parse_properties, snapshot
+from chatstore.engines.fenced.header import GRACE, MINUTE, State, parse_properties, snapshot
 from chatstore.engines.fenced.port import Entity, Overtaken
 from chatstore.engines.fenced.reading import Moved, Reader
 from chatstore.engines.fenced.table import Table
@@ -27,10 +27,6 @@ class _Row(NamedTuple):
     id: str
     listing: str
     partition: str
-
-
-class _Unnamed(Exception):
-    """A row of a listing that no header names, nor will."""
 
 
 class Lister:
@@ -56,13 +52,7 @@ class Lister:
         found: list[Thread] = []
         last = None
         for row in rows[:_EXAMINED]:
-            try:
-                thread = await self._thread(row, clock)
-            except _Unnamed:
-                # Its writer was killed, or gave up, before a header named the listing.
-                with contextlib.suppress(Overtaken, StorageError):
-                    await Eraser(self._table, self._reader, clock()).unlist(row.listing, row.partition)
-                continue
+            thread = await self._thread(row, clock)
             if thread is None or not has_metadata(thread.metadata, listing.metadata):
                 continue
             if len(found) == listing.limit:
@@ -86,9 +76,10 @@ class Lister:
         for _ in range(_TRIES):
             known = await self._reader.known(row.partition)
             state = known.state
-            named = state is not None and row.listing in state.listings
-            if not named and row.active + GRACE < clock():
-                raise _Unnamed
+            if not _bears_out(state, row) and row.active + GRACE < clock():
+                # Its writer was killed before the header said so, or could not take it back.
+                with contextlib.suppress(Overtaken, StorageError):
+                    await Eraser(self._table, self._reader, clock()).settle(row.listing, row.partition)
             if state is None or not state.lives(clock()) or state.listings[0] != row.listing:
                 return None
             header = Entity(row.partition, layout.HEADER, known.properties, known.etag or "")
@@ -98,3 +89,11 @@ class Lister:
                 continue
             return snapshot(state, id, properties)
         raise Unavailable(f"thread {row.id!r} kept changing while it was listed")
+
+
+def _bears_out(state: State | None, row: _Row) -> bool:
+    """Whether a header names the listing, and says as well how active the thread is if it is shown there."""
+    if state is None or row.listing not in state.listings:
+        return False
+    shown = state.deleted is None and state.listings[0] == row.listing
+    return not shown or row.active // MINUTE == state.active // MINUTE

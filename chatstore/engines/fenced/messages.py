@@ -9,11 +9,11 @@ from chatstore import position
 from chatstore.conditions import expiry
 from chatstore.contract import Draft, InsertAt, Span
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.header import State
 from chatstore.engines.fenced.plans import anew
 from chatstore.engines.fenced.reading import Head, Moved, Reader, chosen
 from chatstore.engines.fenced.segments import Segment, Stored
-from chatstore.engines.fenced.writing import Change, View
 from chatstore.errors import MessageNotFound
 from chatstore.models import Cursor, Message, Page
 

@@ -10,9 +10,9 @@ from chatstore import position
 from chatstore.conditions import expiry, require, require_log, restored
 from chatstore.contract import Draft, NewThread, Span
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.header import State, born, properties_text, snapshot
 from chatstore.engines.fenced.segments import Segment, Stored, cut, stored
-from chatstore.engines.fenced.writing import Change, View
 from chatstore.errors import Conflict, ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Appended, Message, Thread, to_micros

@@ -1,18 +1,35 @@
-"""What a sweep and an erasure are made of: removing a thread's rows that its header does not name."""
+"""Removing a thread's rows that its header does not name, in one group with a write of that header.
+
+Whoever looks at a header and removes rows afterwards may come too late: it stood still for hours, or its
+clock is wrong, and what it takes for a leftover was acknowledged meanwhile. So no age makes a removal
+safe here. A row goes together with a write of the header, on condition that this is still the header that
+was looked at. A row comes to be named only with a write of the header, too. So either nobody has named the
+row since, or the group changes nothing.
+
+That write also stops whoever is about to name a row. Pieces of a large body are there before the header
+that names them, and may be removed before it comes. Their writer compares with the header that it knew, is
+refused, and writes new pieces by another name. Where there was no header, one is made that says that the
+thread is deleted: who found none writes no pieces before it has made one, and is refused as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import timedelta
 
+from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count, batches
-from chatstore.engines.fenced.header import GRACE, Known, State
-from chatstore.engines.fenced.port import Entity, Op, Overtaken
+from chatstore.engines.fenced.header import GRACE, Known, State, buried
+from chatstore.engines.fenced.port import Entity, Op
 from chatstore.engines.fenced.reading import Moved, Reader
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
 
-__all__ = ["Purger"]
+__all__ = ["KEPT", "Purger", "noting"]
+
+KEPT = Backend.request_window // timedelta(microseconds=1) + GRACE
+"""How long the header of a deleted thread stays."""
 
 
 class Purger:
@@ -23,79 +40,134 @@ class Purger:
         self._reader = reader
         self._now = now
 
-    async def purge(self, partition: str, state: State | None, count: Count) -> list[int]:
-        """Remove rows that the header does not name; when those are due that it may be about to name."""
-        due: list[int] = []
+    async def purge(self, partition: str, known: Known, count: Count, due: list[int]) -> Known:
+        """Remove the rows that the header does not name; the header as it is then. Raises Overtaken.
+
+        Pieces stay whose writer may be about to name them, and `due` is told when they may go: so that a
+        sweep does not make writers write twice. A group is one request, and removes 99 rows.
+        """
+        strays = self.strays(partition, known.state, due=due)
+        async for rows in batches(strays, self.group, count):
+            state = known.state or await self.bury(partition, None)
+            known, messages = await self.discard(partition, known, state, rows, count.living)
+            count.messages += messages
+        return known
+
+    @property
+    def group(self) -> int:
+        """How many rows are removed together with a header."""
+        return self._table.dialect.group_rows - 1
+
+    async def strays(
+        self,
+        partition: str,
+        state: State | None,
+        *,
+        listings: Collection[str] = (),
+        due: list[int] | None = None,
+    ) -> AsyncIterator[Entity]:
+        """The rows that a header of that `state` does not name, and results of requests of `listings`.
+
+        To be asked for after the header that is to be compared with was read. Pieces come last, so that
+        nothing that names one outlives it. With `due`, those stay that may come to be named.
+        """
         generation = "~" if state is None else state.generation
-        async for rows in batches(self._unnamed(partition, generation, due), 100, count):
-            await self._discard(partition, rows, count)
-        async for rows in batches(self._unnamed_pieces(partition, generation, due), 100, count):
-            await self.delete(partition, [row.row for row in rows])
-        return due
-
-    async def _unnamed(self, partition: str, generation: str, due: list[int]) -> AsyncIterator[Entity]:
-        later, earlier = layout.other_generations(generation)
-        async for row in self._table.scan(partition, later):
-            ends = layout.begun(layout.generation_of(row.row)) + GRACE
-            if ends > self._now:
-                due.append(ends)
-            else:
+        for others in layout.other_generations(generation):
+            async for row in self._table.scan(partition, others):
                 yield row
-        async for row in self._table.scan(partition, earlier):
-            yield row
-
-    async def _unnamed_pieces(self, partition: str, generation: str, due: list[int]) -> AsyncIterator[Entity]:
-        named: dict[str, str | None] = {}
-        async for piece in self._table.scan(partition, layout.CHUNKS, bodies=False):
-            owner, attempt = layout.chunk_owner(piece.row)
-            if owner not in named:
-                found = await self._table.get(partition, owner)
-                named[owner] = None if found is None else str(found.properties.get("n", "")).partition("|")[0]
-            if named[owner] == attempt:
+        pieces: list[Entity] = []
+        async for row in self._table.scan(partition, layout.BESIDE, bodies=False):
+            if row.row.startswith("p"):
+                pieces.append(row)
+            elif row.properties.get("o") in listings:
+                yield row
+        naming = _Naming(self._table, partition, state, listings)
+        for piece in pieces:
+            if await naming.names(piece.row):
                 continue
-            # What was written under this header or a later one sorts in front of it.
-            dead = owner.startswith("m") and layout.generation_of(owner) > generation
-            ends = layout.attempted(attempt) + GRACE
-            if ends > self._now and not dead:
+            ends = layout.attempted(layout.chunk_owner(piece.row)[1]) + GRACE
+            if due is not None and ends > self._now:
                 due.append(ends)
             else:
                 yield piece
 
-    async def _discard(self, partition: str, rows: Sequence[Entity], count: Count) -> None:
-        for row in rows:
-            if count.living not in (None, layout.generation_of(row.row)):
-                continue
-            try:
-                count.messages += len((await self._reader.segment(row)).messages)
-            except (Moved, CorruptData):
-                continue  # another sweep was faster, or nobody can tell how many there were
-        await self.delete(partition, [row.row for row in rows])
+    async def discard(
+        self, partition: str, known: Known, state: State, rows: Sequence[Entity], living: set[str] | None
+    ) -> tuple[Known, int]:
+        """Write a header, and remove `rows` with it. Raises Overtaken where it is not the one that is known.
+
+        The header as it is then, and how many messages were removed: of the `living` generations, or all.
+        """
+        held = sum([await self._held(row, living) for row in rows])
+        known = await self.commit(partition, known, state, [Op("delete", row.row, {}) for row in rows])
+        return known, held
+
+    async def _held(self, row: Entity, living: set[str] | None) -> int:
+        """How many messages are in a row that is to be counted."""
+        counts = living is None or layout.generation_of(row.row) in living
+        if not (row.row.startswith("m") and counts):
+            return 0
+        try:
+            return len((await self._reader.segment(row)).messages)
+        except (Moved, CorruptData):
+            return 0  # another sweep was faster, or nobody can tell how many there were
 
     async def commit(self, partition: str, known: Known, state: State, ops: Sequence[Op] = ()) -> Known:
-        """Write a header if it is still the one that is known. Raises Overtaken."""
-        state = state.written(layout.attempt(self._now))
+        """Write a header if it is still the one that is known, and `ops` with it. Raises Overtaken.
+
+        The write has no name: a header remembers few, and they are for those who must know an outcome.
+        """
         named = {"s": state.dump()}
         if known.etag is None:
             header = Op("insert", layout.HEADER, named)
         else:
             header = Op("merge" if state.deleted is None else "replace", layout.HEADER, named, known.etag)
         etag = (await self._table.submit(partition, [header, *ops]))[0]
-        return Known(state, etag, known.properties)
+        return Known(state, etag, known.properties if state.deleted is None else {})
 
-    async def note(self, partition: str, due: int) -> None:
-        """Have the sweep look at a thread when `due`."""
-        row = Op("upsert", layout.note_row(due, partition), {})
-        await self._table.submit(layout.note_partition(partition), [row])
+    async def bury(self, partition: str, state: State | None) -> State:
+        """What is to stay of a thread for a while, with a note by which a sweep removes it."""
+        after = buried(state, self._now)
+        if after.due is not None:
+            return after
+        await self.note(partition, self._now + KEPT)
+        return after._replace(due=self._now + KEPT)
 
-    async def delete(self, partition: str, rows: Sequence[str]) -> None:
-        """Remove rows that may be gone already."""
-        for start in range(0, len(rows), 100):
-            some = rows[start : start + 100]
-            try:
-                await self._table.submit(partition, [Op("delete", row, {}) for row in some])
-            except Overtaken:
-                for row in some:
-                    try:
-                        await self._table.submit(partition, [Op("delete", row, {})])
-                    except Overtaken:
-                        continue
+    async def note(self, partition: str, due: int, listing: str | None = None) -> None:
+        """Have the sweep look at a thread when `due`, and at its row in a listing."""
+        await self._table.submit(layout.note_partition(partition), [noting(partition, due, listing)])
+
+
+def noting(partition: str, due: int, listing: str | None = None) -> Op:
+    """Writes a note."""
+    return Op("upsert", layout.note_row(due, partition), {} if listing is None else {"o": listing})
+
+
+class _Naming:
+    """Which pieces belong to a thread whose header says `state`, when what is of `listings` is gone."""
+
+    def __init__(self, table: Table, partition: str, state: State | None, listings: Collection[str]) -> None:
+        self._table = table
+        self._partition = partition
+        self._state = state
+        self._listings = listings
+        self._attempts: dict[str, str] = {}
+
+    async def names(self, piece: str) -> bool:
+        """Whether the row that a piece is of stays, and names this very piece."""
+        owner, attempt = layout.chunk_owner(piece)
+        if owner not in self._attempts:
+            self._attempts[owner] = await self._named_by(owner)
+        return self._attempts[owner] == attempt
+
+    async def _named_by(self, owner: str) -> str:
+        """The attempt whose pieces a row names; none if it is to go."""
+        state = self._state
+        if state is None or (owner == layout.HEADER and state.deleted is not None):
+            return ""
+        if owner.startswith("m") and layout.generation_of(owner) != state.generation:
+            return ""
+        found = await self._table.get(self._partition, owner)
+        if found is None or found.properties.get("o") in self._listings:
+            return ""
+        return str(found.properties.get("n", "")).partition("|")[0]

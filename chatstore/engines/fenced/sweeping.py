@@ -7,27 +7,24 @@ nothing. The header's `due` says that there is one, so that most changes need no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable
 
-from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.attempts import packed_rows
 from chatstore.engines.fenced.counting import Count, Full, batches
+from chatstore.engines.fenced.erasing import Eraser
 from chatstore.engines.fenced.header import GRACE, Known, State, buried
-from chatstore.engines.fenced.payload import pack
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
-from chatstore.engines.fenced.purging import Purger
+from chatstore.engines.fenced.purging import KEPT, Purger
 from chatstore.engines.fenced.reading import Moved
-from chatstore.engines.fenced.segments import Segment, expiry_text
+from chatstore.engines.fenced.segments import Segment
 from chatstore.errors import ChatStoreError, StorageError, Unavailable
 from chatstore.models import Swept
 
-__all__ = ["KEPT", "Sweeper"]
+__all__ = ["Sweeper"]
 
 _HOUR = 3_600_000_000
 _AHEAD = (_HOUR, 24 * _HOUR, 32 * 24 * _HOUR, 10**16)
-KEPT = Backend.request_window // timedelta(microseconds=1) + GRACE
-"""How long the header of a deleted thread stays."""
 
 
 class Sweeper(Purger):
@@ -63,7 +60,10 @@ class Sweeper(Purger):
 
     async def _follow(self, note: Entity, count: Count) -> None:
         due, partition = layout.noted(note.row)
+        listing = note.properties.get("o")
         try:
+            if isinstance(listing, str):
+                await Eraser(self._table, self._reader, self._now).settle(listing, partition)
             await self._visit(partition, due, count)
         except Overtaken:
             return  # somebody is writing to it: the note stays for the next sweep
@@ -79,18 +79,25 @@ class Sweeper(Purger):
             count.check()
             count.charge(1)
             known = await self.commit(partition, known, buried(state, self._now))
-            state = known.state
             count.threads += 1
-        left = await self.purge(partition, state, count)
-        if state is None:
+        known = await self._purge_expired(partition, known, count)
+        # After what has expired, of which pieces may be left.
+        left: list[int] = []
+        known = await self.purge(partition, known, count, left)
+        if known.state is None:
             if noted + GRACE > self._now:
                 left.append(noted + GRACE)  # its header may be on the way
             if left:
                 await self.note(partition, min(left))
             return
-        known = await self._purge_expired(partition, known, count)
-        state = known.state or state
-        due = [*left, *await self._next(partition)]
+        await self._plan_next(partition, known, [*left, *await self._next(partition)], count)
+
+    async def _plan_next(self, partition: str, known: Known, due: list[int], count: Count) -> None:
+        """Have somebody come again when the first of `due` is; or remove a thread of which nothing is left.
+
+        The note is there before the header that tells of it.
+        """
+        state = known.state or State("")
         if state.deleted is not None:
             gone = state.deleted + KEPT
             if not due and gone <= self._now:
@@ -124,8 +131,8 @@ class Sweeper(Purger):
     async def _without_expired(
         self, partition: str, known: Known, rows: Iterable[Entity], count: Count
     ) -> Known:
-        ops: list[Op] = []
-        early: list[Op] = []
+        empty: list[Op] = []
+        rest: list[Segment] = []
         gone = 0
         for row in rows:
             try:
@@ -134,14 +141,16 @@ class Sweeper(Purger):
                 raise Overtaken from None
             left = tuple(one for one in segment.messages if one.lives(self._now))
             gone += len(segment.messages) - len(left)
-            if not left:
-                ops.append(Op("delete", row.row, {}))
-                continue
-            written, parts = _rewritten(Segment(row.row, left), self._now)
-            ops.append(written)
-            early += parts
-        await self._table.submit_all(partition, early)
-        known = await self.commit(partition, known, known.state or State(""), ops)
+            if left:
+                rest.append(Segment(row.row, left))
+            else:
+                empty.append(Op("delete", row.row, {}))
+        state = known.state or State("")
+        header = Op("merge", layout.HEADER, {"s": state.dump()})
+        written, pieces = packed_rows(self._table, layout.attempt(self._now), rest, [header, *empty])
+        # If the header is another by then, nobody names them, and the rows stay as they are.
+        await self._table.submit_all(partition, pieces)
+        known = await self.commit(partition, known, state, [*empty, *written])
         count.messages += gone
         return known
 
@@ -168,9 +177,3 @@ class Sweeper(Purger):
                 await self._table.submit(listing, [Op("delete", row.row, {}, row.etag)])
         await self._table.submit(partition, [Op("delete", layout.HEADER, {}, known.etag)])
         return len(rows) + 1
-
-
-def _rewritten(segment: Segment, now: int) -> tuple[Op, Sequence[Op]]:
-    """The row of a segment, and the pieces to be written before it."""
-    packed = pack(segment.row, layout.attempt(now), segment.dump())
-    return Op("upsert", segment.row, packed.properties | expiry_text(segment.expires)), packed.chunks

@@ -1,70 +1,80 @@
-"""Changing a thread: one group with the header under If-Match, and what must be there before it."""
+"""Changing a thread: one group with the header under If-Match, and what must be there before it.
+
+The order of the writes of one try, and why it is safe to stop after any of them:
+
+1. the tenant's name, and a note for the sweep: one too many does nothing;
+2. rows of listings: one that no header names counts for nothing, and is taken back;
+3. pieces of large bodies, by a name of their own, never without a header to compare with;
+4. the group: the header and the rows, on condition that the header is still the one that the change was
+   planned from.
+
+All that others see comes with the last one. Whoever is refused there has changed nothing and may not rely
+on what it wrote before: a sweep or an erasure that wrote the header may have removed it. So the next try
+begins with the first write again, under other names.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from chatstore import records
 from chatstore.conditions import require_window
 from chatstore.contract import Clock, Draft, Request, ThreadKey
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.attempts import Attempt
+from chatstore.engines.fenced.changing import Change, Plan, View
 from chatstore.engines.fenced.erasing import Eraser
 from chatstore.engines.fenced.header import GRACE, LISTINGS, Known, State, buried
-from chatstore.engines.fenced.payload import INLINE, pack
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
+from chatstore.engines.fenced.purging import noting
 from chatstore.engines.fenced.reading import Moved, Reader, Seen
-from chatstore.engines.fenced.segments import Segment, expiry_text
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 
-__all__ = ["Change", "Plan", "View", "Writer", "recents"]
+__all__ = ["Writer"]
 
 R = TypeVar("R", bound=records.Result)
+V = TypeVar("V")
 
 _TRIES = 60
-_LONGEST_PAUSE = 0.5
-_INLINE_PROPERTIES = 128 * 1024
-_SMALL = 8 * 1024
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5
 _NAMED = 10_000
+_PIECES = GRACE + GRACE // 2
+"""After how long a sweep looks for pieces that nobody names: they are older than an hour by then."""
 
 
-class View(NamedTuple):
-    """A thread as one try of an operation sees it: `state` is None where there is none for the caller."""
+class _LookAgain(Exception):
+    """This try changed nothing; the next goes by the header that is `known`, or reads it."""
+
+    def __init__(self, known: Known | None = None) -> None:
+        super().__init__(known)
+        self.known = known
+
+
+@dataclass
+class _Call(Generic[R]):
+    """An operation under way: `told` are listings that were told what no header bears out yet.
+
+    `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was.
+    """
 
     key: ThreadKey
     partition: str
-    known: Known
-    now: int
+    request: Request | None
+    drafts: Sequence[Draft]
+    plan: Plan[R]
+    told: list[str] = field(default_factory=list)
+    tried: tuple[Attempt, R] | None = None
+    lost: bool = False
 
-    @property
-    def state(self) -> State | None:
-        """The header, if there is a thread that the caller may see."""
-        found = self.known.state
-        if found is None or not found.lives(self.now) or self.key.owner not in (None, found.owner):
-            return None
-        return found
-
-
-class Change(NamedTuple, Generic[R]):
-    """What an operation makes of a thread: its result, and the header and rows as they become.
-
-    Without a `state` nothing changes. `properties` are given only where they change; `due` is when the sweep
-    should look at the thread, if not for a message that expires.
-    """
-
-    result: R
-    state: State | None = None
-    properties: str | None = None
-    put: Sequence[Segment] = ()
-    drop: Sequence[str] = ()
-    due: int | None = None
-
-
-Plan = Callable[[View], Awaitable[Change[R]]]
+    def done_before(self, state: State | None) -> tuple[R] | None:
+        """The result of the last try, if the header that was read since says that it took place."""
+        tried, self.tried = self.tried, None
+        return (tried[1],) if tried is not None and tried[0].took_place(state, lost=self.lost) else None
 
 
 class Writer:
@@ -76,7 +86,8 @@ class Writer:
         self._seen = seen
         self._clock = clock
         self._window = window
-        self._named: set[str] = set()
+        self._named: dict[str, None] = {}
+        self._noted: dict[str, int] = {}
 
     async def mutate(
         self,
@@ -91,147 +102,178 @@ class Writer:
 
         With `warm`, the first try goes by the header as it was seen last, if it was.
         """
-        partition = layout.partition(key.tenant, key.id)
-        told: list[str] = []
+        call = _Call(key, layout.partition(key.tenant, key.id), request, drafts, plan)
         try:
-            result = await self._mutate(partition, key, request, drafts, plan, told, warm=warm)
+            async with self._table.driver.turn(call.partition):
+                result = await self._tries(call, warm=warm)
         except Exception:
-            await self._unlist(partition, told)
+            await self._settle(call)
             raise
-        await self._unlist(partition, told)
+        await self._settle(call)
         return result
 
-    async def _unlist(self, partition: str, told: Sequence[str]) -> None:
-        """Take back what listings were told and no header came to name. Who lists does so if this fails."""
-        for listing in told:
-            self._seen.drop(partition)
+    async def _settle(self, call: _Call[Any]) -> None:
+        """Take back what listings were told in vain. Who lists does so if this fails, or is killed."""
+        for listing in call.told:
+            self._seen.drop(call.partition)
             with contextlib.suppress(Overtaken, StorageError):
-                await Eraser(self._table, self._reader, self._clock()).unlist(listing, partition)
+                await self._eraser().settle(listing, call.partition)
 
-    async def _mutate(
-        self,
-        partition: str,
-        key: ThreadKey,
-        request: Request | None,
-        drafts: Sequence[Draft],
-        plan: Plan[R],
-        told: list[str],
-        *,
-        warm: bool,
-    ) -> R:
-        """The same; `told` are listings that were told of the thread, and that no header names yet."""
-        async with self._table.driver.turn(partition):
-            pause = 0.005
-            tried: list[tuple[_Attempt, R]] = []
-            lost = False
-            for number in range(_TRIES):
-                if number > 1:
-                    await self._table.pause(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE)
-                known = self._seen.get(partition) if warm and number == 0 else None
-                guess = known is not None
-                if known is None:
-                    known = await self._reader.known(partition)
-                for attempt, result in tried:
-                    if attempt.took_place(known.state, lost=lost):
-                        return result
-                tried.clear()
-                if known.state is not None and len(known.state.listings) > LISTINGS:
-                    try:
-                        known = await Eraser(self._table, self._reader, self._clock()).forget(
-                            partition, known
-                        )
-                    except Overtaken:
-                        self._seen.drop(partition)
-                        continue
-                view = View(key, partition, known, self._clock())
-                if number == 0:
-                    require_window(request, view.now, self._window)
-                try:
-                    change = await plan(view)
-                except StorageError:
-                    raise
-                except Moved:
-                    continue
-                except ChatStoreError:
-                    if guess:
-                        continue
-                    if request is not None and (found := await self._found(view, request)) is not None:
-                        return cast("R", records.again(found, drafts, view.now, request.id))
-                    raise
-                if change.state is None and request is None:
-                    if guess:
-                        continue
-                    return change.result
-                attempt = _Attempt(self._table, view, layout.attempt(view.now))
-                try:
-                    await self._apply(attempt, change, request, drafts, told)
-                except Overtaken as overtaken:
-                    self._seen.drop(partition)
-                    if request is not None and (found := await self._found(view, request)) is not None:
-                        return cast("R", records.again(found, drafts, view.now, request.id))
-                    # Even where no answer was lost here: a network may deliver a request twice.
-                    tried.append((attempt, change.result))
-                    lost = overtaken.perhaps and request is None
-                    continue
-                return change.result
-        raise Unavailable(f"others kept writing to thread {key.id!r}: nothing was written")
+    async def _tries(self, call: _Call[R], *, warm: bool) -> R:
+        known = self._seen.get(call.partition) if warm else None
+        pause = _FIRST_PAUSE
+        for number in range(_TRIES):
+            if number > 1:
+                await self._table.pause(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            guess = known is not None
+            if known is None:
+                known = await self._reader.known(call.partition)
+            done = call.done_before(known.state)
+            if done is not None:
+                return done[0]
+            view = View(call.key, call.partition, known, self._clock())
+            if number == 0:
+                require_window(call.request, view.now, self._window)
+            try:
+                return await self._try(call, view, guess=guess)
+            except _LookAgain as again:
+                known = again.known
+        raise Unavailable(f"others kept writing to thread {call.key.id!r}: nothing was written")
 
-    async def _apply(
-        self,
-        attempt: _Attempt,
-        change: Change[R],
-        request: Request | None,
-        drafts: Sequence[Draft],
-        told: list[str],
-    ) -> None:
+    async def _try(self, call: _Call[R], view: View, *, guess: bool) -> R:
+        """One try. Raises _LookAgain where another may do better, because `view` was a `guess` or is past."""
+        view = view._replace(known=await self._few_listings(view))
+        try:
+            change = await call.plan(view)
+        except StorageError:
+            raise
+        except Moved:
+            raise _LookAgain from None
+        except ChatStoreError:
+            if guess:
+                raise _LookAgain from None
+            first = await self._first(call, view)
+            if first is None:
+                raise
+            return first[0]
+        if change.state is None and call.request is None:
+            if guess:
+                raise _LookAgain
+            return change.result
+        attempt = Attempt(self._table, view, layout.attempt(view.now))
+        try:
+            await self._apply(call, attempt, change)
+        except Overtaken as overtaken:
+            self._seen.drop(call.partition)
+            first = await self._first(call, view)
+            if first is not None:
+                return first[0]
+            # Even where no answer was lost here: a network may deliver a request twice.
+            call.tried = attempt, change.result
+            call.lost = overtaken.perhaps and call.request is None
+            raise _LookAgain from None
+        return change.result
+
+    async def _few_listings(self, view: View) -> Known:
+        """The header, when those of its listings are given up that are too many."""
+        state = view.known.state
+        if state is None or len(state.listings) <= LISTINGS:
+            return view.known
+        try:
+            return await self._eraser().forget(view.partition, view.known)
+        except Overtaken:
+            self._seen.drop(view.partition)
+            raise _LookAgain from None
+
+    async def _apply(self, call: _Call[R], attempt: Attempt, change: Change[R]) -> None:
         view = attempt.view
         before = view.known.state
         state = change.state or before or buried(None, view.now)
         due = [] if change.due is None else [change.due]
         due += [expires for segment in change.put if (expires := segment.expires) is not None]
         due += [view.now for segment in change.put if segment.large]
-        owner = None
-        if request is not None:
-            owner = _owner(view, state)
-            own = layout.listing(view.key.tenant, owner)
-            if own not in state.listings:
-                state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
-            life = state.expires if before is None else before.expires
-            forgotten = view.now + self._window // timedelta(microseconds=1)
-            attempt.record(request, change.result, drafts, own, forgotten, life)
-            if state.due is None:
-                due.append(forgotten + GRACE)
-        for segment in change.put:
-            attempt.put(segment)
-        attempt.ops += [Op("delete", row, {}) for row in change.drop]
-        fresh = before is None or before.generation != state.generation
-        early = attempt.prepare(change.properties, fresh=fresh)
-        if early:
-            due.append(view.now + GRACE)
-        if due and (state.due is None or min(due) < state.due):
-            state = state._replace(due=min(due))
-            note = Op("upsert", layout.note_row(min(due), view.partition), {})
-            await self._table.submit(layout.note_partition(view.partition), [note])
+        if call.request is not None:
+            state, until = self._recorded(call.request, call.drafts, attempt, change, state)
+            due += [until + GRACE] if state.due is None else []
+        attempt.change(change)
         await self._name(view.key.tenant, before)
-        # The header names what earlier tries have told, too.
-        state = state._replace(
-            listings=(*state.listings, *(one for one in told if one not in state.listings))
-        )
-        for listing in _untold(before, state):
-            if (before is None or listing not in before.listings) and listing not in told:
-                told.append(listing)
-            row = recents(state, view.partition, view.key.id, listing)
+        if attempt.pieces and before is None:
+            raise _LookAgain(await self._begun(view))
+        untold = _untold(before, state)
+        state = await self._note(view, state, untold, due, pieces=bool(attempt.pieces))
+        for listing in untold:
+            if listing not in call.told:
+                call.told.append(listing)
+            row = _listed(state, view.partition, view.key.id, listing)
             await self._table.submit(listing, [row])
-        await self._table.submit_all(view.partition, early)
+        await self._table.submit_all(view.partition, attempt.pieces)
         if self._clock() - view.now > GRACE // 2:
             raise Unavailable(
                 "writing took so long that a sweep may have removed a part: nothing was written"
             )
         state = state.written(attempt.name)
         etag = await attempt.commit(state)
-        told.clear()
+        # What an earlier try has told, and this one has no use for, is still to be taken back.
+        call.told = [listing for listing in call.told if listing not in state.listings]
         self._seen.put(view.partition, Known(state, etag))
+
+    def _recorded(
+        self,
+        request: Request,
+        drafts: Sequence[Draft],
+        attempt: Attempt,
+        change: Change[Any],
+        state: State,
+    ) -> tuple[State, int]:
+        """The header, with the listing of whose request it is, and until when its result is remembered."""
+        view, before = attempt.view, attempt.view.known.state
+        own = layout.listing(view.key.tenant, _owner(view, state))
+        if own not in state.listings:
+            state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
+        life = state.expires if before is None else before.expires
+        until = view.now + self._window // timedelta(microseconds=1)
+        attempt.record(request, change.result, drafts, own, until, life)
+        return state, until
+
+    async def _begun(self, view: View) -> Known:
+        """A header that says that the thread is deleted, for a try with pieces to compare with.
+
+        Without one, a sweep could make such a header, remove the pieces, and later the header: then a try
+        that asks for no header would be right again, and name pieces that are gone.
+        """
+        due = view.now + _PIECES
+        await self._table.submit(layout.note_partition(view.partition), [noting(view.partition, due)])
+        _remember(self._noted, view.partition, due)
+        state = buried(None, view.now)._replace(due=due)
+        return await self._eraser().commit(view.partition, view.known, state)
+
+    async def _note(
+        self, view: View, state: State, untold: Sequence[str], due: list[int], *, pieces: bool
+    ) -> State:
+        """Before anything that a sweep may have to remove: say so. The header, which says when.
+
+        `due` is when the thread is to be looked at. A note that is there already and comes earlier will
+        do for that. It will not do for pieces, which may be written after that note was followed.
+        """
+        notes: dict[int, Op] = {}
+        if pieces:
+            later = view.now + _PIECES
+            due = [*due, later]
+            if self._noted.get(view.partition, 0) < view.now + GRACE:
+                notes[later] = noting(view.partition, later)
+                _remember(self._noted, view.partition, later)
+        if due and (state.due is None or min(due) < state.due):
+            state = state._replace(due=min(due))
+            notes[min(due)] = noting(view.partition, min(due))
+        for number, listing in enumerate(untold):
+            if _is_mark(state, listing):
+                # Nobody who lists would find that no header names it.
+                at = view.now + GRACE + number
+                notes[at] = noting(view.partition, at, listing)
+        if notes:
+            await self._table.submit(layout.note_partition(view.partition), list(notes.values()))
+        return state
 
     async def _name(self, tenant: str, before: State | None) -> None:
         """Before a tenant's thread is made: write the tenant's name, unless this process did."""
@@ -239,12 +281,18 @@ class Writer:
             return
         name = Op("upsert", layout.tenant_row(tenant), {"i": tenant})
         await self._table.submit(layout.TENANTS, [name])
-        if len(self._named) >= _NAMED:
-            self._named.clear()
-        self._named.add(tenant)
+        _remember(self._named, tenant, None)
+
+    async def _first(self, call: _Call[R], view: View) -> tuple[R] | None:
+        """The first result of the request, None if it is new, or there is none. Raises RequestMismatch."""
+        if call.request is None:
+            return None
+        found = await self._found(view, call.request)
+        if found is None:
+            return None
+        return (cast("R", records.again(found, call.drafts, view.now, call.request.id)),)
 
     async def _found(self, view: View, request: Request) -> str | None:
-        """The first result of `request`, None if it is new. Raises RequestMismatch."""
         row = layout.record_row(view.key.owner, request.id)
         while True:
             entity = await self._table.get(view.partition, row)
@@ -267,95 +315,25 @@ class Writer:
         except Overtaken:
             return
 
-
-@dataclass(slots=True)
-class _Attempt:
-    """One try of a change, by a name of its own."""
-
-    table: Table
-    view: View
-    name: str
-    ops: list[Op] = field(default_factory=list)
-    _texts: list[tuple[Segment, str]] = field(default_factory=list)
-    _header: dict[str, str | bytes] = field(default_factory=dict)
-    _whole: bool = False
-    _chunks: list[Op] = field(default_factory=list)
-
-    def record(
-        self,
-        request: Request,
-        result: records.Result,
-        drafts: Sequence[Draft],
-        listing: str,
-        until: int,
-        life: int | None,
-    ) -> None:
-        """Remember until then the first result of a request about a thread that expires at `life`."""
-        row = layout.record_row(self.view.key.owner, request.id)
-        packed = pack(row, self.name, records.dump(result, drafts, life))
-        self._chunks += packed.chunks
-        named = {"d": request.digest, "o": listing, **expiry_text(until)}
-        self.ops.append(Op("insert", row, packed.properties | named))
-
-    def put(self, segment: Segment) -> None:
-        """Write a row of messages, in the place of one that is there."""
-        self._texts.append((segment, segment.dump()))
-
-    def prepare(self, properties: str | None, *, fresh: bool) -> list[Op]:
-        """What must be written before the group, so that the group is small enough."""
-        if properties is not None:
-            packed = pack(layout.HEADER, self.name, properties, _INLINE_PROPERTIES)
-            self._header, self._whole = packed.properties, True
-            self._chunks += packed.chunks
-        rows, chunks = self._rows(INLINE)
-        room = Op("merge", layout.HEADER, self._header | {"s": "s" * 2000})
-        if self.table.fits([room, *self.ops, *rows]):
-            self.ops += rows
-            return [*self._chunks, *chunks]
-        if fresh:
-            # Nobody looks at a generation that no header names.
-            return [*self._chunks, *chunks, *rows]
-        rows, chunks = self._rows(_SMALL)
-        self.ops += rows
-        return [*self._chunks, *chunks]
-
-    async def commit(self, state: State) -> str | None:
-        """Apply the group, if the header is still the one that is known. Raises Overtaken."""
-        named = {"s": state.dump(), **self._header}
-        etag = self.view.known.etag
-        if etag is None:
-            header = Op("insert", layout.HEADER, named)
-        else:
-            whole = self._whole or state.deleted is not None
-            header = Op("replace" if whole else "merge", layout.HEADER, named, etag)
-        return (await self.table.submit(self.view.partition, [header, *self.ops]))[0]
-
-    def took_place(self, now: State | None, *, lost: bool) -> bool:
-        """Whether this try was applied, by a header read after it was refused.
-
-        Raises Unavailable where an answer was `lost`, and too much was written since to tell.
-        """
-        if now is not None and self.name in now.writes:
-            return True
-        if lost and (now is None or not now.remembers_since(self.view.known.state)):
-            raise Unavailable(
-                "an answer was lost, and others wrote so much since that its outcome is unknown"
-            )
-        return False
-
-    def _rows(self, inline: int) -> tuple[list[Op], list[Op]]:
-        rows: list[Op] = []
-        chunks: list[Op] = []
-        for segment, text in self._texts:
-            packed = pack(segment.row, self.name, text, inline)
-            rows.append(Op("upsert", segment.row, packed.properties | expiry_text(segment.expires)))
-            chunks += packed.chunks
-        return rows, chunks
+    def _eraser(self) -> Eraser:
+        return Eraser(self._table, self._reader, self._clock())
 
 
-def recents(state: State, partition: str, thread: str, listing: str) -> Op:
-    """The row by which a listing finds a thread; elsewhere it says only that something may be left there."""
-    if state.deleted is not None or listing != state.listings[0]:
+def _remember(known: dict[str, V], name: str, value: V) -> None:
+    """Keep something in mind, until there is too much of it."""
+    if len(known) >= _NAMED:
+        known.clear()
+    known[name] = value
+
+
+def _is_mark(state: State, listing: str) -> bool:
+    """Whether a listing's row only says that something may be left: it is not shown to who lists."""
+    return state.deleted is not None or listing != state.listings[0]
+
+
+def _listed(state: State, partition: str, thread: str, listing: str) -> Op:
+    """The row by which a listing finds a thread."""
+    if _is_mark(state, listing):
         return Op("touch", partition, {})
     return Op("touch", partition, {"a": f"{state.active:017d}", "i": thread})
 
@@ -369,8 +347,11 @@ def _owner(view: View, state: State) -> str | None:
 
 
 def _untold(before: State | None, state: State) -> list[str]:
-    """The listings that do not know of the thread, or not how active it is."""
-    known = () if before is None else before.listings
+    """The listings that do not know of the thread, or not how active it is.
+
+    Rows of a deleted thread may be about to be removed with its header: so all of them are told.
+    """
+    known = () if before is None or before.deleted is not None else before.listings
     told = [listing for listing in state.listings if listing not in known]
     moved = before is None or before.active != state.active
     if state.deleted is None and moved and state.listings[0] not in told:

@@ -1,0 +1,113 @@
+"""One try of a change: the group that makes it, and the pieces of large bodies that go before the group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatstore import records
+from chatstore.contract import Draft, Request
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.changing import Change, View
+from chatstore.engines.fenced.header import State
+from chatstore.engines.fenced.payload import INLINE, pack
+from chatstore.engines.fenced.port import Op
+from chatstore.engines.fenced.segments import Segment, expiry_text
+from chatstore.engines.fenced.table import Table
+from chatstore.errors import Unavailable
+
+__all__ = ["Attempt", "packed_rows"]
+
+_INLINE_PROPERTIES = 128 * 1024
+_SMALL = 8 * 1024
+"""What a row of messages holds itself where a group would be too large."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try of a change, by a name of its own.
+
+    Every row that belongs to the thread is written in the group, with the header. Only pieces are written
+    before it. They bear the name of the try, so no other try counts on them: whoever is refused writes
+    new ones.
+    """
+
+    table: Table
+    view: View
+    name: str
+    ops: list[Op] = field(default_factory=list)
+    pieces: list[Op] = field(default_factory=list)
+    _header: dict[str, str | bytes] = field(default_factory=dict)
+    _whole: bool = False
+
+    def record(
+        self,
+        request: Request,
+        result: records.Result,
+        drafts: Sequence[Draft],
+        listing: str,
+        until: int,
+        life: int | None,
+    ) -> None:
+        """Remember until then the first result of a request about a thread that expires at `life`."""
+        row = layout.record_row(self.view.key.owner, request.id)
+        packed = pack(row, self.name, records.dump(result, drafts, life))
+        self.pieces += packed.chunks
+        named = {"d": request.digest, "o": listing, **expiry_text(until)}
+        self.ops.append(Op("insert", row, packed.properties | named))
+
+    def change(self, change: Change[Any]) -> None:
+        """Write what a change makes of the thread's rows and properties, in pieces where it is large."""
+        self.ops += [Op("delete", row, {}) for row in change.drop]
+        if change.properties is not None:
+            packed = pack(layout.HEADER, self.name, change.properties, _INLINE_PROPERTIES)
+            self._header, self._whole = packed.properties, True
+            self.pieces += packed.chunks
+        room = Op("merge", layout.HEADER, self._header | {"s": "s" * 2000})
+        rows, pieces = packed_rows(self.table, self.name, change.put, [room, *self.ops])
+        self.ops += rows
+        self.pieces += pieces
+
+    async def commit(self, state: State) -> str | None:
+        """Apply the group, if the header is still the one that is known. Raises Overtaken."""
+        named = {"s": state.dump(), **self._header}
+        etag = self.view.known.etag
+        if etag is None:
+            header = Op("insert", layout.HEADER, named)
+        else:
+            whole = self._whole or state.deleted is not None
+            header = Op("replace" if whole else "merge", layout.HEADER, named, etag)
+        return (await self.table.submit(self.view.partition, [header, *self.ops]))[0]
+
+    def took_place(self, now: State | None, *, lost: bool) -> bool:
+        """Whether this try was applied, by a header read after it was refused.
+
+        Raises Unavailable where an answer was `lost`, and too much was written since to tell.
+        """
+        if now is not None and self.name in now.writes:
+            return True
+        if lost and (now is None or not now.remembers_since(self.view.known.state)):
+            raise Unavailable(
+                "an answer was lost, and others wrote so much since that its outcome is unknown"
+            )
+        return False
+
+
+def packed_rows(
+    table: Table, name: str, segments: Sequence[Segment], beside: Sequence[Op]
+) -> tuple[list[Op], list[Op]]:
+    """Rows of messages, small enough for one group with what is `beside` them, and their pieces."""
+    texts = [(segment, segment.dump()) for segment in segments]
+    rows: list[Op] = []
+    pieces: list[Op] = []
+    for inline in (INLINE, _SMALL):
+        packed = [pack(segment.row, name, text, inline) for segment, text in texts]
+        pieces = [piece for one in packed for piece in one.chunks]
+        rows = [
+            Op("upsert", segment.row, one.properties | expiry_text(segment.expires))
+            for segment, one in zip(segments, packed, strict=True)
+        ]
+        if table.fits([*beside, *rows]):
+            break
+    return rows, pieces

@@ -1,0 +1,50 @@
+"""What an operation is told of a thread, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
+
+from chatstore import records
+from chatstore.contract import ThreadKey
+from chatstore.engines.fenced.header import Known, State
+from chatstore.engines.fenced.segments import Segment
+
+__all__ = ["Change", "Plan", "View"]
+
+R = TypeVar("R", bound=records.Result)
+
+
+class View(NamedTuple):
+    """A thread as one try of an operation sees it: `state` is None where there is none for the caller."""
+
+    key: ThreadKey
+    partition: str
+    known: Known
+    now: int
+
+    @property
+    def state(self) -> State | None:
+        """The header, if there is a thread that the caller may see."""
+        found = self.known.state
+        if found is None or not found.lives(self.now) or self.key.owner not in (None, found.owner):
+            return None
+        return found
+
+
+class Change(NamedTuple, Generic[R]):
+    """What an operation makes of a thread: its result, and the header and rows as they become.
+
+    Without a `state` nothing changes. `properties` are given only where they change; `due` is when the sweep
+    should look at the thread, if not for a message that expires.
+    """
+
+    result: R
+    state: State | None = None
+    properties: str | None = None
+    put: Sequence[Segment] = ()
+    drop: Sequence[str] = ()
+    due: int | None = None
+
+
+Plan: TypeAlias = Callable[[View], Awaitable[Change[R]]]
