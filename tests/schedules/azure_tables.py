@@ -105,6 +105,13 @@ async def sweep_ahead(store: AsyncChatStore) -> object:
     return None
 
 
+async def sweep_wildly(store: AsyncChatStore) -> object:
+    """As one whose clock is days ahead, or whom everybody else has left behind for days."""
+    assert isinstance(store.backend, Prepared)
+    await store.backend.wild.sweep()
+    return None
+
+
 async def erase(store: AsyncChatStore) -> object:
     await store.erase("ada")
     return None
@@ -168,6 +175,7 @@ class Prepared(AzureTablesBackend):
 
     before: Page[Message]
     ahead: AsyncChatStore
+    wild: AsyncChatStore
 
 
 class Start(NamedTuple):
@@ -186,7 +194,10 @@ class Start(NamedTuple):
         """A process of its own, which calls `driver`."""
         backend = Prepared(driver, self.dialect, clock or self.clock())
         backend.before = self.before
-        backend.ahead = AsyncChatStore(AzureTablesBackend(driver, self.dialect, self.clock(MINUTE * 30)))
+        backend.ahead, backend.wild = (
+            AsyncChatStore(AzureTablesBackend(driver, self.dialect, self.clock(ahead)))
+            for ahead in (MINUTE * 30, timedelta(days=3))
+        )
         return AsyncChatStore(backend)
 
     def clock(self, ahead: timedelta = timedelta(0)) -> ManualClock:
@@ -245,7 +256,7 @@ class Start(NamedTuple):
     def _swept(self, table: FakeTable) -> str | None:
         clock = self.clock()
         store = self.store(FakeDriver(table), clock)
-        for ahead in (timedelta(0), timedelta(hours=2), timedelta(days=3)):
+        for ahead in (timedelta(0), timedelta(hours=2), timedelta(days=3), timedelta(days=3)):
             clock.advance(ahead)
             before = view(store)
             while run(store.sweep()).more:
@@ -285,7 +296,7 @@ def start_of(dialect: Dialect, kind: str) -> Start:
     """Two messages of ada's; deleted or expired some minutes ago, or never written.
 
     Or "trimmed": the last of six, which every process remembers; or "handed on": deleted after it was bob's
-    and cy's as well, each of whom made a request.
+    and cy's as well, each of whom made a request; or "replaced": by others, and not yet swept.
     """
     table, clock = FakeTable(), ManualClock()
     store = AsyncChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
@@ -298,6 +309,8 @@ def start_of(dialect: Dialect, kind: str) -> Start:
             run(store.append("t", say(text)))
         for message in run(store.read("t", limit=5)):
             run(store.delete_message("t", message.id or ""))
+    if kind == "replaced":
+        run(store.replace_all("t", [say("b"), say("c")]))
     for owner in ("bob", "cy") if kind == "handed on" else ():
         run(store.delete_thread("t"))
         run(store.append("t", say(owner), owner=owner, request_id=f"r-{owner}"))
