@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -153,3 +154,44 @@ def test_a_table_that_does_not_answer_ends_the_sweep(
     with pytest.raises(chatstore.Unavailable):
         store.sweep()
     assert driver.requests < 20
+
+
+@pytest.mark.parametrize("hours", [0, 1.02, 26, 24 * 365])
+@pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
+def test_a_sweep_that_comes_too_late_removes_nothing_that_was_acknowledged_meanwhile(
+    dialect: Dialect, hours: float
+) -> None:
+    """However long it stood still between its look at the header and its look at the rows."""
+
+    class Late(FakeDriver):
+        meanwhile: Callable[[], object] | None = None
+
+        async def page(
+            self,
+            partitions: str | Range,
+            rows: Range | None,
+            top: int,
+            token: object | None,
+            before: str | None = None,
+            *,
+            bodies: bool = True,
+        ) -> Slice:
+            if isinstance(partitions, str) and partitions.startswith("T-") and self.meanwhile is not None:
+                meanwhile, self.meanwhile = self.meanwhile, None
+                meanwhile()
+            return await super().page(partitions, rows, top, token, before, bodies=bodies)
+
+    table, clock, ahead = FakeTable(), ManualClock(), ManualClock()
+    writer = ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
+    writer.append("t", say("1"))
+    writer.replace_all("t", [say("2")])
+    ahead.advance(timedelta(hours=hours))
+    driver = Late(table)
+    sweeper = ChatStore(AzureTablesBackend(driver, dialect, ahead))
+    noise = random.Random(1).randbytes(200_000).hex()
+    for new in ([say("new"), say("history")], [say(noise), say("large")], []):
+        driver.meanwhile = lambda new=new: writer.replace_all("t", new)  # type: ignore[misc]
+        sweeper.sweep()
+        assert driver.meanwhile is None, "the sweep looked at the thread"
+        fresh = ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
+        assert [message.to_dict() for message in fresh.read("t")] == new

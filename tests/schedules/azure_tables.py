@@ -256,7 +256,7 @@ class Start(NamedTuple):
     def _swept(self, table: FakeTable) -> str | None:
         clock = self.clock()
         store = self.store(FakeDriver(table), clock)
-        for ahead in (timedelta(0), timedelta(hours=2), timedelta(days=3), timedelta(days=3)):
+        for ahead in (timedelta(0), timedelta(hours=2), timedelta(days=3), timedelta(days=6)):
             clock.advance(ahead)
             before = view(store)
             while run(store.sweep()).more:

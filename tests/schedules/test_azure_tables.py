@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 
@@ -9,10 +10,14 @@ import pytest
 
 from chatstore.backends.azure_tables import COSMOS, TABLES, Dialect
 from chatstore.engines.fenced import attempts, erasing, sweeping, writing
-from chatstore.engines.fenced.port import Op
+from chatstore.engines.fenced.header import Known, State
+from chatstore.engines.fenced.port import Entity, Op, Overtaken
+from chatstore.engines.fenced.purging import Purger
+from chatstore.errors import CorruptData
 from tests.azure_tables.fake import FakeTable
 from tests.schedules.azure_tables import (
     Operation,
+    Start,
     append,
     append_briefly,
     append_if_unchanged,
@@ -99,9 +104,7 @@ def test_a_thread_that_begins_beside_a_sweep_half_an_hour_ahead(
 
 @pytest.mark.parametrize("other", [sweep, sweep_wildly, erase], ids=lambda one: str(one.__name__))
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_a_history_that_was_replaced(
-    mutation: Operation, other: Operation, counted: list[Count]
-) -> None:
+def test_a_history_that_was_replaced(mutation: Operation, other: Operation, counted: list[Count]) -> None:
     hold(counted, TABLES, "replaced", (mutation, other))
 
 
@@ -115,8 +118,7 @@ def test_messages_in_pieces(
     counted: list[Count],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("INLINE", "_SMALL"):
-        monkeypatch.setattr(attempts, name, 8)
+    _small_rows(monkeypatch)
     hold(counted, TABLES, kind, (mutation, other))
 
 
@@ -186,3 +188,32 @@ def test_a_sweep_that_forgets_a_note_is_found_out(monkeypatch: pytest.MonkeyPatc
     start = start_of(TABLES, "absent")
     pair = (append_briefly, sweep_ahead)
     assert explore(start.table, start.actors(pair), start.judge(pair)).bad
+
+
+def found_out(start: Start, pair: Sequence[Operation]) -> bool:
+    """Whether something is wrong after a schedule, or a body is found of which a part is missing."""
+    try:
+        return bool(explore(start.table, start.actors(pair), start.judge(pair)).bad)
+    except CorruptData:
+        return True
+
+
+def _small_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("INLINE", "_SMALL"):
+        monkeypatch.setattr(attempts, name, 8)
+
+
+@pytest.mark.parametrize("other", [sweep_wildly, erase], ids=lambda one: str(one.__name__))
+def test_removals_without_the_header_are_found_out(other: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def discard(
+        self: Purger, partition: str, known: Known, state: State, rows: Sequence[Entity], living: object
+    ) -> tuple[Known, int]:
+        for row in rows:
+            with contextlib.suppress(Overtaken):
+                await self._table.submit(partition, [Op("delete", row.row, {})])
+        return known if known.state == state else await self.commit(partition, known, state), 0
+
+    monkeypatch.setattr(Purger, "discard", discard)
+    _small_rows(monkeypatch)
+    start, pair = start_of(TABLES, "there"), (append, other)
+    assert found_out(start, pair)

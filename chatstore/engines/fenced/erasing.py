@@ -7,7 +7,7 @@ meanwhile writes that row first. Then it is another row, and the erasure looks a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count
@@ -122,20 +122,26 @@ class Eraser(Purger):
         `owned`. The header as it is then; raises Overtaken.
         """
         living = {*(count.living or ()), *([known.state.generation] if owned and known.state else ())}
-        rows: list[Entity] = []
-
-        async def removed() -> Known:
-            there, messages = await self.discard(partition, known, after, rows, living)
-            if known.state is not after:
-                count.threads += owned
+        groups = 0
+        async for rows in _groups(self.strays(partition, after, listings=listings), self.group):
+            known, messages = await self.discard(partition, known, after, rows, living)
+            if groups == 0:
                 count.living = living
+                count.threads += owned
+            groups += 1
             count.messages += messages
             count.requests += sum(row.row.startswith("r") for row in rows)
-            rows.clear()
-            return there
+        return known
 
-        async for row in self.strays(partition, after, listings=listings):
-            rows.append(row)
-            if len(rows) == self.group:
-                known = await removed()
-        return await removed() if rows or known.state is not after else known
+
+async def _groups(rows: AsyncIterator[Entity], most: int) -> AsyncIterator[list[Entity]]:
+    """`rows` in groups, of which there is one at least: it is for the header alone if there are none."""
+    group: list[Entity] = []
+    first = True
+    async for row in rows:
+        group.append(row)
+        if len(group) == most:
+            yield group
+            group, first = [], False
+    if group or first:
+        yield group

@@ -9,7 +9,7 @@ from chatstore.conditions import has_metadata
 from chatstore.contract import Clock, Listing
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.erasing import Eraser
-from chatstore.engines.fenced.header import GRACE, MINUTE, State, parse_properties, snapshot
+from chatstore.engines.fenced.header import GRACE, parse_properties, snapshot
 from chatstore.engines.fenced.port import Entity, Overtaken
 from chatstore.engines.fenced.reading import Moved, Reader
 from chatstore.engines.fenced.table import Table
@@ -76,8 +76,10 @@ class Lister:
         for _ in range(_TRIES):
             known = await self._reader.known(row.partition)
             state = known.state
-            if not _bears_out(state, row) and row.active + GRACE < clock():
-                # Its writer was killed before the header said so, or could not take it back.
+            named = state is not None and row.listing in state.listings
+            if not named and row.active + GRACE < clock():
+                # Its writer was killed before a header named the listing, or could not take it back. A row that
+                # tells of another time stays as it is: put elsewhere between two pages, it would be in both.
                 with contextlib.suppress(Overtaken, StorageError):
                     await Eraser(self._table, self._reader, clock()).settle(row.listing, row.partition)
             if state is None or not state.lives(clock()) or state.listings[0] != row.listing:
@@ -89,11 +91,3 @@ class Lister:
                 continue
             return snapshot(state, id, properties)
         raise Unavailable(f"thread {row.id!r} kept changing while it was listed")
-
-
-def _bears_out(state: State | None, row: _Row) -> bool:
-    """Whether a header names the listing, and says as well how active the thread is if it is shown there."""
-    if state is None or row.listing not in state.listings:
-        return False
-    shown = state.deleted is None and state.listings[0] == row.listing
-    return not shown or row.active // MINUTE == state.active // MINUTE
