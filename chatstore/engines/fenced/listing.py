@@ -78,8 +78,8 @@ class Lister:
             state = known.state
             named = state is not None and row.listing in state.listings
             if not named and row.active + GRACE < clock():
-                # Its writer was killed before a header named the listing, or could not take it back. A row that
-                # tells of another time stays as it is: put elsewhere between two pages, it would be in both.
+                # Its writer was killed before a header named the listing, or could not take it back. A row
+                # of another time stays as it is: put elsewhere between two pages, it would be in both.
                 with contextlib.suppress(Overtaken, StorageError):
                     await Eraser(self._table, self._reader, clock()).settle(row.listing, row.partition)
             if state is None or not state.lives(clock()) or state.listings[0] != row.listing:
