@@ -33,6 +33,7 @@ from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import noting
 from chatstore.engines.fenced.reading import Moved, Reader, Seen
 from chatstore.engines.fenced.table import Table
+from chatstore.engines.fenced.telling import is_mark, listed, untold
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 
 __all__ = ["Writer"]
@@ -200,12 +201,12 @@ class Writer:
         await self._name(view.key.tenant, before)
         if attempt.pieces and before is None:
             raise _LookAgain(await self._begun(view))
-        untold = _untold(before, state)
-        state = await self._note(view, state, untold, due, pieces=bool(attempt.pieces))
-        for listing in untold:
+        to_tell = untold(before, state)
+        state = await self._note(view, state, to_tell, due, pieces=bool(attempt.pieces))
+        for listing in to_tell:
             if listing not in call.told:
                 call.told.append(listing)
-            row = _listed(state, view.partition, view.key.id, listing)
+            row = listed(state, view.partition, view.key.id, listing)
             await self._table.submit(listing, [row])
         await self._table.submit_all(view.partition, attempt.pieces)
         if self._clock() - view.now > GRACE // 2:
@@ -249,7 +250,7 @@ class Writer:
         return await self._eraser().commit(view.partition, view.known, state)
 
     async def _note(
-        self, view: View, state: State, untold: Sequence[str], due: list[int], *, pieces: bool
+        self, view: View, state: State, to_tell: Sequence[str], due: list[int], *, pieces: bool
     ) -> State:
         """Before anything that a sweep may have to remove: say so. The header, which says when.
 
@@ -266,8 +267,8 @@ class Writer:
         if due and (state.due is None or min(due) < state.due):
             state = state._replace(due=min(due))
             notes[min(due)] = noting(view.partition, min(due))
-        for number, listing in enumerate(untold):
-            if _is_mark(state, listing):
+        for number, listing in enumerate(to_tell):
+            if is_mark(state, listing):
                 # Nobody who lists would find that no header names it.
                 at = view.now + GRACE + number
                 notes[at] = noting(view.partition, at, listing)
@@ -326,34 +327,9 @@ def _remember(known: dict[str, V], name: str, value: V) -> None:
     known[name] = value
 
 
-def _is_mark(state: State, listing: str) -> bool:
-    """Whether a listing's row only says that something may be left: it is not shown to who lists."""
-    return state.deleted is not None or listing != state.listings[0]
-
-
-def _listed(state: State, partition: str, thread: str, listing: str) -> Op:
-    """The row by which a listing finds a thread."""
-    if _is_mark(state, listing):
-        return Op("touch", partition, {})
-    return Op("touch", partition, {"a": f"{state.active:017d}", "i": thread})
-
-
 def _owner(view: View, state: State) -> str | None:
     """Whose a request's record is: the owner's of the thread, before or after, else the caller's."""
     for one in (view.state, state):
         if one is not None and one.owner is not None:
             return one.owner
     return view.key.owner
-
-
-def _untold(before: State | None, state: State) -> list[str]:
-    """The listings that do not know of the thread, or not how active it is.
-
-    Rows of a deleted thread may be about to be removed with its header: so all of them are told.
-    """
-    known = () if before is None or before.deleted is not None else before.listings
-    told = [listing for listing in state.listings if listing not in known]
-    moved = before is None or before.active != state.active
-    if state.deleted is None and moved and state.listings[0] not in told:
-        told.append(state.listings[0])
-    return told

@@ -1,0 +1,33 @@
+"""What listings are told of a thread, before its header names them."""
+
+from __future__ import annotations
+
+from chatstore.engines.fenced.header import State
+from chatstore.engines.fenced.port import Op
+
+__all__ = ["is_mark", "listed", "untold"]
+
+
+def is_mark(state: State, listing: str) -> bool:
+    """Whether a listing's row only says that something may be left: it is not shown to who lists."""
+    return state.deleted is not None or listing != state.listings[0]
+
+
+def listed(state: State, partition: str, thread: str, listing: str) -> Op:
+    """The row by which a listing finds a thread."""
+    if is_mark(state, listing):
+        return Op("touch", partition, {})
+    return Op("touch", partition, {"a": f"{state.active:017d}", "i": thread})
+
+
+def untold(before: State | None, state: State) -> list[str]:
+    """The listings that do not know of the thread, or not how active it is.
+
+    Rows of a deleted thread may be about to be removed with its header: so all of them are told.
+    """
+    known = () if before is None or before.deleted is not None else before.listings
+    told = [listing for listing in state.listings if listing not in known]
+    moved = before is None or before.active != state.active
+    if state.deleted is None and moved and state.listings[0] not in told:
+        told.append(state.listings[0])
+    return told
