@@ -25,7 +25,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answers an event of an HTTP API, a REST API, a function URL or a load balancer, or a scheduled one."""
     from chatstore.http import logs
 
-    logs.invocation.set({"aws_request_id": getattr(context, "aws_request_id", "")})
+    named = getattr(context, "aws_request_id", None)  # there is none outside of Lambda
+    logs.invocation.set({"aws_request_id": named} if named else {})
     try:
         _settings()  # whichever event comes first, the log is set up
         if event.get("detail-type") == "Scheduled Event":

@@ -7,9 +7,11 @@ import importlib
 import json
 import os
 import sys
+from types import SimpleNamespace
 
 module, *folders = sys.argv[1:]
 sys.path[:0] = folders
-answer = importlib.import_module(module).handler(json.loads(sys.stdin.buffer.read()), None)
+context = SimpleNamespace(aws_request_id="first")
+answer = importlib.import_module(module).handler(json.loads(sys.stdin.buffer.read()), context)
 print(json.dumps(answer["statusCode"]), flush=True)
 os._exit(0)
