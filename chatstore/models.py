@@ -9,12 +9,12 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from chatstore.codec import Json, decode, encode, is_object, quoted
+from chatstore.codec import Json, decode, encode, is_object
 from chatstore.errors import CorruptData, InvalidCursor, InvalidMessage
+from chatstore.wire import entry_text, from_micros, rfc3339, to_micros
 
 __all__ = [
     "Appended",
@@ -30,69 +30,12 @@ __all__ = [
     "Thread",
     "ThreadCursor",
     "Window",
-    "entry_text",
     "from_micros",
     "rfc3339",
-    "stamp",
     "to_micros",
 ]
 
 T = TypeVar("T")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def from_micros(micros: int) -> datetime:
-    """The UTC time `micros` microseconds after 1970, exactly."""
-    return _EPOCH + timedelta(0, 0, micros)
-
-
-def to_micros(time: datetime) -> int:
-    """Microseconds since 1970 of an aware `time`, exactly."""
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def rfc3339(time: datetime) -> str:
-    """The aware `time` as RFC 3339 text in UTC, always with six decimals, so that texts sort as times do."""
-    return stamp(to_micros(time))
-
-
-def stamp(micros: int) -> str:
-    """The same for the time `micros` microseconds after 1970."""
-    seconds, rest = divmod(micros, 1_000_000)
-    return f"{_whole_second(seconds)}.{str(1_000_000 + rest)[1:]}Z"
-
-
-@lru_cache(4096)
-def _whole_second(seconds: int) -> str:
-    # The messages of a page often share their second, and to write one takes longer than all the rest.
-    return (_EPOCH + timedelta(0, seconds)).isoformat()[:-6]
-
-
-def entry_text(
-    text: str,
-    id: str | None,
-    position: str | None,
-    created_at: int | None,
-    expires_at: int | None,
-    etag: str | None,
-) -> str:
-    """A message on the wire, as `Message.to_entry` has it, with its JSON `text` inside as it is.
-
-    Times are in microseconds since 1970. The caller sees to it that `text` is one JSON object: what stands
-    around anything else could be read as a part of it, or it as a part of that.
-    """
-    created = "null" if created_at is None else f'"{stamp(created_at)}"'
-    expires = "null" if expires_at is None else f'"{stamp(expires_at)}"'
-    return (
-        f'{{"id":{_quoted(id)},"position":{_quoted(position)},"created_at":{created},'
-        f'"expires_at":{expires},"etag":{_quoted(etag)},"message":{text}}}'
-    )
-
-
-def _quoted(text: str | None) -> str:
-    return "null" if text is None else quoted(text)
 
 
 @dataclass(frozen=True, slots=True)

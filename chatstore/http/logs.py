@@ -17,7 +17,7 @@ from typing import TypeVar
 from chatstore.audit import AUDIT
 from chatstore.codec import Json, writer
 from chatstore.errors import ConfigurationError, StorageError
-from chatstore.models import stamp
+from chatstore.wire import stamp
 
 __all__ = [
     "ACCESS",

@@ -84,7 +84,7 @@ def test_a_small_page_is_read_again_without_a_thread(url: str) -> None:
                 await store.append("t", HELLO)
                 assert len(await store.read("t", last=20)) == count
             found = [await reads_at_once(store, 20) for _ in range(5)]
-            assert any(found[1:])  # a machine that is busy may read one slowly
+            assert all(found)
             assert not any([await reads_at_once(store, 51) for _ in range(3)])
             await store.close()
             assert not await reads_at_once(store, 20)

@@ -73,10 +73,10 @@ def artefact(built: Path) -> Path:
 def equipped(artefact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artefact and SQLite: what stands before a function is tried with the storage that is fastest."""
     target = tmp_path_factory.mktemp("equipped") / "artefact"
-    backends = ("sql", "sqlite")
-    shutil.copytree(artefact, target, copy_function=os.link, ignore=shutil.ignore_patterns(*backends))
-    for name in backends:
-        shutil.copytree(ROOT / "chatstore/backends" / name, target / "chatstore/backends" / name)
+    left_out = ("sql", "sqlite")
+    shutil.copytree(artefact, target, copy_function=os.link, ignore=shutil.ignore_patterns(*left_out))
+    for name in ("engines/sql", "backends/sqlite"):
+        shutil.copytree(ROOT / "chatstore" / name, target / "chatstore" / name)
     return target
 
 

@@ -25,12 +25,12 @@ def test_properties_that_no_row_holds_are_refused_and_nothing_is_left() -> None:
     table = MemoryTable()
     store = ChatStore(LogInMemory(table, ManualClock()))
     people = [{"id": f"p{n}", "metadata": {"noise": secrets.token_hex(20_000)}} for n in range(10)]
-    with pytest.raises(chatstore.InvalidArgument, match="fewer participants"):
+    with pytest.raises(chatstore.InvalidArgument, match="keep the rest elsewhere"):
         store.create_thread("t", participants=people)
     with pytest.raises(chatstore.ThreadNotFound):
         store.get_thread("t")
     store.create_thread("t", participants=people[:3])
-    with pytest.raises(chatstore.InvalidArgument, match="fewer participants"):
+    with pytest.raises(chatstore.InvalidArgument, match="keep the rest elsewhere"):
         store.update_thread("t", participants=people)
     assert len(store.get_thread("t").participants) == 3
 

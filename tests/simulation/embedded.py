@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,7 +19,7 @@ from chatstore.backends.sqlite.file import File
 from chatstore.blocking import run
 from chatstore.clocks import ServerClock
 from chatstore.contract import Backend
-from chatstore.engines.sql import Caller, Work
+from chatstore.engines.sql import Caller, Small, Work
 from chatstore.errors import Unavailable
 from tests.simulation.world import Network, Process, World
 
@@ -73,7 +73,7 @@ class _FileDriver:
 
         return await self._network.transact(call)
 
-    async def read(self, work: Work[T], caller: Caller, small: Hashable = None) -> T:
+    async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:
         return await self._network.ask(lambda: self._file.read(work))
 
     async def aside(self, call: Callable[[], T], caller: Caller) -> T:

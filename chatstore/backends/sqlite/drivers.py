@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from chatstore.backends.sqlite.file import File
 from chatstore.backends.sqlite.warm import Warm
-from chatstore.engines.sql import Caller, Work
+from chatstore.engines.sql import Caller, Small, Work
 from chatstore.errors import StorageError
 from chatstore.fair_threads import FairThreads
 
@@ -33,7 +33,7 @@ class BlockingDriver:
     async def write(self, work: Work[T], caller: Caller) -> T:  # noqa: ARG002 - nobody waits in a line here
         return self._file.write(work)
 
-    async def read(self, work: Work[T], caller: Caller, small: Hashable = None) -> T:  # noqa: ARG002 - as above
+    async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:  # noqa: ARG002 - as above
         return self._file.read(work)
 
     async def ping(self) -> None:
@@ -68,21 +68,24 @@ class ThreadDriver:
     async def write(self, work: Work[T], caller: Caller) -> T:
         return await self._pools()[0].run(caller, partial(self._file.write, work))
 
-    async def read(self, work: Work[T], caller: Caller, small: Hashable = None) -> T:
+    async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:
         readers = self._pools()[1]
         if small is None:
             return await readers.run(caller, partial(self._file.read, work))
-        if small in self._warm:
+        if small.what in self._warm:
             # A thread meets the same error again, if it is one that waiting and opening do not mend.
-            with suppress(StorageError), self._warm.timed(small):
-                return self._file.read_at_once(work)
-        return await readers.run(caller, partial(self._warming, small, work))
+            with suppress(StorageError):
+                result = self._file.read_at_once(work)
+                self._warm.was_read(small.what, small.size(result))
+                return result
+        result = await readers.run(caller, partial(self._warming, work))
+        self._warm.was_read(small.what, small.size(result))
+        return result
 
-    def _warming(self, small: Hashable, work: Work[T]) -> T:
+    def _warming(self, work: Work[T]) -> T:
         if not self._file.is_prompt:
             self._file.be_prompt()
-        with self._warm.timed(small, waits=True):
-            return self._file.read(work)
+        return self._file.read(work)
 
     async def ping(self) -> None:
         await self._pools()[0].run(("", None), self._file.ping)

@@ -6,6 +6,6 @@ their position. An append touches the thread's row and adds its messages, whatev
 """
 
 from chatstore.engines.sql.backend import SqlBackend
-from chatstore.engines.sql.port import Caller, Driver, Row, Transaction, Work
+from chatstore.engines.sql.port import Caller, Driver, Row, Small, Transaction, Work
 
-__all__ = ["Caller", "Driver", "Row", "SqlBackend", "Transaction", "Work"]
+__all__ = ["Caller", "Driver", "Row", "Small", "SqlBackend", "Transaction", "Work"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from chatstore import position
@@ -18,15 +18,13 @@ from chatstore.contract import (
     ThreadPatch,
 )
 from chatstore.engines.sql.lengthy import Lengthy
+from chatstore.engines.sql.messages import page_size, small, text_size
 from chatstore.engines.sql.threads import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
 from chatstore.errors import Conflict, CursorExpired, MessageNotFound
 from chatstore.models import Appended, Deleted, Entries, Message, Page, Thread
 
 __all__ = ["SqlBackend"]
-
-_SMALL_PAGE = 50
-"""As many messages may be read at once, where a driver can."""
 
 
 class SqlBackend(Lengthy):
@@ -111,14 +109,14 @@ class SqlBackend(Lengthy):
             log = await _log_of(tables, key, span)
             return Page(()) if log is None else await tables.messages.page(log, span)
 
-        return await self._read(caller_of(key), read, _small(key, span))
+        return await self._read(caller_of(key), read, small(key, span, page_size))
 
     async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
         async def read(tables: Tables) -> Entries:
             log = await _log_of(tables, key, span)
             return Entries("") if log is None else await tables.messages.entries(log, span)
 
-        return await self._read(caller_of(key), read, _small(key, span))
+        return await self._read(caller_of(key), read, small(key, span, text_size))
 
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
         async def get(tables: Tables) -> Message:
@@ -237,11 +235,6 @@ class SqlBackend(Lengthy):
             return await tables.messages.restore(log, messages)
 
         return await self._change(caller_of(key), restore)
-
-
-def _small(key: ThreadKey, span: Span) -> Hashable:
-    """What names a read of a few messages."""
-    return (key, span.limit) if span.limit <= _SMALL_PAGE else None
 
 
 async def _log_of(tables: Tables, key: ThreadKey, span: Span) -> Log | None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from chatstore import position
 from chatstore.conditions import expiry, message_etag, require_new_ids
 from chatstore.contract import Clock, Draft, InsertAt, Span, ThreadKey
-from chatstore.engines.sql.port import Row, Transaction
+from chatstore.engines.sql.port import Row, Small, Transaction
 from chatstore.engines.sql.steps import Place, Step
 from chatstore.engines.sql.threads import LIVING, Log
 from chatstore.errors import CorruptData, MessageNotFound
 from chatstore.ids import uuid7
-from chatstore.models import Appended, Cursor, Entries, Message, Page, entry_text, from_micros, to_micros
+from chatstore.models import Appended, Cursor, Entries, Message, Page, from_micros, to_micros
+from chatstore.wire import entry_text
 
-__all__ = ["Messages"]
+__all__ = ["Messages", "page_size", "small", "text_size"]
 
 _MESSAGE = "text, id, position, created_at, revision, expires_at"
 _ENTRY = f"{_MESSAGE}, json_valid(text)"
@@ -30,6 +31,8 @@ _NEXT = " "
 """Behind a position, sorts in front of every other that follows it."""
 
 _MANY, _STEP_BYTES = 500, 1_000_000
+_SMALL_PAGE = 50
+"""As many messages may be read at once, where a driver can."""
 
 
 class Messages:
@@ -208,7 +211,6 @@ class Messages:
             rows = await self._tx.all(sql, *parameters)
         else:
             rows = await self._tx.until(sql, *parameters, most=span.max_bytes, size=_size)
-        _require_text(rows)
         return list(rows)
 
     # Changing
@@ -249,6 +251,21 @@ class Messages:
         return len(places)
 
 
+def small(key: ThreadKey, span: Span, size: Callable[[Any], int]) -> Small | None:
+    """Names what `span` reads, if those are few rows."""
+    return Small((key, span.limit), size) if span.limit <= _SMALL_PAGE else None
+
+
+def page_size(page: Page[Message]) -> int:
+    """How long the texts of a page are."""
+    return sum([len(message.text) for message in page.items])
+
+
+def text_size(entries: Entries) -> int:
+    """How long a page is as text."""
+    return len(entries.text)
+
+
 def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     """The rows that fit into a page, in the direction of reading, and whether more follow."""
     chosen = rows[: span.limit]
@@ -262,21 +279,22 @@ def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     return chosen, len(chosen) < len(rows)
 
 
-def _require_text(rows: Sequence[Row]) -> None:
+def _require_text(row: Row) -> None:
     """Raise CorruptData where the text of a message is none: a column of SQLite's holds anything."""
-    for row in rows:
-        if type(row[0]) is not str:
-            raise _damaged(row)
+    if type(row[0]) is not str:
+        raise _damaged(row)
 
 
 def _size(row: Row) -> int:
     """How many bytes of UTF-8 the text of a message is. That of ASCII is known without writing them."""
-    _require_text([row])
-    text: str = row[0]
+    text = row[0]
+    if type(text) is not str:
+        return 0  # damaged: whoever shows it says so
     return len(text) if text.isascii() else len(text.encode())
 
 
 def _entry(row: Row) -> str:
+    _require_text(row)
     text, message_id, place, created, revision, expires, is_json = row
     # The database has looked at the text, but it may end for it where a character is zero.
     if not is_json or text[:1] != "{" or "\0" in text:
@@ -286,7 +304,7 @@ def _entry(row: Row) -> str:
 
 def _message(row: Row) -> Message:
     """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
-    _require_text([row])
+    _require_text(row)
     text, message_id, place, created, revision, expires = row
     try:
         return Message(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Caller", "Driver", "Row", "Transaction", "Work"]
+__all__ = ["Caller", "Driver", "Row", "Small", "Transaction", "Work"]
 
 Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
@@ -43,6 +43,13 @@ Caller: TypeAlias = tuple[str, str | None]
 """For whom work is done: a tenant, and the owner to whose threads it is confined if it is."""
 
 
+class Small(NamedTuple):
+    """Names `what` is read, and tells the `size` of a result, about, in bytes."""
+
+    what: Hashable
+    size: Callable[[Any], int]
+
+
 class Driver(Protocol):
     """Runs work in transactions: all of it is committed, or none if it raises.
 
@@ -52,10 +59,10 @@ class Driver(Protocol):
     async def write(self, work: Work[T], caller: Caller) -> T:
         """A transaction that sees every earlier one and lets no other write beside it."""
 
-    async def read(self, work: Work[T], caller: Caller, small: Hashable = None) -> T:
+    async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:
         """A transaction that sees one state of the database throughout.
 
-        `small` names what reads a few rows: a driver may do again at once what was quick a moment ago.
+        With `small` it reads a few rows: a driver may do again at once what was small a moment ago.
         """
 
     async def ping(self) -> None:

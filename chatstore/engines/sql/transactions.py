@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -11,7 +11,7 @@ from chatstore import records
 from chatstore.contract import Backend, Clock, Draft, Request, ThreadKey
 from chatstore.engines.sql.hidden import Hidden
 from chatstore.engines.sql.messages import Messages
-from chatstore.engines.sql.port import Caller, Driver, Transaction
+from chatstore.engines.sql.port import Caller, Driver, Small, Transaction
 from chatstore.engines.sql.requests import Requests
 from chatstore.engines.sql.threads import Threads
 from chatstore.errors import StorageError
@@ -53,7 +53,7 @@ class Transacting(Backend):
     async def aside(self, caller: Caller, call: Callable[[], T]) -> T:
         return await self.driver.aside(call, caller)
 
-    async def _read(self, caller: Caller, operation: Operation[T], small: Hashable = None) -> T:
+    async def _read(self, caller: Caller, operation: Operation[T], small: Small | None = None) -> T:
         async def work(tx: Transaction) -> T:
             return await operation(self._tables(tx))
 
