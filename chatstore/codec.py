@@ -16,9 +16,11 @@ import math
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from chatstore.errors import InvalidMessage
+
+N = TypeVar("N", bound=float)
 
 __all__ = [
     "MAX_DEPTH",
@@ -158,17 +160,14 @@ def _parsed(text: str | bytes, what: str, around: int) -> tuple[Json, list[Exact
     """The checked value of JSON text, and the exact numbers in it."""
     exact: list[ExactFloat] = []
 
-    def number(digits: str) -> float:
-        found = _number(digits)
-        if type(found) is ExactFloat:
-            exact.append(found)
-        return found
+    def noting(read: Callable[[str], N]) -> Callable[[str], N]:
+        def number(digits: str) -> N:
+            found = read(digits)
+            if isinstance(found, ExactFloat):
+                exact.append(found)
+            return found
 
-    def whole(digits: str) -> int | float:
-        found = _whole(digits)
-        if type(found) is ExactFloat:
-            exact.append(found)
-        return found
+        return number
 
     try:
         unicode = isinstance(text, bytes)
@@ -179,8 +178,8 @@ def _parsed(text: str | bytes, what: str, around: int) -> tuple[Json, list[Exact
         value = json.JSONDecoder(
             object_pairs_hook=_unique_keys,
             parse_constant=_refuse_constant,
-            parse_float=number,
-            parse_int=whole if signed else None,
+            parse_float=noting(_number),
+            parse_int=noting(_whole) if signed else None,
         ).decode(text)
     except RecursionError as error:
         raise InvalidMessage(f"{what} {_TOO_DEEP}") from error

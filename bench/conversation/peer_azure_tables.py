@@ -44,7 +44,7 @@ def main(endpoint: str, account: str, key: str) -> None:
     print(json.dumps({**found, "peer": f"{package} {version(package)}"}))
 
 
-def _run(runner: asyncio.Runner, store: Any, traffic: TableTraffic) -> conversation.Found:
+def _run(runner: asyncio.Runner, store: Any, traffic: TableTraffic) -> conversation.Found:  # noqa: C901 - one conversation, in its order
     runner.run(store.async_add_message("nothing", ChatMessage(role="user", content="")))  # makes the tables
     for name in traffic.sums:
         traffic.sums[name] = 0

@@ -16,13 +16,14 @@ OURS = {
 }  # fmt: skip
 SAFE = {
     ("codec.py", "encode"): "of a value that has been looked at: infinite, or too deep",
-    ("codec.py", "parse"): "the standard library's place in a text, or the length of a number",
+    ("codec.py", "_parsed"): "the standard library's place in a text, or the length of a number",
     ("store/arguments.py", "_reread"): "the same",
     ("importing/values.py", "_tolerant"): "the same",
     ("importing/texts.py", "_unzipped"): "zlib's number",
-    ("keys.py", "scopes_of"): "the name of a scope that the operator wrote",
+    ("api_keys.py", "scopes_of"): "the name of a scope that the operator wrote",
     ("backends/azure_tables/account.py", "_configured"): "before anything is stored, and without a password",
     ("backends/azure_tables/identity.py", "get_token"): "into an error of the SDK's, which is not repeated",
+    ("http/logs.py", "without_content"): "only of errors of ours",
     ("http/parameters.py", "read"): "a ValueError of our own",
     ("integrations/llama_index/messages.py", "write"): "why the caller's own value cannot be written",
 }

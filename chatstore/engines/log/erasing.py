@@ -191,16 +191,20 @@ class Eraser:
                 bare = _bare(slot, owner, listed=listed)
                 if bare is None:
                     continue
-                if self._clock() - began > layout.HOUR:
-                    # Who slept for a day may meet another thread's rows under these names.
-                    raise Unavailable("an erasure was held up for long: erase again")
-                if await self._table.swap(bare.dump(pk), slot.version):
+                if await self._put_bare(pk, bare, slot.version, began):
                     requests += slot.request is not None
                 else:
                     whole = False
             if whole:
                 return requests
         raise Unavailable(f"thread {layout.thread_of(pk)!r} changes while it is emptied: erase again")
+
+    async def _put_bare(self, pk: str, bare: Slot, version: int, began: int) -> bool:
+        """Put a slot without content in place of the one of that version; whether it was still there."""
+        if self._clock() - began > layout.HOUR:
+            # Who slept for a day may meet another thread's rows under these names.
+            raise Unavailable("an erasure was held up for long: erase again")
+        return await self._table.swap(bare.dump(pk), version)
 
 
 def _is_before(slot: Slot, end: tuple[str, str]) -> bool:

@@ -74,31 +74,62 @@ def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
 
 async def survey(table: Table, head: Head, now: int) -> Remains:
     """Go over all rows of a thread, whose state is `head`."""
-    remains = Remains()
-    living = head.header is not None and head.header.living
-    epochs: dict[str, _Epoch] = {}
-    pieces: dict[str, list[Key]] = {}
-    sizes: Counter[str] = Counter()
-    used: set[Blob] = set()
+    found = _Survey(head, now)
     async for row in all_rows(table, head.pk):
-        at = Key(head.pk, str(row["sk"]))
+        found.meet(row)
+    return found.remains()
+
+
+class _Survey:
+    """What one reading of a thread's rows finds, row by row; `remains` draws it together."""
+
+    def __init__(self, head: Head, now: int) -> None:
+        self._head = head
+        self._now = now
+        self._living = head.header is not None and head.header.living
+        self._remains = Remains()
+        self._epochs: dict[str, _Epoch] = {}
+        self._pieces: dict[str, list[Key]] = {}
+        self._sizes: Counter[str] = Counter()
+        self._used: set[Blob] = set()
+
+    def meet(self, row: Row) -> None:
+        """Note one row: a text that is kept apart, a slot of the living history, or one of another epoch."""
+        at = Key(self._head.pk, str(row["sk"]))
         if at.sk.startswith("B#"):
             ref = at.sk.split("#")[1]
-            pieces.setdefault(ref, []).append(at)
-            sizes[ref] += len(cast("bytes", row["b"])) - int(row.get("z", 0))
-            continue
+            self._pieces.setdefault(ref, []).append(at)
+            self._sizes[ref] += len(cast("bytes", row["b"])) - int(row.get("z", 0))
+            return
         slot = Slot.load(row)
-        texts = {entry.blob for entry in slot.entries if entry.blob is not None}
-        if living and slot.epoch == head.epoch:
-            # What an effect carries was applied, and is kept for repetitions alone.
-            if slot.effect is not None and remains.meet(now, slot.at + KEPT):
-                remains.faded.append(slot)
-                continue
-            used |= texts
-            if remains.meet(now, *(one.expires_at for one in slot.messages if one.expires_at is not None)):
-                remains.faded.append(slot)
-            continue
-        epoch = epochs.setdefault(slot.epoch, _Epoch(layout.made_at(slot.epoch) + KEPT))
+        if self._living and slot.epoch == self._head.epoch:
+            self._meet_living(slot)
+        else:
+            self._meet_other(slot, row)
+
+    def remains(self) -> Remains:
+        """What is to be done, once every row was met."""
+        waiting = self._dead_epochs()
+        self._unused_texts()
+        remains, head = self._remains, self._head
+        if not self._living and not waiting:
+            remains.ended = head.newest is not None or head.epoch != layout.ZERO
+            if head.header is not None and not remains.ended:
+                remains.shared.append({**head.header.dump(head.pk), "b": b""})
+        return remains
+
+    def _meet_living(self, slot: Slot) -> None:
+        # What an effect carries was applied, and is kept for repetitions alone.
+        if slot.effect is not None and self._remains.meet(self._now, slot.at + KEPT):
+            self._remains.faded.append(slot)
+            return
+        self._used |= _blobs(slot)
+        ends = (one.expires_at for one in slot.messages if one.expires_at is not None)
+        if self._remains.meet(self._now, *ends):
+            self._remains.faded.append(slot)
+
+    def _meet_other(self, slot: Slot, row: Row) -> None:
+        epoch = self._epochs.setdefault(slot.epoch, _Epoch(layout.made_at(slot.epoch) + KEPT))
         # What was staged for nothing has only the time that its epoch tells; others, that of their last slot.
         # What closes is no request's memory, but keeps out who may still be about to write.
         if not slot.staged:
@@ -106,40 +137,49 @@ async def survey(table: Table, head: Head, now: int) -> Remains:
         (epoch.rows if slot.pointer is None else epoch.ends).append({**row, "b": b""})
         epoch.messages += len(slot.messages)
         epoch.requests += slot.request is not None
-        epoch.texts |= texts
+        epoch.texts |= _blobs(slot)
         if slot.pointer is not None:
             epoch.pointers.append(Pointer(*slot.pointer))
-    left = 0
-    for name, epoch in epochs.items():
-        dead = remains.meet(now, epoch.until)
-        # What is in the present epoch keeps its places: whoever writes to it goes by them.
-        if dead and name != head.epoch:
+
+    def _dead_epochs(self) -> int:
+        """Plan the removal of epochs that are over for long enough; how many are not yet."""
+        remains, waiting = self._remains, 0
+        for name, epoch in self._epochs.items():
+            dead = remains.meet(self._now, epoch.until)
+            # What is in the present epoch keeps its places: whoever writes to it goes by them.
+            if not dead or name == self._head.epoch:
+                waiting += not dead
+                self._used |= epoch.texts
+                continue
             if name == layout.ZERO:
                 remains.shared += epoch.rows
             else:
-                remains.rows += [Key(head.pk, str(row["sk"])) for row in epoch.rows]
+                remains.rows += [Key(self._head.pk, str(row["sk"])) for row in epoch.rows]
             remains.ends += epoch.ends
             remains.messages += epoch.messages
             remains.requests += epoch.requests
             remains.pointers += epoch.pointers
-            continue
-        left += not dead
-        used |= epoch.texts
-    shared: dict[str, list[Blob]] = {}
-    for blob in used:
-        shared.setdefault(blob.ref, []).append(blob)
-    for ref, rows in pieces.items():
-        blobs = shared.get(ref, [])
-        if sum(blob.size for blob in blobs) < sizes[ref] and remains.meet(now, layout.made_at(ref) + KEPT):
-            if blobs:
-                remains.worn[rows[0]] = blobs
-            else:
-                remains.rows += rows
-    if not living and not left:
-        remains.ended = head.newest is not None or head.epoch != layout.ZERO
-        if head.header is not None and not remains.ended:
-            remains.shared.append({**head.header.dump(head.pk), "b": b""})
-    return remains
+        return waiting
+
+    def _unused_texts(self) -> None:
+        """Plan the removal of texts that nothing refers to, and of what is unused in shared ones."""
+        remains = self._remains
+        shared: dict[str, list[Blob]] = {}
+        for blob in self._used:
+            shared.setdefault(blob.ref, []).append(blob)
+        for ref, rows in self._pieces.items():
+            blobs = shared.get(ref, [])
+            if sum(blob.size for blob in blobs) >= self._sizes[ref]:
+                continue
+            if remains.meet(self._now, layout.made_at(ref) + KEPT):
+                if blobs:
+                    remains.worn[rows[0]] = blobs
+                else:
+                    remains.rows += rows
+
+
+def _blobs(slot: Slot) -> set[Blob]:
+    return {entry.blob for entry in slot.entries if entry.blob is not None}
 
 
 def without_dead(slot: Slot, now: int) -> Slot:
