@@ -148,8 +148,11 @@ def patched(properties: Properties, patch: ThreadPatch) -> Properties:
 
 def properties_bytes(properties: Thread | NewThread) -> int:
     """How much JSON a thread's topic, metadata and participants are."""
-    people = [[one.id, one.display_name, dict(one.metadata)] for one in properties.participants]
-    return len(encode([properties.topic, dict(properties.metadata), people]).encode())
+    # Each by itself: within a list, metadata would be nested deeper than it may be.
+    texts: list[Json] = [properties.topic, dict(properties.metadata)]
+    for one in properties.participants:
+        texts += [one.id, one.display_name, dict(one.metadata)]
+    return sum(len(encode(text).encode()) for text in texts)
 
 
 def require_fitting(properties: Thread | NewThread, before: int = 0) -> None:

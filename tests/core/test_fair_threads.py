@@ -23,7 +23,7 @@ def test_callers_take_turns() -> None:
         ]
         await asyncio.sleep(0)
         waiting[1].cancel()
-        await asyncio.sleep(0)  # the piece learns of it before anything is done
+        await asyncio.wait(waiting[1:2])
         go.set()
         await first
         await asyncio.gather(*waiting, return_exceptions=True)
