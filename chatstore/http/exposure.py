@@ -6,7 +6,6 @@ must also name a loopback host, which a rebound domain does not, and come from n
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from chatstore.errors import ConfigurationError
+from chatstore.http.loopback import is_loopback
 from chatstore.http.problems import ForeignOrigin, Misdirected, Relayed
 from chatstore.settings import cloud_platform
 
@@ -57,7 +57,7 @@ def origins_of(text: str) -> list[str]:
 def require_loopback(host: str) -> None:
     """Raise ConfigurationError unless `host`, an address to listen on, reaches this machine alone."""
     require_own_machine()
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise ConfigurationError(
             f"chatstore serves without identity on loopback only, not on {host}: listen on 127.0.0.1, "
             "or say in CHATSTORE_AUTH how callers show who they are"
@@ -86,7 +86,7 @@ def check_caller(method: str, headers: Headers, origins: Collection[str]) -> Non
             f"{relay} says that this is from elsewhere: say in CHATSTORE_AUTH how callers show who they are"
         )
     host = ", ".join(headers.getlist("host"))
-    if not _is_loopback(_hostname(host)):
+    if not is_loopback(_hostname(host)):
         raise Misdirected(
             "this service answers to localhost and loopback addresses only: use one as the host"
         )
@@ -110,13 +110,3 @@ def _hostname(host: str) -> str:
     """The name or address in a Host header; "" for what is none, such as one with a user in it."""
     found = _HOST.fullmatch(host)
     return found[1].strip("[]").lower() if found else ""
-
-
-@lru_cache(256)
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from chatstore.http.bounds import is_probe
+from chatstore.http.loopback import is_loopback
 from chatstore.http.problems import TooManyRequests
 from chatstore.settings import Settings, cloud_platform
 
@@ -36,7 +37,7 @@ def per_minute(settings: Settings) -> int:
     """The limit that holds, 0 for none, which is the default on loopback."""
     if settings.requests_per_minute is not None:
         return settings.requests_per_minute
-    return 0 if cloud_platform() is None and _is_loopback(settings.host) else PUBLIC_REQUESTS_PER_MINUTE
+    return 0 if cloud_platform() is None and is_loopback(settings.host) else PUBLIC_REQUESTS_PER_MINUTE
 
 
 class _Bucket(NamedTuple):
@@ -120,10 +121,3 @@ def _caller(scope: Scope) -> tuple[str, ...]:
         return "address", address
     # One customer has a whole /64 of IPv6, and could use an address of it for each request.
     return "address", str(ipaddress.ip_network((parsed, 64 if parsed.version == 6 else 32), strict=False))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

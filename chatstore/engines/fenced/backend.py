@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import cast
 
 from chatstore.clocks import present, time_to_remove
@@ -66,7 +65,6 @@ from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Th
 
 __all__ = ["FencedBackend"]
 
-_MICROSECOND = timedelta(microseconds=1)
 _TRIES = 20
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from chatstore import position
@@ -14,7 +14,7 @@ from chatstore.engines.fenced import layout
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
 
-__all__ = ["Segment", "Stored", "cut", "expiry_text", "living", "stored"]
+__all__ = ["Segment", "Stored", "cut", "expiry_text", "stored"]
 
 _MESSAGES, _BYTES, _ROWS = 16, 192 * 1024, 40
 _SPLIT_ABOVE = 64
@@ -104,11 +104,6 @@ def cut(messages: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
 def expiry_text(expires: int | None) -> dict[str, str]:
     """The property by which the sweep finds a row."""
     return {} if expires is None else {"x": f"{expires:017d}"}
-
-
-def living(segments: Iterable[Segment], now: int) -> Iterator[Stored]:
-    """The messages that have not expired."""
-    return (one for segment in segments for one in segment.messages if one.lives(now))
 
 
 def _length(message: Stored) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import TypeVar, cast
 
 from chatstore import position, records
@@ -55,7 +54,6 @@ from chatstore.models import (
 __all__ = ["LogBackend"]
 
 R = TypeVar("R", bound=records.Result)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class LogBackend(Backend):

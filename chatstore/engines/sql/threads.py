@@ -6,7 +6,6 @@ import itertools
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from typing import NamedTuple, cast
 
 from chatstore.codec import Json, encode
@@ -26,7 +25,6 @@ LIVING = "(expires_at IS NULL OR expires_at > ?)"
 _NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (? IS NULL OR owner = ?)"
 _PROPERTIES = "id, owner, topic, metadata, participants, created_at, active_at, expires_at, revision"
 _EXAMINED, _NEEDLES = 1000, 8
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Log(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import logging
 import time
@@ -19,6 +18,7 @@ from jwt.types import JWKDict
 
 from chatstore.codec import Json
 from chatstore.errors import ConfigurationError
+from chatstore.http.loopback import is_loopback
 from chatstore.http.problems import IdentityUnavailable
 
 __all__ = ["KeySet", "require_safe"]
@@ -121,7 +121,7 @@ def require_safe(name: str, url: str) -> None:
         host = parts.hostname or ""
     except ValueError as error:
         raise ConfigurationError(f"{name} is not a URL") from error
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise ConfigurationError(f"{name} is an https URL: keys that come otherwise could be anybody's")
 
 
@@ -136,13 +136,6 @@ def _usable(form: JWKDict) -> bool:
     return isinstance(form.get("kid"), str)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class _NoRedirect(HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         return None
@@ -151,7 +144,7 @@ class _NoRedirect(HTTPRedirectHandler):
 def _get(url: str) -> Json:
     """The JSON at `url`, within bounds of time and size, wherever a redirect would lead."""
     require_safe("an address of the issuer", url)
-    handlers = [_NoRedirect(), *([ProxyHandler({})] if _is_loopback(urlsplit(url).hostname or "") else [])]
+    handlers = [_NoRedirect(), *([ProxyHandler({})] if is_loopback(urlsplit(url).hostname or "") else [])]
     until = time.monotonic() + _TOTAL_SECONDS
     text = bytearray()
     with build_opener(*handlers).open(url, timeout=_TIMEOUT_SECONDS) as response:
