@@ -12,6 +12,7 @@ counts for some seconds, and goes with a sweep.
 from __future__ import annotations
 
 import contextlib
+from collections import OrderedDict
 
 from chatstore.contract import Clock
 from chatstore.engines.log import layout
@@ -38,7 +39,7 @@ class Fairness:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
-        self._streaks: dict[str, tuple[int, int]] = {}
+        self._streaks: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._write_seconds = 0.01
 
     async def rest(self, pk: str) -> int:
@@ -49,7 +50,7 @@ class Fairness:
         now = self._clock()
         since, last = self._streaks.pop(pk, (now, now))
         while len(self._streaks) > MOST_THREADS:
-            self._streaks.pop(next(iter(self._streaks)), None)
+            self._streaks.popitem(last=False)
         if not 0 <= now - last < _GAP:
             return now
         if now - since <= _STREAK:

@@ -6,6 +6,7 @@ found out by the store. It is dropped after ten minutes, long before a slot can 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Threads:
     """What is known, by partition; the oldest goes first."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Known] = {}
+        self._known: OrderedDict[str, Known] = OrderedDict()
 
     def get(self, pk: str, now: int) -> Known | None:
         """What is known of a thread and young enough."""
@@ -51,7 +52,7 @@ class Threads:
         self._known.pop(pk, None)
         self._known[pk] = known
         while len(self._known) > MOST_THREADS:
-            self._known.pop(next(iter(self._known), ""), None)
+            self._known.popitem(last=False)
 
     def forget(self, pk: str) -> None:
         """Forget what may no longer be so."""

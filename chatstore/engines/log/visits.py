@@ -127,5 +127,7 @@ def _due(visit: Row) -> int:
 
 
 def _shorten(known: dict[Any, Any]) -> None:
-    while len(known) > _REMEMBERED:
-        known.pop(next(iter(known)), None)
+    """Forget the oldest tenth of what is too much; other threads may be adding to it."""
+    if len(known) > _REMEMBERED:
+        for key in list(known)[: len(known) - _REMEMBERED * 9 // 10]:
+            known.pop(key, None)
