@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chatstore import position
-from chatstore.conditions import require, require_log
+from chatstore.conditions import properties_bytes, require, require_fitting, require_log
 from chatstore.contract import (
     UNSET,
     Backend,
@@ -64,6 +64,7 @@ class ToyBackend(Backend):
         with self._lock:
             stored = self._get(key)
             require(if_match, stored["revision"])
+            before = properties_bytes(_thread(key, stored))
             if patch.topic is not UNSET:
                 stored["topic"] = patch.topic
             if patch.metadata is not UNSET:
@@ -72,6 +73,7 @@ class ToyBackend(Backend):
                 )
             if patch.participants is not UNSET:
                 stored["participants"] = _forms(patch.participants or ())
+            require_fitting(_thread(key, stored), before)
             stored["revision"] = token()
             self._save(key, stored)
             return _thread(key, stored)

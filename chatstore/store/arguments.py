@@ -306,9 +306,12 @@ def _message_text(message: MessageLike) -> str:
 
 def _reread(message: Message) -> dict[str, Json]:
     try:
-        return message.to_dict()
+        data = decode(message.text)
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidMessage(f"a Message's text is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidMessage("a Message's text is not a JSON object")
+    return data
 
 
 def page_span(

@@ -41,10 +41,10 @@ schemathesis.openapi.format(
 
 @schemathesis.hook
 def filter_case(_context: object, case: schemathesis.Case[Any]) -> bool:
-    """Parameters that exclude one another, and participants who appear twice."""
+    """Parameters that exclude one another, participants who appear twice, and more times than messages."""
     named = EXCLUSIVE & set(case.query or {}) if case.path.endswith("/messages") else set()
     alone = any(named <= group for group in TOGETHER) and ("keep" not in named or "max_tokens" in named)
-    return alone and not _twice(case.body)
+    return alone and not _twice(case.body) and _a_time_for_each(case.body)
 
 
 @schemathesis.hook
@@ -79,6 +79,13 @@ def _no_date(case: schemathesis.Case[Any]) -> bool:
     """Whether a mutated date counts as valid because a format of our own is any text to a validator."""
     date = case.headers.get("Repeatability-First-Sent")
     return date is not None and parsedate(date) is None
+
+
+def _a_time_for_each(body: object) -> bool:
+    """Whether times that are listed are as many as the messages."""
+    times = body.get("expires_in") if isinstance(body, Mapping) else None
+    messages = body.get("messages") if isinstance(body, Mapping) else None
+    return not isinstance(times, list) or not isinstance(messages, list) or len(times) == len(messages)
 
 
 def _twice(body: object) -> bool:

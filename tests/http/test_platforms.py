@@ -30,6 +30,10 @@ FROM_LAMBDA = "import sys; sys.path.insert(0, 'lambda'); import handler"
 Send = Callable[[str, str, str], tuple[int, dict[str, str], str]]
 
 
+WITHIN_A_HOST = ("chatstore", "asyncio", "azure.core", "azure.data", "azure.identity", "msal")
+"""The loggers that a function on Azure sets up."""
+
+
 def load(path: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     assert spec is not None
@@ -52,11 +56,13 @@ def sqlite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def logging_stays() -> Iterator[None]:
     """The handler sets up the log of its process, which is the tests' own here."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    loggers = [logging.getLogger(name) for name in ("", *WITHIN_A_HOST)]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        one.handlers[:] = handlers
+        one.setLevel(level)
+        one.propagate = propagate
     logging.getLogger("chatstore.access").setLevel(logging.NOTSET)
 
 

@@ -457,9 +457,12 @@ def test_a_table_is_named_where_there_are_several(
     [
         ("llama-index+sqlite:///nowhere.db", "is no file"),
         ("llama-index+sqlite:///nowhere.db?colour=red", "no option 'colour'"),
-        ("llama-index+postgresql://127.0.0.1:1/chat", "PostgreSQL"),
-        ("llama-index+redis://:secret@127.0.0.1:1/0", "Redis"),
-        ("llama-index+dynamodb://chats?endpoint=http://127.0.0.1:1&region=eu-central-1", "DynamoDB"),
+        ("llama-index+postgresql://127.0.0.1:1/chat", "postgresql://127.0.0.1:1/chat cannot be read"),
+        ("llama-index+redis://:secret@127.0.0.1:1/0", "redis://…@127.0.0.1:1/0 cannot be read"),
+        (
+            "llama-index+dynamodb://chats?endpoint=http://127.0.0.1:1&region=eu-central-1",
+            "dynamodb://chats cannot be read",
+        ),
         ("llama-index+azure-tables://", "AZURE_STORAGE_CONNECTION_STRING"),
     ],
 )

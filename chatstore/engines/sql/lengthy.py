@@ -54,6 +54,10 @@ class Lengthy(Transacting):
             # Of a copy that is shown now, nothing is hidden.
             copy.place = None if copy.shown else copy.place
             return cast("Thread", forked)
+        except GeneratorExit:
+            # Whoever waited is gone, and nothing can be waited for: a sweep removes what is left hidden.
+            copy.place = None
+            raise
         finally:
             if copy.place is not None:
                 await self._give_up(key, copy.place)

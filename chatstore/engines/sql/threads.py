@@ -300,9 +300,9 @@ def _log(row: Row) -> Log:
 
 
 def _size(row: Row) -> int:
-    """About how much JSON a thread's properties are."""
+    """About how much JSON a thread's properties are; what is damaged counts as what it is."""
     _, _, topic, metadata, participants, *_ = row
-    return len(topic or "") + len(metadata.encode()) + len(participants.encode())
+    return sum(len(str(one or "").encode()) for one in (topic, metadata, participants))
 
 
 def _size_listed(row: Row) -> int:
