@@ -6,7 +6,7 @@ import functools
 import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -196,3 +196,50 @@ def test_a_sweep_that_comes_too_late_removes_nothing_that_was_acknowledged_meanw
         assert not driver.meanwhile, "the sweep looked at the thread"
         fresh = ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
         assert [message.to_dict() for message in fresh.read("t")] == new
+
+
+class Metered(FakeDriver):
+    """Counts requests."""
+
+    def __init__(self, table: FakeTable) -> None:
+        super().__init__(table)
+        self.requests = 0
+
+    async def get(self, partition: str, row: str) -> Entity | None:
+        self.requests += 1
+        return await super().get(partition, row)
+
+    async def page(self, *named: Any, **options: Any) -> Slice:
+        self.requests += 1
+        return await super().page(*named, **options)
+
+    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+        self.requests += 1
+        return await super().submit(partition, ops)
+
+
+def removed(threads: int, *, erased: bool) -> int:
+    """The requests that it takes until nothing is left of so many threads of ten turns."""
+    clock, driver = ManualClock(), Metered(FakeTable())
+    with ChatStore(AzureTablesBackend(driver, TABLES, clock)) as store:
+        for number in range(threads):
+            store.create_thread(f"t{number}", owner="ada", ttl=timedelta(days=7))
+            for _ in range(10):
+                store.append(f"t{number}", say("question"), say("answer"))
+        driver.requests = 0
+        if erased:
+            store.erase("ada")
+        else:
+            for _ in range(9 * 24):
+                clock.advance(timedelta(hours=1))
+                while store.sweep().more:
+                    pass
+            assert {partition for partition, _ in driver.table.rows} <= {layout.TENANTS}
+    return driver.requests
+
+
+@pytest.mark.parametrize(("erased", "most"), [(False, 28), (True, 7)])
+def test_the_removal_of_a_thread_takes_so_many_requests(*, erased: bool, most: int) -> None:
+    none, one, two = (removed(threads, erased=erased) for threads in range(3))
+    assert one - none <= most
+    assert two - one <= most
