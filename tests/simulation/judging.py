@@ -37,7 +37,8 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
     """
     known = sum(1 << number for number, op in enumerate(ops) if not op.unknown)
     ends = sorted((op.end, number) for number, op in enumerate(ops) if not op.unknown)
-    seen: set[tuple[int, State]] = set()
+    # Of two ways to one state, that whose last beginning is earlier leaves more to be placed.
+    seen: dict[tuple[int, State], int] = {}
     todo: list[tuple[int, State, int, tuple[int, ...]]] = [(0, NOTHING, 0, ())]
     best: tuple[int, ...] = ()
     tried = 0
@@ -64,10 +65,7 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
                 if op.unknown:
                     thens.remove(state)
                 elif (op.kind in _STILL or op.error is not None) and not any(
-                    other.unknown
-                    and latest <= other.end < op.start
-                    and not placed >> place & 1
-                    and any(then != state for then in rules.after(state, other))
+                    other.unknown and latest <= other.end < op.start and not placed >> place & 1
                     for place, other in enumerate(ops)
                 ):
                     # What never changes anything may as well come now, if no other misses its time.
@@ -75,7 +73,7 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
                     break
             following += [(now, then, max(latest, op.start), (*order, number)) for then in thens]
         for one in reversed(following):
-            if one[:2] not in seen:
-                seen.add(one[:2])
+            if seen.get(one[:2], one[2] + 1) > one[2]:
+                seen[one[:2]] = one[2]
                 todo.append(one)
     return False, [ops[number] for number in best]
