@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -111,7 +111,7 @@ class Message:
         }
 
     def entry_text(self) -> str:
-        """The same as JSON text, with the message's own text inside as it is.
+        """The message as JSON text, with the text that was sent inside as it is.
 
         Raises CorruptData where that is not one JSON object.
         """
@@ -323,6 +323,16 @@ class Erased:
     keys: int = 0
     cost: Cost | None = field(default=None, compare=False, repr=False)
 
+    def __add__(self, then: Erased) -> Erased:
+        """What both removed; the cost is that of the later."""
+        return replace(
+            then,
+            threads=self.threads + then.threads,
+            messages=self.messages + then.messages,
+            requests=self.requests + then.requests,
+            keys=self.keys + then.keys,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -333,3 +343,12 @@ class Swept:
     requests: int
     more: bool
     cost: Cost | None = field(default=None, compare=False, repr=False)
+
+    def __add__(self, then: Swept) -> Swept:
+        """What both removed; the rest is as the later says it."""
+        return replace(
+            then,
+            threads=self.threads + then.threads,
+            messages=self.messages + then.messages,
+            requests=self.requests + then.requests,
+        )

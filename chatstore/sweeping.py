@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 
 from chatstore.models import Swept
 from chatstore.opening import connect
@@ -39,12 +38,7 @@ def sweep_steps(
         if limit is None:
             quick = time.monotonic() - asked < _STEP_SECONDS
             rows = min(_MOST, rows * 2) if quick else max(_FEWEST, rows // 2)
-        total = replace(
-            step,
-            threads=total.threads + step.threads,
-            messages=total.messages + step.messages,
-            requests=total.requests + step.requests,
-        )
+        total += step
         yield total
 
 

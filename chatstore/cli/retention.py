@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 
 from chatstore import api_keys as keys
 from chatstore.blocking import run
@@ -99,7 +98,7 @@ def _erase(arguments: argparse.Namespace) -> int:
                     "until then is erased, too"
                 )
                 time.sleep(keys.KNOWN_SECONDS)
-                erased = _sum(erased, _erased(whole, arguments.owner, operator))
+                erased += _erased(whole, arguments.owner, operator)
     if arguments.json:
         counts = _counts(erased.threads, erased.messages, erased.requests)
         write_json(counts | {"keys": erased.keys})
@@ -113,14 +112,6 @@ def _erased(store: AsyncChatStore, owner: str | None, operator: str) -> Erased:
     if owner is None:
         return run(keys.erase_tenant(store, by=operator))
     return run(keys.erase(store, owner, by=operator))
-
-
-def _sum(first: Erased, second: Erased) -> Erased:
-    counts = {
-        name: getattr(first, name) + getattr(second, name)
-        for name in ("threads", "messages", "requests", "keys")
-    }
-    return replace(first, **counts)
 
 
 def _confirmed(owner: str | None, tenant: str) -> bool:

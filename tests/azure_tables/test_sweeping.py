@@ -6,7 +6,7 @@ import functools
 import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -198,29 +198,9 @@ def test_a_sweep_that_comes_too_late_removes_nothing_that_was_acknowledged_meanw
         assert [message.to_dict() for message in fresh.read("t")] == new
 
 
-class Metered(FakeDriver):
-    """Counts requests."""
-
-    def __init__(self, table: FakeTable) -> None:
-        super().__init__(table)
-        self.requests = 0
-
-    async def get(self, partition: str, row: str) -> Entity | None:
-        self.requests += 1
-        return await super().get(partition, row)
-
-    async def page(self, *named: Any, **options: Any) -> Slice:
-        self.requests += 1
-        return await super().page(*named, **options)
-
-    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
-        self.requests += 1
-        return await super().submit(partition, ops)
-
-
 def removed(threads: int, *, erased: bool) -> int:
     """The requests that it takes until nothing is left of so many threads of ten turns."""
-    clock, driver = ManualClock(), Metered(FakeTable())
+    clock, driver = ManualClock(), Counting()
     with ChatStore(AzureTablesBackend(driver, TABLES, clock)) as store:
         for number in range(threads):
             store.create_thread(f"t{number}", owner="ada", ttl=timedelta(days=7))

@@ -121,10 +121,7 @@ class File:
         with self._translated():
             reader = self._reading()
             try:
-                with reader.inside, reader.connection:
-                    reader.connection.execute("BEGIN")
-                    result = run(work(Statements(reader.connection)))
-                return result  # noqa: RET504
+                return _read(reader, work)
             finally:
                 self._readers.append(reader)
 
@@ -144,7 +141,7 @@ class File:
             return done < removals or version != known
 
     def read_at_once(self, work: Work[T]) -> T:
-        """The same without waiting for anybody. Raises Unavailable where it would, or has to open first."""
+        """`work` in a read transaction that waits for nobody. Raises Unavailable where it would have to."""
         with self._translated():
             with self._gate:
                 reader, self._prompt = self._prompt, None
@@ -152,10 +149,7 @@ class File:
                 if reader is None or reader.file != file_at(self._path) or reader.connection.in_transaction:
                     self.is_prompt = False
                     raise Unavailable(f"{self._path} is not open to be read at once")
-                with reader.inside, reader.connection:
-                    reader.connection.execute("BEGIN")
-                    result = run(work(Statements(reader.connection)))
-                return result  # noqa: RET504
+                return _read(reader, work)
             finally:
                 self._keep_prompt(reader)
 
@@ -300,6 +294,13 @@ class File:
                 ours = Unavailable(f"{self._path} was open and cannot be opened again ({_code(error)})")
             # What SQLite says of text that is not UTF-8 holds the text.
             raise ours from (error if hasattr(error, "sqlite_errorcode") else None)
+
+
+def _read(reader: Opened, work: Work[T]) -> T:
+    with reader.inside, reader.connection:
+        reader.connection.execute("BEGIN")
+        result = run(work(Statements(reader.connection)))
+    return result  # noqa: RET504 - the transaction has ended by then
 
 
 async def _look(tx: Transaction) -> None:

@@ -10,7 +10,7 @@ from chatstore import records
 from chatstore.contract import Draft, Request
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
-from chatstore.engines.fenced.header import State
+from chatstore.engines.fenced.header import State, heading
 from chatstore.engines.fenced.payload import INLINE, pack
 from chatstore.engines.fenced.port import Op
 from chatstore.engines.fenced.segments import Segment, expiry_text
@@ -71,13 +71,7 @@ class Attempt:
 
     async def commit(self, state: State) -> str | None:
         """Apply the group, if the header is still the one that is known. Raises Overtaken."""
-        named = {"s": state.dump(), **self._header}
-        etag = self.view.known.etag
-        if etag is None:
-            header = Op("insert", layout.HEADER, named)
-        else:
-            whole = self._whole or state.deleted is not None
-            header = Op("replace" if whole else "merge", layout.HEADER, named, etag)
+        header = heading(state, self.view.known.etag, self._header, whole=self._whole)
         return (await self.table.submit(self.view.partition, [header, *self.ops]))[0]
 
     def took_place(self, now: State | None, *, lost: bool) -> bool:

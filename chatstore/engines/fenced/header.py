@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from chatstore.conditions import log_etag
 from chatstore.contract import NewThread
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.port import Properties
+from chatstore.engines.fenced.port import Op, Properties
 from chatstore.errors import CorruptData
 from chatstore.ids import token
 from chatstore.models import Participant, Thread, from_micros
@@ -22,6 +22,7 @@ __all__ = [
     "State",
     "born",
     "buried",
+    "heading",
     "parse_properties",
     "properties_text",
     "snapshot",
@@ -134,6 +135,18 @@ def born(before: State | None, tenant: str, new: NewThread, now: int, expires: i
         due=earlier.due,
         writes=earlier.writes,
     )
+
+
+def heading(state: State, etag: str | None, properties: Properties = _NONE, *, whole: bool = False) -> Op:
+    """Writes a header over the one of that `etag`, or where there is none.
+
+    What it does not name stays, unless it is `whole` or says that the thread is deleted.
+    """
+    named = {"s": state.dump(), **properties}
+    if etag is None:
+        return Op("insert", layout.HEADER, named)
+    kind: Literal["replace", "merge"] = "replace" if whole or state.deleted is not None else "merge"
+    return Op(kind, layout.HEADER, named, etag)
 
 
 def buried(before: State | None, now: int) -> State:

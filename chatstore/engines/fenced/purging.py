@@ -20,7 +20,7 @@ from datetime import timedelta
 from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count, batches
-from chatstore.engines.fenced.header import GRACE, Known, State, buried
+from chatstore.engines.fenced.header import GRACE, Known, State, buried, heading
 from chatstore.engines.fenced.port import Entity, Op
 from chatstore.engines.fenced.reading import Moved, Reader
 from chatstore.engines.fenced.table import Table
@@ -117,12 +117,7 @@ class Purger:
 
         The write has no name: a header remembers few, and they are for those who must know an outcome.
         """
-        named = {"s": state.dump()}
-        if known.etag is None:
-            header = Op("insert", layout.HEADER, named)
-        else:
-            header = Op("merge" if state.deleted is None else "replace", layout.HEADER, named, known.etag)
-        etag = (await self._table.submit(partition, [header, *ops]))[0]
+        etag = (await self._table.submit(partition, [heading(state, known.etag), *ops]))[0]
         return Known(state, etag, known.properties if state.deleted is None else {})
 
     async def bury(self, partition: str, state: State | None) -> State:

@@ -19,7 +19,7 @@ from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.texts import without_others
-from chatstore.engines.log.visiting import Remains, survey, without_dead
+from chatstore.engines.log.visiting import Remains, require_awake, survey, without_dead
 from chatstore.engines.log.visits import Visit
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError, Unavailable
@@ -78,7 +78,7 @@ class Cleaner:
             )
             for one in made:
                 failed = failed or one.failed
-                swept = _with(swept, one.swept)
+                swept += one.swept
             # A visit that finds nothing is work, too: a step of many such visits has an end.
             work = work + len(visits) + sum(_rows(one.swept) for one in made)
         if failed is not None:
@@ -166,9 +166,7 @@ class Cleaner:
         """Take what is dead out of rows that stay; how many messages that was."""
         faded = 0
         for slot in remains.faded:
-            if self._clock() - began > layout.HOUR:
-                # Who slept for a day may meet another thread's rows under these names.
-                raise Unavailable("a sweep was held up for long: sweep again")
+            require_awake(self._clock() - began, "a sweep was held up for long: sweep again")
             bare = without_dead(slot, now)
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)
@@ -194,12 +192,6 @@ class Cleaner:
 
     async def _remove(self, rows: Sequence[Row]) -> None:
         await self._table.together([partial(self._table.remove, row) for row in rows])
-
-
-def _with(one: Swept, other: Swept) -> Swept:
-    return Swept(
-        one.threads + other.threads, one.messages + other.messages, one.requests + other.requests, more=False
-    )
 
 
 def _rows(swept: Swept) -> int:

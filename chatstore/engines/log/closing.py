@@ -135,8 +135,9 @@ class Closer:
         used: set[str] = set()
         async for row in all_rows(self._table, pk):
             key = key_of(row)
-            if key.sk.startswith("B#"):
-                texts.setdefault(key.sk.split("#")[1], []).append(key)
+            ref = layout.text_of(key.sk)
+            if ref is not None:
+                texts.setdefault(ref, []).append(key)
                 continue
             slot = Slot.load(row)
             if slot.staged:

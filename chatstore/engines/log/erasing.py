@@ -15,7 +15,7 @@ from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Slot
-from chatstore.engines.log.visiting import all_rows
+from chatstore.engines.log.visiting import all_rows, require_awake
 from chatstore.engines.log.visits import hour_of, key_of
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import Unavailable
@@ -50,7 +50,7 @@ class Eraser:
         """Erase every owner that a tenant's lists name, and what is nobody's."""
         erased = Erased(0, 0, 0)
         for owner in await self._closer.owners(tenant):
-            erased = _together(erased, await self.erase(tenant, owner))
+            erased += await self.erase(tenant, owner)
         return erased
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:
@@ -66,7 +66,7 @@ class Eraser:
                 if again and names((await look(self._table, layout.thread_partition(key))).header, owner):
                     continue
                 left = True
-                erased = _together(erased, await self._erase(key, owner, rows))
+                erased += await self._erase(key, owner, rows)
             if not left:
                 break
         return erased
@@ -131,9 +131,10 @@ class Eraser:
         hours = {hour_of(head.totals.active_at), *head.totals.left}
         async for row in all_rows(self._table, pk):
             key = key_of(row)
-            if key.sk.startswith("B#"):
+            ref = layout.text_of(key.sk)
+            if ref is not None:
                 waiting.add(key)
-                texts.add(_ref(key))
+                texts.add(ref)
                 continue
             slot = Slot.load(row)
             if slot.staged and slot.epoch > head.epoch:
@@ -171,8 +172,9 @@ class Eraser:
             kept: set[str] = set()
             async for row in all_rows(self._table, pk):
                 key = key_of(row)
-                if key.sk.startswith("B#"):
-                    pieces.setdefault(_ref(key), []).append(key)
+                ref = layout.text_of(key.sk)
+                if ref is not None:
+                    pieces.setdefault(ref, []).append(key)
                     continue
                 slot = Slot.load(row)
                 if slot.staged and key in waiting and (others is None or slot.epoch > end[0]):
@@ -201,9 +203,7 @@ class Eraser:
 
     async def _put_bare(self, pk: str, bare: Slot, version: int, began: int) -> bool:
         """Put a slot without content in place of the one of that version; whether it was still there."""
-        if self._clock() - began > layout.HOUR:
-            # Who slept for a day may meet another thread's rows under these names.
-            raise Unavailable("an erasure was held up for long: erase again")
+        require_awake(self._clock() - began, "an erasure was held up for long: erase again")
         return await self._table.swap(bare.dump(pk), version)
 
 
@@ -220,11 +220,6 @@ def _is_of(slot: Slot, others: Head | None) -> bool:
     return inserted or slot.totals.life == others.totals.life
 
 
-def _ref(text: Key) -> str:
-    """The name of a text that is kept apart, from the row of a piece of it."""
-    return text.sk.split("#")[1]
-
-
 def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
     """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
     bare = Slot(
@@ -234,7 +229,3 @@ def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
         pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
     )  # fmt: skip
     return None if bare == slot else bare._replace(version=slot.version + 1)
-
-
-def _together(one: Erased, other: Erased) -> Erased:
-    return Erased(one.threads + other.threads, one.messages + other.messages, one.requests + other.requests)

@@ -47,6 +47,7 @@ __all__ = [
     "owner_place",
     "slot_row",
     "tenant_of",
+    "text_of",
     "thread_of",
     "thread_partition",
     "visit_bucket",
@@ -151,6 +152,11 @@ def made_at(name: str) -> int:
 def blob_row(ref: str, index: int) -> str:
     """The row of a piece of a text, or of several."""
     return f"B#{ref}#{index:04d}"
+
+
+def text_of(sk: str) -> str | None:
+    """The name of the text that a row is a piece of; None for a row that is none."""
+    return sk.split("#")[1] if sk.startswith("B#") else None
 
 
 def digest(text: str) -> str:

@@ -13,8 +13,9 @@ from chatstore.engines.log.head import Head
 from chatstore.engines.log.lists import Pointer
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Blob, Slot
+from chatstore.errors import Unavailable
 
-__all__ = ["KEPT", "Remains", "all_rows", "survey", "without_dead"]
+__all__ = ["KEPT", "Remains", "all_rows", "require_awake", "survey", "without_dead"]
 
 KEPT = timedelta(hours=25) // timedelta(microseconds=1)
 """How long a sealed epoch stays: it is the memory of its requests, and keeps late writers out."""
@@ -96,8 +97,8 @@ class _Survey:
     def meet(self, row: Row) -> None:
         """Note one row: a text that is kept apart, a slot of the living history, or one of another epoch."""
         at = Key(self._head.pk, str(row["sk"]))
-        if at.sk.startswith("B#"):
-            ref = at.sk.split("#")[1]
+        ref = layout.text_of(at.sk)
+        if ref is not None:
             self._pieces.setdefault(ref, []).append(at)
             self._sizes[ref] += len(cast("bytes", row["b"])) - int(row.get("z", 0))
             return
@@ -180,6 +181,15 @@ class _Survey:
 
 def _blobs(slot: Slot) -> set[Blob]:
     return {entry.blob for entry in slot.entries if entry.blob is not None}
+
+
+def require_awake(asleep: int, reason: str) -> None:
+    """Raise Unavailable where more than an hour has passed, in microseconds, since a thread was looked at.
+
+    Who slept for a day may meet another thread's rows under the names that were read.
+    """
+    if asleep > layout.HOUR:
+        raise Unavailable(reason)
 
 
 def without_dead(slot: Slot, now: int) -> Slot:

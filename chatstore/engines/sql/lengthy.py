@@ -88,11 +88,7 @@ class Lengthy(Transacting):
         async def step(tables: Tables) -> tuple[Erased, bool]:
             nonlocal erased
             removed, more = await _erase_some(tables, tenant, owner)
-            erased = Erased(
-                erased.threads + removed.threads,
-                erased.messages + removed.messages,
-                erased.requests + removed.requests,
-            )
+            erased += removed
             return erased, more
 
         await self._in_steps((tenant, None), step)
