@@ -252,10 +252,10 @@ def test_nothing_is_left_of_a_thread(table: Table, how: str) -> None:
     table.sweep(timedelta(minutes=11))
     table.sweep(DAY_AND_AN_HOUR)
     [seal, header] = [row for row in table.rows() if row["pk"]["S"] == "T#default#t"]
-    assert "ada" not in f"{seal} {header}"
+    assert "lovelace" not in f"{seal} {header}"
     table.sweep(timedelta(minutes=61))
     assert [row for row in table.rows() if row["pk"]["S"] == "T#default#t"] == []
-    assert "ada" not in str([row for row in table.rows() if row["pk"]["S"].startswith("L#")])
+    assert "lovelace" not in str([row for row in table.rows() if row["pk"]["S"].startswith("L#")])
     assert [message.to_dict()["role"] for message in table.opened().read("other")] == ["user"]
 
 

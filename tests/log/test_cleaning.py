@@ -150,18 +150,18 @@ def test_a_process_that_slept_while_all_was_swept_away_loses_nothing(kept: Kept)
 def test_a_text_that_shares_a_row_goes_with_its_message(kept: Kept) -> None:
     store = kept.store
     store.append("t", {"role": "user", "content": "begun"})
-    turn = [{"role": "user", "content": letter * 150_000} for letter in "abc"]
+    turn = [{"role": "user", "content": letter * 150_000} for letter in "xyz"]
     first = store.append("t", *turn).messages[0].id or ""
     assert len([sk for _, sk in kept.rows() if sk.startswith("B#")]) == 1
     store.delete_message("t", first, request_id="gone")
     for _ in range(2):
-        assert "aaaa" in kept.text()
+        assert "xxxx" in kept.text()
         assert store.delete_message("t", first, request_id="gone").to_dict() == turn[0]
         kept.clock.advance(LATER / 2)
         kept.swept()
     kept.clock.advance(timedelta(hours=1))
     kept.swept()
-    assert "aaaa" not in kept.text()
+    assert "xxxx" not in kept.text()
     assert [message.to_dict() for message in store.read("t")][1:] == turn[1:]
     before = dict(kept.table.rows["T#default#t"])
     kept.clock.advance(LATER)
@@ -170,7 +170,7 @@ def test_a_text_that_shares_a_row_goes_with_its_message(kept: Kept) -> None:
     store.clear("t")
     kept.clock.advance(LATER)
     kept.swept()
-    assert "bbbb" not in kept.text()
+    assert "yyyy" not in kept.text()
 
 
 class Sleeping(MemoryTable):
