@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from chatstore.codec import Json, encode
-from chatstore.contract import ABSENT, UNSET, NewThread, Request, ThreadPatch
+from chatstore.contract import ABSENT, UNSET, Listing, MetadataPatch, NewThread, Request, ThreadPatch, Unset
 from chatstore.errors import Conflict, InvalidArgument, RequestExpired
-from chatstore.models import Message, Thread, from_micros
+from chatstore.models import Message, Origin, Thread, from_micros
 
 __all__ = [
     "EXAMINED_BYTES",
+    "MAX_MESSAGE_METADATA_BYTES",
     "MAX_PROPERTIES_BYTES",
+    "changed_metadata",
+    "created",
     "expiry",
     "fitting",
+    "forked",
     "has_metadata",
+    "listed",
     "log_etag",
     "merge",
     "message_etag",
     "patched",
     "properties_bytes",
+    "renewed",
     "require",
     "require_fitting",
     "require_log",
     "require_new_ids",
+    "require_small",
     "require_window",
     "restored",
     "restores_nothing",
@@ -37,6 +44,9 @@ Properties = TypeVar("Properties", Thread, NewThread)
 
 MAX_PROPERTIES_BYTES = 256 * 1024
 """How much JSON the topic, the metadata and the participants of a thread may be together."""
+
+MAX_MESSAGE_METADATA_BYTES = 16 * 1024
+"""How much JSON is kept beside a message."""
 
 EXAMINED_BYTES = 2 * 1024 * 1024
 """How much metadata a page of a listing looks through before it ends with what it found, and a cursor."""
@@ -137,7 +147,9 @@ def patched(properties: Properties, patch: ThreadPatch) -> Properties:
     if patch.topic is not UNSET:
         properties = replace(properties, topic=patch.topic)
     if patch.metadata is not UNSET:
-        metadata = {} if patch.metadata is None else merge(properties.metadata, patch.metadata)
+        given = patch.metadata
+        merging = patch.merge and given is not None
+        metadata = merge(properties.metadata, given or {}) if merging else dict(given or {})
         properties = replace(properties, metadata=metadata)
     if patch.participants is not UNSET:
         properties = replace(properties, participants=patch.participants or ())
@@ -165,6 +177,22 @@ def require_fitting(properties: Thread | NewThread, before: int = 0) -> None:
         )
 
 
+def require_small(metadata: str | None) -> None:
+    """Raise InvalidArgument where what is kept beside a message is too much JSON text."""
+    if metadata is not None and len(metadata.encode()) > MAX_MESSAGE_METADATA_BYTES:
+        raise InvalidArgument(
+            f"a message's metadata takes at most {MAX_MESSAGE_METADATA_BYTES:,} bytes of JSON: put the rest "
+            "into the message"
+        )
+
+
+def changed_metadata(present: Mapping[str, Json], change: MetadataPatch) -> dict[str, Json]:
+    """What is kept beside a message after a change of it. Raises InvalidArgument where that is too much."""
+    metadata = merge(present, change.value) if change.merge else dict(change.value)
+    require_small(encode(metadata))
+    return metadata
+
+
 def fitting(threads: Sequence[Thread], most_bytes: int | None) -> int:
     """How many of `threads` a page holds that ends before their properties are more than `most_bytes`.
 
@@ -180,13 +208,71 @@ def fitting(threads: Sequence[Thread], most_bytes: int | None) -> int:
     return len(threads)
 
 
+def created(new: NewThread, patch: ThreadPatch) -> NewThread:
+    """The properties of a new thread with those of a patch."""
+    new = patched(new, patch)
+    if patch.ttl is UNSET:
+        return new
+    return replace(new, ttl=patch.ttl, sliding=patch.sliding)
+
+
+def forked(
+    source: Thread,
+    id: str,
+    origin: Origin,
+    patch: ThreadPatch | None,
+    owner: str | Unset | None,
+    now: int,
+) -> Thread:
+    """The properties of a fork that is made at `now` of the thread `source`; its etag is still to be set."""
+    thread = source if patch is None else patched(source, patch)
+    at = from_micros(now)
+    thread = replace(thread, id=id, forked_from=origin, created_at=at, active_at=at, cost=None)
+    if owner is not UNSET:
+        thread = replace(thread, owner=owner)
+    return renewed(thread, now)
+
+
 def updated(thread: Thread, patch: ThreadPatch, now: int) -> Thread:
     """A thread as patched, and when it expires."""
     thread = patched(thread, patch)
     if patch.ttl is UNSET:
         return thread
     expires = expiry(now, patch.ttl)
-    return replace(thread, expires_at=None if expires is None else from_micros(expires))
+    return replace(
+        thread,
+        expires_at=None if expires is None else from_micros(expires),
+        sliding=patch.ttl if patch.sliding else None,
+    )
+
+
+def renewed(thread: Thread, now: int) -> Thread:
+    """A thread whose expiry slides as an append at `now` leaves it.
+
+    It is renewed when less than its time to live is left, for that and an eighth more, so that not each
+    append changes the properties. Without a change it is the same object.
+    """
+    if thread.sliding is None or thread.expires_at is None:
+        return thread
+    least = from_micros(now) + thread.sliding
+    return thread if thread.expires_at >= least else replace(thread, expires_at=least + thread.sliding / 8)
+
+
+def listed(thread: Thread, listing: Listing) -> bool:
+    """Whether a listing shows a thread, but for where its page begins and ends."""
+    return (
+        (listing.owner is None or thread.owner == listing.owner)
+        and (listing.kind is None or thread.kind == listing.kind)
+        and _within(thread.active_at, listing.active_since, listing.active_before)
+        and _within(thread.created_at, listing.created_since, listing.created_before)
+        and (listing.topic_prefix is None or (thread.topic or "").startswith(listing.topic_prefix))
+        and (listing.forked_from is None or (thread.forked_from or (None,))[0] == listing.forked_from)
+        and has_metadata(thread.metadata, listing.metadata)
+    )
+
+
+def _within(time: datetime, since: datetime | None, before: datetime | None) -> bool:
+    return (since is None or time >= since) and (before is None or time < before)
 
 
 def expiry(now: int, ttl: timedelta | None) -> int | None:

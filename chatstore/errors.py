@@ -12,6 +12,7 @@
     │   ├── ThreadNotFound
     │   └── MessageNotFound
     ├── ThreadExists               a thread of that id is already there
+    ├── MessageExists              the thread has a message with that key already
     ├── Conflict                   an ``if_match`` that no longer holds; carries what does
     ├── RequestMismatch            a request id that was used for something else
     ├── CursorExpired              the history that a cursor pointed into has been replaced
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidCursor",
     "InvalidMessage",
+    "MessageExists",
     "MessageNotFound",
     "MessageTooLarge",
     "NotFound",
@@ -110,6 +112,19 @@ class ThreadExists(ChatStoreError):
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"thread {thread_id!r} already exists: choose another id, or append to it")
         self.thread_id = thread_id
+
+
+class MessageExists(ChatStoreError):
+    """The thread has a message with this key already; ``message_id`` says which. Nothing was written."""
+
+    def __init__(self, thread_id: str, key: str, message_id: str | None = None) -> None:
+        super().__init__(
+            f"thread {thread_id!r} has a message with the key {key!r} already: read it by that key, or "
+            "repeat the request that wrote it under its request id"
+        )
+        self.thread_id = thread_id
+        self.key = key
+        self.message_id = message_id
 
 
 class Conflict(ChatStoreError):

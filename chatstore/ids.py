@@ -7,9 +7,10 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["time_of", "token", "uuid7"]
+__all__ = ["is_uuid", "time_of", "token", "uuid7"]
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
 _FIRST_MILLISECOND = 1_451_606_400_000
@@ -32,6 +33,11 @@ def uuid7(milliseconds: int | None = None) -> str:
 def token() -> str:
     """Fourteen random hexadecimal digits: enough that an old revision is never met again."""
     return secrets.token_hex(7)
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID as it is written, such as `uuid7` gives."""
+    return _UUID.fullmatch(text) is not None
 
 
 def time_of(text: str) -> datetime | None:

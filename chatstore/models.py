@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from chatstore.codec import Json, decode, encode, is_object
@@ -17,13 +17,16 @@ from chatstore.errors import CorruptData, InvalidCursor, InvalidMessage
 from chatstore.wire import entry_text, from_micros, rfc3339, to_micros
 
 __all__ = [
+    "CHAT",
     "Appended",
     "Cost",
     "Cursor",
     "Deleted",
     "Entries",
     "Erased",
+    "Found",
     "Message",
+    "Origin",
     "Page",
     "Participant",
     "Swept",
@@ -36,6 +39,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+CHAT = "chat"
+"""The kind of a thread that is a conversation, which is the one that listings show."""
+
+NAMED_BY_KEY = "key:"
+"""How the name of a message begins that is its key and not its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,9 @@ class Message:
     order of its keys; for a number between two floats, the nearest of them, whose own `text` is what
     was sent (`chatstore.codec.ExactFloat`). `id`, `position`, `created_at` and `etag` are None until it
     is stored: `id` never changes and is never used again, `position` sorts in the thread's order and holds
-    until the history is replaced, `etag` changes with each `replace_message`.
+    until the history is replaced, `etag` changes with each `replace_message` and `update_message`.
+    `metadata` is kept beside what was sent, and changed without touching it; `key` is the client's own name
+    for it within the thread.
     """
 
     text: str
@@ -74,6 +85,8 @@ class Message:
     created_at: datetime | None = None
     etag: str | None = None
     expires_at: datetime | None = None
+    metadata: Mapping[str, Json] = field(default_factory=dict, hash=False)
+    key: str | None = None
     cost: Cost | None = field(default=None, compare=False, repr=False)
 
     @classmethod
@@ -107,6 +120,8 @@ class Message:
             "created_at": None if self.created_at is None else rfc3339(self.created_at),
             "expires_at": None if self.expires_at is None else rfc3339(self.expires_at),
             "etag": self.etag,
+            "key": self.key,
+            "metadata": dict(self.metadata),
             "message": self.to_dict(),
         }
 
@@ -124,6 +139,8 @@ class Message:
             None if self.created_at is None else to_micros(self.created_at),
             None if self.expires_at is None else to_micros(self.expires_at),
             self.etag,
+            self.key,
+            encode(dict(self.metadata)) if self.metadata else None,
         )
 
     @property
@@ -147,12 +164,21 @@ class Participant:
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
 
+class Origin(NamedTuple):
+    """What a thread was forked from: the other thread's id, and its last message that was copied."""
+
+    thread: str
+    message: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Thread:
     """A thread's properties; its messages are read on their own.
 
     `active_at` is when messages were last added (a backend may keep it to the minute), `etag`
-    the revision of the properties: it changes when one of them does, never when messages do.
+    the revision of the properties: it changes when one of them does, never when messages do. `sliding` is
+    how long after its last append it expires at least, if that slides. `message_count`, and `preview`, the
+    first 200 characters of the newest message's text, are there where a listing was asked for them.
     """
 
     id: str
@@ -164,7 +190,21 @@ class Thread:
     active_at: datetime
     expires_at: datetime | None
     etag: str
+    kind: str = CHAT
+    sliding: timedelta | None = None
+    forked_from: Origin | None = None
+    message_count: int | None = field(default=None, compare=False)
+    preview: str | None = field(default=None, compare=False)
     cost: Cost | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that a search found, the thread that it is in, and a snippet of its text."""
+
+    thread_id: str
+    message: Message
+    snippet: str
 
 
 class Cursor(str):
@@ -196,7 +236,9 @@ class Place(NamedTuple):
         except TypeError:
             found = None
         if found is None:
-            raise InvalidCursor("not a cursor or a position: pass one back exactly as the store gave it")
+            raise InvalidCursor(
+                "not a cursor, a position, or a message's id: pass one back exactly as the store gave it"
+            )
         return cls(found[1], found[2])
 
 
@@ -292,12 +334,14 @@ class Appended:
     """What an append or a replace wrote.
 
     `messages` are those that were stored, with their ids and positions. `kept` counts the leading
-    messages that a replace left as they were. `etag` names the log after the write.
+    leading messages that a replace left as they were. `etag` names the log after the write, and
+    `thread_etag` the properties, where the write changed them or compared them.
     """
 
     messages: tuple[Message, ...]
     etag: str
     kept: int = 0
+    thread_etag: str | None = None
     cost: Cost | None = field(default=None, compare=False, repr=False)
 
 

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TypeAlias
 
-from chatstore.codec import Json
+from chatstore.codec import Json, decode
 from chatstore.contract import Draft
 from chatstore.errors import CorruptData, RequestExpired
-from chatstore.models import Appended, Deleted, Message, Participant, Thread, from_micros, to_micros
+from chatstore.models import (
+    CHAT,
+    Appended,
+    Deleted,
+    Message,
+    Origin,
+    Participant,
+    Thread,
+    from_micros,
+    to_micros,
+)
 
 __all__ = ["Result", "again", "dump", "load", "require_shown", "shown_until"]
+
+_MICROSECOND = timedelta(microseconds=1)
 
 Result: TypeAlias = Appended | Deleted | Message | Thread | None
 
@@ -52,9 +65,11 @@ def load(text: str, drafts: Sequence[Draft] = ()) -> Result:
     if kind == "appended":
         kept = form["kept"]
         messages = zip(form["messages"], drafts[kept:], strict=True)
-        return Appended(tuple(_message(fields, draft.text) for fields, draft in messages), form["etag"], kept)
+        stored = tuple(_message(fields, draft.text, _beside(draft)) for fields, draft in messages)
+        return Appended(stored, form["etag"], kept, form.get("thread_etag"))
     if kind == "message":
-        return _message(form["fields"], form["text"] if form["text"] is not None else drafts[0].text)
+        text = form["text"] if form["text"] is not None else drafts[0].text
+        return _message(form["fields"], text, form.get("beside") or ({}, None))
     if kind == "thread":
         return _thread(form)
     return Deleted(**form) if kind == "deleted" else None
@@ -76,9 +91,11 @@ def again(text: str, drafts: Sequence[Draft], now: int, request_id: str, *, brou
 def _form(result: Result, *, keep_text: bool) -> tuple[str, Json]:
     if isinstance(result, Appended):
         fields = [_fields(message) for message in result.messages]
-        return "appended", {"messages": fields, "etag": result.etag, "kept": result.kept}
+        told = {} if result.thread_etag is None else {"thread_etag": result.thread_etag}
+        return "appended", {"messages": fields, "etag": result.etag, "kept": result.kept, **told}
     if isinstance(result, Message):
-        return "message", {"fields": _fields(result), "text": result.text if keep_text else None}
+        beside = {"beside": [dict(result.metadata), result.key]} if result.metadata or result.key else {}
+        return "message", {"fields": _fields(result), "text": result.text if keep_text else None, **beside}
     if isinstance(result, Thread):
         return "thread", {
             "id": result.id,
@@ -90,10 +107,21 @@ def _form(result: Result, *, keep_text: bool) -> tuple[str, Json]:
             "active_at": to_micros(result.active_at),
             "expires_at": None if result.expires_at is None else to_micros(result.expires_at),
             "etag": result.etag,
+            **_unusual(result),
         }
     if isinstance(result, Deleted):
         return "deleted", {"existed": result.existed, "etag": result.etag}
     return "nothing", None
+
+
+def _unusual(thread: Thread) -> dict[str, Json]:
+    """What few threads have, so that the results of the others stay short."""
+    unusual: dict[str, Json] = {} if thread.kind == CHAT else {"kind": thread.kind}
+    if thread.sliding is not None:
+        unusual["sliding"] = thread.sliding // _MICROSECOND
+    if thread.forked_from is not None:
+        unusual["forked_from"] = list(thread.forked_from)
+    return unusual
 
 
 def _fields(message: Message) -> list[Json]:
@@ -102,11 +130,15 @@ def _fields(message: Message) -> list[Json]:
     return [message.id, message.position, created, message.etag, expires]
 
 
-def _message(fields: list[Json], text: str) -> Message:
+def _beside(draft: Draft) -> tuple[dict[str, Json], str | None]:
+    """What a request brought to be kept beside a message."""
+    return {} if draft.metadata is None else decode(draft.metadata), draft.key
+
+
+def _message(fields: list[Json], text: str, beside: Sequence[Json]) -> Message:
     id, position, created, etag, expires = fields
-    return Message(
-        text, id, position, from_micros(created), etag, None if expires is None else from_micros(expires)
-    )
+    ends = None if expires is None else from_micros(expires)
+    return Message(text, id, position, from_micros(created), etag, ends, *beside)
 
 
 def _thread(form: dict[str, Json]) -> Thread:
@@ -120,4 +152,7 @@ def _thread(form: dict[str, Json]) -> Thread:
         active_at=from_micros(form["active_at"]),
         expires_at=None if form["expires_at"] is None else from_micros(form["expires_at"]),
         etag=form["etag"],
+        kind=form.get("kind", CHAT),
+        sliding=timedelta(microseconds=form["sliding"]) if "sliding" in form else None,
+        forked_from=Origin(*form["forked_from"]) if "forked_from" in form else None,
     )

@@ -47,17 +47,20 @@ def entry_text(
     created_at: int | None,
     expires_at: int | None,
     etag: str | None,
+    key: str | None = None,
+    metadata: str | None = None,
 ) -> str:
     """A message on the wire, as `Message.to_entry` has it, with its JSON `text` inside as it is.
 
-    Times are in microseconds since 1970. The caller sees to it that `text` is one JSON object: what stands
-    around anything else could be read as a part of it, or it as a part of that.
+    Times are in microseconds since 1970. The caller sees to it that `text` and `metadata` are one JSON object
+    each: what stands around anything else could be read as a part of it, or it as a part of that.
     """
     created = "null" if created_at is None else f'"{stamp(created_at)}"'
     expires = "null" if expires_at is None else f'"{stamp(expires_at)}"'
     return (
         f'{{"id":{_quoted(id)},"position":{_quoted(position)},"created_at":{created},'
-        f'"expires_at":{expires},"etag":{_quoted(etag)},"message":{text}}}'
+        f'"expires_at":{expires},"etag":{_quoted(etag)},"key":{_quoted(key)},'
+        f'"metadata":{metadata or "{}"},"message":{text}}}'
     )
 
 

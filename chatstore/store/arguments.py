@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
-from chatstore.codec import Json, decode, encode
+from chatstore.codec import Json
 from chatstore.conditions import require_window
-from chatstore.contract import ABSENT, Draft, Request, Span, Unset
+from chatstore.contract import (
+    ABSENT,
+    Cut,
+    Draft,
+    Request,
+    Span,
+    Unset,
+)
 from chatstore.errors import (
     CursorExpired,
     InvalidArgument,
-    InvalidMessage,
-    MessageTooLarge,
 )
-from chatstore.ids import time_of
-from chatstore.models import Message, Participant, Place, Thread
+from chatstore.ids import is_uuid, time_of
+from chatstore.models import NAMED_BY_KEY, Message, Participant, Place
 
 MAX_TENANT_BYTES = 128
 MAX_OWNER_BYTES = 256
@@ -31,6 +36,8 @@ MAX_THREAD_ID_BYTES = 1024
 MAX_TOPIC_BYTES = 4096
 MAX_REQUEST_ID_BYTES = 256
 MAX_METADATA_BYTES = 64 * 1024
+MAX_KEY_BYTES = 256
+MAX_KIND_BYTES = 64
 MAX_PARTICIPANTS = 1000
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_LIMIT = 1000
@@ -45,6 +52,12 @@ Ttl: TypeAlias = timedelta | float | None
 
 Ttls: TypeAlias = Ttl | Sequence[Ttl]
 """One time to live for all, or a list of one for each."""
+
+MessageMetadata: TypeAlias = Mapping[str, Json] | Sequence[Mapping[str, Json] | None] | None
+"""What is kept beside each of several messages: one for all, or a list of one for each."""
+
+Keys: TypeAlias = str | Sequence[str | None] | None
+"""A client's name for a message, or a list of one for each."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -91,14 +104,12 @@ def _plain(value: object) -> Json:
         return ["unset"]
     if isinstance(value, Participant):
         return [value.id, value.display_name, value.metadata]
+    if isinstance(value, Draft) and value.metadata is value.key is None:
+        # As before there were metadata and keys: a request may be repeated by a newer program.
+        return _plain((value.text, value.ttl))
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     return value
-
-
-def changed(value: T | Unset | None, check: Callable[[T], R]) -> R | Unset | None:
-    """A property of an update: None and UNSET as they are, anything else checked."""
-    return value if value is None or isinstance(value, Unset) else check(value)
 
 
 def text(name: str, value: str, most: int, *, empty: bool = True) -> str:
@@ -131,6 +142,11 @@ def owner_or_none(owner: str | None) -> str | None:
 def topic_or_none(topic: str | None) -> str | None:
     """A topic, if it can be one."""
     return None if topic is None else text("topic", topic, MAX_TOPIC_BYTES)
+
+
+def thread_id_or_none(thread_id: str | None) -> str | None:
+    """A thread id, if it can be one."""
+    return None if thread_id is None else text("a thread id", thread_id, MAX_THREAD_ID_BYTES)
 
 
 def message_id_of(message_id: str) -> str:
@@ -205,113 +221,21 @@ def aware(name: str, time: datetime | None) -> datetime | None:
     return time
 
 
-def metadata_of(metadata: Mapping[str, Json] | None) -> dict[str, Json]:
-    """A copy of `metadata`, if it is JSON and not too large."""
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, Mapping):
-        raise InvalidArgument(f"metadata is a JSON object, not {type(metadata).__name__}")
-    written = encode(dict(metadata), "metadata", floats_only=True)
-    if len(written.encode()) > MAX_METADATA_BYTES:
-        raise InvalidArgument(f"metadata takes at most {MAX_METADATA_BYTES:,} bytes of JSON")
-    copied: dict[str, Json] = decode(written)
-    return copied
-
-
-def participants_of(participants: Iterable[Participant | Mapping[str, Json]]) -> tuple[Participant, ...]:
-    """Participants, each named once."""
-    found = tuple(_participant(one) for one in participants)
-    if len(found) > MAX_PARTICIPANTS:
-        raise InvalidArgument(f"a thread takes at most {MAX_PARTICIPANTS:,} participants, not {len(found):,}")
-    if len({one.id for one in found}) < len(found):
-        raise InvalidArgument("a participant appears twice: ids within a thread are unique")
-    return found
-
-
-def _participant(one: Participant | Mapping[str, Json]) -> Participant:
-    if isinstance(one, Mapping):
-        unknown = set(one) - {"id", "display_name", "metadata"}
-        if unknown or "id" not in one:
-            raise InvalidArgument("a participant has an id, and may have a display_name and metadata")
-        one = Participant(**one)
-    if not isinstance(one, Participant):
-        raise InvalidArgument(f"a participant is a Participant or a mapping, not {type(one).__name__}")
-    name = one.display_name
-    return Participant(
-        text("a participant's id", one.id, MAX_THREAD_ID_BYTES),
-        None if name is None else text("a participant's name", name, MAX_TOPIC_BYTES),
-        metadata_of(one.metadata),
-    )
-
-
-def drafts_of(messages: Iterable[MessageLike], expires_in: Ttls = None) -> Sequence[Draft]:
-    """Messages as they are to be stored."""
-    texts = [_message_text(message) for message in messages]
-    if not isinstance(expires_in, Sequence):
-        ttl = duration("expires_in", expires_in)
-        return [Draft(text, ttl) for text in texts]
-    if len(expires_in) != len(texts):
-        raise InvalidArgument(
-            f"expires_in has {len(expires_in):,} times for {len(texts):,} messages: pass one for each, or "
-            "one for all"
-        )
-    return [Draft(text, duration("expires_in", one)) for text, one in zip(texts, expires_in, strict=True)]
-
-
-def thread_of(thread: Thread) -> Thread:
-    """A thread's properties as they are to be restored."""
-    created, active = (_stamp(name, getattr(thread, name)) for name in ("created_at", "active_at"))
-    return Thread(
-        text("a thread id", thread.id, MAX_THREAD_ID_BYTES),
-        owner_or_none(thread.owner),
-        topic_or_none(thread.topic),
-        metadata_of(thread.metadata),
-        participants_of(thread.participants),
-        created,
-        active,
-        aware("expires_at", thread.expires_at),
-        thread.etag,
-    )
-
-
-def kept_message(message: Message) -> Message:
-    """A message as it is to be restored."""
-    if message.id is None:
-        raise InvalidArgument("a message to be restored needs its id")
-    return Message(
-        _message_text(message),
-        text("a message id", message.id, MAX_THREAD_ID_BYTES, empty=False),
-        created_at=_stamp("created_at", message.created_at),
-        expires_at=aware("expires_at", message.expires_at),
-    )
-
-
-def _stamp(name: str, time: datetime | None) -> datetime:
+def stamp_of(name: str, time: datetime | None) -> datetime:
+    """A time that what is to be restored needs."""
     checked = aware(name, time)
     if checked is None:
         raise InvalidArgument(f"what is to be restored needs {name}, a datetime with a time zone")
     return checked
 
 
-def _message_text(message: MessageLike) -> str:
-    if isinstance(message, Draft):
-        written = message.text
-    else:
-        # A Message may have been made by hand around any text, so it is read again like a mapping.
-        written = Message.from_dict(_reread(message) if isinstance(message, Message) else message).text
-    if len(written) * 4 > MAX_MESSAGE_BYTES and len(written.encode()) > MAX_MESSAGE_BYTES:
-        raise MessageTooLarge(f"a message takes at most {MAX_MESSAGE_BYTES:,} bytes of JSON")
-    return written
-
-
-def _reread(message: Message) -> dict[str, Json]:
-    try:
-        data = decode(message.text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidMessage(f"a Message's text is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidMessage("a Message's text is not a JSON object")
-    return data
+def cut_of(after: str | None, from_: str | None = None) -> Cut | None:
+    """Where a history is cut: behind one message, or in front of one."""
+    if after is not None and from_ is not None:
+        raise InvalidArgument("a history is cut after a message or from one on: pass one of the two")
+    if from_ is not None:
+        return Cut(message_id_of(from_), behind=False)
+    return None if after is None else Cut(message_id_of(after))
 
 
 def page_span(
@@ -325,16 +249,28 @@ def page_span(
 
 
 def span_of(after: str | None, before: str | None, limit: int, *, newest: bool = False) -> Span:
-    """What to read; a `before` without an `after` counts from its own end."""
-    start = None if after is None else Place.parse(after)
-    end = None if before is None else Place.parse(before)
-    epochs = {place.epoch for place in (start, end) if place is not None and place.epoch is not None}
+    """What to read; a `before` without an `after` counts from its own end.
+
+    A message's id or key stands for its position.
+    """
+    start, end = _place(after), _place(before)
+    epochs = {place.epoch for place in (start, end) if isinstance(place, Place) and place.epoch is not None}
     if len(epochs) > 1:
         raise CursorExpired
     return Span(
         limit,
-        after=None if start is None else start.position,
-        before=None if end is None else end.position,
+        after=start.position if isinstance(start, Place) else None,
+        before=end.position if isinstance(end, Place) else None,
         newest=newest or (end is not None and start is None),
         epoch=epochs.pop() if epochs else None,
+        after_message=start if isinstance(start, str) else None,
+        before_message=end if isinstance(end, str) else None,
     )
+
+
+def _place(given: str | None) -> Place | str | None:
+    if given is None:
+        return None
+    if type(given) is str and (given.startswith(NAMED_BY_KEY) or is_uuid(given)):
+        return message_id_of(given)
+    return Place.parse(given)

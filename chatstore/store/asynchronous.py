@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatstore.store.finding import Finding
 from chatstore.store.reading import Reading
 from chatstore.store.restoring import Restoring
 from chatstore.store.threads import Threads
@@ -10,7 +11,7 @@ from chatstore.store.writing import Writing
 __all__ = ["AsyncChatStore"]
 
 
-class AsyncChatStore(Threads, Writing, Reading, Restoring):
+class AsyncChatStore(Threads, Finding, Writing, Reading, Restoring):
     """Threads of ordered messages, for one tenant.
 
     Every mutation is atomic and takes two options. `request_id` makes it safe to repeat: within the

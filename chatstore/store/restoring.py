@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from chatstore.contract import ThreadKey
 from chatstore.errors import InvalidArgument
 from chatstore.models import Appended, Message, Thread
-from chatstore.store import arguments
+from chatstore.store import arguments, drafts, properties
 from chatstore.store.scoped import Scoped
 
 __all__ = ["Restoring"]
@@ -52,7 +52,7 @@ class Restoring(Scoped):
         key = ThreadKey(self.tenant, arguments.text("a thread id", thread.id, arguments.MAX_THREAD_ID_BYTES))
         return await self.backend.restore(
             key,
-            arguments.thread_of(thread),
-            [arguments.kept_message(message) for message in messages],
+            properties.thread_of(thread),
+            [drafts.kept_message(message) for message in messages],
             if_match=arguments.etag_or_none(if_match),
         )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 
 from chatstore.codec import Json
-from chatstore.conditions import require_fitting
-from chatstore.contract import ABSENT, UNSET, Listing, NewThread, ThreadPatch, Unset
+from chatstore.contract import ABSENT, UNSET, ThreadPatch, Unset
 from chatstore.errors import Conflict, InvalidArgument
-from chatstore.models import Deleted, Erased, Page, Participant, Swept, Thread, ThreadCursor
-from chatstore.store import arguments
+from chatstore.models import CHAT, Deleted, Erased, Participant, Swept, Thread
+from chatstore.store import arguments, properties
 from chatstore.store.scoped import Scoped
 
 __all__ = ["Threads"]
-
-_PAGE_BYTES = 1024 * 1024
 
 
 class Threads(Scoped):
@@ -30,24 +26,31 @@ class Threads(Scoped):
         metadata: Mapping[str, Json] | None = None,
         participants: Iterable[Participant | Mapping[str, Json]] = (),
         ttl: arguments.Ttl = None,
+        sliding: bool = False,
+        kind: str = CHAT,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Thread:
         """Create an empty thread; without an id it gets one, the same again for the same `request_id`.
 
-        `owner` is for ever, `ttl` counts from now. Raises ThreadExists. An `if_match` can name
-        nothing that is still to be created: it is always a Conflict, with what is there.
+        `owner` is for ever. `ttl` counts from now, and with `sliding` from the last append, at least: so that
+        not each append has to renew it, a thread may live up to a quarter longer. `kind` says what a thread
+        is kept for that is no conversation: only listings that ask for that kind show it. Raises
+        ThreadExists. An `if_match` can name nothing that is still to be created: it is always a Conflict,
+        with what is there.
         """
-        new = NewThread(
-            self._owner(owner),
-            arguments.topic_or_none(topic),
-            arguments.metadata_of(metadata),
-            arguments.participants_of(participants),
-            arguments.duration("ttl", ttl),
-        )
-        require_fitting(new)
+        new = properties.new_thread(self._owner(owner), ttl, sliding, topic, metadata, participants, kind)
+        more = (new.sliding, new.kind) if (new.sliding, new.kind) != (False, CHAT) else ()
         request = self._request(
-            request_id, "create_thread", thread_id, topic, owner, new.metadata, new.participants, new.ttl
+            request_id,
+            "create_thread",
+            thread_id,
+            topic,
+            owner,
+            new.metadata,
+            new.participants,
+            new.ttl,
+            *more,
         )
         key = self._key(self.new_id(request_id) if thread_id is None else thread_id)
         if arguments.etag_or_none(if_match) not in (None, ABSENT):
@@ -66,22 +69,21 @@ class Threads(Scoped):
         metadata: Mapping[str, Json] | Unset | None = UNSET,
         participants: Iterable[Participant | Mapping[str, Json]] | Unset | None = UNSET,
         ttl: arguments.Ttl | Unset = UNSET,
+        sliding: bool = False,
+        merge: bool = True,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Thread:
         """Change properties: those not given stay, None removes one.
 
-        `metadata` is merged into what is there (RFC 7396: a None inside removes that key);
-        `participants` replace those that are there; `ttl` counts anew, from now.
+        `metadata` is merged into what is there (RFC 7396: a None inside removes that key), or replaces it
+        whole unless `merge`, and a None inside is then a value; `participants` replace those that are there;
+        `ttl` counts anew, from now, and with `sliding` from the last append from then on.
         """
-        patch = ThreadPatch(
-            topic if isinstance(topic, Unset) else arguments.topic_or_none(topic),
-            arguments.changed(metadata, arguments.metadata_of),
-            arguments.changed(participants, arguments.participants_of),
-            ttl if isinstance(ttl, Unset) else arguments.duration("ttl", ttl),
-        )
+        patch = properties.patch_of(topic, metadata, participants, ttl, sliding, merge)
+        more = (patch.sliding, patch.merge) if (patch.sliding, patch.merge) != (False, True) else ()
         request = self._request(
-            request_id, "update_thread", patch.topic, patch.metadata, patch.participants, patch.ttl
+            request_id, "update_thread", patch.topic, patch.metadata, patch.participants, patch.ttl, *more
         )
         return await self.backend.update_thread(
             self._key(thread_id), patch, if_match=arguments.etag_or_none(if_match), request=request
@@ -96,76 +98,46 @@ class Threads(Scoped):
             self._key(thread_id), if_match=arguments.etag_or_none(if_match), request=request
         )
 
-    async def list_threads(
-        self,
-        *,
-        owner: str | None = None,
-        active_since: datetime | None = None,
-        metadata: Mapping[str, Json] | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-        max_bytes: int | None = None,
-    ) -> Page[Thread]:
-        """Threads, newest activity first: when messages were last added, or the thread was created.
-
-        `metadata` selects threads that have each of its keys with an equal value. Such a page may
-        hold fewer than `limit`, even none, and still have a `next`: it looks through about 2 MiB of
-        metadata. With `max_bytes` a page ends early once its threads' properties are that much JSON,
-        never without a thread. A thread that becomes active while pages are read may be missed by them.
-        """
-        listing = Listing(
-            limit=arguments.page_limit(limit),
-            owner=self._owner(owner),
-            active_since=arguments.aware("active_since", active_since),
-            metadata=arguments.metadata_of(metadata),
-            before=None if cursor is None else ThreadCursor.parse(cursor),
-            max_bytes=arguments.page_bytes(max_bytes),
-        )
-        return await self.backend.list_threads(self.tenant, listing)
-
-    async def iter_threads(
-        self,
-        *,
-        owner: str | None = None,
-        active_since: datetime | None = None,
-        metadata: Mapping[str, Json] | None = None,
-    ) -> AsyncIterator[Thread]:
-        """All that `list_threads` would give, page after page, in constant memory."""
-        cursor: str | None = None
-        while True:
-            page = await self.list_threads(
-                owner=owner,
-                active_since=active_since,
-                metadata=metadata,
-                cursor=cursor,
-                max_bytes=_PAGE_BYTES,
-            )
-            for thread in page:
-                yield thread
-            if page.next is None:
-                return
-            cursor = page.next
-
     async def fork(
         self,
         thread_id: str,
         new_id: str | None = None,
         *,
         through: str | None = None,
+        before: str | None = None,
+        topic: str | Unset | None = UNSET,
+        metadata: Mapping[str, Json] | Unset | None = UNSET,
+        merge: bool = True,
+        owner: str | Unset | None = UNSET,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Thread:
-        """A new thread with this one's properties and its messages up to and including `through`.
+        """A new thread with this one's properties and its messages up to one of them, by its id or key.
 
-        The copies have ids of their own, and expire when the originals do; all messages without
-        `through`. `if_match` is of this thread's log. Raises ThreadExists, MessageNotFound.
+        That message is the last one with `through`, and the first left out with `before`; all messages
+        without either. `topic`, `metadata` (merged, or instead, as `update_thread` has it) and `owner`
+        change what the new thread has of them. It says what it was `forked_from`. The copies have ids of
+        their own, their texts, metadata and keys, and expire when the originals do. `if_match` is of this
+        thread's log. Raises ThreadExists, MessageNotFound.
         """
-        if through is not None:
-            arguments.message_id_of(through)
-        request = self._request(request_id, "fork", thread_id, new_id, through)
+        if through is not None and before is not None:
+            raise InvalidArgument("a fork goes through a message or ends before it: pass one of the two")
+        cut = arguments.cut_of(through, before)
+        patch = properties.patch_of(topic, metadata, merge=merge)
+        taken = owner if isinstance(owner, Unset) else self._owner(owner)
+        asked = () if (patch, owner) == (ThreadPatch(), UNSET) else (patch, owner)
+        request = self._request(
+            request_id, "fork", thread_id, new_id, through, *(() if before is None else (cut,)), *asked
+        )
         key = self._key(self.new_id(request_id) if new_id is None else new_id)
         return await self.backend.fork(
-            self._key(thread_id), key, through, if_match=arguments.etag_or_none(if_match), request=request
+            self._key(thread_id),
+            key,
+            cut,
+            patch=None if patch == ThreadPatch() else patch,
+            owner=taken,
+            if_match=arguments.etag_or_none(if_match),
+            request=request,
         )
 
     async def sweep(self, *, limit: int = 1000) -> Swept:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from chatstore.contract import InsertAt, NewThread
+from chatstore.codec import Json
+from chatstore.contract import UNSET, InsertAt, NewThread, Unset
 from chatstore.errors import InvalidArgument, MessageNotFound
-from chatstore.models import Appended, Deleted, Message
-from chatstore.store import arguments
+from chatstore.models import CHAT, Appended, Deleted, Message, Participant
+from chatstore.store import arguments, properties
+from chatstore.store.drafts import drafts_of, metadata_change
 from chatstore.store.scoped import Scoped
 
 __all__ = ["Writing"]
@@ -23,29 +26,84 @@ class Writing(Scoped):
         create: bool = True,
         owner: str | None = None,
         ttl: arguments.Ttl = None,
+        sliding: bool = False,
+        topic: str | None = None,
+        thread_metadata: Mapping[str, Json] | None = None,
+        participants: Iterable[Participant | Mapping[str, Json]] = (),
+        kind: str = CHAT,
         expires_in: arguments.Ttls = None,
+        metadata: arguments.MessageMetadata = None,
+        key: arguments.Keys = None,
+        after: str | None = None,
+        patch: Mapping[str, Any] | None = None,
+        if_thread: str | None = None,
         request_id: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
     ) -> Appended:
         """Add messages at the end as one turn: visible together, adjacent, in this order, or not at all.
 
-        A thread that is not there is created, with `owner` and `ttl`, unless `create` is False;
-        both are ignored where it is. `expires_in` is these messages' own time to live, or a list of one for
-        each. With `if_none_match` ``"*"`` they are a thread's first, or it is a Conflict.
+        A thread that is not there is created with `owner`, `ttl`, `sliding`, `topic`, `thread_metadata`,
+        `participants` and `kind`, unless `create` is False; all of them are ignored where it is there. With
+        `if_none_match` ``"*"`` they are a thread's first, or it is a Conflict.
+
+        `expires_in` is these messages' own time to live, `metadata` is kept beside them, `key` is a name of
+        your own for a message, unique in its thread: each one for all, or a list of one for each. Raises
+        MessageExists where a message with that key is there.
+
+        With `after`, a message's id or key, what follows that message is taken away in the same step, as
+        `truncate` takes it, and `if_match` fails after edits too. `patch` changes the thread's properties in
+        the same step, by the names that `update_thread` has for them, and `if_thread` is a condition on them:
+        the thread's ETag. The answer's `thread_etag` is the new one.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
-        new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
-        drafts = arguments.drafts_of(messages, expires_in)
+        new = properties.new_thread(
+            self._owner(owner), ttl, sliding, topic, thread_metadata, participants, kind
+        )
+        drafts = drafts_of(messages, expires_in, metadata, key)
         if not drafts:
-            raise InvalidArgument("append needs at least one message")
-        request = self._request(request_id, "append", create, owner, new.ttl, drafts)
+            raise InvalidArgument("append needs at least one message; truncate takes messages away")
+        cut, changes = arguments.cut_of(after), properties.patch_or_none(patch)
+        request = self._request(
+            request_id, "append", create, owner, new.ttl, drafts, *_more(new), *_given(cut, changes)
+        )
         return await self.backend.append(
             self._key(thread_id),
             drafts,
             create=new if create else None,
             if_match=condition,
             request=request,
+            cut=cut,
+            patch=changes,
+            if_thread=arguments.etag_or_none(if_thread),
+        )
+
+    async def truncate(
+        self,
+        thread_id: str,
+        *,
+        after: str | None = None,
+        from_: str | None = None,
+        request_id: str | None = None,
+        if_match: str | None = None,
+    ) -> Appended:
+        """Take away all that follows a message, or that message too, named by its id or key.
+
+        What stays keeps ids, positions, times and ETags, and cursors go on. What is cut cannot be read any
+        more, at once and together; sweeps free its space. `if_match` is of the log. The answer's `etag`
+        names the log after the cut. Costs the same whatever is cut. Raises ThreadNotFound, MessageNotFound.
+        """
+        cut = arguments.cut_of(after, from_)
+        if cut is None:
+            raise InvalidArgument("truncate needs after or from_; clear takes all messages away")
+        request = self._request(request_id, "truncate", cut)
+        return await self.backend.append(
+            self._key(thread_id),
+            (),
+            create=None,
+            if_match=arguments.etag_or_none(if_match),
+            request=request,
+            cut=cut,
         )
 
     async def insert(
@@ -57,13 +115,15 @@ class Writing(Scoped):
         before: str | None = None,
         after: str | None = None,
         expires_in: arguments.Ttl = None,
+        metadata: Mapping[str, Json] | None = None,
+        key: str | None = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
-        """Add a message in front of or behind another, named by id, or at an index as ``list.insert`` does.
+        """Add a message in front of or behind another, or at an index as ``list.insert`` has it.
 
-        Exactly one place is given. An index is looked for from the nearer end, so its cost grows with
-        the distance. Raises MessageNotFound.
+        Exactly one place is given; another message is named by id or key. An index is looked for from the
+        nearer end, so its cost grows with the distance. Raises MessageNotFound, MessageExists.
         """
         if sum(place is not None for place in (index, before, after)) != 1:
             raise InvalidArgument("insert needs exactly one of index, before and after")
@@ -72,7 +132,7 @@ class Writing(Scoped):
             None if before is None else arguments.message_id_of(before),
             None if after is None else arguments.message_id_of(after),
         )
-        [draft] = arguments.drafts_of([message], [expires_in])
+        [draft] = drafts_of([message], [expires_in], [metadata], [key])
         request = self._request(request_id, "insert", draft, at.index, at.before, at.after)
         return await self.backend.insert(
             self._key(thread_id), draft, at, if_match=arguments.etag_or_none(if_match), request=request
@@ -84,19 +144,56 @@ class Writing(Scoped):
         message_id: str,
         message: arguments.MessageLike,
         *,
+        metadata: Mapping[str, Json] | Unset | None = UNSET,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
-        """Put another content in a message's place; its id, position, time and expiry stay.
+        """Put another content in a message's place; its id, key, position, time and expiry stay.
 
-        `if_match` is of the message. Raises MessageNotFound.
+        So does its metadata, unless `metadata` replaces it in the same step. `if_match` is of the message.
+        Raises MessageNotFound.
         """
-        [draft] = arguments.drafts_of([message])
-        request = self._request(request_id, "replace_message", message_id, draft)
+        [draft] = drafts_of([message])
+        change = None if isinstance(metadata, Unset) else metadata_change(metadata, merge=False)
+        request = self._request(
+            request_id,
+            "replace_message",
+            message_id,
+            draft._replace(metadata=None, key=None),
+            *_given(change),
+        )
         return await self.backend.replace_message(
             self._key(thread_id),
             arguments.message_id_of(message_id),
-            draft,
+            draft._replace(metadata=None, key=None),
+            metadata=change,
+            if_match=arguments.etag_or_none(if_match),
+            request=request,
+        )
+
+    async def update_message(
+        self,
+        thread_id: str,
+        message_id: str,
+        *,
+        metadata: Mapping[str, Json] | None,
+        merge: bool = True,
+        request_id: str | None = None,
+        if_match: str | None = None,
+    ) -> Message:
+        """Change a message's metadata, and nothing of what was sent; its ETag changes.
+
+        `metadata` is merged into what is there (RFC 7396: a None inside removes that key), or replaces it
+        unless `merge`; None removes all. `if_match` is of the message. Raises MessageNotFound, and
+        InvalidArgument where it would be more than 16 KiB of JSON.
+        """
+        change = metadata_change(metadata, merge=merge)
+        request = self._request(request_id, "update_message", message_id, change)
+        return await self.backend.replace_message(
+            self._key(thread_id),
+            arguments.message_id_of(message_id),
+            None,
+            metadata=change,
             if_match=arguments.etag_or_none(if_match),
             request=request,
         )
@@ -155,7 +252,14 @@ class Writing(Scoped):
         create: bool = False,
         owner: str | None = None,
         ttl: arguments.Ttl = None,
+        sliding: bool = False,
+        topic: str | None = None,
+        thread_metadata: Mapping[str, Json] | None = None,
+        participants: Iterable[Participant | Mapping[str, Json]] = (),
+        kind: str = CHAT,
         expires_in: arguments.Ttls = None,
+        metadata: arguments.MessageMetadata = None,
+        key: arguments.Keys = None,
         request_id: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
@@ -163,14 +267,16 @@ class Writing(Scoped):
         """Replace the whole history at once: a reader sees the old one or the new one, never a part.
 
         A history that only grew is an append: what is there stays, ids and all. With `create` a
-        thread that is not there is created, with `owner` and `ttl`. `expires_in` is the messages' own time to
-        live, or a list of one for each. `if_match` is of the log. With `create` and `if_none_match` ``"*"``
-        it is a thread's first history, or it is a Conflict.
+        thread that is not there is created, as `append` creates one. `expires_in`, `metadata` and `key` are
+        the messages' own, as they are of `append`. `if_match` is of the log. With `create` and
+        `if_none_match` ``"*"`` it is a thread's first history, or it is a Conflict.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
-        new = NewThread(owner=self._owner(owner), ttl=arguments.duration("ttl", ttl))
-        drafts = arguments.drafts_of(messages, expires_in)
-        request = self._request(request_id, "replace_all", create, owner, new.ttl, drafts)
+        new = properties.new_thread(
+            self._owner(owner), ttl, sliding, topic, thread_metadata, participants, kind
+        )
+        drafts = drafts_of(messages, expires_in, metadata, key)
+        request = self._request(request_id, "replace_all", create, owner, new.ttl, drafts, *_more(new))
         return await self.backend.replace_all(
             self._key(thread_id),
             drafts,
@@ -178,3 +284,16 @@ class Writing(Scoped):
             if_match=condition,
             request=request,
         )
+
+
+def _more(new: NewThread) -> tuple[object, ...]:
+    """What a request makes of a thread beside its owner and time to live; nothing where that is the usual."""
+    usual = NewThread(new.owner, ttl=new.ttl)
+    if new == usual:
+        return ()
+    return new.sliding, new.topic, new.metadata, new.participants, new.kind
+
+
+def _given(*parts: object) -> tuple[object, ...]:
+    """Those parts of a request that are there, so that one without them is what it always was."""
+    return parts if any(part is not None for part in parts) else ()

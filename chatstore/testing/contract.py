@@ -10,6 +10,7 @@ from chatstore.testing.colours import Colour, drive
 from chatstore.testing.manual_clock import ManualClock
 from chatstore.testing.suite.append import Append
 from chatstore.testing.suite.arguments import Arguments
+from chatstore.testing.suite.beside import Keys, MessageMetadata
 from chatstore.testing.suite.clear import Clear
 from chatstore.testing.suite.conditions import Conditions
 from chatstore.testing.suite.create_thread import CreateThread
@@ -18,6 +19,7 @@ from chatstore.testing.suite.delete_thread import DeleteThread
 from chatstore.testing.suite.erase import Erase
 from chatstore.testing.suite.exactness import Exactness
 from chatstore.testing.suite.expiry import Expiry
+from chatstore.testing.suite.finding import Finding, Kinds, Searching
 from chatstore.testing.suite.fork import Fork
 from chatstore.testing.suite.get_message import GetMessage
 from chatstore.testing.suite.get_thread import GetThread
@@ -33,7 +35,10 @@ from chatstore.testing.suite.replace_all import ReplaceAll
 from chatstore.testing.suite.replace_message import ReplaceMessage
 from chatstore.testing.suite.requests import Requests
 from chatstore.testing.suite.restore import Restore, Tenants
+from chatstore.testing.suite.sliding import Sliding
 from chatstore.testing.suite.sweep import Sweep
+from chatstore.testing.suite.together import Together
+from chatstore.testing.suite.truncate import Truncate
 from chatstore.testing.suite.update_thread import UpdateThread
 from chatstore.testing.suite.window import Window
 
@@ -59,6 +64,14 @@ class BackendContract(
     Clear,
     ReplaceAll,
     Fork,
+    Truncate,
+    Together,
+    MessageMetadata,
+    Keys,
+    Kinds,
+    Finding,
+    Searching,
+    Sliding,
     Requests,
     Conditions,
     Expiry,

@@ -45,7 +45,7 @@ def test_a_message_gives_back_what_was_sent(data: dict[str, Json]) -> None:
 def test_an_entry_keeps_apart_what_the_store_adds(data: dict[str, Json]) -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     entry = Message(Message.from_dict(data).text, "id", "7", at, "etag").to_entry()
-    assert list(entry) == ["id", "position", "created_at", "expires_at", "etag", "message"]
+    assert list(entry) == ["id", "position", "created_at", "expires_at", "etag", "key", "metadata", "message"]
     assert [entry[name] for name in ("id", "position", "etag")] == ["id", "7", "etag"]
     assert entry["created_at"] == "2026-01-02T03:04:05.000000Z"
     assert json.dumps(entry["message"]) == json.dumps(data)

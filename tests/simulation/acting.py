@@ -210,7 +210,7 @@ class Recorder:
             found: list[Thread] = []
             before: ThreadCursor | None = None
             for _ in range(200):
-                page = await backend.list_threads(tenant, Listing(limit, owner, metadata={}, before=before))
+                page = await backend.list_threads(tenant, Listing(limit, owner, metadata={}, beyond=before))
                 found += page.items
                 if page.next is None:
                     return found

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from chatstore.contract import Backend, Draft, InsertAt, NewThread, Request, Span, ThreadKey, ThreadPatch
+from chatstore.contract import Backend, Cut, Draft, InsertAt, NewThread, Request, Span, ThreadKey, ThreadPatch
 from chatstore.ids import uuid7
 from tests.simulation.acting import Op, Recorder
 from tests.simulation.plan import OWNERS, Step, owner_name
@@ -249,9 +249,10 @@ class Clients(Recorder):
         known = list(self.known(key).messages)
         through = chance.choice(known[-3:]) if known and chance.random() < 0.4 else None
         label = None if through is None else self.known(key).messages[through]
+        cut = None if through is None else Cut(through)
         forked = await self._once(
             step, chance, process, "fork", key,
-            lambda backend, request: backend.fork(key, new, through, if_match=None, request=request),
+            lambda backend, request: backend.fork(key, new, cut, if_match=None, request=request),
             new=new, through=None if label is None else self.roots.get(label, label),
         )  # fmt: skip
         if not forked.ok:

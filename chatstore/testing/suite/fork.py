@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from chatstore.contract import Capability
-from chatstore.errors import MessageNotFound, ThreadExists, ThreadNotFound
+from chatstore.errors import InvalidArgument, MessageNotFound, ThreadExists, ThreadNotFound
 from chatstore.models import Participant
 from chatstore.store import ChatStore
-from chatstore.testing.capabilities import needs
+from chatstore.testing.capabilities import needs, supported
 from chatstore.testing.manual_clock import ManualClock
 from chatstore.testing.samples import contents, say, state, whole
 
@@ -87,3 +87,32 @@ class Fork:
         store.append("long", *[say(number) for number in range(2000)])
         store.fork("long", "copy of long")
         assert contents(whole(store, "copy of long")) == list(range(2000))
+
+    def test_a_fork_says_where_it_comes_from(self, store: ChatStore) -> None:
+        messages = store.append("t", *map(say, range(4)), owner="mary", topic="x").messages
+        assert store.get_thread("t").forked_from is None
+        everything = store.fork("t", "a")
+        assert everything.forked_from == ("t", messages[3].id)
+        assert store.get_thread("a").forked_from == ("t", messages[3].id)
+        assert store.fork("t", "b", through=messages[1].id).forked_from == ("t", messages[1].id)
+        before = store.fork("t", "c", before=messages[1].id)
+        assert contents(whole(store, "c")) == [0]
+        assert before.forked_from == ("t", messages[0].id)
+        assert store.fork("t", "d", before=messages[0].id).forked_from == ("t", None)
+        assert whole(store, "d") == []
+        assert store.fork("b", "e").forked_from == ("b", whole(store, "b")[-1].id)
+        with pytest.raises(InvalidArgument):
+            store.fork("t", "f", through=messages[0].id, before=messages[1].id)
+
+    def test_a_fork_has_properties_of_its_own(self, store: ChatStore) -> None:
+        store.append("t", say(0), owner="mary", topic="x", thread_metadata={"a": 1, "b": 2})
+        mine = store.fork("t", "mine", topic="y", metadata={"a": None, "c": 3}, owner="bob")
+        assert (mine.owner, mine.topic, mine.metadata) == ("bob", "y", {"b": 2, "c": 3})
+        assert store.fork("t", "whole", metadata={"n": None}, merge=False).metadata == {"n": None}
+        nobodys = store.fork("t", "nobodys", topic=None, owner=None)
+        assert (nobodys.owner, nobodys.topic) == (None, None)
+        with supported(store, Capability.LIST):
+            assert [thread.id for thread in store.list_threads(owner="bob")] == ["mine"]
+        with supported(store, Capability.ERASE):
+            store.erase("mary")
+            assert contents(whole(store, "mine")) == [0]

@@ -6,13 +6,16 @@ operation alike:
 - a mutation happens whole or not at all, and messages take their order from the storage;
 - `if_match` is compared in the same atomic step as the write. What it names depends on the
   operation: a thread's `etag` for update and delete; a message's `etag` where one message is named by
-  its id; the log's `etag` otherwise, of which an append compares only the epoch and the tail. ``"*"``
+  its id; the log's `etag` otherwise, of which an append that cuts nothing compares only the epoch and the
+  tail. An append's `if_thread` is of the thread, compared in the same step. ``"*"``
   asks only that the target be there, `ABSENT` that it not be, and of several, divided by commas, one has
   to hold. What no longer holds is a `Conflict` with the current etag (`chatstore.conditions` compares so);
 - with a `request`, its record is written in the same atomic step, and found again before anything
   else is looked at: the same id and digest give the first result again, another digest is
   `RequestMismatch`. Failures are not recorded;
 - what has expired by the backend's clock is not there, removed or not;
+- a message may be named by its key wherever it may be by its id: the text is then ``key:`` and the key. A
+  message that has expired or was cut away, deleted or replaced with its history has left its key free;
 - the tenant is part of every key. Errors of a driver become `StorageError`, ``from`` their cause.
 """
 
@@ -21,44 +24,29 @@ from __future__ import annotations
 import enum
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import ClassVar, Final, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import ClassVar, TypeAlias, TypeVar
 
-from chatstore.codec import Json
-from chatstore.errors import Unsupported
-from chatstore.models import (
-    Appended,
-    Deleted,
-    Entries,
-    Erased,
-    Message,
-    Page,
-    Participant,
-    Swept,
-    Thread,
-    ThreadCursor,
+from chatstore.contract.values import (
+    UNSET,
+    Cut,
+    Draft,
+    InsertAt,
+    Listing,
+    MetadataPatch,
+    NewThread,
+    Query,
+    Request,
+    Span,
+    ThreadKey,
+    ThreadPatch,
+    Unset,
 )
+from chatstore.errors import Unsupported
+from chatstore.models import Appended, Deleted, Entries, Erased, Found, Message, Page, Swept, Thread
 
-__all__ = [
-    "ABSENT",
-    "UNSET",
-    "Backend",
-    "Capability",
-    "Clock",
-    "Draft",
-    "InsertAt",
-    "Listing",
-    "NewThread",
-    "Request",
-    "Span",
-    "ThreadKey",
-    "ThreadPatch",
-    "Unset",
-    "system_clock",
-]
+__all__ = ["Backend", "Capability", "Clock", "system_clock"]
 
 T = TypeVar("T")
 
@@ -90,113 +78,9 @@ class Capability(enum.Enum):
     TENANTS = "names all its tenants"
     DURABLE = "keeps an acknowledged write when its process is killed"
     SHARED = "serves several processes at once"
+    COUNT = "counts an owner's threads cheaply"
+    SEARCH = "finds messages by their words"
     COST = "reports what each operation cost"
-
-
-class Unset(enum.Enum):
-    """The type of `UNSET`: a property that an update leaves alone, where None would remove it."""
-
-    UNSET = "unset"
-
-
-UNSET: Final = Unset.UNSET
-
-
-ABSENT: Final = "!*"
-"""The `if_match` of a write that must find nothing there: of an append or a replacement that is the first."""
-
-
-class ThreadKey(NamedTuple):
-    """Which thread is meant: ids of different tenants never meet.
-
-    With an `owner`, a thread of anybody else is not there, in any operation; its id is taken all
-    the same, so that creating one raises ThreadExists. Requests are remembered for each owner apart.
-    """
-
-    tenant: str
-    id: str
-    owner: str | None = None
-
-
-class Draft(NamedTuple):
-    """A message to be stored: its JSON text, and how long it lives (None: as long as the thread)."""
-
-    text: str
-    ttl: timedelta | None = None
-
-
-class Request(NamedTuple):
-    """A request id and a digest of what was requested, without its `if_match`.
-
-    `sent_at` is when it was first sent, for an id whose text carries no time and whose caller said so.
-    """
-
-    id: str
-    digest: str
-    sent_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class InsertAt:
-    """Where to insert; exactly one is given. `index` means what it means to ``list.insert``."""
-
-    index: int | None = None
-    before: str | None = None
-    after: str | None = None
-
-
-class Span(NamedTuple):
-    """Which messages to read: those after one position and before another.
-
-    `newest` counts `limit` from the newest end, otherwise from the oldest. With `epoch`, the thread
-    must exist and be of that epoch, or `CursorExpired` is raised. A page may end early once it
-    holds `max_bytes` of text, never without a message.
-    """
-
-    limit: int
-    after: str | None = None
-    before: str | None = None
-    newest: bool = False
-    epoch: str | None = None
-    max_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewThread:
-    """The properties of a thread to be created."""
-
-    owner: str | None = None
-    topic: str | None = None
-    metadata: Mapping[str, Json] = field(default_factory=dict)
-    participants: tuple[Participant, ...] = ()
-    ttl: timedelta | None = None
-
-
-class ThreadPatch(NamedTuple):
-    """Changes to a thread's properties: None removes one, `UNSET` leaves it alone.
-
-    `metadata` is merged as RFC 7396 says; participants are replaced as a whole.
-    """
-
-    topic: str | Unset | None = UNSET
-    metadata: Mapping[str, Json] | Unset | None = UNSET
-    participants: tuple[Participant, ...] | Unset | None = UNSET
-    ttl: timedelta | Unset | None = UNSET
-
-
-class Listing(NamedTuple):
-    """Which threads to list. `metadata` values must be equal as JSON text.
-
-    `before` is the activity time and id that the last page ended at. A page may end early once its threads'
-    properties are `max_bytes` of JSON, never without a thread, and once a filter has looked through much.
-    """
-
-    limit: int
-    owner: str | None = None
-    active_since: datetime | None = None
-    metadata: Mapping[str, Json] = MappingProxyType({})
-    before: ThreadCursor | None = None
-    max_bytes: int | None = None
 
 
 class Backend(ABC):
@@ -259,12 +143,16 @@ class Backend(ABC):
         """Remove a thread and its messages; one that is not there is no error without `if_match`."""
 
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        """Threads by (activity, id), the greatest first. Capability LIST.
+        """Threads by (activity, id), the greatest first, or the least with `oldest_first`. Capability LIST.
 
         May return fewer than `limit`, even none, with a `next`: where `max_bytes` ends it, or a filter passes
         few, which looks through about `EXAMINED_BYTES` of metadata for a page.
         """
         raise self._unsupported(Capability.LIST)
+
+    async def count_threads(self, tenant: str, owner: str | None, kind: str | None) -> int:
+        """How many threads an owner has, or everybody; of every kind for None. Capability COUNT."""
+        raise self._unsupported(Capability.COUNT)
 
     # Messages
 
@@ -277,11 +165,18 @@ class Backend(ABC):
         create: NewThread | None,
         if_match: str | None,
         request: Request | None,
+        cut: Cut | None = None,
+        patch: ThreadPatch | None = None,
+        if_thread: str | None = None,
     ) -> Appended:
         """Add messages at the end, adjacent and visible together; creates the thread from `create`.
 
-        Raises ThreadNotFound where `create` is None, Conflict for an `if_match` on no thread.
-        Costs the same at any length of the thread.
+        With `cut` everything behind it is taken away first; without drafts, that is all. What stays keeps
+        ids, positions and etags, the epoch goes on, the log's etag changes. With `patch` the properties
+        change too, as `update_thread` changes them, and those of a thread that it creates are those of
+        `create` as patched. Raises ThreadNotFound where `create` is None or there is a `cut`, Conflict for
+        an `if_match` or `if_thread` on no thread, MessageNotFound for the cut, MessageExists for a key.
+        Costs the same at any length of the thread, and whatever is cut.
         """
 
     @abstractmethod
@@ -315,8 +210,9 @@ class Backend(ABC):
         """Replace the history. A reader sees the old one or the new one, whole.
 
         Where the present messages are the first of `drafts`, they stay and only the rest is
-        appended, an empty rest writing nothing; otherwise the epoch changes. Raises
-        ThreadNotFound where `create` is None.
+        appended, an empty rest writing nothing; otherwise the epoch changes. A draft is a message that
+        stays if it has its text, and its metadata and key unless it has none itself. Raises
+        ThreadNotFound where `create` is None, MessageExists for a key.
         """
 
     @abstractmethod
@@ -330,9 +226,19 @@ class Backend(ABC):
         raise self._unsupported(Capability.INSERT)
 
     async def replace_message(
-        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+        self,
+        key: ThreadKey,
+        message_id: str,
+        draft: Draft | None,
+        *,
+        metadata: MetadataPatch | None = None,
+        if_match: str | None,
+        request: Request | None,
     ) -> Message:
-        """Change a message in its place; its id, position and time stay. Capability EDIT."""
+        """Change a message in its place: its text to that of `draft`, its metadata, or both. Capability EDIT.
+
+        Its id, key, position and times stay; a `draft` brings no metadata and no key of its own.
+        """
         raise self._unsupported(Capability.EDIT)
 
     async def delete_message(
@@ -349,14 +255,18 @@ class Backend(ABC):
         self,
         source: ThreadKey,
         key: ThreadKey,
-        through: str | None,
+        cut: Cut | None,
         *,
+        patch: ThreadPatch | None = None,
+        owner: str | Unset | None = UNSET,
         if_match: str | None,
         request: Request | None,
     ) -> Thread:
-        """Copy a thread, its properties and its messages up to and including `through`. Capability FORK.
+        """Copy a thread, its properties and its messages up to `cut`. Capability FORK.
 
-        The copies have new ids. `request` is recorded with the new thread; `if_match` is of the source's log.
+        The new thread says what it was `forked_from`; its properties are the source's as patched, but for
+        an `owner` that is given. The copies have new ids; texts, metadata, keys and expiries stay.
+        `request` is recorded with the new thread; `if_match` is of the source's log.
         """
         raise self._unsupported(Capability.FORK)
 
@@ -371,6 +281,14 @@ class Backend(ABC):
         nothing of them, the space that they took included. Called again after a failure, it goes on.
         """
         raise self._unsupported(Capability.ERASE)
+
+    async def search(self, tenant: str, query: Query) -> Page[Found]:
+        """Messages that have every word, with a snippet of each. Capability SEARCH.
+
+        A word is found in any text value of a message, whatever its case; threads of the kind chat alone
+        are searched.
+        """
+        raise self._unsupported(Capability.SEARCH)
 
     # Backups
 
