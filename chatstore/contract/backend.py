@@ -172,7 +172,8 @@ class Backend(ABC):
         """Add messages at the end, adjacent and visible together; creates the thread from `create`.
 
         With `cut` everything behind it is taken away first; without drafts, that is all. What stays keeps
-        ids, positions and etags, the epoch goes on, the log's etag changes. With `patch` the properties
+        ids, positions and etags, the epoch goes on, the log's etag changes, and positions of what is added
+        later are above those of what was cut. With `patch` the properties
         change too, as `update_thread` changes them, and those of a thread that it creates are those of
         `create` as patched. Raises ThreadNotFound where `create` is None or there is a `cut`, Conflict for
         an `if_match` or `if_thread` on no thread, MessageNotFound for the cut, MessageExists for a key.

@@ -14,13 +14,14 @@ from chatstore.testing.colours import Colour
 from chatstore.testing.machine.messages import MessageRules
 from chatstore.testing.machine.reading import ReadingRules
 from chatstore.testing.machine.threads import ThreadRules
+from chatstore.testing.machine.together import TogetherRules
 from chatstore.testing.machine.twice import RepeatRules
 from chatstore.testing.manual_clock import ManualClock
 
 __all__ = ["StoreMachine", "run_machine"]
 
 
-class StoreMachine(ThreadRules, MessageRules, ReadingRules, RepeatRules):
+class StoreMachine(ThreadRules, MessageRules, TogetherRules, ReadingRules, RepeatRules):
     """A rule for every operation; the invariant compares all that can be read."""
 
 

@@ -42,6 +42,11 @@ class History:
         if messages:
             self.version = self.version._replace(appends=self.version.appends + 1)
 
+    def cut(self, end: int) -> None:
+        """Note that all but the first `end` messages were taken away."""
+        del self.messages[end:]
+        self.version = self.version._replace(appends=self.version.appends + 1)
+
     def edited(self) -> None:
         """Note an edit."""
         self.version = self.version._replace(edits=self.version.edits + 1)

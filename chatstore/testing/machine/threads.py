@@ -14,7 +14,7 @@ from chatstore.errors import (
     Conflict,
     ThreadExists,
 )
-from chatstore.models import Thread
+from chatstore.models import Message, Thread
 from chatstore.testing.machine.model import merged
 from chatstore.testing.machine.steps import REFUSED, Steps, Terms
 from chatstore.testing.machine.strategies import (
@@ -127,4 +127,10 @@ class ThreadRules(Steps):
         assert forked.etag != origin.etag
         copy.messages = list(self.store.iter_messages(new))
         assert not {message.id for message in copy.messages} & {message.id for message in living}
-        assert [(m.text, m.expires_at) for m in copy.messages] == [(m.text, m.expires_at) for m in copied]
+        assert [kept(one) for one in copy.messages] == [kept(one) for one in copied]
+        assert forked.forked_from == (thread, copied[-1].id if copied else None)
+
+
+def kept(message: Message) -> tuple[object, ...]:
+    """What a copy of a message has of it."""
+    return message.text, message.expires_at, json_text(message.metadata), message.key
