@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,8 @@ class MessageMetadata:
         store.append("t", say("c"), say("d"), metadata=[None, {"y": 2}])
         store.append("t", say("e"))
         assert [message.metadata for message in whole(store, "t")] == [{"x": 1}, {"x": 1}, {}, {"y": 2}, {}]
-        for bad in ([{"a": 1}], "text", {"a": float("nan")}, {"a": "x" * 16_400}, [1, 2]):
+        wrong: list[Any] = [[{"a": 1}], "text", {"a": float("nan")}, {"a": "x" * 16_400}, [1, 2]]
+        for bad in wrong:
             with pytest.raises(InvalidArgument):
                 store.append("t", say("f"), say("g"), metadata=bad)
         assert len(whole(store, "t")) == 5

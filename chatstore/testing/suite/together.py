@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -22,18 +23,17 @@ class Together:
     """`ChatStore.append` and `replace_all` with the properties of a thread."""
 
     def test_an_append_makes_a_thread_with_everything(self, store: ChatStore, clock: ManualClock) -> None:
-        for id, write in (
-            ("a", lambda **given: store.append("a", say("hello"), **given)),
-            ("r", lambda **given: store.replace_all("r", [say("hello")], create=True, **given)),
-        ):
-            write(
-                topic="x",
-                owner="mary",
-                thread_metadata={"a": {"b": None}},
-                participants=[{"id": "bob"}, Participant("eve", "Eve", {"c": 1})],
-                kind="notes",
-                ttl=3600,
-            )
+        given: dict[str, Any] = {
+            "topic": "x",
+            "owner": "mary",
+            "thread_metadata": {"a": {"b": None}},
+            "participants": [{"id": "bob"}, Participant("eve", "Eve", {"c": 1})],
+            "kind": "notes",
+            "ttl": 3600,
+        }
+        store.append("a", say("hello"), **given)
+        store.replace_all("r", [say("hello")], create=True, **given)
+        for id in ("a", "r"):
             thread = store.get_thread(id)
             assert (thread.topic, thread.owner, thread.kind) == ("x", "mary", "notes")
             assert thread.metadata == {"a": {"b": None}}
@@ -55,9 +55,7 @@ class Together:
         assert contents(whole(store, "t")) == ["first"]
 
     def test_a_patch_changes_properties_with_the_turn(self, store: ChatStore, clock: ManualClock) -> None:
-        store.create_thread(
-            "t", topic="old", metadata={"a": 1, "b": 2}, participants=["bob"] and [{"id": "bob"}]
-        )
+        store.create_thread("t", topic="old", metadata={"a": 1, "b": 2}, participants=[{"id": "bob"}])
         old = store.get_thread("t")
         clock.advance(timedelta(minutes=1))
         added = store.append(

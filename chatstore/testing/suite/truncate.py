@@ -64,7 +64,7 @@ class Truncate:
 
     def test_many_cuts_of_a_long_thread(self, store: ChatStore) -> None:
         ids = filled(store, 120)
-        kept = list(range(120))
+        kept: list[object] = list(range(120))
         for end in (100, 60, 59, 20):
             store.truncate("t", after=ids[end])
             kept = [*kept[: end + 1], f"after {end}"]
@@ -119,12 +119,10 @@ class Truncate:
         etag = store.read("t").etag
         store.append("t", say("meanwhile"))
         before = state(store, "t")
-        for attempt in (
-            lambda: store.truncate("t", after=ids[0], if_match=etag),
-            lambda: store.append("t", say("x"), after=ids[0], if_match=etag),
-        ):
-            with pytest.raises(Conflict):
-                attempt()
+        with pytest.raises(Conflict):
+            store.truncate("t", after=ids[0], if_match=etag)
+        with pytest.raises(Conflict):
+            store.append("t", say("x"), after=ids[0], if_match=etag)
         assert state(store, "t") == before
         cut = store.truncate("t", after=ids[0], if_match=store.read("t").etag)
         assert store.read("t").etag == cut.etag
