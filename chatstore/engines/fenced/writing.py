@@ -155,9 +155,11 @@ class Writer:
             if guess:
                 raise _LookAgain from None
             first = await self._first(call, view)
-            if first is None:
-                raise
-            return first[0]
+            if first is not None:
+                return first[0]
+            if call.request is not None:
+                await self._still(view)
+            raise
         if change.state is None and call.request is None:
             if guess:
                 raise _LookAgain
@@ -175,6 +177,16 @@ class Writer:
             call.lost = overtaken.perhaps and call.request is None
             raise _LookAgain from None
         return change.result
+
+    async def _still(self, view: View) -> None:
+        """Raise _LookAgain unless the thread is still as `view` has it, now that no record was found.
+
+        An erasure that came between the two reads takes the record of a request that took effect: without
+        it, the failure that was planned from what that request left would be believed.
+        """
+        known = await self._reader.known(view.partition)
+        if known.etag != view.known.etag:
+            raise _LookAgain(known)
 
     async def _few_listings(self, view: View) -> Known:
         """The header, when those of its listings are given up that are too many."""
