@@ -60,7 +60,8 @@ class _LookAgain(Exception):
 class _Call(Generic[R]):
     """An operation under way: `told` are listings that were told what no header bears out yet.
 
-    `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was.
+    `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
+    are tries that had written pieces.
     """
 
     key: ThreadKey
@@ -71,6 +72,7 @@ class _Call(Generic[R]):
     told: list[str] = field(default_factory=list)
     tried: tuple[Attempt, R] | None = None
     lost: bool = False
+    refused: list[Attempt] = field(default_factory=list)
 
     def done_before(self, state: State | None) -> tuple[R] | None:
         """The result of the last try, if the header that was read since says that it took place."""
@@ -119,6 +121,30 @@ class Writer:
             self._seen.drop(call.partition)
             with contextlib.suppress(Overtaken, StorageError):
                 await self._eraser().settle(listing, call.partition)
+        for attempt in call.refused:
+            with contextlib.suppress(Overtaken, StorageError):
+                await self._take_back(call.partition, attempt)
+
+    async def _take_back(self, partition: str, attempt: Attempt) -> None:
+        """Remove the pieces of a refused try whose history has ended: an erasure may have come before them.
+
+        A sweep would, later; until then they would be a trace. Raises Overtaken where others write.
+        """
+        known = await self._reader.known(partition)
+        before, now = attempt.view.known.state, known.state
+        if (
+            before is not None
+            and now is not None
+            and (now.generation, now.deleted) == (before.generation, None)
+        ):
+            return
+        eraser = self._eraser()
+        strays = [row async for row in eraser.strays(partition, known.state) if row.row.startswith("p")]
+        rows = [row for row in strays if layout.chunk_owner(row.row)[1] == attempt.name]
+        while rows:
+            state = known.state or await eraser.bury(partition, None)
+            known, _ = await eraser.discard(partition, known, state, rows[: eraser.group], set())
+            rows = rows[eraser.group :]
 
     async def _tries(self, call: _Call[R], *, warm: bool) -> R:
         known = self._seen.get(call.partition) if warm else None
@@ -169,6 +195,8 @@ class Writer:
             await self._apply(call, attempt, change)
         except Overtaken as overtaken:
             self._seen.drop(call.partition)
+            if attempt.pieces:
+                call.refused.append(attempt)
             first = await self._first(call, view)
             if first is not None:
                 return first[0]
