@@ -1,6 +1,6 @@
 """Changing a thread: one group with the header under If-Match, and what must be there before it.
 
-The order of the writes of one try, and why it is safe to stop after any of them:
+The order of the writes of one try, and why it is safe to stop after any:
 
 1. the tenant's name, and a note for the sweep: one too many does nothing;
 2. rows of listings: one that no header names counts for nothing, and is taken back;
@@ -123,28 +123,7 @@ class Writer:
                 await self._eraser().settle(listing, call.partition)
         for attempt in call.refused:
             with contextlib.suppress(Overtaken, StorageError):
-                await self._take_back(call.partition, attempt)
-
-    async def _take_back(self, partition: str, attempt: Attempt) -> None:
-        """Remove the pieces of a refused try whose history has ended: an erasure may have come before them.
-
-        A sweep would, later; until then they would be a trace. Raises Overtaken where others write.
-        """
-        known = await self._reader.known(partition)
-        before, now = attempt.view.known.state, known.state
-        if (
-            before is not None
-            and now is not None
-            and (now.generation, now.deleted) == (before.generation, None)
-        ):
-            return
-        eraser = self._eraser()
-        strays = [row async for row in eraser.strays(partition, known.state) if row.row.startswith("p")]
-        rows = [row for row in strays if layout.chunk_owner(row.row)[1] == attempt.name]
-        while rows:
-            state = known.state or await eraser.bury(partition, None)
-            known, _ = await eraser.discard(partition, known, state, rows[: eraser.group], set())
-            rows = rows[eraser.group :]
+                await self._eraser().take_back(call.partition, attempt.view.known.state, attempt.name)
 
     async def _tries(self, call: _Call[R], *, warm: bool) -> R:
         known = self._seen.get(call.partition) if warm else None
@@ -177,15 +156,8 @@ class Writer:
             raise
         except Moved:
             raise _LookAgain from None
-        except ChatStoreError:
-            if guess:
-                raise _LookAgain from None
-            first = await self._first(call, view)
-            if first is not None:
-                return first[0]
-            if call.request is not None:
-                await self._still(view)
-            raise
+        except ChatStoreError as error:
+            return await self._failed(call, view, error, guess=guess)
         if change.state is None and call.request is None:
             if guess:
                 raise _LookAgain
@@ -206,15 +178,22 @@ class Writer:
             raise _LookAgain from None
         return change.result
 
-    async def _still(self, view: View) -> None:
-        """Raise _LookAgain unless the thread is still as `view` has it, now that no record was found.
+    async def _failed(self, call: _Call[R], view: View, error: ChatStoreError, *, guess: bool) -> R:
+        """The first result of the request, where what it left makes its repetition fail; else raises `error`.
 
-        An erasure that came between the two reads takes the record of a request that took effect: without
-        it, the failure that was planned from what that request left would be believed.
+        An erasure takes the record of a request, too. So where none is found, the thread has to be still as
+        it was: otherwise the failure may come from what the request itself had done before it was erased.
         """
-        known = await self._reader.known(view.partition)
-        if known.etag != view.known.etag:
-            raise _LookAgain(known)
+        if guess:
+            raise _LookAgain from None
+        first = await self._first(call, view)
+        if first is not None:
+            return first[0]
+        if call.request is not None:
+            known = await self._reader.known(view.partition)
+            if known.etag != view.known.etag:
+                raise _LookAgain(known) from None
+        raise error
 
     async def _few_listings(self, view: View) -> Known:
         """The header, when those of its listings are given up that are too many."""

@@ -19,7 +19,7 @@ from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.texts import without_others
-from chatstore.engines.log.visiting import Remains, require_awake, survey, without_dead
+from chatstore.engines.log.visiting import KEPT, Remains, require_awake, survey, without_dead
 from chatstore.engines.log.visits import Visit
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError, Unavailable
@@ -122,8 +122,11 @@ class Cleaner:
 
         async def plan(turn: Turn) -> Answer[None] | Decision[None]:
             present = turn.head
-            living = present.header is not None and present.header.living
-            if living or (present.epoch, present.tail) != (head.epoch, head.tail):
+            if present.header is not None and present.header.living:
+                return Answer(None)
+            if (present.epoch, present.tail) != (head.epoch, head.tail):
+                # Whoever wrote a note there meanwhile counts on the visit that is being made.
+                await self._lists.visits.note(present.pk, turn.now + KEPT)
                 return Answer(None)
             if present.newest is not None:
                 return await self._decide.flip(turn, None, (), None)
