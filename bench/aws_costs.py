@@ -57,7 +57,7 @@ class Prices(NamedTuple):
 
 
 MEMORY_GB = 1.0
-ALARMS = 6
+ALARMS = 8
 SWEEPS, SWEEP_SECONDS = 730, 1.0
 
 

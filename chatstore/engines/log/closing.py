@@ -19,7 +19,7 @@ from chatstore.engines.log import layout
 from chatstore.engines.log.head import look
 from chatstore.engines.log.lists import OVER, Lists, Pointer, names, owner_of, thread_id_of
 from chatstore.engines.log.port import Key, Row, Table
-from chatstore.engines.log.records import Slot
+from chatstore.engines.log.records import Header, Slot
 from chatstore.engines.log.visiting import all_rows, read_whole
 from chatstore.engines.log.visits import hour_of, key_of
 
@@ -97,32 +97,35 @@ class Closer:
 
         What is left of a thread for a day stays listed, so that an erasure finds it.
         """
-        kept = 0
         owners = await self._lists.owners_rows(tenant, rows)
         headers = await self._lists.headers([(_partition(tenant, row), int(row["v"])) for row in rows])
-        for row, one in zip(rows, owners, strict=True):
-            header = headers[_partition(tenant, row)]
-            thread = None if header is None else header.thread
-            listed = -1 if one is None else hour_of(int(one["v"]))
-            if thread is None or thread.owner != owner_of(row):
-                pk = _partition(tenant, row)
-                if await _hold(all_rows(self._table, pk), owner_of(row)):
-                    if one is None:
-                        await self._lists.lead_back(tenant, row)
-                    if one is None or listed == hour:
-                        kept += 1
-                        continue
-                elif one is not None and listed <= hour:
-                    # Before the last row goes that leads an erasure to what the owner's writers have staged.
-                    await self._discard(pk)
-                    await self._table.remove(one)
-            elif listed == hour or (
-                listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
-            ):
-                kept += 1
-                continue
-            await self._table.remove(row)
-        return kept
+        looks = [
+            partial(self._stays, tenant, hour, row, one, headers[_partition(tenant, row)])
+            for row, one in zip(rows, owners, strict=True)
+        ]
+        return sum(await self._table.together(looks))
+
+    async def _stays(self, tenant: str, hour: int, row: Row, one: Row | None, header: Header | None) -> bool:
+        """Whether a row of an hour does, by its owner's row `one` and its thread's header. If not it goes."""
+        thread = None if header is None else header.thread
+        listed = -1 if one is None else hour_of(int(one["v"]))
+        if thread is None or thread.owner != owner_of(row):
+            pk = _partition(tenant, row)
+            if await _hold(all_rows(self._table, pk), owner_of(row)):
+                if one is None:
+                    await self._lists.lead_back(tenant, row)
+                if one is None or listed == hour:
+                    return True
+            elif one is not None and listed <= hour:
+                # Before the last row goes that leads an erasure to what the owner's writers have staged.
+                await self._discard(pk)
+                await self._table.remove(one)
+        elif listed == hour or (
+            listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
+        ):
+            return True
+        await self._table.remove(row)
+        return False
 
     async def _discard(self, pk: str) -> None:
         """Remove rows that were written for a slot an hour ago and more, and that no slot brought to light.
