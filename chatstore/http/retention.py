@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager, suppress
 
 from chatstore.contract import Capability
 from chatstore.errors import ChatStoreError, ClockUncertain
+from chatstore.models import Swept
 from chatstore.store import AsyncChatStore
+from chatstore.sweeping import log_swept
 
 __all__ = ["sweeping"]
 
@@ -50,8 +52,10 @@ async def _sweep(store: AsyncChatStore, every: float) -> None:
 
 async def _sweep_all(store: AsyncChatStore) -> None:
     """Step by step, each followed by a rest as long as itself, so that requests get their turn."""
-    more = True
-    while more:
+    since = time.monotonic()
+    swept = Swept(0, 0, 0, more=True)
+    while swept.more:
         began = time.monotonic()
-        more = (await store.sweep(limit=_STEP_ROWS)).more
+        swept += await store.sweep(limit=_STEP_ROWS)
         await asyncio.sleep(time.monotonic() - began)
+    log_swept(swept, time.monotonic() - since)
