@@ -3,6 +3,7 @@
 from chatstore.contract.backend import Backend, Capability, Clock, system_clock
 from chatstore.contract.values import (
     ABSENT,
+    SHORT_CHARACTERS,
     UNSET,
     Cut,
     Draft,
@@ -20,6 +21,7 @@ from chatstore.contract.values import (
 
 __all__ = [
     "ABSENT",
+    "SHORT_CHARACTERS",
     "UNSET",
     "Backend",
     "Capability",

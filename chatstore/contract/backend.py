@@ -26,9 +26,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
 from chatstore.contract.values import (
+    SHORT_CHARACTERS,
     UNSET,
     Cut,
     Draft,
@@ -45,6 +46,9 @@ from chatstore.contract.values import (
 )
 from chatstore.errors import Unsupported
 from chatstore.models import Appended, Deleted, Entries, Erased, Found, Message, Page, Swept, Thread
+
+if TYPE_CHECKING:
+    from chatstore.fair_threads import Beside
 
 __all__ = ["Backend", "Capability", "Clock", "system_clock"]
 
@@ -101,6 +105,9 @@ class Backend(ABC):
     clock: Clock = staticmethod(system_clock)
     """The time by which things are stamped and expire."""
 
+    beside: Beside | None = None
+    """The threads of `aside`, where it was opened for an event loop."""
+
     async def close(self) -> None:  # noqa: B027 - a backend that holds nothing has nothing to give back
         """Give back connections and threads. Safe to call twice."""
 
@@ -118,7 +125,7 @@ class Backend(ABC):
 
         `caller` is a tenant, and the owner to whose threads it is confined if it is.
         """
-        return call()
+        return call() if self.beside is None else await self.beside.run(caller, call)
 
     # Threads
 
@@ -192,7 +199,10 @@ class Backend(ABC):
 
         Raises CorruptData where the text of a message is not one JSON object.
         """
-        return Entries.of(await self.read(key, span))
+        page = await self.read(key, span)
+        if sum([len(message.text) for message in page.items]) <= SHORT_CHARACTERS:
+            return Entries.of(page)
+        return await self.aside((key.tenant, key.owner), lambda: Entries.of(page))
 
     @abstractmethod
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:

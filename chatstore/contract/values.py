@@ -14,6 +14,7 @@ from chatstore.models import CHAT, Participant, ThreadCursor
 
 __all__ = [
     "ABSENT",
+    "SHORT_CHARACTERS",
     "UNSET",
     "Cut",
     "Draft",
@@ -37,6 +38,10 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
+
+
+SHORT_CHARACTERS: Final = 32 * 1024
+"""How much text is decoded where it is, in about a quarter of a millisecond; a thread costs half as much."""
 
 
 ABSENT: Final = "!*"
