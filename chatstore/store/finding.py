@@ -145,14 +145,23 @@ class Finding(Scoped):
         newest_first: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
+        max_bytes: int | None = None,
     ) -> Page[Found]:
         """Messages that have every word of `text`, with their threads and a snippet of each.
 
-        Newest first, or the best first. Searched are conversations: threads of the kind chat. Raises
+        Newest first, or the best first. Searched are conversations: threads of the kind chat. With
+        `max_bytes` a page ends early once its messages are that much text, never without one. Raises
         Unsupported where the storage has no index of words.
         """
         words = arguments.text("text", text, arguments.MAX_TOPIC_BYTES)
         if not words.strip():
             raise InvalidArgument("search needs a word to look for")
-        query = Query(words, arguments.page_limit(limit), self._owner(owner), bool(newest_first), cursor)
+        query = Query(
+            words,
+            arguments.page_limit(limit),
+            self._owner(owner),
+            bool(newest_first),
+            cursor,
+            arguments.page_bytes(max_bytes),
+        )
         return await self.backend.search(self.tenant, query)
