@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from chatstore import store
 from chatstore.codec import Json
@@ -193,7 +193,11 @@ class History(Envelope):
 class Change(Form):
     """What is to change of a message: what was sent, what is kept beside it, or both in one step."""
 
-    message: Message | None = Field(None, description="In place of what was sent.")
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["message"]}, {"required": ["metadata"]}]}
+    )
+
+    message: Message = Field(None, description="In place of what was sent.")
     metadata: MessageMetadata | None = Field(None, description="What is kept beside it; null removes it.")
     merge: bool = Field(True, description=_MERGE)
 
