@@ -114,6 +114,12 @@ def parameters(form: type[Any]) -> dict[str, tuple[str, Parameter]]:
 
 
 @cache
+def needed(form: type[Any]) -> tuple[str, ...]:
+    """The names of those parameters of a form that have to be there."""
+    return tuple(name for name, (field, _) in parameters(form).items() if field not in form._field_defaults)
+
+
+@cache
 def headers(form: type[F]) -> dict[bytes, str]:
     """The names of a form's parameters by how ASGI writes them as headers."""
     return {name.lower().encode(): name for name in parameters(form)}
@@ -133,6 +139,7 @@ def read(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -
             values[field] = parameter.read(value)
         except ValueError as error:
             faults.append((f"{where}.{name}", str(error)))
+    faults += [(f"{where}.{name}", "this is needed") for name in needed(form) if name not in given]
     if faults:
         raise Invalid(faults)
     return form(**values)
