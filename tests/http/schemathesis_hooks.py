@@ -98,7 +98,7 @@ def _one_for_each(body: object) -> bool:
     keys = body.get("key")
     named = keys if isinstance(keys, list) else [] if keys is None else [keys]
     given = [one for one in named if one is not None]
-    lists = [body.get("metadata"), body.get("expires_in"), named or None]
+    lists = [body.get("metadata"), body.get("expires_in"), None if keys is None else named]
     fit = all(len(one) == count for one in lists if isinstance(one, list))
     return fit and not any(one in given[:place] for place, one in enumerate(given))
 
