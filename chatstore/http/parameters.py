@@ -114,9 +114,10 @@ def parameters(form: type[Any]) -> dict[str, tuple[str, Parameter]]:
 
 
 @cache
-def needed(form: type[Any]) -> tuple[str, ...]:
+def needed(form: type[F]) -> tuple[str, ...]:
     """The names of those parameters of a form that have to be there."""
-    return tuple(name for name, (field, _) in parameters(form).items() if field not in form._field_defaults)
+    optional = getattr(form, "_field_defaults", {})
+    return tuple(name for name, (field, _) in parameters(form).items() if field not in optional)
 
 
 @cache
