@@ -1,10 +1,10 @@
 """Writes threads as JSON Lines: one thread a line, its properties and then its messages.
 
 A line is ``{"id", "owner", "topic", "metadata", "participants", "created_at", "active_at",
-"expires_at", "messages": [{"id", "position", "created_at", "expires_at", "etag", "message"}]}``, which
-`chatstore.importing` reads back. It is for other systems: a copy of all that a store knows is a
-backup (`chatstore.backup`). Neither the number of threads nor the length of one is held in
-memory.
+"expires_at", "kind", "sliding", "forked_from", "messages": [{"id", "position", "created_at", "expires_at",
+"etag", "key", "metadata", "message"}]}``, which `chatstore.importing` reads back. Threads of every kind
+are in it. It is for other systems: a copy of all that a store knows is a backup (`chatstore.backup`).
+Neither the number of threads nor the length of one is held in memory.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Exported(NamedTuple):
 def export_threads(store: ChatStore, out: BinaryIO) -> Iterator[Exported]:
     """Write every thread of `store` to `out`, the most recently active first, yielding after each.
 
-    A line is written when the whole thread has been read, so that each shows one history even if
-    it is replaced meanwhile. A thread that becomes active while others are written may be missed.
-    Raises CursorExpired if a thread is replaced again and again.
+    Threads of every kind are written. A line is written when the whole thread has been read, so that each
+    shows one history even if it is replaced meanwhile. A thread that becomes active while others are written
+    may be missed. Raises CursorExpired if a thread is replaced again and again.
     """
-    for thread in store.iter_threads():
+    for thread in store.iter_threads(kind=None):
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as line:
             messages = _read_into(line, store, thread)
             if messages is None:
@@ -75,6 +75,9 @@ def thread_form(thread: Thread) -> dict[str, Json]:
         "created_at": rfc3339(thread.created_at),
         "active_at": rfc3339(thread.active_at),
         "expires_at": None if thread.expires_at is None else rfc3339(thread.expires_at),
+        "kind": thread.kind,
+        "sliding": None if thread.sliding is None else thread.sliding.total_seconds(),
+        "forked_from": None if thread.forked_from is None else thread.forked_from._asdict(),
     }
 
 

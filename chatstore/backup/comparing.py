@@ -150,4 +150,6 @@ def _once(store: ChatStore, kept: Kept) -> tuple[int, int, int]:
 
 def _kept(message: Message) -> list[Json]:
     times = (message.created_at, message.expires_at)
-    return [message.id, message.text, *(None if time is None else rfc3339(time) for time in times)]
+    said = [message.id, message.text, *(None if time is None else rfc3339(time) for time in times)]
+    # A digest of messages that have nothing beside them is what it was before there was such a thing.
+    return [*said, message.key, dict(message.metadata)] if message.key or message.metadata else said

@@ -4,10 +4,12 @@
 
     {"kind": "backup", "version": 1, "made_at", "tenant", "owner", "keys"}     what was chosen
     {"kind": "thread", "tenant", "thread": {"id", "owner", …}}                   a thread's properties
-    {"kind": "messages", "tenant", "thread": ID, "items": [{"id", "created_at", "expires_at", "message"}]}
+    {"kind": "messages", "tenant", "thread": ID,
+     "items": [{"id", "created_at", "expires_at", "key", "metadata", "message"}]}
     {"kind": "end", "threads", "messages", "sha256"}                             of all lines before it
 
-A thread's lines of messages follow its own. No thread is held in memory, by who writes or who reads.
+A message without a key or metadata does not name it. A thread's lines of messages follow its own. No thread
+is held in memory, by who writes or who reads.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
@@ -25,7 +28,7 @@ from chatstore.batching import batches
 from chatstore.codec import Json, parse
 from chatstore.errors import CursorExpired, InvalidArgument
 from chatstore.exporting import json_line, thread_form
-from chatstore.models import Message, Participant, Thread, rfc3339
+from chatstore.models import Message, Origin, Participant, Thread, rfc3339
 from chatstore.store import ChatStore
 
 __all__ = ["Backup", "Written", "write_backup"]
@@ -110,6 +113,10 @@ def _entry(message: Message) -> bytes:
         "created_at": None if message.created_at is None else rfc3339(message.created_at),
         "expires_at": None if message.expires_at is None else rfc3339(message.expires_at),
     }
+    if message.key is not None:
+        form["key"] = message.key
+    if message.metadata:
+        form["metadata"] = dict(message.metadata)
     return json_line(form)[:-2] + b',"message":' + message.text.encode() + b"}"
 
 
@@ -197,7 +204,14 @@ def _thread(form: Mapping[str, Json]) -> Thread:
     fields = dict(form)
     people = tuple(Participant(**one) for one in fields.pop("participants"))
     times = {name: _time(fields.pop(name)) for name in ("created_at", "active_at", "expires_at")}
-    return Thread(**fields, participants=people, **times, etag="")  # type: ignore[arg-type]  # as it was written
+    # A file of before there were these has none of them.
+    seconds, origin = fields.pop("sliding", None), fields.pop("forked_from", None)
+    kept = Thread(**fields, participants=people, **times, etag="")  # type: ignore[arg-type]  # as it was written
+    return replace(
+        kept,
+        sliding=None if seconds is None else timedelta(seconds=seconds),
+        forked_from=None if origin is None else Origin(**origin),
+    )
 
 
 def _message(entry: Mapping[str, Json]) -> Message:
@@ -206,6 +220,8 @@ def _message(entry: Mapping[str, Json]) -> Message:
         entry["id"],
         created_at=_time(entry["created_at"]),
         expires_at=_time(entry["expires_at"]),
+        metadata=entry.get("metadata") or {},
+        key=entry.get("key"),
     )
 
 

@@ -86,7 +86,7 @@ def over(expires_at: datetime | None, store: ChatStore) -> bool:
 
 
 def all_threads(store: ChatStore, owner: str | None = None) -> Iterator[Thread]:
-    """All threads of a tenant.
+    """All threads of a tenant, of every kind.
 
     One that becomes active while they are listed moves to pages that were read already. So those that
     are active of late come last, listed again until no thread of before is new among them.
@@ -94,14 +94,14 @@ def all_threads(store: ChatStore, owner: str | None = None) -> Iterator[Thread]:
     began = store.now()
     since = began - _MARGIN
     given: set[bytes] = set()
-    for thread in store.iter_threads(owner=owner):
+    for thread in store.iter_threads(owner=owner, kind=None):
         if thread.active_at < since:
             given.add(_named(thread))
             yield thread
     missing = True
     while missing:
         missing = False
-        for thread in store.iter_threads(owner=owner, active_since=since):
+        for thread in store.iter_threads(owner=owner, kind=None, active_since=since):
             if _named(thread) not in given:
                 given.add(_named(thread))
                 missing |= thread.created_at < began

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from chatstore import __version__
-from chatstore.cli import backing, keys, preparing, reading, retention, serving, transfer
+from chatstore.cli import backing, changing, keys, preparing, reading, retention, searching, serving, transfer
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
 from chatstore.extras import how_to_install
@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         reading.add_threads,
         reading.add_show,
         reading.add_tail,
+        searching.add_search,
+        changing.add_truncate,
+        changing.add_delete,
         keys.add_keys,
         retention.add_sweep,
         retention.add_erase,

@@ -20,7 +20,7 @@ from chatstore.cli.output import (
 from chatstore.codec import Json, encode
 from chatstore.errors import CursorExpired
 from chatstore.exporting import thread_form
-from chatstore.models import Message, Page, Thread
+from chatstore.models import CHAT, Message, Page, Thread
 from chatstore.opening import connect
 from chatstore.store import MAX_LIMIT, ChatStore
 
@@ -32,10 +32,17 @@ _STYLE_OF_OTHERS = "bold yellow"
 
 def add_threads(commands: Commands) -> None:
     """Add the command ``threads``."""
-    text = "Lists threads, the most recently active first."
+    text = "Lists threads, the most recently active first, or the longest idle."
     parser = commands.add_parser("threads", description=text, help="list threads")
     add_source(parser)
     parser.add_argument("--owner", help="only the threads of this owner")
+    parser.add_argument("--topic", metavar="PREFIX", help="only threads whose topic begins so")
+    parser.add_argument("--kind", default=CHAT, help="only threads of this kind; '*' for all (default: chat)")
+    parser.add_argument("--forked-from", metavar="THREAD", help="only forks of this thread")
+    parser.add_argument("--oldest-first", action="store_true", help="the longest idle first")
+    parser.add_argument(
+        "--preview", action="store_true", help="with how many messages each has and how the newest begins"
+    )
     parser.add_argument("--limit", type=positive, default=50, metavar="N", help="how many (default: 50)")
     add_json(parser)
     parser.set_defaults(run=_threads)
@@ -74,15 +81,23 @@ def add_tail(commands: Commands) -> None:
 def _threads(arguments: argparse.Namespace) -> int:
     with connect(arguments.store, tenant=arguments.tenant) as store:
         store.must_exist()
-        found = store.iter_threads(owner=arguments.owner)
+        found = store.iter_threads(
+            owner=arguments.owner,
+            topic_prefix=arguments.topic,
+            kind=arguments.kind,
+            forked_from=arguments.forked_from,
+            oldest_first=arguments.oldest_first,
+            preview=arguments.preview,
+        )
         threads = islice(found, arguments.limit)
         if arguments.json:
             for thread in threads:
-                write_json(thread_form(thread))
+                write_json(thread_form(thread) | _previewed(thread))
         else:
             from chatstore.cli.terminal import write_table
 
-            write_table(("thread", "topic", "owner", "last active"), map(_row, threads))
+            more = ("messages", "newest message") if arguments.preview else ()
+            write_table(("thread", "topic", "owner", "last active", *more), map(_row, threads))
         if next(found, None) is not None:
             write_aside(f"these are the first {arguments.limit:,}, and there are more: --limit N shows N")
     return 0
@@ -168,8 +183,17 @@ def _parts(data: dict[str, Json]) -> Iterator[str]:
             yield f"→ {encode(call)}"
 
 
-def _row(thread: Thread) -> tuple[str, str, str, str]:
-    return thread.id, thread.topic or "", thread.owner or "", _moment(thread.active_at)
+def _row(thread: Thread) -> tuple[str, ...]:
+    previewed = _previewed(thread)
+    count = "" if thread.message_count is None else f"{thread.message_count:,}"
+    more = (count, thread.preview or "") if previewed else ()
+    return thread.id, thread.topic or "", thread.owner or "", _moment(thread.active_at), *more
+
+
+def _previewed(thread: Thread) -> dict[str, Json]:
+    if thread.message_count is None:
+        return {}
+    return {"message_count": thread.message_count, "preview": thread.preview}
 
 
 def _moment(at: datetime) -> str:

@@ -203,4 +203,4 @@ def _other_tenants(store: ChatStore) -> list[str]:
 
 def _first(store: ChatStore, tenant: str) -> Iterator[object]:
     """A thread of a tenant, if it has one."""
-    return itertools.islice(store.for_tenant(tenant).iter_threads(), 1)
+    return itertools.islice(store.for_tenant(tenant).iter_threads(kind=None), 1)

@@ -186,7 +186,8 @@ class Listing(NamedTuple):
 class Query(NamedTuple):
     """What to search for: messages with every word of `text`, of an owner's threads or of everybody's.
 
-    `newest` puts the newest first, otherwise the best. `cursor` is the `next` of the page before.
+    `newest` puts the newest first, otherwise the best. `cursor` is the `next` of the page before. A page may
+    end early once its messages are `max_bytes` of text, never without a message.
     """
 
     text: str
@@ -194,3 +195,4 @@ class Query(NamedTuple):
     owner: str | None = None
     newest: bool = True
     cursor: str | None = None
+    max_bytes: int | None = None

@@ -6,14 +6,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from chatstore.http.fields import Message, Metadata
-from chatstore.http.schemas import Participant
+from chatstore.http.fields import Message, MessageMetadata, Metadata
+from chatstore.http.schemas import Origin, Participant
 
 __all__ = [
     "Appended",
+    "Changes",
+    "ClearedOrCut",
+    "Count",
     "Deleted",
     "Entry",
     "Erased",
+    "FoundPage",
     "Health",
     "Html",
     "MessagePage",
@@ -28,7 +32,7 @@ Cursor: TypeAlias = Annotated[str | None, Field(description="Goes on where this 
 
 
 class Thread(BaseModel):
-    """A thread's properties."""
+    """A thread's properties. `sliding` is how many seconds it lives after its last append, if that slides."""
 
     id: str
     href: str
@@ -40,13 +44,31 @@ class Thread(BaseModel):
     active_at: Stamp
     expires_at: Stamp | None
     etag: str
+    kind: str
+    sliding: float | None
+    forked_from: Origin | None
+    message_count: int = Field(0, description="Only in a list with `preview=true`.")
+    preview: str | None = Field(None, description="Only in a list with `preview=true`.")
 
 
 class ThreadPage(BaseModel):
-    """Threads, newest activity first."""
+    """Threads, in the order of their activity."""
 
     items: list[Thread]
     next: Cursor
+
+
+class Changes(BaseModel):
+    """Threads that became active, the oldest activity first. `next` is always there: keep it for later."""
+
+    items: list[Thread]
+    next: str
+
+
+class Count(BaseModel):
+    """How many threads there are."""
+
+    threads: int
 
 
 class Entry(BaseModel):
@@ -57,7 +79,25 @@ class Entry(BaseModel):
     created_at: Stamp
     expires_at: Stamp | None
     etag: str
+    key: str | None
+    metadata: MessageMetadata
     message: Message
+
+
+class Found(BaseModel):
+    """A message that has the words, its thread, and a part of its text around one of them."""
+
+    thread_id: str
+    href: str
+    snippet: str
+    entry: Entry
+
+
+class FoundPage(BaseModel):
+    """Messages that a search found."""
+
+    items: list[Found]
+    next: Cursor
 
 
 class Tokens(BaseModel):
@@ -81,12 +121,16 @@ class MessagePage(BaseModel):
 
 
 class Appended(BaseModel):
-    """What was stored. `kept` counts the leading messages that a replacement left as they were."""
+    """What was stored. `kept` counts the leading messages that a replacement left as they were.
+
+    `thread_etag` names the properties, where they were changed or compared.
+    """
 
     items: list[Entry]
     kept: int
     etag: str
     href: str
+    thread_etag: str | None = None
 
 
 class Deleted(BaseModel):
@@ -94,6 +138,9 @@ class Deleted(BaseModel):
 
     existed: bool
     etag: str | None
+
+
+ClearedOrCut: TypeAlias = Deleted | Appended
 
 
 class Erased(BaseModel):
@@ -121,7 +168,10 @@ class Fault(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `code` is stable; `current` is the ETag that holds, for 412."""
+    """RFC 9457. `code` is stable; `current` is the ETag that holds, for 412.
+
+    `key` and `message_id` name the message that is there, for `message-exists`.
+    """
 
     type: str
     title: str
@@ -129,6 +179,8 @@ class Problem(BaseModel):
     detail: str
     code: str
     current: str | None = None
+    key: str | None = None
+    message_id: str | None = None
     errors: list[Fault] = Field([])
 
 

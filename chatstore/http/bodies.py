@@ -5,21 +5,23 @@ Envelopes, and saying what is wrong, are left to `chatstore.http.schemas`, which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from chatstore.codec import Json, Writer
 from chatstore.contract import UNSET, Draft, Unset
 from chatstore.store import MessageLike
 from chatstore.store.arguments import Ttl, Ttls
 
-__all__ = ["Turn", "drafted", "drafted_turn", "history", "message", "turn"]
+__all__ = ["Change", "Turn", "drafted", "drafted_change", "drafted_turn", "history", "message", "turn"]
 
 
 class Turn(NamedTuple):
     """Messages to be added, or put in place of all that are there, together.
 
-    `owner` and `ttl` are of the thread, if it is created.
+    `owner` and `ttl` are of the thread, if it is created. `more` is what only an envelope has, by the names
+    that the store's method has for it.
     """
 
     messages: Sequence[MessageLike]
@@ -27,6 +29,15 @@ class Turn(NamedTuple):
     owner: str | None = None
     ttl: Ttl | Unset = UNSET
     expires_in: Ttls = None
+    more: Mapping[str, Any] = MappingProxyType({})
+
+
+class Change(NamedTuple):
+    """What is to change of a message: what was sent, what is kept beside it, or both."""
+
+    message: MessageLike | None = None
+    metadata: Mapping[str, Json] | Unset | None = UNSET
+    merge: bool = True
 
 
 def message(value: Json) -> dict[str, Json] | None:
@@ -55,6 +66,11 @@ def drafted(value: MessageLike, write: Writer) -> Draft:
 def drafted_turn(checked: Turn, write: Writer) -> Turn:
     """The same for each message of a turn."""
     return checked._replace(messages=[Draft(write(value)) for value in checked.messages])
+
+
+def drafted_change(checked: Change, write: Writer) -> Change:
+    """The same for the message of a change, if it has one."""
+    return checked if checked.message is None else checked._replace(message=Draft(write(checked.message)))
 
 
 def _messages(values: list[Json]) -> list[dict[str, Json]] | None:

@@ -18,12 +18,17 @@ from typing_extensions import TypeAliasType
 from chatstore import store
 from chatstore.codec import Json
 from chatstore.http import bodies
-from chatstore.http.parameters import time_of
+from chatstore.http.parameters import ETAGS, time_of
 
 __all__ = [
     "AnyMessages",
+    "ETag",
     "Form",
+    "Key",
+    "Kind",
     "Message",
+    "MessageMetadata",
+    "MessageName",
     "Messages",
     "Metadata",
     "Owner",
@@ -93,6 +98,41 @@ Metadata: TypeAlias = Annotated[
     WithJsonSchema(
         {"type": "object", "additionalProperties": True, "description": "Any JSON object, up to 64 KiB."}
     ),
+]
+MessageMetadata: TypeAlias = Annotated[
+    Any,
+    PlainValidator(_object),
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": True, "description": "Any JSON object, up to 16 KiB."}
+    ),
+]
+Key: TypeAlias = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=store.MAX_KEY_BYTES,
+        description="Your own name for a message, which no other message of the thread has; up to 256 bytes.",
+    ),
+]
+Kind: TypeAlias = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=store.MAX_KIND_BYTES,
+        description="What a thread is kept for, up to 64 bytes; only a list that asks for a kind other than "
+        "`chat` shows it.",
+    ),
+]
+MessageName: TypeAlias = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=store.MAX_THREAD_ID_BYTES,
+        description="A message's id, or `key:` and its key.",
+    ),
+]
+ETag: TypeAlias = Annotated[
+    str, Field(pattern=ETAGS, description="The thread's ETag, which has to hold; else the answer is 412.")
 ]
 # Fail fast: the faults of a million messages fill the memory, and the first one says enough.
 AnyMessages: TypeAlias = Annotated[

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from starlette.responses import Response
 
 from chatstore.codec import Json
-from chatstore.contract import Draft
+from chatstore.contract import Draft, Unset
 from chatstore.errors import InvalidArgument
 from chatstore.http import bodies, replies
 from chatstore.http.parameters import (
@@ -20,13 +21,14 @@ from chatstore.http.parameters import (
     ThreadPath,
 )
 from chatstore.http.problems import TooLarge
+from chatstore.http.queries import CutQuery
 from chatstore.http.quota import check_quota
 from chatstore.http.routing import Call
 from chatstore.http.threads import unchanged
-from chatstore.models import Entries, Message, Page, Window
+from chatstore.models import NAMED_BY_KEY, Entries, Message, Page, Window
 from chatstore.store import MessageLike
 
-__all__ = ["append", "clear", "delete", "get", "read", "replace", "replace_all"]
+__all__ = ["append", "change", "clear", "delete", "get", "read", "replace", "replace_all"]
 
 Reading: TypeAlias = Call[ThreadPath, MessagesQuery, IfNoneMatch, None]
 
@@ -37,7 +39,9 @@ async def append(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Resp
     One, a list, or an envelope around a list: in each case one turn, whose messages become visible together,
     adjacent and in this order, or not at all. Creates the thread unless told not to, or the
     credential is of one owner. If-Match is of the log, as pages and this answer carry it; with
-    `If-None-Match: *` they are the thread's first messages.
+    `If-None-Match: *` they are the thread's first messages. An envelope may cut the history `after` a message
+    and `patch` the thread in the same step, and give messages metadata and a `key`: 409 for one that is
+    there. Example: `{"messages": [{"role": "user", "content": "Again"}], "after": "ID", "key": "turn-2"}`.
     """
     turn = call.body
     call.identity.require_names(owner=turn.owner)
@@ -49,6 +53,7 @@ async def append(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Resp
         owner=turn.owner,
         ttl=call.lifetime(turn.ttl),
         expires_in=turn.expires_in,
+        **turn.more,
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )
@@ -119,18 +124,31 @@ async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) ->
         owner=history.owner,
         ttl=call.lifetime(history.ttl),
         expires_in=history.expires_in,
+        **history.more,
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )
     return replies.appended(call.base, call.path.id, result, 200)
 
 
-async def clear(call: Call[ThreadPath, NoQuery, Mutation, None]) -> Response:
-    """Delete all messages
+async def clear(call: Call[ThreadPath, CutQuery, Mutation, None]) -> Response:
+    """Delete all messages, or the last ones
 
-    The thread stays. One that is not there is no error. If-Match is of the log.
+    The thread stays. One that is not there is no error. With `after` or `from`, all that follows a message,
+    or that one too, is taken away at once: what stays keeps ids, positions and ETags, and cursors go on. The
+    answer is then that of an append without messages, and a thread or message that is not there is 404.
+    If-Match is of the log. Example: `DELETE /v1/threads/trip/messages?after=key:turn-1`.
     """
-    headers = call.headers
+    headers, query = call.headers, call.query
+    if (query.after, query.from_) != (None, None):
+        cut = await call.store.truncate(
+            call.path.id,
+            after=query.after,
+            from_=query.from_,
+            request_id=headers.request_id,
+            if_match=headers.etag,
+        )
+        return replies.appended(call.base, call.path.id, cut, 200)
     result = await call.store.clear(call.path.id, request_id=headers.request_id, if_match=headers.etag)
     return replies.deleted(result)
 
@@ -144,7 +162,7 @@ async def get(call: Call[MessagePath, NoQuery, IfNoneMatch, None]) -> Response:
 async def replace(call: Call[MessagePath, NoQuery, Mutation, Draft]) -> Response:
     """Replace a message
 
-    Its id, position and time stay. If-Match is of the message.
+    Its id, key, metadata, position and time stay. If-Match is of the message.
     """
     replaced = await call.store.replace_message(
         call.path.id,
@@ -154,6 +172,29 @@ async def replace(call: Call[MessagePath, NoQuery, Mutation, Draft]) -> Response
         if_match=call.headers.etag,
     )
     return replies.entry(replaced)
+
+
+async def change(call: Call[MessagePath, NoQuery, Mutation, bodies.Change]) -> Response:
+    """Change a message
+
+    Its metadata, what was sent, or both in one step. Metadata is merged into what is there, null removing a
+    key, or replaces it with `"merge": false`; null removes all of it. Its id, key, position and time stay.
+    If-Match is of the message. Example: `{"metadata": {"rating": 5}}`.
+    """
+    asked = call.body
+    name, headers = call.path, call.headers
+    if asked.message is not None:
+        changed = await call.store.replace_message(
+            name.id, name.message_id, asked.message, metadata=asked.metadata, merge=asked.merge,
+            request_id=headers.request_id, if_match=headers.etag,
+        )  # fmt: skip
+    else:
+        metadata = None if isinstance(asked.metadata, Unset) else asked.metadata
+        changed = await call.store.update_message(
+            name.id, name.message_id, metadata=metadata, merge=asked.merge,
+            request_id=headers.request_id, if_match=headers.etag,
+        )  # fmt: skip
+    return replies.entry(changed)
 
 
 async def delete(call: Call[MessagePath, NoQuery, Mutation, None]) -> Response:
@@ -202,6 +243,11 @@ def _next(query: MessagesQuery, cursor: str | None, href: str) -> dict[str, str]
     # Where the read began at the newest end, it goes on towards the oldest.
     backwards = query.last is not None or (query.before is not None and query.after is None)
     given["before" if backwards else "after"] = cursor
-    # Numbers and positions: none of their characters has another form in a query.
-    wanted = "&".join([f"{name}={value}" for name, value in given.items() if value is not None])
+    # Of numbers, positions and ids no character has another form in a query; keys may hold any.
+    wanted = "&".join([f"{name}={_written(value)}" for name, value in given.items() if value is not None])
     return {"Link": f'<{href}?{wanted}>; rel="next"'}
+
+
+def _written(value: object) -> str:
+    text = str(value)
+    return quote(text, safe=":") if text.startswith(NAMED_BY_KEY) else text

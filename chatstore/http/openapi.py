@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 import chatstore
 from chatstore import store
 from chatstore.codec import MAX_DEPTH, Json
-from chatstore.conditions import MAX_PROPERTIES_BYTES
+from chatstore.conditions import MAX_MESSAGE_METADATA_BYTES, MAX_PROPERTIES_BYTES
 from chatstore.http import answers, schemas
 from chatstore.http.identity import asks_nobody
 from chatstore.http.parameters import Parameter, parameters
@@ -122,6 +122,9 @@ def _limits(settings: Settings) -> dict[str, Json]:
         "owner_bytes": store.MAX_OWNER_BYTES,
         "topic_bytes": store.MAX_TOPIC_BYTES,
         "metadata_bytes": store.MAX_METADATA_BYTES,
+        "message_metadata_bytes": MAX_MESSAGE_METADATA_BYTES,
+        "key_bytes": store.MAX_KEY_BYTES,
+        "kind_bytes": store.MAX_KIND_BYTES,
         "participants": store.MAX_PARTICIPANTS,
         "properties_bytes": MAX_PROPERTIES_BYTES,
         "threads_per_owner": settings.max_threads_per_owner,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
-from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 from chatstore import RequestId, paths, store
@@ -34,7 +33,7 @@ __all__ = [
     "Parameter",
     "TenantPath",
     "ThreadPath",
-    "ThreadsQuery",
+    "etags",
     "headers",
     "parameters",
     "read",
@@ -50,8 +49,10 @@ ETAGS = rf"^{_ETAG}( *, *{_ETAG}){{0,31}}$"
 KEY = r'^("[!#-~]{1,254}"|[!#-~]{1,256})$'
 """A request id, in quotes or not."""
 
-_UNBRACKETED = r"^[^\[\]]+$"
-_PLACE = r"^([0-9A-Za-z]{1,64}~)?[0-9A-Za-z.]{1,512}$"
+_PLACE = (
+    r"^(([0-9A-Za-z]{1,64}~)?[0-9A-Za-z.]{1,512}"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|key:[\s\S]{1,256})$"
+)
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))")
 _HTTP_DATE = re.compile(
@@ -113,6 +114,13 @@ def parameters(form: type[Any]) -> dict[str, tuple[str, Parameter]]:
 
 
 @cache
+def needed(form: type[F]) -> tuple[str, ...]:
+    """The names of those parameters of a form that have to be there."""
+    optional = getattr(form, "_field_defaults", {})
+    return tuple(name for name, (field, _) in parameters(form).items() if field not in optional)
+
+
+@cache
 def headers(form: type[F]) -> dict[bytes, str]:
     """The names of a form's parameters by how ASGI writes them as headers."""
     return {name.lower().encode(): name for name in parameters(form)}
@@ -132,6 +140,7 @@ def read(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -
             values[field] = parameter.read(value)
         except ValueError as error:
             faults.append((f"{where}.{name}", str(error)))
+    faults += [(f"{where}.{name}", "this is needed") for name in needed(form) if name not in given]
     if faults:
         raise Invalid(faults)
     return form(**values)
@@ -215,7 +224,8 @@ class MessagePath(NamedTuple):
         str,
         Parameter(
             {"pattern": paths.MESSAGE_PATTERN, "type": "string"},
-            "The message's id, as the store gave it.",
+            "The message's id, as the store gave it, or `key:` and its key; written in a path as a thread's "
+            "id is.",
             paths.message_id,
         ),
     ]
@@ -223,49 +233,6 @@ class MessagePath(NamedTuple):
 
 class NoQuery(NamedTuple):
     """No parameters in the query."""
-
-
-class ThreadsQuery(NamedTuple):
-    """Which threads to list."""
-
-    limit: Annotated[
-        int, Parameter({"default": store.DEFAULT_LIMIT, **_COUNT}, "The most threads in an answer.")
-    ] = store.DEFAULT_LIMIT
-    cursor: Annotated[
-        str | None,
-        Parameter({"format": "thread-cursor", "type": "string"}, "The `next` of the page before."),
-    ] = None
-    owner: Annotated[
-        str | None,
-        Parameter(
-            {
-                "description": "Up to 256 bytes of UTF-8.",
-                "maxLength": store.MAX_OWNER_BYTES,
-                "minLength": 1,
-                "type": "string",
-            },
-            "Only the threads of this owner.",
-        ),
-    ] = None
-    active_since: Annotated[
-        datetime | None,
-        Parameter(
-            {"format": "date-time", "type": "string"},
-            "Only threads with messages, or created, since then.",
-            time_of,
-        ),
-    ] = None
-    metadata: Annotated[
-        Mapping[str, str],
-        Parameter(
-            {
-                "additionalProperties": {"type": "string"},
-                "propertyNames": {"pattern": _UNBRACKETED},
-                "type": "object",
-            },
-            "`metadata[KEY]=VALUE`: only threads whose metadata has this text under this key.",
-        ),
-    ] = MappingProxyType({})
 
 
 class MessagesQuery(NamedTuple):
@@ -278,13 +245,15 @@ class MessagesQuery(NamedTuple):
     after: Annotated[
         str | None,
         Parameter(
-            {"pattern": _PLACE, "type": "string"}, "A cursor or position: what follows it, from there on."
+            {"pattern": _PLACE, "type": "string"},
+            "A cursor, a position, a message's id, or `key:` and its key: what follows it, from there on.",
         ),
     ] = None
     before: Annotated[
         str | None,
         Parameter(
-            {"pattern": _PLACE, "type": "string"}, "A cursor or position: alone, the nearest before it."
+            {"pattern": _PLACE, "type": "string"},
+            "A cursor, a position, a message's id, or `key:` and its key: alone, the nearest before it.",
         ),
     ] = None
     limit: Annotated[int | None, Parameter(_COUNT, "The most messages in an answer; 100 unless given.")] = (
@@ -307,7 +276,7 @@ class MessagesQuery(NamedTuple):
     ] = None
 
 
-def _etags(header: str | None) -> str | None:
+def etags(header: str | None) -> str | None:
     """The ETags of an If-Match as the store takes them."""
     return None if header is None else re.sub(r" *, *", ",", header).replace('"', "")
 
@@ -327,7 +296,7 @@ class IfMatch(NamedTuple):
     @property
     def etag(self) -> str | None:
         """The ETag without its quotes."""
-        return _etags(self.if_match)
+        return etags(self.if_match)
 
 
 class NoHeaders(NamedTuple):
@@ -416,6 +385,6 @@ class Mutation(NamedTuple):
     def etag(self) -> str | None:
         """The condition as the store takes it."""
         if self.if_none_match is None:
-            return _etags(self.if_match)
+            return etags(self.if_match)
         # Both at once ask that something be there and that nothing be: no etag is empty, so this never holds.
         return ABSENT if self.if_match is None else ""

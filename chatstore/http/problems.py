@@ -167,6 +167,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     errors.MessageNotFound: Problem(404, "message-not-found", "There is no such message"),
     SlowBody: Problem(408, "slow-body", "The body did not arrive in time"),
     errors.ThreadExists: Problem(409, "thread-exists", "The thread already exists"),
+    errors.MessageExists: Problem(409, "message-exists", "A message has this key already"),
     errors.CursorExpired: Problem(410, "cursor-expired", "The cursor's history was replaced"),
     errors.Conflict: Problem(412, "conflict", "A condition no longer holds"),
     TooLarge: Problem(413, "too-large", "The request is too large"),
@@ -228,6 +229,8 @@ def problem_response(error: Exception) -> Response:
     if isinstance(error, errors.Conflict):
         more["current"] = error.current
         headers |= {} if error.current is None else {"ETag": quoted(error.current)}
+    if isinstance(error, errors.MessageExists):
+        more |= {"key": error.key, "message_id": error.message_id}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge
     if problem.status in {429, 503}:

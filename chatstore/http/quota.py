@@ -19,7 +19,7 @@ async def check_quota(store: AsyncChatStore, most: int, owner: str | None, threa
     """Raise OverQuota if a new thread `thread_id` would be one too many of `owner`'s; 0 for no limit.
 
     A thread that is there already passes, so that a repeated request gets its first answer. Lists up to
-    `most` threads.
+    `most` threads, of every kind.
     """
     owner = store.owner or owner
     if not most or owner is None:
@@ -34,7 +34,7 @@ async def check_quota(store: AsyncChatStore, most: int, owner: str | None, threa
     left, cursor = most, None
     while left > 0:
         page = await store.list_threads(
-            owner=owner, limit=min(left, MAX_LIMIT), cursor=cursor, max_bytes=_PAGE_BYTES
+            owner=owner, kind=None, limit=min(left, MAX_LIMIT), cursor=cursor, max_bytes=_PAGE_BYTES
         )
         left, cursor = left - len(page), page.next
         if cursor is None and left > 0:

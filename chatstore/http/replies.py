@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from chatstore.codec import Json, writer
 from chatstore.http.problems import quoted
-from chatstore.models import Appended, Cost, Deleted, Entries, Message, Page, Thread, rfc3339
+from chatstore.models import Appended, Cost, Deleted, Entries, Found, Message, Page, Thread, rfc3339
 from chatstore.paths import segment
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "deleted",
     "entries",
     "entry",
+    "found",
     "link",
     "listing",
     "messages_href",
@@ -30,10 +31,23 @@ __all__ = [
 
 def listing(base: str, page: Page[Thread], most_bytes: int) -> tuple[str, int]:
     """A page of threads as JSON text, and how many of its threads are `most_bytes` of that at most."""
-    texts = [_text(thread(base, one)) for one in page]
+    return _page([_text(thread(base, one)) for one in page], page.next, most_bytes)
+
+
+def found(base: str, page: Page[Found], most_bytes: int) -> tuple[str, int]:
+    """The same for a page of a search, the texts of its messages exactly as the store keeps them."""
+    texts = [
+        f"{_text({'thread_id': one.thread_id, 'href': thread_href(base, one.thread_id)})[:-1]},"
+        f'"snippet":{_text(one.snippet)},"entry":{one.message.entry_text()}}}'
+        for one in page
+    ]
+    return _page(texts, page.next, most_bytes)
+
+
+def _page(texts: list[str], cursor: str | None, most_bytes: int) -> tuple[str, int]:
     sizes = accumulate(len(text.encode()) for text in texts)
     fitting = sum(1 for _ in takewhile(lambda size: size <= most_bytes, sizes))
-    return f'{{"items":[{",".join(texts)}],"next":{_text(page.next)}}}', fitting
+    return f'{{"items":[{",".join(texts)}],"next":{_text(cursor)}}}', fitting
 
 
 def written(text: str, *, cost: Cost | None = None, headers: Mapping[str, str] | None = None) -> Response:
@@ -110,7 +124,8 @@ def link(path: str, parameters: Mapping[str, object]) -> dict[str, str]:
 
 def thread(base: str, found: Thread) -> dict[str, Json]:
     """A thread's properties, as they are written in answers."""
-    return {
+    origin = found.forked_from
+    shown: dict[str, Json] = {
         "id": found.id,
         "href": thread_href(base, found.id),
         "owner": found.owner,
@@ -124,12 +139,24 @@ def thread(base: str, found: Thread) -> dict[str, Json]:
         "active_at": rfc3339(found.active_at),
         "expires_at": None if found.expires_at is None else rfc3339(found.expires_at),
         "etag": found.etag,
+        "kind": found.kind,
+        "sliding": None if found.sliding is None else found.sliding.total_seconds(),
+        "forked_from": None if origin is None else {"thread": origin.thread, "message": origin.message},
     }
+    if found.message_count is not None:
+        shown |= {"message_count": found.message_count, "preview": found.preview}
+    return shown
 
 
 def appended(base: str, thread_id: str, result: Appended, status: int) -> Response:
     """What an append or a replacement wrote."""
-    rest = {"kept": result.kept, "etag": result.etag, "href": messages_href(base, thread_id)}
+    rest: dict[str, Json] = {
+        "kept": result.kept,
+        "etag": result.etag,
+        "href": messages_href(base, thread_id),
+    }
+    if result.thread_etag is not None:
+        rest["thread_etag"] = result.thread_etag
     texts = ",".join([message.entry_text() for message in result.messages])
     return entries(Entries(texts, etag=result.etag, cost=result.cost), rest, status)
 

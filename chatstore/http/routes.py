@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from chatstore.errors import ChatStoreError, Unavailable
-from chatstore.http import bodies, messages, owners, threads
+from chatstore.http import bodies, finding, messages, owners, threads
 from chatstore.http.identity import Scope
 from chatstore.http.parameters import (
     IfMatch,
@@ -21,8 +21,8 @@ from chatstore.http.parameters import (
     OwnerPath,
     TenantPath,
     ThreadPath,
-    ThreadsQuery,
 )
+from chatstore.http.queries import ChangesQuery, CountQuery, CutQuery, SearchQuery, ThreadsQuery
 from chatstore.http.replies import reply
 from chatstore.http.routing import Answer, AnyRoute, Body, Call, Route
 
@@ -93,7 +93,7 @@ _A_PAGE = Answer("A page of messages.", "MessagePage", ("Link", "ETag", _COST))
 _STORED = Answer("What was stored.", "Appended", ("ETag", _COST))
 _TAKEN = Answer("What was taken of it.", "Appended", ("ETag", _COST))
 _GONE = Answer("It is gone.", "Deleted", (_COST,))
-_CLEARED = Answer("They are gone.", "Deleted", ("ETag", _COST))
+_CLEARED = Answer("They are gone.", "ClearedOrCut", ("ETag", _COST))
 _SAME = Answer("What the caller holds is current.", None, ("ETag",))
 _OK = Answer("Yes.", "Health")
 
@@ -138,7 +138,7 @@ ROUTES: tuple[AnyRoute, ...] = (
         method="POST", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.append,
         tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation,
         body=Body("turn", plain=bodies.turn, drafted=bodies.drafted_turn),
-        answers={201: _STORED}, problems=(412,),
+        answers={201: _STORED}, problems=(409, 412),
     ),
     Route(
         method="GET", path="/v1/threads/{id}/messages", scope=READ, handler=messages.read,
@@ -149,11 +149,11 @@ ROUTES: tuple[AnyRoute, ...] = (
         method="PUT", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.replace_all,
         tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation,
         body=Body("history", plain=bodies.history, drafted=bodies.drafted_turn),
-        answers={200: _STORED}, problems=(412,),
+        answers={200: _STORED}, problems=(409, 412),
     ),
     Route(
         method="DELETE", path="/v1/threads/{id}/messages", scope=WRITE, handler=messages.clear,
-        tag="Messages", parameters=ThreadPath, query=NoQuery, headers=Mutation, body=None,
+        tag="Messages", parameters=ThreadPath, query=CutQuery, headers=Mutation, body=None,
         answers={200: _CLEARED}, problems=(412,),
     ),
     Route(
@@ -165,12 +165,33 @@ ROUTES: tuple[AnyRoute, ...] = (
         method="PUT", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.replace,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation,
         body=Body("message", plain=bodies.message, drafted=bodies.drafted),
-        answers={200: _AN_ENTRY}, problems=(412,),
+        answers={200: _AN_ENTRY}, problems=(412,), tells=True,
+    ),
+    Route(
+        method="PATCH", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.change,
+        tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation,
+        body=Body("change", (_MERGE_PATCH, "application/json"), drafted=bodies.drafted_change),
+        answers={200: _AN_ENTRY}, problems=(412,), tells=True,
     ),
     Route(
         method="DELETE", path="/v1/threads/{id}/messages/{message_id}", scope=WRITE, handler=messages.delete,
         tag="Messages", parameters=MessagePath, query=NoQuery, headers=Mutation, body=None,
         answers={200: _AN_OLD_ENTRY}, problems=(412,), tells=True,
+    ),
+    Route(
+        method="GET", path="/v1/search", scope=READ, tag="Finding", handler=finding.search,
+        parameters=NoPath, query=SearchQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("A page of messages.", "FoundPage", ("Link", _COST))}, long=True,
+    ),
+    Route(
+        method="GET", path="/v1/changes", scope=READ, tag="Finding", handler=finding.changes,
+        parameters=NoPath, query=ChangesQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("Threads that became active.", "Changes", (_COST,))}, long=True,
+    ),
+    Route(
+        method="GET", path="/v1/count", scope=READ, tag="Finding", handler=finding.count,
+        parameters=NoPath, query=CountQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("How many there are.", "Count", (_COST,))},
     ),
     Route(
         method="DELETE", path="/v1/owners/{owner}", tag="Owners", handler=owners.erase, scope=Scope.ADMIN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from starlette.responses import Response
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from chatstore import models
 from chatstore.contract import UNSET
 from chatstore.http import replies
-from chatstore.http.beside import beside
+from chatstore.http.finding import PREVIEWED, within
 from chatstore.http.parameters import (
     IfMatch,
     IfNoneMatch,
@@ -20,9 +20,9 @@ from chatstore.http.parameters import (
     NoPath,
     NoQuery,
     ThreadPath,
-    ThreadsQuery,
 )
 from chatstore.http.problems import quoted
+from chatstore.http.queries import ThreadsQuery
 from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
@@ -54,6 +54,8 @@ async def create(call: Call[NoPath, NoQuery, Mutation, schemas.NewThread]) -> Re
         metadata=new.metadata,
         participants=[one.model_dump() for one in new.participants],
         ttl=call.lifetime(new.ttl if "ttl" in new.model_fields_set else UNSET),
+        sliding=new.sliding,
+        kind=new.kind,
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )
@@ -63,34 +65,21 @@ async def create(call: Call[NoPath, NoQuery, Mutation, schemas.NewThread]) -> Re
 async def list_threads(call: Listing) -> Response:
     """List threads
 
-    Newest activity first. A page may hold fewer than `limit`, even none, and still have a `next`. A thread
-    that becomes active while pages are read may be missed by them. An answer that would be too long is a
-    shorter page.
+    Newest activity first, or oldest. A page may hold fewer than `limit`, even none, and still have a `next`.
+    A thread that becomes active while pages are read may be missed by them. An answer that would be too long
+    is a shorter page. Example: `GET /v1/threads?owner=ada&topic_prefix=Lis&preview=true`.
     """
     query = call.query
     call.identity.require_names(owner=query.owner)
-    cost: models.Cost | None = None
-    limit = query.limit
-    while True:
-        page = await call.store.list_threads(
-            owner=query.owner,
-            active_since=query.active_since,
-            metadata=query.metadata,
-            limit=limit,
-            cursor=query.cursor,
-            max_bytes=min(call.answer_bytes, _LIST_BYTES),
+
+    async def page(limit: int) -> models.Page[models.Thread]:
+        return await call.store.list_threads(
+            **query._replace(limit=limit)._asdict(), max_bytes=min(call.answer_bytes, _LIST_BYTES)
         )
-        cost = page.cost if cost is None or page.cost is None else cost + page.cost
-        text, fitting = await beside(
-            call.identity.caller, partial(replies.listing, call.base, page, call.answer_bytes)
-        )
-        if fitting >= len(page):
-            break
-        # Only the storage can say where a page of so many ends.
-        limit = max(1, fitting)
-        if limit >= len(page):
-            break
-    return replies.written(text, cost=cost, headers=_next(call, page.next))
+
+    limit = min(query.limit, PREVIEWED) if query.preview else query.limit
+    text, read, cost = await within(call, limit, page, replies.listing)
+    return replies.written(text, cost=cost, headers=_next(call, read.next))
 
 
 async def get(call: Call[ThreadPath, NoQuery, IfNoneMatch, None]) -> Response:
@@ -105,18 +94,13 @@ async def get(call: Call[ThreadPath, NoQuery, IfNoneMatch, None]) -> Response:
 async def update(call: Call[ThreadPath, NoQuery, Mutation, schemas.ThreadPatch]) -> Response:
     """Change a thread
 
-    What is not named stays, null removes. Metadata is merged, key by key; participants are replaced as a
-    whole; a `ttl` counts from now.
+    What is not named stays, null removes. Metadata is merged, key by key, or replaced whole with
+    `"merge": false`, nulls then being values; participants are replaced as a whole; a `ttl` counts from now,
+    and with `"sliding": true` from the last append. Example: `{"ttl": 86400, "sliding": true}`.
     """
-    patch = call.body
-    named = patch.model_fields_set
-    people = None if patch.participants is None else [one.model_dump() for one in patch.participants]
     changed = await call.store.update_thread(
         call.path.id,
-        topic=patch.topic if "topic" in named else UNSET,
-        metadata=patch.metadata if "metadata" in named else UNSET,
-        participants=people if "participants" in named else UNSET,
-        ttl=patch.ttl if "ttl" in named else UNSET,
+        **call.body.given(),
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )
@@ -137,18 +121,27 @@ async def delete(call: Call[ThreadPath, NoQuery, Mutation, None]) -> Response:
 async def fork(call: Call[ThreadPath, NoQuery, Mutation, schemas.Fork]) -> Response:
     """Fork a thread
 
-    A new thread with this one's properties and its messages, up to and including one or all of them. If-Match
-    is of this thread's log.
+    A new thread with this one's properties and its messages: all of them, or those `through` one or `before`
+    one. It says what it was `forked_from`. If-Match is of this thread's log.
+    Example: `{"before": "ID", "topic": "Another way"}`.
     """
-    call.identity.require_names(thread_id=call.body.id)
+    asked = call.body
+    named = asked.model_fields_set
+    call.identity.require_names(thread_id=asked.id, owner=asked.owner)
     most = call.service.settings.max_threads_per_owner
     if most:
         source = await call.store.get_thread(call.path.id)
-        await check_quota(call.store, most, source.owner, _new_id(call))
+        owner = asked.owner if "owner" in named else source.owner
+        await check_quota(call.store, most, owner, _new_id(call))
     forked = await call.store.fork(
         call.path.id,
-        call.body.id,
-        through=call.body.through,
+        asked.id,
+        through=asked.through,
+        before=asked.before,
+        topic=asked.topic if "topic" in named else UNSET,
+        metadata=asked.metadata if "metadata" in named else UNSET,
+        merge=asked.merge,
+        owner=asked.owner if "owner" in named else UNSET,
         request_id=call.headers.request_id,
         if_match=call.headers.etag,
     )
@@ -167,11 +160,13 @@ async def restore(call: Call[ThreadPath, NoQuery, IfMatch, schemas.Restoration])
         id=call.path.id, owner=kept.owner, topic=kept.topic, metadata=kept.metadata,
         participants=tuple(models.Participant(**one.model_dump()) for one in kept.participants),
         created_at=kept.created_at, active_at=kept.active_at, expires_at=kept.expires_at, etag="",
+        kind=kept.kind, sliding=None if kept.sliding is None else timedelta(seconds=kept.sliding),
+        forked_from=None if kept.forked_from is None else models.Origin(**kept.forked_from.model_dump()),
     )  # fmt: skip
     messages = [
         replace(
             models.Message.from_dict(one.message), id=one.id, created_at=one.created_at,
-            expires_at=one.expires_at,
+            expires_at=one.expires_at, key=one.key, metadata=one.metadata,
         )
         for one in call.body.messages
     ]  # fmt: skip
@@ -206,10 +201,15 @@ def _next(call: Listing, cursor: str | None) -> dict[str, str]:
     if cursor is None:
         return {}
     query = call.query
+    usual = ThreadsQuery()
     parameters: dict[str, object] = {"limit": query.limit, "cursor": cursor}
-    if query.owner is not None:
-        parameters["owner"] = query.owner
-    if query.active_since is not None:
-        parameters["active_since"] = models.rfc3339(query.active_since)
+    for name in ("owner", "topic_prefix", "kind", "forked_from"):
+        if getattr(query, name) != getattr(usual, name):
+            parameters[name] = getattr(query, name)
+    for name in ("active_since", "active_before", "created_since", "created_before"):
+        if getattr(query, name) is not None:
+            parameters[name] = models.rfc3339(getattr(query, name))
+    parameters |= {"order": "oldest"} if query.oldest_first else {}
+    parameters |= {"preview": "true"} if query.preview else {}
     parameters |= {f"metadata[{key}]": value for key, value in query.metadata.items()}
     return replies.link(f"{call.base}/v1/threads", parameters)

@@ -22,7 +22,7 @@ from chatstore.exporting import history
 from chatstore.importing.conversations import BadThread, Conversation
 from chatstore.importing.reading import read_threads
 from chatstore.models import Message, rfc3339
-from chatstore.store import ChatStore
+from chatstore.store import ChatStore, arguments
 
 __all__ = ["Outcome", "Status", "import_conversations", "import_thread", "import_threads"]
 
@@ -97,9 +97,7 @@ def import_thread(store: ChatStore, conversation: Conversation) -> Outcome:
             if present is None:
                 return _changed(conversation, added, "the store has other messages under this id")
             if etag is None:
-                store.create_thread(
-                    conversation.id, **conversation.properties, ttl=_left(store, conversation.expires_at)
-                )
+                _create(store, conversation)
                 created = True
                 continue  # and look at it, for the etag to append under
             new = conversation.messages[present:]
@@ -113,6 +111,15 @@ def import_thread(store: ChatStore, conversation: Conversation) -> Outcome:
         status = Status.ADDED if created else Status.RESUMED if added else Status.UNCHANGED
         return Outcome(conversation.where, status, conversation.id, added)
     return _changed(conversation, added, "somebody else keeps writing to it")
+
+
+def _create(store: ChatStore, conversation: Conversation) -> None:
+    """Make the thread; a time to live that slides begins anew, with the messages that are added here."""
+    properties = dict(conversation.properties)
+    ttl: arguments.Ttl = properties.pop("sliding", None)
+    sliding = ttl is not None
+    left = _left(store, conversation.expires_at)
+    store.create_thread(conversation.id, **properties, ttl=ttl if sliding else left, sliding=sliding)
 
 
 def _checked(store: ChatStore, conversation: Conversation, outcome: Outcome) -> Outcome:

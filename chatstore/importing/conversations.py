@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from chatstore.codec import Json, encode
 from chatstore.errors import InvalidArgument, InvalidMessage, MessageTooLarge
 from chatstore.importing.values import Unkept, fault
-from chatstore.models import Message
-from chatstore.store import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
+from chatstore.models import CHAT, Message
+from chatstore.store import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, drafts
 
 __all__ = ["BadThread", "Conversation", "Draft", "Drafted", "Finisher", "time_of"]
 
 _PROPERTIES = ("topic", "owner", "metadata", "participants")
 _OF_THE_STORE = ("href", "created_at", "active_at", "etag")
 _KNOWN = ("id", "expires_at", "messages", *_PROPERTIES, *_OF_THE_STORE)
+_OF_AN_EXPORT = {"kind", "sliding", "forked_from", "active_at"}
 _NEEDED = ("id", "owner", "expires_at")
 
 
@@ -46,12 +47,16 @@ class BadThread:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A message in chatstore's form, and where it stands in its thread; `refused` says why it is none."""
+    """A message in chatstore's form, and where it stands in its thread; `refused` says why it is none.
+
+    `beside` is what an export has of its key and metadata.
+    """
 
     place: str
     message: Json
     expires_at: Json = None
     refused: str | None = None
+    beside: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,14 @@ def _message(drafted: Drafted) -> Message:
     message = Message.from_dict(drafted.message)
     if len(message.text.encode()) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(f"it takes more than {MAX_MESSAGE_BYTES:,} bytes of JSON")
-    return Message(message.text, expires_at=time_of(drafted.expires_at))
+    key, metadata = drafted.beside.get("key"), drafted.beside.get("metadata", {})
+    reason = fault(dict(drafted.beside))
+    if reason is not None:
+        raise InvalidMessage(f"what is beside the message {reason}")
+    if key is not None:
+        drafts.key_of(key)
+    drafts.message_metadata(metadata)
+    return Message(message.text, expires_at=time_of(drafted.expires_at), metadata=metadata, key=key)
 
 
 def _properties(form: Mapping[str, Json]) -> tuple[dict[str, Json], list[str]]:
@@ -158,12 +170,28 @@ def _properties(form: Mapping[str, Json]) -> tuple[dict[str, Json], list[str]]:
     if not isinstance(properties.get("participants", []), list):
         raise InvalidArgument("a thread's participants are a list")
     further = {name: value for name, value in form.items() if name not in _KNOWN}
+    if form.keys() >= _OF_AN_EXPORT:
+        properties |= _taken(further)
     if further:
         metadata = properties.get("metadata", {})
         if not isinstance(metadata, dict) or further.keys() & metadata.keys():
             raise InvalidArgument(f"the fields {', '.join(further)} have no place beside its metadata")
         properties["metadata"] = _with_further(metadata, further, damage)
     return properties, damage
+
+
+def _taken(further: dict[str, Json]) -> dict[str, Json]:
+    """What only an export of chatstore's own has, taken out of the further fields.
+
+    Where a thread came from stays one of them: the thread that is made here was not forked.
+    """
+    kind, seconds = further.pop("kind"), further.pop("sliding")
+    if further["forked_from"] is None:
+        del further["forked_from"]
+    return {
+        **({} if kind == CHAT else {"kind": kind}),
+        **({} if seconds is None else {"sliding": seconds}),
+    }
 
 
 def _undamaged(metadata: dict[str, Json], damage: list[str]) -> dict[str, Json]:

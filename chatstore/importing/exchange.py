@@ -14,7 +14,7 @@ from chatstore.importing.values import Unkept, fault
 
 __all__ = ["drafted", "is_message"]
 
-_ENTRY = {"id", "position", "created_at", "etag", "expires_at", "message"}
+_ENTRY = {"id", "position", "created_at", "etag", "expires_at", "key", "metadata", "message"}
 _LANGCHAIN = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function"}
 _SHAREGPT = {
     "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant",
@@ -45,7 +45,12 @@ def drafted(items: Sequence[Json]) -> Iterator[Drafted]:
         if not isinstance(item, dict) or "role" in item:
             yield Drafted(place, _assistants(item))
         elif _is_entry(item):
-            yield Drafted(place, item["message"], item.get("expires_at"))
+            yield Drafted(
+                place,
+                item["message"],
+                item.get("expires_at"),
+                beside={name: item[name] for name in ("key", "metadata") if item.get(name)},
+            )
         elif item.get("kind") in ("request", "response") and isinstance(item.get("parts"), list):
             yield from _pydantic_ai(place, item)
         elif isinstance(item.get("from"), str) and "value" in item:

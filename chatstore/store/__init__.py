@@ -6,6 +6,8 @@ event loop, and differs in nothing else.
 
 from chatstore.store.arguments import (
     DEFAULT_LIMIT,
+    MAX_KEY_BYTES,
+    MAX_KIND_BYTES,
     MAX_LIMIT,
     MAX_MESSAGE_BYTES,
     MAX_METADATA_BYTES,
@@ -25,6 +27,8 @@ from chatstore.store.stepped import ChatStore
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "MAX_KEY_BYTES",
+    "MAX_KIND_BYTES",
     "MAX_LIMIT",
     "MAX_MESSAGE_BYTES",
     "MAX_METADATA_BYTES",

@@ -121,21 +121,29 @@ class Finding(Scoped):
         """Threads in which messages were added, or that were created, since `cursor`, oldest activity first.
 
         Without a cursor it begins with the oldest thread. `next` is always there: keep it, and pass it
-        later to go on. A thread comes at least once for each time that it became active and again when it
-        became active later; what was active in the last ten minutes comes again at the next call too, so
-        that nothing is missed that was being written. Not told are edits, changed properties and deletions.
-        `kind` is None or ``"*"`` for every kind. Costs what a list costs.
+        later to go on. A page of fewer than `limit` threads is the last for now. A thread comes at least once
+        for each time that it became active. What was active in the last ten minutes comes again in the next
+        round too, so that nothing is missed that was being written. Not told are edits, changed properties
+        and deletions. `kind` is None or ``"*"`` for every kind. Costs what a list costs.
         """
+        again, at = _places(cursor)
         page = await self.list_threads(
-            kind=kind, oldest_first=True, limit=limit, cursor=cursor, max_bytes=_PAGE_BYTES
+            kind=kind, oldest_first=True, limit=limit, cursor=at, max_bytes=_PAGE_BYTES
         )
-        # A write that is under way may still be given a time in here, so the cursor never goes further.
-        reached = settled = ThreadCursor(await self.now() - _SETTLED, "")
+        # A write that is under way may still be given a time behind this one, so the next round begins there.
+        settled = ThreadCursor(await self.now() - _SETTLED, "")
+        reached = settled
         if page.next is not None:
             reached = ThreadCursor.parse(page.next)
         elif page.items:
             reached = ThreadCursor(page.items[-1].active_at, page.items[-1].id)
-        return Page(page.items, next=min(reached, settled).text(), cost=page.cost)
+        if page.next is None and len(page) < arguments.page_limit(limit):
+            following = again or min(reached, settled).text()
+        elif again is None and reached <= settled:
+            following = reached.text()
+        else:
+            following = f"{again or settled.text()}.{reached.text()}"
+        return Page(page.items, next=following, cost=page.cost)
 
     async def search(
         self,
@@ -145,14 +153,34 @@ class Finding(Scoped):
         newest_first: bool = True,
         limit: int | None = None,
         cursor: str | None = None,
+        max_bytes: int | None = None,
     ) -> Page[Found]:
         """Messages that have every word of `text`, with their threads and a snippet of each.
 
-        Newest first, or the best first. Searched are conversations: threads of the kind chat. Raises
+        Newest first, or the best first. Searched are conversations: threads of the kind chat. With
+        `max_bytes` a page ends early once its messages are that much text, never without one. Raises
         Unsupported where the storage has no index of words.
         """
         words = arguments.text("text", text, arguments.MAX_TOPIC_BYTES)
         if not words.strip():
             raise InvalidArgument("search needs a word to look for")
-        query = Query(words, arguments.page_limit(limit), self._owner(owner), bool(newest_first), cursor)
+        query = Query(
+            words,
+            arguments.page_limit(limit),
+            self._owner(owner),
+            bool(newest_first),
+            cursor,
+            arguments.page_bytes(max_bytes),
+        )
         return await self.backend.search(self.tenant, query)
+
+
+def _places(cursor: str | None) -> tuple[str | None, str | None]:
+    """Where the next round of `changes` begins, if this one is past that, and where this one goes on.
+
+    Raises InvalidCursor.
+    """
+    again, _, at = (cursor or "").rpartition(".")
+    if again:
+        ThreadCursor.parse(again)
+    return again or None, at or None

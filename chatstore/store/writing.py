@@ -145,16 +145,17 @@ class Writing(Scoped):
         message: arguments.MessageLike,
         *,
         metadata: Mapping[str, Json] | Unset | None = UNSET,
+        merge: bool = False,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
         """Put another content in a message's place; its id, key, position, time and expiry stay.
 
-        So does its metadata, unless `metadata` replaces it in the same step. `if_match` is of the message.
-        Raises MessageNotFound.
+        So does its metadata, unless `metadata` replaces it in the same step, or is merged into it with
+        `merge`. `if_match` is of the message. Raises MessageNotFound.
         """
         [draft] = drafts_of([message])
-        change = None if isinstance(metadata, Unset) else metadata_change(metadata, merge=False)
+        change = None if isinstance(metadata, Unset) else metadata_change(metadata, merge=merge)
         request = self._request(
             request_id,
             "replace_message",

@@ -20,10 +20,11 @@ import chatstore
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backends.service import ServiceBackend
 from chatstore.backends.service.connection import Connection
-from chatstore.contract import Clock
-from chatstore.errors import ConfigurationError, StorageError, Unavailable
+from chatstore.contract import Capability, Clock, Query
+from chatstore.errors import ConfigurationError, StorageError, Unavailable, Unsupported
 from chatstore.http.app import create_app
 from chatstore.http.problems import problem_response
+from chatstore.models import Found, Page
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.testing import BackendContract
@@ -211,3 +212,23 @@ def test_a_listing_selects_metadata_of_any_type() -> None:
         for key in ("k", "k[x]"):
             for number, value in enumerate(values):
                 assert [one.id for one in store.iter_threads(metadata={key: value})] == [str(number)]
+
+
+class Plain(MemoryBackend):
+    """A storage that cannot count or search."""
+
+    async def count_threads(self, tenant: str, owner: str | None, kind: str | None) -> int:
+        raise self._unsupported(Capability.COUNT)
+
+    async def search(self, tenant: str, query: Query) -> Page[Found]:
+        raise self._unsupported(Capability.SEARCH)
+
+
+def test_what_the_storage_of_a_service_cannot_do_is_unsupported_here_too() -> None:
+    app = create_app(AsyncChatStore(Plain()))
+    with serving(app) as address, chatstore.connect(address) as store:
+        with pytest.raises(Unsupported, match="counts"):
+            store.count_threads()
+        with pytest.raises(Unsupported, match="words"):
+            store.search("flight")
+        assert httpx.get(f"{address}/v1/count").status_code == 501

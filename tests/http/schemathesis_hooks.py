@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate
 from typing import Any
@@ -37,6 +37,7 @@ schemathesis.openapi.format("http-date", st.integers(0, 3600).map(_recent))
 schemathesis.openapi.format(
     "thread-cursor", st.builds(_cursor, st.integers(0, 2**50), st.text(string.ascii_letters, max_size=9))
 )
+schemathesis.openapi.format("search-cursor", st.integers(0, 100).map(str))
 
 
 @schemathesis.hook
@@ -44,7 +45,8 @@ def filter_case(_context: object, case: schemathesis.Case[Any]) -> bool:
     """Parameters that exclude one another, participants who appear twice, and more times than messages."""
     named = EXCLUSIVE & set(case.query or {}) if case.path.endswith("/messages") else set()
     alone = any(named <= group for group in TOGETHER) and ("keep" not in named or "max_tokens" in named)
-    return alone and not _twice(case.body) and _a_time_for_each(case.body)
+    cut_twice = case.method == "DELETE" and {"after", "from"} <= set(case.query or {})
+    return alone and not cut_twice and all(fits(case.body) for fits in FITTING)
 
 
 @schemathesis.hook
@@ -81,14 +83,51 @@ def _no_date(case: schemathesis.Case[Any]) -> bool:
     return date is not None and parsedate(date) is None
 
 
-def _a_time_for_each(body: object) -> bool:
-    """Whether times that are listed are as many as the messages."""
-    times = body.get("expires_in") if isinstance(body, Mapping) else None
-    messages = body.get("messages") if isinstance(body, Mapping) else None
-    return not isinstance(times, list) or not isinstance(messages, list) or len(times) == len(messages)
-
-
-def _twice(body: object) -> bool:
+def _everybody_once(body: object) -> bool:
+    """Whether no participant appears twice."""
     people = body.get("participants") if isinstance(body, Mapping) else None
     ids = [one.get("id") for one in people if isinstance(one, Mapping)] if isinstance(people, list) else []
-    return any(id in ids[:place] for place, id in enumerate(ids))
+    return not any(id in ids[:place] for place, id in enumerate(ids))
+
+
+def _one_for_each(body: object) -> bool:
+    """Whether what is listed for messages is as much as they are, and no key is there twice."""
+    if not isinstance(body, Mapping) or not isinstance(body.get("messages"), list):
+        return True
+    count = len(body["messages"])
+    keys = body.get("key")
+    named = keys if isinstance(keys, list) else [] if keys is None else [keys]
+    given = [one for one in named if one is not None]
+    lists = [body.get("metadata"), body.get("expires_in"), None if keys is None else named]
+    fit = all(len(one) == count for one in lists if isinstance(one, list))
+    return fit and not any(one in given[:place] for place, one in enumerate(given))
+
+
+def _sliding_has_a_ttl(body: object) -> bool:
+    """Whether what slides says how long."""
+    if not isinstance(body, Mapping):
+        return True
+    return not (body.get("sliding") is True and body.get("ttl") is None)
+
+
+def _of_its_patch(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    """The same of an envelope's patch."""
+    return lambda body: fits(body.get("patch")) if isinstance(body, Mapping) else True
+
+
+def _names_one_place(body: object) -> bool:
+    """Whether a fork ends at one message, or none."""
+    return not (
+        isinstance(body, Mapping) and body.get("through") is not None and body.get("before") is not None
+    )
+
+
+def _is_a_kind(body: object) -> bool:
+    """Whether the kind is one, and not all."""
+    return not (isinstance(body, Mapping) and body.get("kind") == "*")
+
+
+FITTING = (
+    _everybody_once, _one_for_each, _sliding_has_a_ttl, _names_one_place, _is_a_kind,
+    _of_its_patch(_everybody_once), _of_its_patch(_sliding_has_a_ttl),
+)  # fmt: skip

@@ -103,12 +103,19 @@ def test_who_may_write_alone_reads_nothing(service: httpx.Client, keys: Keys) ->
     assert status(service, text, "POST", f"{THREAD}/messages") == 201
     _, both = made(keys, "read", "write")
     [entry] = service.get(f"{THREAD}/messages", headers={"X-API-Key": both}).json()["items"]
-    for method, path in (
-        ("PATCH", THREAD), ("POST", f"{THREAD}/fork"), ("DELETE", f"{THREAD}/messages/{entry['id']}"),
+    message = f"{THREAD}/messages/{entry['id']}"
+    for method, path, body in (
+        ("PATCH", THREAD, {}), ("POST", f"{THREAD}/fork", {}), ("PUT", message, {"role": "user"}),
+        ("PATCH", message, {"metadata": {"seen": True}}), ("DELETE", message, {}),
     ):  # fmt: skip
-        refused = service.request(method, path, headers={"X-API-Key": text}, json={})
+        refused = service.request(method, path, headers={"X-API-Key": text}, json=body)
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-        assert service.request(method, path, headers={"X-API-Key": both}, json={}).is_success
+        assert service.request(method, path, headers={"X-API-Key": both}, json=body).is_success
+    service.post(
+        f"{THREAD}/messages", headers={"X-API-Key": both}, json={"messages": [entry["message"]], "key": "k"}
+    )
+    cut = service.delete(f"{THREAD}/messages?from=key:k", headers={"X-API-Key": text})
+    assert (cut.status_code, cut.json()["items"]) == (200, [])
 
 
 def test_a_key_of_the_settings_needs_no_store(tmp_path: Path) -> None:

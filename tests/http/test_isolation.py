@@ -35,25 +35,37 @@ NEVER_THE_SAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[
 NATIVE = [route for route in ROUTES if route.scope is not None]
 APPEND = [route for route in NATIVE if route.handler.__name__ == "append"]
 THE_ID = object()
+THE_MESSAGE = object()
 AT = "2026-01-31T12:00:00Z"
 RESTORED = {"thread": {"owner": X, "created_at": AT, "active_at": AT}}
 BODIES: dict[tuple[str, str], list[Any]] = {
     ("POST", "/v1/threads"): [{}, {"id": THE_ID}, {"id": THE_ID, "owner": X}, {"owner": Y}],
     ("PATCH", "/v1/threads/{id}"): [{"topic": "mine"}, {"metadata": None, "ttl": 1}],
-    ("POST", "/v1/threads/{id}/fork"): [{}, {"id": "new"}, {"id": "a"}],
+    ("POST", "/v1/threads/{id}/fork"): [
+        {}, {"id": "new"}, {"id": "a"}, {"owner": Y}, {"owner": X, "topic": "mine", "before": THE_MESSAGE},
+    ],
     ("POST", "/v1/threads/{id}/restore"): [RESTORED, {**RESTORED, "messages": []}],
     ("POST", "/v1/threads/{id}/messages"): [
         HELLO, {"messages": [HELLO], "create": False}, {"messages": [HELLO], "owner": Y, "ttl": 1},
+        {"messages": [HELLO], "after": THE_MESSAGE, "key": "k"},
+        {"messages": [HELLO], "patch": {"topic": "mine"}, "if_thread": "none"},
     ],
     ("PUT", "/v1/threads/{id}/messages"): [
         [], {"messages": [HELLO], "create": True}, {"messages": [HELLO], "create": True, "owner": X},
     ],
     ("PUT", "/v1/threads/{id}/messages/{message_id}"): [HELLO],
+    ("PATCH", "/v1/threads/{id}/messages/{message_id}"): [{"metadata": {"rating": 1}}, {"message": HELLO}],
 }  # fmt: skip
 QUERIES: dict[str, list[str]] = {
-    "/v1/threads": ["", "?limit=3", f"?owner={X}", "?owner=x%3Ay", "?limit=7&metadata[word]=none"],
+    "/v1/threads": [
+        "", "?limit=3", f"?owner={X}", "?owner=x%3Ay", "?limit=7&metadata[word]=none", "?preview=true",
+        "?order=oldest&kind=*&limit=5", "?topic_prefix=a",
+    ],
     "/v1/threads/{id}/messages": ["", "?last=5", "?max_tokens=100", "?after=0", "?limit=1"],
-}
+    "/v1/count": ["", "?kind=*", f"?owner={X}", "?owner=x%3Ay"],
+    "/v1/changes": ["", "?limit=4", "?kind=chat&limit=2"],
+    "/v1/search": [*(f"?text={one.word}" for one in THREADS), f"?text={THREADS[0].word}&owner={X}"],
+}  # fmt: skip
 
 CONDITIONS: list[dict[str, str]] = [
     {}, {}, {}, {}, {}, {"If-Match": "*"}, {"If-Match": '"e.1"'}, {"If-None-Match": "*"},
@@ -154,7 +166,10 @@ async def check(case: Case, worlds: Worlds, counted: Counter[str]) -> None:
     if before is not None:
         assert await world.kept(foreign) == before
     # A message of the caller's own has another id in the other world.
-    if "{message_id}" not in route.path or not any(one.id == id for one in visible):
+    named = "{message_id}" in route.path or str(world.messages.get((caller.tenant or "", id))) in (
+        str(asked.url) + asked.content.decode()
+    )
+    if not named or not any(one.id == id for one in visible):
         assert plain(answer) == plain(await twin.client.send(built(case, world)))
     if route.method != "GET" and answer.is_success:
         await worlds.forget(THREADS)
@@ -167,17 +182,24 @@ def built(case: Case, world: World) -> httpx.Request:
     message = messages[n % len(messages)] if messages else "none"
     path = route.path.replace("{id}", segment(id)).replace("{message_id}", message)
     queries = QUERIES.get(route.path, [""]) if route.method == "GET" else [""]
+    if (route.method, route.path) == ("DELETE", "/v1/threads/{id}/messages"):
+        queries = ["", f"?after={message}", f"?from={message}"]
     bodies = BODIES.get((route.method, route.path), [])
     return httpx.Request(
         route.method,
         f"http://service{path}{queries[n % len(queries)]}",
         headers={**caller.headers, **condition},
-        **({"json": filled(bodies[n % len(bodies)], id)} if bodies else {}),
+        **({"json": filled(bodies[n % len(bodies)], id, message)} if bodies else {}),
     )
 
 
-def filled(body: Any, id: str) -> Any:
-    return {name: id if value is THE_ID else value for name, value in body.items()} if body else body
+def filled(body: Any, id: str, message: str) -> Any:
+    if not isinstance(body, dict):
+        return body
+    return {
+        name: id if value is THE_ID else message if value is THE_MESSAGE else value
+        for name, value in body.items()
+    }
 
 
 def check_silence(answer: httpx.Response, route: AnyRoute, caller: Caller) -> None:
@@ -189,7 +211,8 @@ def check_silence(answer: httpx.Response, route: AnyRoute, caller: Caller) -> No
     )
     reads = bool(caller.scopes & {"read", "admin"})
     assert not [one for one in THREADS if one.word in said and not (reads and caller.sees(one))]
-    if route.path == "/v1/threads" and route.method == "GET" and answer.is_success and answer.json()["next"]:
+    listed = (route.method, route.path) == ("GET", "/v1/threads")
+    if listed and answer.is_success and answer.json()["next"]:
         last = ThreadCursor.parse(answer.json()["next"]).id
         assert last in {one.id for one in THREADS if caller.sees(one)} or last not in IDS
     if not caller.scopes:

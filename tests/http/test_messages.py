@@ -65,7 +65,9 @@ def test_any_json_object_with_a_role_is_kept(http: httpx.Client, fields: dict[st
 
 def test_an_entry_keeps_the_message_and_the_stores_fields_apart(http: httpx.Client, thread: str) -> None:
     [entry] = sent(http, thread, {"role": "user", "content": "hello"})
-    assert list(entry) == ["id", "position", "created_at", "expires_at", "etag", "message"]
+    assert list(entry) == [
+        "id", "position", "created_at", "expires_at", "etag", "key", "metadata", "message",
+    ]  # fmt: skip
     got = http.get(f"{thread}/messages/{entry['id']}")
     assert (got.json(), got.headers["etag"]) == (entry, f'"{entry["etag"]}"')
     same = http.get(f"{thread}/messages/{entry['id']}", headers={"If-None-Match": got.headers["etag"]})

@@ -32,6 +32,7 @@ FAILURES: dict[str, Exception] = {
     "thread-not-found": errors.ThreadNotFound("id"),
     "message-not-found": errors.MessageNotFound("id", "m"),
     "thread-exists": errors.ThreadExists("id"),
+    "message-exists": errors.MessageExists("id", "k", "m"),
     "conflict": errors.Conflict("e.1"),
     "cursor-expired": errors.CursorExpired(),
     "unsupported": errors.Unsupported("not here"),

@@ -39,7 +39,7 @@ def messages_of(stored: Stored, span: Span) -> Page[Message]:
         for message in stored.messages
         if after < place_of(message) and (before is None or place_of(message) < before)
     ]
-    chosen = _fitting(found[::-1] if span.newest else found, span)
+    chosen = _fitting(found[::-1] if span.newest else found, span.limit, span.max_bytes)
     more = len(chosen) < len(found)
     items = tuple(chosen[::-1] if span.newest else chosen)
     edge = (items[0] if span.newest else items[-1]) if more else None
@@ -64,6 +64,8 @@ def found_by(living: Sequence[Stored], query: Query) -> Page[Found]:
                     hits.append((sum(counted[word] for word in wanted), message, stored.thread.id))
     hits.sort(key=lambda hit: (0 if query.newest else hit[0], hit[1].created_at, hit[1].id), reverse=True)
     page = hits[start : start + query.limit]
+    fitting = len(_fitting([message for _, message, _ in page], query.limit, query.max_bytes))
+    page = page[:fitting]
     found = tuple(Found(thread, message, snippet(said(message.text), wanted)) for _, message, thread in page)
     end = start + len(page)
     return Page(found, next=str(end) if end < len(hits) else None)
@@ -102,13 +104,13 @@ def _bound(stored: Stored, message: str | None, given: str | None) -> str | None
     return given if message is None else place_of(stored.messages[stored.find(message)])
 
 
-def _fitting(messages: list[Message], span: Span) -> list[Message]:
+def _fitting(messages: list[Message], limit: int, max_bytes: int | None) -> list[Message]:
     """The first of `messages` that fit into a page."""
     chosen: list[Message] = []
     size = 0
-    for message in messages[: span.limit]:
+    for message in messages[:limit]:
         size += len(message.text.encode())
-        if chosen and span.max_bytes is not None and size > span.max_bytes:
+        if chosen and max_bytes is not None and size > max_bytes:
             break
         chosen.append(message)
     return chosen

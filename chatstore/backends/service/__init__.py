@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from chatstore import paths
 from chatstore.backends.service import forms
@@ -28,17 +28,21 @@ from chatstore.contract import (
     Backend,
     Capability,
     Clock,
+    Cut,
     Draft,
     Listing,
+    MetadataPatch,
     NewThread,
+    Query,
     Request,
     Span,
     ThreadKey,
     ThreadPatch,
+    Unset,
     system_clock,
 )
 from chatstore.errors import ConfigurationError, MessageNotFound
-from chatstore.models import Appended, Deleted, Erased, Message, Page, Thread, ThreadCursor, rfc3339
+from chatstore.models import Appended, Deleted, Erased, Found, Message, Page, Thread, ThreadCursor
 from chatstore.settings import Settings
 from chatstore.urls import Url
 
@@ -91,6 +95,9 @@ class ServiceBackend(Backend):
             Capability.RESTORE,
             Capability.DURABLE,
             Capability.SHARED,
+            # Whether the service's own storage has these two is known to that alone: if not, calls say so.
+            Capability.COUNT,
+            Capability.SEARCH,
         }
     )
 
@@ -111,13 +118,7 @@ class ServiceBackend(Backend):
     # Threads
 
     async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
-        body = {
-            "id": key.id,
-            "topic": new.topic,
-            "owner": new.owner,
-            "metadata": new.metadata,
-            "participants": forms.participants(new.participants),
-        } | forms.ttl(new.ttl)
+        body = {"id": key.id} | forms.new_thread(new)
         meant = Meant(key.id, new_thread=key.id)
         return await self._connection.write(
             forms.thread,
@@ -135,15 +136,7 @@ class ServiceBackend(Backend):
     async def update_thread(
         self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
     ) -> Thread:
-        people = patch.participants
-        body = {
-            "topic": patch.topic,
-            "metadata": patch.metadata,
-            "participants": forms.participants(people) if isinstance(people, tuple) else people,
-            "ttl": forms.seconds(patch.ttl) if isinstance(patch.ttl, timedelta) else patch.ttl,
-        }
-        given = forms.as_json({name: value for name, value in body.items() if value is not UNSET})
-        path = self._thread_path(key)
+        given, path = forms.as_json(forms.patch(patch)), self._thread_path(key)
         return await self._connection.write(
             forms.thread, "PATCH", path, given, if_match, request, Meant(key.id)
         )
@@ -157,38 +150,45 @@ class ServiceBackend(Backend):
         )
 
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        query = [("limit", str(listing.limit))]
-        if listing.owner is not None:
-            query.append(("owner", listing.owner))
-        if listing.active_since is not None:
-            query.append(("active_since", rfc3339(listing.active_since)))
-        if listing.before is not None:
-            query.append(("cursor", ThreadCursor(*listing.before).text()))
-        # A query can ask for texts only; whatever else is wanted is looked for here.
-        for name, value in listing.metadata.items():
-            if isinstance(value, str) and name and not set("[]") & set(name):
-                query.append((f"metadata[{name}]", value))
         path = self._threads_path(tenant, self._owner)
-        page = await self._connection.call(forms.threads, "GET", path, query=query)
+        page = await self._connection.call(forms.threads, "GET", path, query=forms.listing(listing))
+        # A query can ask for texts only; whatever else is wanted is looked for here.
         found = tuple(thread for thread in page if has_metadata(thread.metadata, listing.metadata))
         kept = found[: fitting(found, listing.max_bytes)]
         if len(kept) < len(found):
             return Page(kept, next=ThreadCursor(kept[-1].active_at, kept[-1].id).text())
         return Page(found, next=page.next)
 
+    async def count_threads(self, tenant: str, owner: str | None, kind: str | None) -> int:
+        path = f"{self._base(tenant, self._owner)}/count"
+        query = [("kind", kind or "*"), *([] if owner is None else [("owner", owner)])]
+        return await self._connection.call(lambda form: int(form["threads"]), "GET", path, query=query)
+
+    async def search(self, tenant: str, query: Query) -> Page[Found]:
+        path = f"{self._base(tenant, self._owner)}/search"
+        return await self._connection.call(forms.found, "GET", path, query=forms.search(query))
+
     async def fork(
         self,
         source: ThreadKey,
         key: ThreadKey,
-        through: str | None,
+        cut: Cut | None,
         *,
+        patch: ThreadPatch | None = None,
+        owner: str | Unset | None = UNSET,
         if_match: str | None,
         request: Request | None,
     ) -> Thread:
         path = f"{self._thread_path(source)}/fork"
-        body = forms.as_json({"id": key.id, "through": through})
-        meant = Meant(source.id, message=through or "", new_thread=key.id)
-        return await self._connection.write(forms.thread, "POST", path, body, if_match, request, meant)
+        form: dict[str, Any] = {"id": key.id} | ({} if patch is None else forms.patch(patch))
+        if cut is not None:
+            form["through" if cut.behind else "before"] = cut.message
+        if not isinstance(owner, Unset):
+            form["owner"] = owner
+        meant = Meant(source.id, message="" if cut is None else cut.message, new_thread=key.id)
+        return await self._connection.write(
+            forms.thread, "POST", path, forms.as_json(form), if_match, request, meant
+        )
 
     # Messages
 
@@ -200,15 +200,23 @@ class ServiceBackend(Backend):
         create: NewThread | None,
         if_match: str | None,
         request: Request | None,
+        cut: Cut | None = None,
+        patch: ThreadPatch | None = None,
+        if_thread: str | None = None,
     ) -> Appended:
-        path, body = self._messages_path(key), forms.turn(drafts, create)
-        return await self._connection.write(
-            forms.appended, "POST", path, body, if_match, request, Meant(key.id)
-        )
+        path, meant = self._messages_path(key), Meant(key.id, "" if cut is None else cut.message)
+        if cut is not None and not drafts:
+            path = f"{path}?{'after' if cut.behind else 'from'}={quote(cut.message, safe='')}"
+            return await self._connection.write(
+                forms.appended, "DELETE", path, None, if_match, request, meant
+            )
+        body = forms.turn(drafts, create, cut, patch, if_thread)
+        return await self._connection.write(forms.appended, "POST", path, body, if_match, request, meant)
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         path, query = self._messages_path(key), forms.query(span)
-        page = await self._connection.call(forms.messages, "GET", path, query=query, meant=Meant(key.id))
+        meant = Meant(key.id, span.after_message or span.before_message or "")
+        page = await self._connection.call(forms.messages, "GET", path, query=query, meant=meant)
         return page if span.max_bytes is None else forms.shortened(page, span, span.max_bytes)
 
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
@@ -236,11 +244,21 @@ class ServiceBackend(Backend):
         )
 
     async def replace_message(
-        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+        self,
+        key: ThreadKey,
+        message_id: str,
+        draft: Draft | None,
+        *,
+        metadata: MetadataPatch | None = None,
+        if_match: str | None,
+        request: Request | None,
     ) -> Message:
-        path, body = await self._message_path(key, message_id), draft.text.encode()
-        meant = Meant(key.id, message_id)
-        return await self._connection.write(forms.message, "PUT", path, body, if_match, request, meant)
+        path, meant = await self._message_path(key, message_id), Meant(key.id, message_id)
+        if draft is not None and metadata is None:
+            body = draft.text.encode()
+            return await self._connection.write(forms.message, "PUT", path, body, if_match, request, meant)
+        body = forms.change(draft, metadata or MetadataPatch({}))
+        return await self._connection.write(forms.message, "PATCH", path, body, if_match, request, meant)
 
     async def delete_message(
         self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
@@ -291,7 +309,8 @@ class ServiceBackend(Backend):
         return f"{self._thread_path(key)}/messages"
 
     async def _message_path(self, key: ThreadKey, message_id: str) -> str:
-        if message_id in {".", ".."} or not re.fullmatch(paths.MESSAGE_PATTERN, message_id):
+        segment = paths.segment(message_id)
+        if not re.fullmatch(paths.MESSAGE_PATTERN, segment):
             await self.get_thread(key)  # which may be the one that is missing
             raise MessageNotFound(key.id, message_id)
-        return f"{self._messages_path(key)}/{message_id}"
+        return f"{self._messages_path(key)}/{segment}"

@@ -29,6 +29,7 @@ from chatstore.errors import (
     InvalidArgument,
     InvalidCursor,
     InvalidMessage,
+    MessageExists,
     MessageNotFound,
     MessageTooLarge,
     RequestExpired,
@@ -49,8 +50,7 @@ _TRIES = 5
 _MOST_RETRIES_AT_ONCE = 100
 _RETRIES_PER_REQUEST = 0.1
 _FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
-_CONNECT_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = _CONNECT_SECONDS = 5.0
 _LATER = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 _TOKEN = re.compile(r"[!-~]*")
 _HEADER_TEXT = re.compile(r"[!#-~]{1,256}")
@@ -139,6 +139,7 @@ _FAULTS: Mapping[str, _Fault] = {
     "thread-not-found": lambda meant, _: ThreadNotFound(meant.thread),
     "message-not-found": lambda meant, _: MessageNotFound(meant.thread, meant.message),
     "thread-exists": lambda meant, _: ThreadExists(meant.new_thread),
+    "message-exists": lambda meant, form: MessageExists(meant.thread, form["key"], form["message_id"]),
     "cursor-expired": lambda *_: CursorExpired(),
     "conflict": lambda _, problem: Conflict(problem["current"]),
     "request-mismatch": lambda meant, _: RequestMismatch(meant.request),

@@ -203,6 +203,22 @@ class Finding:
         with pytest.raises(InvalidCursor):
             store.changes("nonsense")
 
+    def test_many_changes_at_once_are_told_page_after_page(
+        self, store: ChatStore, clock: ManualClock
+    ) -> None:
+        store.create_thread("old")
+        clock.advance(timedelta(hours=1))
+        for number in range(7):
+            store.create_thread(f"t{number}")
+        told: list[str] = []
+        page = store.changes(limit=2)
+        while len(page) == 2:
+            told += ids(page)
+            page = store.changes(page.next, limit=2)
+        told += ids(page)
+        assert sorted(told) == ["old", *[f"t{number}" for number in range(7)]]
+        assert sorted(ids(store.changes(page.next))) == [f"t{number}" for number in range(7)]
+
 
 @needs(Capability.SEARCH)
 class Searching:
