@@ -43,7 +43,7 @@ class SqliteBackend(SqlBackend):
     """Threads in an SQLite file."""
 
     name = "sqlite"
-    capabilities = frozenset(Capability) - {Capability.COST}
+    capabilities = frozenset(Capability) - {Capability.COST, Capability.SEARCH}
 
     def __init__(self, driver: Driver, clock: Clock, path: str) -> None:
         super().__init__(driver, clock)

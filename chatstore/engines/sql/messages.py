@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
 from chatstore import position
+from chatstore.codec import Json, decode, encode
 from chatstore.conditions import expiry, message_etag, require_new_ids
-from chatstore.contract import Clock, Draft, InsertAt, Span, ThreadKey
+from chatstore.contract import Clock, Cut, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.sql.port import Row, Small, Transaction
+from chatstore.engines.sql.rows import LIVING, Log
 from chatstore.engines.sql.steps import Place, Step
-from chatstore.engines.sql.threads import LIVING, Log
-from chatstore.errors import CorruptData, MessageNotFound
+from chatstore.errors import CorruptData, MessageExists, MessageNotFound
 from chatstore.ids import uuid7
-from chatstore.models import Appended, Cursor, Entries, Message, Page, from_micros, to_micros
+from chatstore.models import NAMED_BY_KEY, Appended, Cursor, Entries, Message, Page, from_micros, to_micros
 from chatstore.wire import entry_text
 
 __all__ = ["Messages", "page_size", "small", "text_size"]
 
-_MESSAGE = "text, id, position, created_at, revision, expires_at"
-_ENTRY = f"{_MESSAGE}, json_valid(text)"
+_MESSAGE = "text, id, position, created_at, revision, expires_at, metadata, key"
+_ENTRY = f"{_MESSAGE}, json_valid(text) AND (metadata IS NULL OR json_valid(metadata))"
 _INSERT = (
-    "INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision, metadata, key) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _END = "~"
 """Sorts behind every position."""
 _NEXT = " "
 """Behind a position, sorts in front of every other that follows it."""
+
+_TEXT_OR_NONE = {str, type(None)}
 
 _MANY, _STEP_BYTES = 500, 1_000_000
 _SMALL_PAGE = 50
@@ -58,22 +62,33 @@ class Messages:
             log.key,
             following,
         )
-        between = position.between(previous[0] if previous else position.START, following)
+        # What was cut is no neighbour: its positions are not used again, though its rows may be gone.
+        behind = [cut.high for cut in log.cuts if cut.low < following]
+        between = position.between(max([previous[0] if previous else position.START, *behind]), following)
         [message] = await self._store(log, [draft], [between])
         return message
 
-    async def copy(self, origin: Log, place: Place, last: str | None) -> tuple[Place, bool]:
-        """Copy on to `place` from `origin`, up to the position `last`, for one step; whether more is left."""
+    async def copy(self, origin: Log, place: Place, end: str | None) -> tuple[Place, bool]:
+        """Copy on to `place` from `origin`, up to the position `end`, for one step; whether more is left."""
         step = Step()
         while True:
-            span = Span(_MANY, place.after, None if last is None else f"{last}{_NEXT}", max_bytes=_STEP_BYTES)
+            span = Span(_MANY, place.after, end, max_bytes=_STEP_BYTES)
             rows, more = _fitting(await self._rows(origin, span), span)
             slots = range(place.messages + 1, place.messages + len(rows) + 1)
             await self._tx.many(
                 _INSERT,
                 [
-                    (place.key, position.nth(slot), uuid7(created // 1000), text, created, expires, 0)
-                    for slot, (text, _, _, created, _, expires) in zip(slots, rows, strict=True)
+                    (
+                        place.key,
+                        position.nth(slot),
+                        uuid7(created // 1000),
+                        text,
+                        created,
+                        expires,
+                        0,
+                        *beside,
+                    )
+                    for slot, (text, _, _, created, _, expires, *beside) in zip(slots, rows, strict=True)
                 ],
             )
             if rows:
@@ -81,12 +96,21 @@ class Messages:
             if not more or not step.goes_on():
                 return place, more
 
-    async def restore(self, log: Log, messages: Sequence[Message]) -> Appended:
+    async def holds(self, log: Log, place: str | None) -> bool:
+        """Whether there is still a message at a position; at None there always is."""
+        if place is None:
+            return True
+        there = "SELECT 1 FROM messages WHERE thread = ? AND position = ?"
+        return not log.is_cut(place) and await self._tx.one(there, log.key, place) is not None
+
+    async def restore(self, key: ThreadKey, log: Log, messages: Sequence[Message]) -> Appended:
         """Store messages with their own ids and times at the last places of `log`, taken for them."""
         for message in messages:
-            there = "SELECT 1 FROM messages WHERE thread = ? AND id = ?"
-            present = await self._tx.one(there, log.key, message.id) is not None
+            there = "SELECT position FROM messages WHERE thread = ? AND id = ?"
+            row = await self._tx.one(there, log.key, message.id)
+            present = row is not None and not await self._is_left(log, row[0])
             require_new_ids([message], [message.id] if present else [])
+        await self.require_new_keys(key, log, messages)
         rows = [
             (
                 message.text,
@@ -95,26 +119,72 @@ class Messages:
                 to_micros(cast("datetime", message.created_at)),
                 0,
                 None if message.expires_at is None else to_micros(message.expires_at),
+                encode(dict(message.metadata)) if message.metadata else None,
+                message.key,
             )
             for slot, message in enumerate(messages, log.tail - len(messages) + 1)
         ]
         await self._tx.many(
             _INSERT,
             [
-                (log.key, place, id, text, created, expires, revision)
-                for text, id, place, created, revision, expires in rows
+                (log.key, place, id, text, created, expires, revision, *beside)
+                for text, id, place, created, revision, expires, *beside in rows
             ],
         )
         return Appended(tuple(map(_message, rows)), log.etag)
 
+    async def require_new_keys(
+        self, key: ThreadKey, log: Log, drafts: Sequence[Draft] | Sequence[Message]
+    ) -> None:
+        """Raise MessageExists where a message has the key of one of `drafts`; one that is gone leaves it."""
+        for draft in drafts:
+            if draft.key is None:
+                continue
+            row = await self._tx.one(
+                f"SELECT position, id, {LIVING} FROM messages WHERE thread = ? AND key = ?",
+                self._clock(),
+                log.key,
+                draft.key,
+            )
+            if row is None:
+                continue
+            place, message_id, living = row
+            if living and not await self._is_left(log, place):
+                raise MessageExists(key.id, draft.key, message_id)
+            if not living:
+                await self._delete(log, place)
+
+    async def _is_left(self, log: Log, place: str) -> bool:
+        """Whether what stands at a position was cut away; its row is removed."""
+        if log.is_cut(place):
+            await self._delete(log, place)
+            return True
+        return False
+
+    async def _delete(self, log: Log, place: str | None) -> None:
+        await self._tx.remove("DELETE FROM messages WHERE thread = ? AND position = ?", log.key, place)
+
     async def _store(self, log: Log, drafts: Sequence[Draft], places: Sequence[str]) -> tuple[Message, ...]:
         now = self._clock()
         rows = [
-            (log.key, place, uuid7(now // 1000), draft.text, now, expiry(now, draft.ttl), 0)
+            (
+                log.key,
+                place,
+                uuid7(now // 1000),
+                draft.text,
+                now,
+                expiry(now, draft.ttl),
+                0,
+                draft.metadata,
+                draft.key,
+            )
             for draft, place in zip(drafts, places, strict=True)
         ]
         await self._tx.many(_INSERT, rows)
-        return tuple(_message((text, key, place, now, 0, until)) for _, place, key, text, _, until, _ in rows)
+        return tuple(
+            _message((text, id, place, now, 0, until, *beside))
+            for _, place, id, text, _, until, _, *beside in rows
+        )
 
     # Finding
 
@@ -139,29 +209,56 @@ class Messages:
         end = rows[-1][2] if rows else span.after or position.START
         return rows, (following, Cursor.at(log.epoch, end), log.etag)
 
-    async def named(self, key: ThreadKey, log: Log, message_id: str) -> Message:
-        """The message of that id. Raises MessageNotFound."""
+    async def bounded(self, key: ThreadKey, log: Log, span: Span) -> Span:
+        """`span` with positions in place of the messages where it begins and ends. Raises MessageNotFound."""
+        if span.after_message is not None:
+            span = span._replace(after=(await self.named(key, log, span.after_message)).position)
+        if span.before_message is not None:
+            span = span._replace(before=(await self.named(key, log, span.before_message)).position)
+        return span
+
+    async def end(self, key: ThreadKey, log: Log, cut: Cut) -> str:
+        """Where `cut` is: a position that sorts between those on its two sides, or is that behind it.
+
+        Raises MessageNotFound.
+        """
+        place = cast("str", (await self.named(key, log, cut.message)).position)
+        return f"{place}{_NEXT}" if cut.behind else place
+
+    async def named(self, key: ThreadKey, log: Log, named: str) -> Message:
+        """The message of that id or key. Raises MessageNotFound."""
+        column = "key" if named.startswith(NAMED_BY_KEY) else "id"
         row = await self._tx.one(
-            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND id = ? AND {LIVING}",
+            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND {column} = ? AND {LIVING}",
             log.key,
-            message_id,
+            named.removeprefix(NAMED_BY_KEY) if column == "key" else named,
             self._clock(),
         )
-        if row is None:
-            raise MessageNotFound(key.id, message_id)
+        if row is None or log.is_cut(row[2]):
+            raise MessageNotFound(key.id, named)
         return _message(row)
 
     async def at_index(self, log: Log, index: int) -> Message | None:
         """The message at an index, counted from the nearer end."""
         order, distance = ("ASC", index) if index >= 0 else ("DESC", -index - 1)
+        where, parameters = self._seen(log)
         row = await self._tx.one(
-            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND {LIVING} "
-            f"ORDER BY position {order} LIMIT 1 OFFSET ?",
-            log.key,
-            self._clock(),
+            f"SELECT {_MESSAGE} FROM messages WHERE {where} ORDER BY position {order} LIMIT 1 OFFSET ?",
+            *parameters,
             distance,
         )
         return None if row is None else _message(row)
+
+    async def count(self, log: Log) -> int:
+        """How many messages there are."""
+        where, parameters = self._seen(log)
+        row = await self._tx.one(f"SELECT count(*) FROM messages WHERE {where}", *parameters)
+        return cast("int", cast("Row", row)[0])
+
+    def _seen(self, log: Log) -> tuple[str, list[object]]:
+        """The condition on the rows of a thread that are messages, and its parameters."""
+        where = [f"thread = ? AND {LIVING}", *["position NOT BETWEEN ? AND ?" for _ in log.cuts]]
+        return " AND ".join(where), [log.key, self._clock(), *[end for cut in log.cuts for end in cut]]
 
     async def following(self, key: ThreadKey, log: Log, at: InsertAt) -> str | None:
         """The position of the message in front of which `at` is; None for the end."""
@@ -183,10 +280,10 @@ class Messages:
         """How many messages there are, if they are the first of `drafts`; None if they are not."""
         count = 0
         async for rows in self._each(log):
-            texts = [row[0] for row in rows]
-            if texts != [draft.text for draft in drafts[count : count + len(texts)]]:
+            same = drafts[count : count + len(rows)]
+            if len(same) < len(rows) or not all(map(_stays, rows, same)):
                 return None
-            count += len(texts)
+            count += len(rows)
         return count
 
     async def _each(self, log: Log) -> AsyncIterator[list[Row]]:
@@ -206,29 +303,37 @@ class Messages:
             f"SELECT {columns} FROM messages WHERE thread = ? AND position > ? AND position < ? "
             f"AND {LIVING} ORDER BY position {order} LIMIT ?"
         )
-        parameters = log.key, span.after or "", span.before or _END, self._clock(), span.limit + 1
-        if span.max_bytes is None:
-            rows = await self._tx.all(sql, *parameters)
-        else:
-            rows = await self._tx.until(sql, *parameters, most=span.max_bytes, size=_size)
-        return list(rows)
+        rows: list[Row] = []
+        left = sys.maxsize if span.max_bytes is None else span.max_bytes
+        for low, high in _parts(log, span):
+            parameters = log.key, low, high, self._clock(), span.limit + 1 - len(rows)
+            if span.max_bytes is None:
+                rows += await self._tx.all(sql, *parameters)
+            else:
+                found = await self._tx.until(sql, *parameters, most=max(left, 0), size=_size)
+                rows += found
+                left -= sum(map(_size, found))
+            if len(rows) > span.limit or (left < 0 and len(rows) > 1):
+                break
+        return rows
 
     # Changing
 
-    async def replace(self, log: Log, message_id: str, draft: Draft) -> None:
-        """Give a message another text and another revision."""
+    async def replace(self, log: Log, message: Message, draft: Draft | None, metadata: str | None) -> None:
+        """Give a message another text, unless `draft` is None, that `metadata` and another revision."""
+        given = "" if draft is None else "text = ?, "
         await self._tx.remove(
-            "UPDATE messages SET text = ?, revision = revision + 1 WHERE thread = ? AND id = ?",
-            draft.text,
+            f"UPDATE messages SET {given}metadata = ?, revision = revision + 1 "
+            "WHERE thread = ? AND position = ?",
+            *(() if draft is None else (draft.text,)),
+            metadata,
             log.key,
-            message_id,
+            message.position,
         )
 
     async def remove(self, log: Log, message: Message) -> None:
         """Remove one message."""
-        await self._tx.remove(
-            "DELETE FROM messages WHERE thread = ? AND position = ?", log.key, message.position
-        )
+        await self._delete(log, message.position)
 
     async def remove_expired(self, step: Step, most: int) -> tuple[int, bool]:
         """Remove messages that have expired, in any thread: how many, and whether some may be left."""
@@ -245,7 +350,8 @@ class Messages:
 
     async def number_anew(self, log: Log) -> int:
         """Give every message of a thread a plain position again, above all present ones; how many."""
-        rows = await self._tx.all("SELECT id FROM messages WHERE thread = ? ORDER BY position", log.key)
+        where, parameters = self._seen(log)
+        rows = await self._tx.all(f"SELECT id FROM messages WHERE {where} ORDER BY position", *parameters)
         places = [(position.nth(log.tail + count), log.key, *row) for count, row in enumerate(rows, 1)]
         await self._tx.many("UPDATE messages SET position = ? WHERE thread = ? AND id = ?", places)
         return len(places)
@@ -279,6 +385,37 @@ def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     return chosen, len(chosen) < len(rows)
 
 
+def _parts(log: Log, span: Span) -> list[tuple[str, str]]:
+    """The bounds, outside of what is read, of the parts of `span` that were not cut, as they are read.
+
+    So nobody walks through what was cut, however long it is.
+    """
+    low, end = span.after or "", span.before or _END
+    parts: list[tuple[str, str]] = []
+    for cut in log.cuts:
+        parts.append((low, min(cut.low, end)))
+        low = max(low, cut.high)
+    parts.append((low, end))
+    parts = [(low, high) for low, high in parts if low < high]
+    return parts[::-1] if span.newest else parts
+
+
+def _stays(row: Row, draft: Draft) -> bool:
+    """Whether a message is what `draft` would make of it."""
+    text, _, _, _, _, _, metadata, key = row
+    if text != draft.text or draft.key not in (None, key):
+        return False
+    return draft.metadata in (None, metadata) or decode(draft.metadata) == _metadata(metadata)
+
+
+def _metadata(text: str | None) -> dict[str, Json]:
+    """What is kept beside a message. Raises ValueError or TypeError where that is damaged."""
+    value = {} if text is None else decode(text)
+    if not isinstance(value, dict):
+        raise TypeError("metadata is an object")
+    return value
+
+
 def _size(row: Row) -> int:
     """How many bytes of UTF-8 the text of a message is. That of ASCII is known without writing them."""
     text = row[0]
@@ -289,19 +426,25 @@ def _size(row: Row) -> int:
 
 def _entry(row: Row) -> str:
     """A row as text. Raises CorruptData: a column of SQLite's holds anything."""
-    text, message_id, place, created, revision, expires, is_json = row
-    if type(text) is not str:
+    text, message_id, place, created, revision, expires, metadata, key, is_json = row
+    if type(text) is not str or not {type(metadata), type(key)} <= _TEXT_OR_NONE:
         raise _damaged(row)
-    # The database has looked at the text, but it may end for it where a character is zero.
-    if not is_json or text[:1] != "{" or "\0" in text:
+    # The database has looked at the texts, but one may end for it where a character is zero.
+    if not is_json or not _is_object(text) or not (metadata is None or _is_object(metadata)):
         raise CorruptData(f"the stored text of message {message_id!r} is damaged")
-    return entry_text(text, message_id, place, created, expires, message_etag(message_id, revision))
+    etag = message_etag(message_id, revision)
+    return entry_text(text, message_id, place, created, expires, etag, key, metadata)
+
+
+def _is_object(text: str) -> bool:
+    """Whether JSON text that the database found valid is an object, to its end."""
+    return text[:1] == "{" and "\0" not in text
 
 
 def _message(row: Row) -> Message:
     """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
-    text, message_id, place, created, revision, expires = row
-    if type(text) is not str:
+    text, message_id, place, created, revision, expires, metadata, key = row
+    if type(text) is not str or not {type(metadata), type(key)} <= _TEXT_OR_NONE:
         raise _damaged(row)
     try:
         return Message(
@@ -311,8 +454,10 @@ def _message(row: Row) -> Message:
             from_micros(created),
             message_etag(message_id, revision),
             None if expires is None else from_micros(expires),
+            _metadata(metadata),
+            key,
         )
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _damaged(row) from error
 
 
