@@ -8,32 +8,33 @@ from datetime import datetime
 from typing import Any, cast
 
 from chatstore import position
-from chatstore.codec import Json, decode, encode
-from chatstore.conditions import expiry, message_etag, require_new_ids
+from chatstore.codec import encode
+from chatstore.conditions import expiry, require_new_ids
 from chatstore.contract import Clock, Cut, Draft, InsertAt, Span, ThreadKey
+from chatstore.engines.sql.message_rows import (
+    ENTRY,
+    MESSAGE,
+    NEXT,
+    entry_of,
+    fitting,
+    message_of,
+    parts_of,
+    size_of,
+    stays,
+)
 from chatstore.engines.sql.port import Row, Small, Transaction
 from chatstore.engines.sql.rows import LIVING, Log
 from chatstore.engines.sql.steps import Place, Step
-from chatstore.errors import CorruptData, MessageExists, MessageNotFound
+from chatstore.errors import MessageExists, MessageNotFound
 from chatstore.ids import uuid7
-from chatstore.models import NAMED_BY_KEY, Appended, Cursor, Entries, Message, Page, from_micros, to_micros
-from chatstore.wire import entry_text
+from chatstore.models import NAMED_BY_KEY, Appended, Cursor, Entries, Message, Page, to_micros
 
 __all__ = ["Messages", "page_size", "small", "text_size"]
 
-_MESSAGE = "text, id, position, created_at, revision, expires_at, metadata, key"
-_ENTRY = f"{_MESSAGE}, json_valid(text) AND (metadata IS NULL OR json_valid(metadata))"
 _INSERT = (
     "INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision, metadata, key) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_END = "~"
-"""Sorts behind every position."""
-_NEXT = " "
-"""Behind a position, sorts in front of every other that follows it."""
-
-_TEXT_OR_NONE = {str, type(None)}
-
 _MANY, _STEP_BYTES = 500, 1_000_000
 _SMALL_PAGE = 50
 """As many messages may be read at once, where a driver can."""
@@ -73,7 +74,7 @@ class Messages:
         step = Step()
         while True:
             span = Span(_MANY, place.after, end, max_bytes=_STEP_BYTES)
-            rows, more = _fitting(await self._rows(origin, span), span)
+            rows, more = fitting(await self._rows(origin, span), span)
             slots = range(place.messages + 1, place.messages + len(rows) + 1)
             await self._tx.many(
                 _INSERT,
@@ -131,7 +132,7 @@ class Messages:
                 for text, id, place, created, revision, expires, *beside in rows
             ],
         )
-        return Appended(tuple(map(_message, rows)), log.etag)
+        return Appended(tuple(map(message_of, rows)), log.etag)
 
     async def require_new_keys(
         self, key: ThreadKey, log: Log, drafts: Sequence[Draft] | Sequence[Message]
@@ -182,7 +183,7 @@ class Messages:
         ]
         await self._tx.many(_INSERT, rows)
         return tuple(
-            _message((text, id, place, now, 0, until, *beside))
+            message_of((text, id, place, now, 0, until, *beside))
             for _, place, id, text, _, until, _, *beside in rows
         )
 
@@ -190,19 +191,19 @@ class Messages:
 
     async def page(self, log: Log, span: Span) -> Page[Message]:
         """The messages of `span`, oldest first."""
-        rows, rest = await self._page(log, span, _MESSAGE)
-        return Page(tuple(map(_message, rows)), *rest)
+        rows, rest = await self._page(log, span, MESSAGE)
+        return Page(tuple(map(message_of, rows)), *rest)
 
     async def entries(self, log: Log, span: Span) -> Entries:
         """The same as text. Raises CorruptData."""
-        rows, rest = await self._page(log, span, _ENTRY)
-        return Entries(",".join(map(_entry, rows)), *rest)
+        rows, rest = await self._page(log, span, ENTRY)
+        return Entries(",".join(map(entry_of, rows)), *rest)
 
     async def _page(
         self, log: Log, span: Span, columns: str
     ) -> tuple[list[Row], tuple[str | None, str, str]]:
         """The rows of `span`, oldest first, and the page's `next`, `end` and `etag`."""
-        rows, more = _fitting(await self._rows(log, span, columns), span)
+        rows, more = fitting(await self._rows(log, span, columns), span)
         following = Cursor.at(log.epoch, rows[-1][2]) if more else None
         if span.newest:
             rows.reverse()
@@ -223,31 +224,31 @@ class Messages:
         Raises MessageNotFound.
         """
         place = cast("str", (await self.named(key, log, cut.message)).position)
-        return f"{place}{_NEXT}" if cut.behind else place
+        return f"{place}{NEXT}" if cut.behind else place
 
     async def named(self, key: ThreadKey, log: Log, named: str) -> Message:
         """The message of that id or key. Raises MessageNotFound."""
         column = "key" if named.startswith(NAMED_BY_KEY) else "id"
         row = await self._tx.one(
-            f"SELECT {_MESSAGE} FROM messages WHERE thread = ? AND {column} = ? AND {LIVING}",
+            f"SELECT {MESSAGE} FROM messages WHERE thread = ? AND {column} = ? AND {LIVING}",
             log.key,
             named.removeprefix(NAMED_BY_KEY) if column == "key" else named,
             self._clock(),
         )
         if row is None or log.is_cut(row[2]):
             raise MessageNotFound(key.id, named)
-        return _message(row)
+        return message_of(row)
 
     async def at_index(self, log: Log, index: int) -> Message | None:
         """The message at an index, counted from the nearer end."""
         order, distance = ("ASC", index) if index >= 0 else ("DESC", -index - 1)
         where, parameters = self._seen(log)
         row = await self._tx.one(
-            f"SELECT {_MESSAGE} FROM messages WHERE {where} ORDER BY position {order} LIMIT 1 OFFSET ?",
+            f"SELECT {MESSAGE} FROM messages WHERE {where} ORDER BY position {order} LIMIT 1 OFFSET ?",
             *parameters,
             distance,
         )
-        return None if row is None else _message(row)
+        return None if row is None else message_of(row)
 
     async def count(self, log: Log) -> int:
         """How many messages there are."""
@@ -281,7 +282,7 @@ class Messages:
         count = 0
         async for rows in self._each(log):
             same = drafts[count : count + len(rows)]
-            if len(same) < len(rows) or not all(map(_stays, rows, same)):
+            if len(same) < len(rows) or not all(map(stays, rows, same)):
                 return None
             count += len(rows)
         return count
@@ -291,12 +292,12 @@ class Messages:
         span = Span(_MANY, max_bytes=_STEP_BYTES)
         more = True
         while more:
-            rows, more = _fitting(await self._rows(log, span), span)
+            rows, more = fitting(await self._rows(log, span), span)
             yield rows
             if more:
                 span = span._replace(after=rows[-1][2])
 
-    async def _rows(self, log: Log, span: Span, columns: str = _MESSAGE) -> list[Row]:
+    async def _rows(self, log: Log, span: Span, columns: str = MESSAGE) -> list[Row]:
         """The rows of `span` in the direction of its reading, and one more where there are more."""
         order = "DESC" if span.newest else "ASC"
         sql = (
@@ -305,14 +306,14 @@ class Messages:
         )
         rows: list[Row] = []
         left = sys.maxsize if span.max_bytes is None else span.max_bytes
-        for low, high in _parts(log, span):
+        for low, high in parts_of(log, span):
             parameters = log.key, low, high, self._clock(), span.limit + 1 - len(rows)
             if span.max_bytes is None:
                 rows += await self._tx.all(sql, *parameters)
             else:
-                found = await self._tx.until(sql, *parameters, most=max(left, 0), size=_size)
+                found = await self._tx.until(sql, *parameters, most=max(left, 0), size=size_of)
                 rows += found
-                left -= sum(map(_size, found))
+                left -= sum(map(size_of, found))
             if len(rows) > span.limit or (left < 0 and len(rows) > 1):
                 break
         return rows
@@ -370,96 +371,3 @@ def page_size(page: Page[Message]) -> int:
 def text_size(entries: Entries) -> int:
     """How long a page is as text."""
     return len(entries.text)
-
-
-def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
-    """The rows that fit into a page, in the direction of reading, and whether more follow."""
-    chosen = rows[: span.limit]
-    if span.max_bytes is not None:
-        size = 0
-        for count, row in enumerate(chosen):
-            size += _size(row)
-            if count and size > span.max_bytes:
-                chosen = chosen[:count]
-                break
-    return chosen, len(chosen) < len(rows)
-
-
-def _parts(log: Log, span: Span) -> list[tuple[str, str]]:
-    """The bounds, outside of what is read, of the parts of `span` that were not cut, as they are read.
-
-    So nobody walks through what was cut, however long it is.
-    """
-    low, end = span.after or "", span.before or _END
-    parts: list[tuple[str, str]] = []
-    for cut in log.cuts:
-        parts.append((low, min(cut.low, end)))
-        low = max(low, cut.high)
-    parts.append((low, end))
-    parts = [(low, high) for low, high in parts if low < high]
-    return parts[::-1] if span.newest else parts
-
-
-def _stays(row: Row, draft: Draft) -> bool:
-    """Whether a message is what `draft` would make of it."""
-    text, _, _, _, _, _, metadata, key = row
-    if text != draft.text or draft.key not in (None, key):
-        return False
-    return draft.metadata in (None, metadata) or decode(draft.metadata) == _metadata(metadata)
-
-
-def _metadata(text: str | None) -> dict[str, Json]:
-    """What is kept beside a message. Raises ValueError or TypeError where that is damaged."""
-    value = {} if text is None else decode(text)
-    if not isinstance(value, dict):
-        raise TypeError("metadata is an object")
-    return value
-
-
-def _size(row: Row) -> int:
-    """How many bytes of UTF-8 the text of a message is. That of ASCII is known without writing them."""
-    text = row[0]
-    if type(text) is not str:
-        return 0  # damaged: whoever shows it says so
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _entry(row: Row) -> str:
-    """A row as text. Raises CorruptData: a column of SQLite's holds anything."""
-    text, message_id, place, created, revision, expires, metadata, key, is_json = row
-    if type(text) is not str or not {type(metadata), type(key)} <= _TEXT_OR_NONE:
-        raise _damaged(row)
-    # The database has looked at the texts, but one may end for it where a character is zero.
-    if not is_json or not _is_object(text) or not (metadata is None or _is_object(metadata)):
-        raise CorruptData(f"the stored text of message {message_id!r} is damaged")
-    etag = message_etag(message_id, revision)
-    return entry_text(text, message_id, place, created, expires, etag, key, metadata)
-
-
-def _is_object(text: str) -> bool:
-    """Whether JSON text that the database found valid is an object, to its end."""
-    return text[:1] == "{" and "\0" not in text
-
-
-def _message(row: Row) -> Message:
-    """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
-    text, message_id, place, created, revision, expires, metadata, key = row
-    if type(text) is not str or not {type(metadata), type(key)} <= _TEXT_OR_NONE:
-        raise _damaged(row)
-    try:
-        return Message(
-            text,
-            message_id,
-            place,
-            from_micros(created),
-            message_etag(message_id, revision),
-            None if expires is None else from_micros(expires),
-            _metadata(metadata),
-            key,
-        )
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise _damaged(row) from error
-
-
-def _damaged(row: Row) -> CorruptData:
-    return CorruptData(f"the row of message {row[1]!r}, at position {row[2]!r}, is damaged")
