@@ -30,6 +30,7 @@ NOBODY: Caller = "", None
 class Tables(NamedTuple):
     """The tables within one transaction."""
 
+    tx: Transaction
     threads: Threads
     messages: Messages
     lists: Lists
@@ -149,5 +150,5 @@ class Transacting(Backend):
 
         hidden = Hidden(tx, clock)
         return Tables(
-            Threads(tx, clock, hidden), Messages(tx, clock), Lists(tx, clock), Requests(tx, clock), hidden
+            tx, Threads(tx, clock, hidden), Messages(tx, clock), Lists(tx, clock), Requests(tx, clock), hidden
         )
