@@ -10,7 +10,6 @@ from chatstore import position
 from chatstore.codec import encode
 from chatstore.conditions import (
     changed_metadata,
-    created,
     log_etag,
     require,
     require_log,
@@ -29,9 +28,10 @@ from chatstore.contract import (
     ThreadKey,
     ThreadPatch,
 )
+from chatstore.engines.sql.finding import page_size, small, text_size
+from chatstore.engines.sql.histories import begun, replaced
 from chatstore.engines.sql.lengthy import Lengthy
 from chatstore.engines.sql.listing import Found
-from chatstore.engines.sql.messages import page_size, small, text_size
 from chatstore.engines.sql.rows import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
 from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadNotFound
@@ -126,7 +126,7 @@ class SqlBackend(Lengthy):
             log = await (tables.threads.advance(key, taken) if drafts else tables.threads.skip(key))
             told = None
             if log is None:
-                log, told = await _begun(tables, key, drafts, create, cut, patch, if_match, if_thread)
+                log, told = await begun(tables, key, drafts, create, cut, patch, if_match, if_thread)
             else:
                 require_log(
                     if_match,
@@ -187,7 +187,7 @@ class SqlBackend(Lengthy):
                 log = await tables.threads.create_for(key, create, if_match)
             else:
                 require_log(if_match, log.etag)
-            return await _replace(tables, key, log, drafts)
+            return await replaced(tables, key, log, drafts)
 
         return await self._write(key, request, replace_all, drafts)
 
@@ -197,7 +197,7 @@ class SqlBackend(Lengthy):
             require(if_match, None if log is None else log.etag)
             if log is None:
                 return Deleted(existed=False)
-            return Deleted(existed=True, etag=(await _replace(tables, key, log, ())).etag)
+            return Deleted(existed=True, etag=(await replaced(tables, key, log, ())).etag)
 
         return await self._write(key, request, clear)
 
@@ -310,27 +310,6 @@ async def _log_of(tables: Tables, key: ThreadKey, span: Span) -> Log | None:
     return log
 
 
-async def _begun(
-    tables: Tables,
-    key: ThreadKey,
-    drafts: Sequence[Draft],
-    create: NewThread | None,
-    cut: Cut | None,
-    patch: ThreadPatch | None,
-    if_match: str | None,
-    if_thread: str | None,
-) -> tuple[Log, str | None]:
-    """The log of a thread that an append makes, advanced, and the etag of its properties where it is told."""
-    require(if_match, None)
-    require(if_thread, None)
-    if create is None or cut is not None:
-        raise ThreadNotFound(key.id)
-    await tables.threads.create(key, create if patch is None else created(create, patch))
-    log = cast("Log", await tables.threads.advance(key, len(drafts)))
-    told = patch is not None or if_thread is not None
-    return log, (await tables.threads.get(key)).etag if told else None
-
-
 async def _previewed(tables: Tables, found: Found) -> Thread:
     """A thread with how many messages it has, and what the newest of them says."""
     log = await tables.threads.by_key(found.key)
@@ -340,17 +319,3 @@ async def _previewed(tables: Tables, found: Found) -> Thread:
         message_count=await tables.messages.count(log),
         preview=preview_of(newest[0].text) if newest else None,
     )
-
-
-async def _replace(tables: Tables, key: ThreadKey, log: Log, drafts: Sequence[Draft]) -> Appended:
-    """Make `drafts` the history, by adding what is new where the rest is there already."""
-    kept = await tables.messages.kept(log, drafts)
-    if kept is None:
-        kept = 0
-        log = log._replace(key=await tables.hidden.empty(log.key))
-        log = await tables.threads.begin_epoch(log, emptied=True)
-    if kept == len(drafts):
-        return Appended((), log.etag, kept)
-    await tables.messages.require_new_keys(key, log, drafts[kept:])
-    moved = cast("Log", await tables.threads.advance(key, len(drafts) - kept))
-    return await tables.messages.add(moved, drafts[kept:], kept)
