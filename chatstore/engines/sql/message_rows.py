@@ -31,8 +31,6 @@ _END = "~"
 NEXT = " "
 """Behind a position, sorts in front of every other that follows it."""
 
-_TEXT_OR_NONE = {str, type(None)}
-
 
 def fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     """The rows that fit into a page, in the direction of reading, and whether more follow."""
@@ -89,13 +87,17 @@ def size_of(row: Row) -> int:
 def entry_of(row: Row) -> str:
     """A row as text. Raises CorruptData: a column of SQLite's holds anything."""
     text, message_id, place, created, revision, expires, metadata, key, is_json = row
-    if type(text) is not str or not {type(metadata), type(key)} <= _TEXT_OR_NONE:
+    if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
         raise _damaged(row)
     # The database has looked at the texts, but one may end for it where a character is zero.
     if not is_json or not _is_object(text) or not (metadata is None or _is_object(metadata)):
         raise CorruptData(f"the stored text of message {message_id!r} is damaged")
     etag = message_etag(message_id, revision)
     return entry_text(text, message_id, place, created, expires, etag, key, metadata)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or type(value) is str
 
 
 def _is_object(text: str) -> bool:
@@ -106,7 +108,7 @@ def _is_object(text: str) -> bool:
 def message_of(row: Row) -> Message:
     """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
     text, message_id, place, created, revision, expires, metadata, key = row
-    if type(text) is not str or not {type(metadata), type(key)} <= _TEXT_OR_NONE:
+    if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
         raise _damaged(row)
     try:
         return Message(
@@ -116,7 +118,7 @@ def message_of(row: Row) -> Message:
             from_micros(created),
             message_etag(message_id, revision),
             None if expires is None else from_micros(expires),
-            _metadata(metadata),
+            {} if metadata is None else _metadata(metadata),
             key,
         )
     except (ValueError, TypeError, OverflowError, RecursionError) as error:

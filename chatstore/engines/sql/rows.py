@@ -92,8 +92,8 @@ class Log(NamedTuple):
 def log_of(row: Row) -> Log:
     """The log of a row of `LOG`. Raises CorruptData."""
     key, epoch, tail, edits, cuts, sliding, expires = row
-    if (type(epoch), type(tail), type(edits)) != (str, int, int) or (
-        {type(sliding), type(expires)} - {int, type(None)}
+    if (type(epoch), type(tail), type(edits)) != (str, int, int) or not (
+        (sliding is None or type(sliding) is int) and (expires is None or type(expires) is int)
     ):
         raise CorruptData(f"the row of a thread, whose key is {key}, is damaged")
     return Log(key, epoch, tail, edits, () if cuts is None else ranges_of(key, cuts), sliding, expires)
