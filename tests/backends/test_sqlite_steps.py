@@ -160,11 +160,13 @@ def test_what_a_killed_process_left_of_a_fork_goes(
     with sqlite3.connect(path) as database:
         # As the first step of a fork leaves it.
         database.execute(
-            "INSERT INTO threads SELECT 99, '', 'token', owner, tenant, '{}', '[]', created_at, active_at, "
+            "INSERT INTO threads (key, tenant, id, owner, topic, metadata, participants, created_at, "
+            "active_at, expires_at, revision, epoch, tail, edits) "
+            "SELECT 99, '', 'token', owner, tenant, '{}', '[]', created_at, active_at, "
             "created_at + 3600000000, 'r', 'e', 0, 0 FROM threads"
         )
         database.execute(
-            "INSERT INTO messages "
+            "INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision) "
             "SELECT 99, position, 'i' || id, text, created_at, expires_at, 0 FROM messages"
         )
     database.close()
@@ -191,3 +193,92 @@ def test_erasing_nobody_does_not_write_the_file_anew(store: chatstore.ChatStore,
     store.delete_message("long", index=0)
     store.erase("ada lovelace")
     assert path.read_bytes() != before
+
+
+def test_a_long_end_is_cut_away_at_once(path: Path, clock: ManualClock) -> None:
+    async def cut() -> None:
+        async with chatstore.aconnect(f"sqlite:///{path}", clock=clock) as store:
+            keys = [f"k{number}" for number in range(LONG)]
+            added = await store.append("long", *map(large, range(LONG)), key=keys)
+            ids = [message.id or "" for message in added.messages]
+            cutting = asyncio.create_task(store.append("long", large(90), after=ids[3], key="k9"))
+            # What is seen of it is the only sign of its first step.
+            while len((await store.read("long", limit=50)).items) == LONG:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            # Its first step has taken place, and others have their turn before the last one.
+            assert rows(path, "messages") > 5
+            assert not cutting.done()
+            seen = [[0, 1, 2, 3, 90], [0, 1, 2, 3]]
+            assert await read(store) == seen[0]
+            page = await store.read("long", last=2)
+            assert [int(str(one.content).split()[0]) for one in page] == [3, 90]
+            with pytest.raises(chatstore.MessageNotFound):
+                await store.get_message("long", ids[-1])
+            with pytest.raises(chatstore.MessageNotFound):
+                await store.get_message("long", "key:k12")
+            between = await store.insert("long", large(91), after=ids[3])
+            await store.append("long", large(92), key="k12")
+            assert await read(store) == [0, 1, 2, 3, 91, 90, 92]
+            [listed] = await store.list_threads(preview=True)
+            assert listed.message_count == 7
+            await store.fork("long", "copy")
+            await store.truncate("long", after=between.id)
+            await store.replace_all("long", [*map(large, range(4)), large(91), large(93)])
+            await cutting
+            assert await read(store) == [0, 1, 2, 3, 91, 93]
+            assert await read(store, "copy") == [0, 1, 2, 3, 91, 90, 92]
+
+    async def read(store: chatstore.AsyncChatStore, thread: str = "long") -> list[int]:
+        return [int(str(one.content).split()[0]) async for one in store.iter_messages(thread)]
+
+    asyncio.run(cut())
+    assert rows(path, "messages") == 6 + 7
+
+
+def test_a_sweep_removes_what_a_killed_process_left_of_a_cut(
+    store: chatstore.ChatStore, path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chatstore.engines.sql.transactions import Transacting
+
+    async def killed(*_: object) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transacting, "_clean", killed)
+        ids = [message.id or "" for message in fill(store)]
+        store.truncate("long", after=ids[9])
+        store.append("long", large(90))
+        store.truncate("long", after=ids[1])
+        store.append("long", large(91))
+        # What was cut may be restored with its id.
+        store.append("other", large(1))
+    before = list(store.iter_messages("long"))
+    assert told(store, "long") == [0, 1, 91]
+    assert rows(path, "messages") > 6
+    while store.sweep().more:
+        pass
+    assert list(store.iter_messages("long")) == before
+    assert rows(path, "messages") == 3 + 1
+
+
+def test_what_is_cut_while_a_thread_is_copied(path: Path) -> None:
+    async def cut(end: int) -> tuple[list[int], list[int]]:
+        async with chatstore.aconnect(f"sqlite:///{path}") as store:
+            await store.delete_thread("copy")
+            added = await store.replace_all("long", list(map(large, range(LONG))), create=True)
+            ids = [one.id async for one in store.iter_messages("long")]
+            assert added.etag
+            forking = asyncio.create_task(store.fork("long", "copy"))
+            await asyncio.sleep(0)  # which begins it
+            await store.get_thread("long")
+            await store.truncate("long", after=ids[end])
+            await store.append("long", large(LONG))
+            await forking
+            original, copied = [
+                [int(str(one.content).split()[0]) async for one in store.iter_messages(thread)]
+                for thread in ("long", "copy")
+            ]
+            return original, copied
+
+    for end in (0, 1, LONG - 2):
+        original, copied = asyncio.run(cut(end))
+        assert copied in (original, original[:-1], list(range(LONG)))

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.backend_tests import BackendTests
+from chatstore.testing.suite.erase import Erase
+from chatstore.testing.suite.finding import Searching
 from chatstore.urls import open_backend
 from tests.conftest import SOAK
 
@@ -15,3 +18,8 @@ class TestSqlite(BackendContract, MachineContract):
 
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
         return open_backend(f"sqlite:///{tmp_path}/chat.db", blocking=blocking, clock=clock)
+
+
+class TestSqliteWithWords(Searching, Erase, BackendTests):
+    def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
+        return open_backend(f"sqlite:///{tmp_path}/chat.db?search=on", blocking=blocking, clock=clock)

@@ -290,10 +290,13 @@ class _History:
 
     def _no_trace(self, dead: list[ThreadKey], when: str) -> None:
         needles = {}
+        # A fork that is still there says what it was forked from.
+        origins = {op.key.id for op in self.actors.ops if op.kind == "fork"}
         for key in dead:
             needles[azure_keys.partition(key.tenant, key.id).encode()] = key.id
             needles[f"#{key.tenant}#{key.id}".encode()] = key.id
-            if key._replace(tenant="acme" if key.tenant == "blue" else "blue") not in self.actors.threads:
+            other = key._replace(tenant="acme" if key.tenant == "blue" else "blue")
+            if other not in self.actors.threads and key.id not in origins:
                 needles[key.id.encode()] = key.id
         for name, body in self.storage.rows():
             text = name.encode() + b" " + body[:2000]

@@ -9,18 +9,24 @@ absolute one. Options:
     ones and never a part, and leaves the file sound.
 ``timeout``
     Seconds to wait for other processes' writes before raising Unavailable; 30 by default.
+``search``
+    ``on``: messages are found by their words. The index is made in the file at once, for what is there too,
+    and from then on every writer keeps it, whatever its URL says; ``off`` is the default.
 
 The file is in WAL mode: readers never wait for writers, and a write is one transaction.
 """
 
 from __future__ import annotations
 
+from chatstore.backends.sqlite import searching
 from chatstore.backends.sqlite.drivers import BlockingDriver, ThreadDriver
 from chatstore.backends.sqlite.file import File
 from chatstore.backends.sqlite.place import is_there
-from chatstore.contract import Capability, Clock
+from chatstore.contract import Capability, Clock, Query
 from chatstore.engines.sql import Driver, SqlBackend
-from chatstore.errors import ConfigurationError
+from chatstore.engines.sql.transactions import Tables
+from chatstore.errors import ConfigurationError, Unsupported
+from chatstore.models import Found, Page
 from chatstore.urls import Url, shown
 
 __all__ = ["SqliteBackend", "open_sqlite"]
@@ -28,26 +34,43 @@ __all__ = ["SqliteBackend", "open_sqlite"]
 
 def open_sqlite(url: Url, *, blocking: bool, clock: Clock) -> SqliteBackend:
     """The database file that `url` names; it is made on first use, its folder is not."""
-    url.allow("synchronous", "timeout")
+    url.allow("synchronous", "timeout", "search")
     if url.host or len(url.path) < 2 or url.path == "/:memory:":
         raise ConfigurationError(
             f"{shown(url.text)!r} names no file: write sqlite:///relative.db or sqlite:////absolute/path.db; "
             "for a store in memory, memory://"
         )
-    file = File(url.path[1:], url.choice("synchronous", ("FULL", "NORMAL")), url.seconds("timeout", 30))
+    search = url.choice("search", ("OFF", "ON")) == "ON"
+    synchronous = url.choice("synchronous", ("FULL", "NORMAL"))
+    file = File(url.path[1:], synchronous, url.seconds("timeout", 30), search=search)
     driver = BlockingDriver(file) if blocking else ThreadDriver(file)
-    return SqliteBackend(driver, clock, url.path[1:])
+    return SqliteBackend(driver, clock, url.path[1:], search=search)
 
 
 class SqliteBackend(SqlBackend):
     """Threads in an SQLite file."""
 
     name = "sqlite"
-    capabilities = frozenset(Capability) - {Capability.COST}
+    capabilities = frozenset(Capability) - {Capability.COST, Capability.SEARCH}
 
-    def __init__(self, driver: Driver, clock: Clock, path: str) -> None:
+    def __init__(self, driver: Driver, clock: Clock, path: str, *, search: bool = False) -> None:
         super().__init__(driver, clock)
         self._path = path
+        if search:
+            self.capabilities = self.capabilities | {Capability.SEARCH}
+
+    async def search(self, tenant: str, query: Query) -> Page[Found]:
+        """What it costs grows with how many messages of the tenant, or the owner, have all the words."""
+        if Capability.SEARCH not in self.capabilities:
+            raise Unsupported("this store has no index of words: open it as sqlite:///…?search=on")
+        caller = tenant, query.owner
+
+        async def index(tables: Tables) -> tuple[None, bool]:
+            return None, await searching.index_some(tables.tx)
+
+        if await self._read(caller, lambda tables: searching.is_waiting(tables.tx)):
+            await self._in_steps(caller, index)
+        return await self._read(caller, lambda tables: searching.find(tables.tx, self.clock, tenant, query))
 
     async def prepare(self) -> None:
         await self.ping()  # whose connection makes the file and its tables

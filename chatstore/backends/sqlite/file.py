@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
-from chatstore.backends.sqlite import faults
+from chatstore.backends.sqlite import faults, searching
 from chatstore.backends.sqlite.forking import Stopped
 from chatstore.backends.sqlite.log import LOG_BYTES, Log
 from chatstore.backends.sqlite.place import Opened, file_at, open_at, require_room
@@ -40,8 +40,9 @@ class File:
     own kinds, a lock and a connection, which it enters and leaves without a gap. A connection's rolls back.
     """
 
-    def __init__(self, path: str, synchronous: str, timeout: float) -> None:
+    def __init__(self, path: str, synchronous: str, timeout: float, *, search: bool = False) -> None:
         self._path = path
+        self._search = search
         self._synchronous = synchronous
         self._timeout = timeout
         self._writer: Opened | None = None
@@ -153,6 +154,7 @@ class File:
         with self._translated(), self._lock:
             removals = self.removals
             with closing(self._connect()) as connection:
+                searching.scrub(connection)
                 connection.execute("VACUUM")
                 [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
@@ -251,6 +253,8 @@ class File:
         connection = open_at(self._path, self._last, self._timeout)
         try:
             prepare(connection, self._path, self._timeout)
+            if self._search:
+                searching.build(connection)
             _with_json(connection)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")

@@ -62,6 +62,25 @@ MIGRATIONS = (
     CREATE INDEX requests_by_expiry ON requests (expires_at);
     CREATE INDEX requests_by_owner ON requests (tenant, owner) WHERE owner IS NOT NULL;
     """,
+    """
+    ALTER TABLE threads ADD COLUMN kind TEXT NOT NULL DEFAULT 'chat';
+    ALTER TABLE threads ADD COLUMN sliding INTEGER;
+    ALTER TABLE threads ADD COLUMN origin TEXT;
+    ALTER TABLE threads ADD COLUMN cuts TEXT;
+    ALTER TABLE messages ADD COLUMN metadata TEXT;
+    ALTER TABLE messages ADD COLUMN key TEXT;
+    CREATE UNIQUE INDEX messages_by_key ON messages (thread, key) WHERE key IS NOT NULL;
+
+    DROP INDEX threads_by_activity;
+    DROP INDEX threads_by_owner;
+    CREATE INDEX threads_by_activity ON threads (tenant, active_at, id) WHERE kind = 'chat';
+    CREATE INDEX threads_by_owner ON threads (tenant, owner, active_at, id)
+        WHERE kind = 'chat' AND owner IS NOT NULL;
+    CREATE INDEX others_by_activity ON threads (tenant, active_at, id, kind) WHERE kind <> 'chat';
+    CREATE INDEX others_by_owner ON threads (tenant, owner, active_at, id, kind)
+        WHERE kind <> 'chat' AND owner IS NOT NULL;
+    CREATE INDEX threads_cut ON threads (key) WHERE cuts IS NOT NULL;
+    """,
 )
 """Each brings the schema from its index to the next version, in one transaction."""
 

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from chatstore import position
-from chatstore.conditions import log_etag, require, require_log, restored, restores_nothing
+from chatstore.codec import encode
+from chatstore.conditions import (
+    changed_metadata,
+    log_etag,
+    require,
+    require_log,
+    restored,
+    restores_nothing,
+)
 from chatstore.contract import (
+    Cut,
     Draft,
     InsertAt,
     Listing,
+    MetadataPatch,
     NewThread,
     Request,
     Span,
     ThreadKey,
     ThreadPatch,
 )
+from chatstore.engines.sql.finding import page_size, small, text_size
+from chatstore.engines.sql.histories import begun, replaced
 from chatstore.engines.sql.lengthy import Lengthy
-from chatstore.engines.sql.messages import page_size, small, text_size
-from chatstore.engines.sql.threads import Log
+from chatstore.engines.sql.listing import Found
+from chatstore.engines.sql.rows import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
-from chatstore.errors import Conflict, CursorExpired, MessageNotFound
+from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadNotFound
 from chatstore.models import Appended, Deleted, Entries, Message, Page, Thread
+from chatstore.words import preview_of
 
 __all__ = ["SqlBackend"]
 
@@ -79,9 +93,19 @@ class SqlBackend(Lengthy):
 
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
         async def find(tables: Tables) -> Page[Thread]:
-            return await tables.threads.page(tenant, listing)
+            page = await tables.lists.page(tenant, listing)
+            items = [one.thread for one in page.items]
+            if listing.preview:
+                items = [await _previewed(tables, one) for one in page.items]
+            return Page(tuple(items), next=page.next)
 
         return await self._read((tenant, None), find)
+
+    async def count_threads(self, tenant: str, owner: str | None, kind: str | None) -> int:
+        async def count(tables: Tables) -> int:
+            return await tables.lists.count(tenant, owner, kind)
+
+        return await self._read((tenant, owner), count)
 
     # Messages
 
@@ -93,30 +117,52 @@ class SqlBackend(Lengthy):
         create: NewThread | None,
         if_match: str | None,
         request: Request | None,
+        cut: Cut | None = None,
+        patch: ThreadPatch | None = None,
+        if_thread: str | None = None,
     ) -> Appended:
         async def append(tables: Tables) -> Appended:
-            log = await tables.threads.advance(key, len(drafts))
+            taken = len(drafts) + (cut is not None)
+            log = await (tables.threads.advance(key, taken) if drafts else tables.threads.skip(key))
+            told = None
             if log is None:
-                await tables.threads.create_for(key, create, if_match)
-                log = cast("Log", await tables.threads.advance(key, len(drafts)))
+                log, told = await begun(tables, key, drafts, create, cut, patch, if_match, if_thread)
             else:
-                before = log_etag(log.epoch, log.tail - len(drafts), log.edits)
-                require_log(if_match, before, appending=True)
-            return await tables.messages.add(log, drafts)
+                require_log(
+                    if_match,
+                    log_etag(log.epoch, log.tail - taken, log.edits),
+                    appending=cut is None,
+                )
+                present = None
+                if patch is not None or if_thread is not None:
+                    present = await tables.threads.get(key)
+                    told = present.etag
+                    require(if_thread, told)
+                if cut is not None:
+                    low = await tables.messages.end(key, log, cut)
+                    log = await tables.hidden.cut(log, low, position.nth(log.tail - len(drafts)))
+                await tables.messages.require_new_keys(key, log, drafts)
+                if present is not None and patch is not None:
+                    told = await tables.threads.update(key, present, patch)
+            return replace(await tables.messages.add(log, drafts), thread_etag=told)
 
-        return await self._write(key, request, append, drafts, short=_is_short(drafts))
+        return await self._write(key, request, append, drafts, short=cut is None and _is_short(drafts))
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         async def read(tables: Tables) -> Page[Message]:
             log = await _log_of(tables, key, span)
-            return Page(()) if log is None else await tables.messages.page(log, span)
+            if log is None:
+                return Page(())
+            return await tables.messages.page(log, await tables.messages.bounded(key, log, span))
 
         return await self._read(caller_of(key), read, small(key, span, page_size))
 
     async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
         async def read(tables: Tables) -> Entries:
             log = await _log_of(tables, key, span)
-            return Entries("") if log is None else await tables.messages.entries(log, span)
+            if log is None:
+                return Entries("")
+            return await tables.messages.entries(log, await tables.messages.bounded(key, log, span))
 
         return await self._read(caller_of(key), read, small(key, span, text_size))
 
@@ -141,7 +187,7 @@ class SqlBackend(Lengthy):
                 log = await tables.threads.create_for(key, create, if_match)
             else:
                 require_log(if_match, log.etag)
-            return await _replace(tables, key, log, drafts)
+            return await replaced(tables, key, log, drafts)
 
         return await self._write(key, request, replace_all, drafts)
 
@@ -151,7 +197,7 @@ class SqlBackend(Lengthy):
             require(if_match, None if log is None else log.etag)
             if log is None:
                 return Deleted(existed=False)
-            return Deleted(existed=True, etag=(await _replace(tables, key, log, ())).etag)
+            return Deleted(existed=True, etag=(await replaced(tables, key, log, ())).etag)
 
         return await self._write(key, request, clear)
 
@@ -162,6 +208,7 @@ class SqlBackend(Lengthy):
             log = await tables.threads.existing(key)
             require_log(if_match, log.etag)
             following = await tables.messages.following(key, log, at)
+            await tables.messages.require_new_keys(key, log, [draft])
             if following is None:
                 moved = cast("Log", await tables.threads.advance(key, 1))
                 return (await tables.messages.add(moved, [draft])).messages[0]
@@ -175,16 +222,25 @@ class SqlBackend(Lengthy):
         return await self._write(key, request, insert, [draft])
 
     async def replace_message(
-        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+        self,
+        key: ThreadKey,
+        message_id: str,
+        draft: Draft | None,
+        *,
+        metadata: MetadataPatch | None = None,
+        if_match: str | None,
+        request: Request | None,
     ) -> Message:
-        async def replace(tables: Tables) -> Message:
+        async def change(tables: Tables) -> Message:
             log = await tables.threads.existing(key)
-            require(if_match, (await tables.messages.named(key, log, message_id)).etag)
-            await tables.messages.replace(log, message_id, draft)
+            found = await tables.messages.named(key, log, message_id)
+            require(if_match, found.etag)
+            beside = found.metadata if metadata is None else changed_metadata(found.metadata, metadata)
+            await tables.messages.replace(log, found, draft, encode(dict(beside)) if beside else None)
             await tables.threads.count_edit(log)
             return await tables.messages.named(key, log, message_id)
 
-        return await self._write(key, request, replace, [draft])
+        return await self._write(key, request, change, () if draft is None else [draft])
 
     async def delete_message(
         self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
@@ -234,7 +290,7 @@ class SqlBackend(Lengthy):
                 if restores_nothing(present, properties, messages):
                     return Appended((), log.etag)
             log = await tables.threads.restore(log, properties, len(messages))
-            return await tables.messages.restore(log, messages)
+            return await tables.messages.restore(key, log, messages)
 
         return await self._change(caller_of(key), restore)
 
@@ -249,17 +305,17 @@ async def _log_of(tables: Tables, key: ThreadKey, span: Span) -> Log | None:
     log = await tables.threads.log(key)
     if span.epoch is not None and (log is None or log.epoch != span.epoch):
         raise CursorExpired
+    if log is None and (span.after_message is not None or span.before_message is not None):
+        raise ThreadNotFound(key.id)
     return log
 
 
-async def _replace(tables: Tables, key: ThreadKey, log: Log, drafts: Sequence[Draft]) -> Appended:
-    """Make `drafts` the history, by adding what is new where the rest is there already."""
-    kept = await tables.messages.kept(log, drafts)
-    if kept is None:
-        kept = 0
-        log = log._replace(key=await tables.hidden.empty(log.key))
-        log = await tables.threads.begin_epoch(log)
-    if kept == len(drafts):
-        return Appended((), log.etag, kept)
-    moved = cast("Log", await tables.threads.advance(key, len(drafts) - kept))
-    return await tables.messages.add(moved, drafts[kept:], kept)
+async def _previewed(tables: Tables, found: Found) -> Thread:
+    """A thread with how many messages it has, and what the newest of them says."""
+    log = await tables.threads.by_key(found.key)
+    newest = (await tables.messages.page(log, Span(1, newest=True))).items
+    return replace(
+        found.thread,
+        message_count=await tables.messages.count(log),
+        preview=preview_of(newest[0].text) if newest else None,
+    )

@@ -6,12 +6,14 @@ expiry, so that a sweep removes what a killed process left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import cast
 
 from chatstore.conditions import expiry
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.sql.port import Row, Transaction
+from chatstore.engines.sql.rows import KINDS, Log, Range, ranges_of, ranges_text
 from chatstore.engines.sql.steps import Place, Step
 from chatstore.ids import token
 
@@ -25,7 +27,8 @@ _LEFT = 0
 """The expiry of what only waits to be removed."""
 
 _REST = (
-    "owner, topic, metadata, participants, created_at, active_at, expires_at, revision, epoch, tail, edits"
+    "owner, topic, metadata, participants, created_at, active_at, expires_at, revision, epoch, tail, edits, "
+    "kind, sliding, origin"
 )
 
 
@@ -64,23 +67,6 @@ class Hidden:
         )
         return row is not None
 
-    async def show(self, copy: Place, origin: int, named: ThreadKey) -> None:
-        """Make a copy the thread of that name, with the properties of its origin."""
-        now = self._clock()
-        await self._tx.run(
-            "UPDATE threads SET tenant = ?, id = ?, created_at = ?, active_at = ?, tail = ?, "
-            "(owner, topic, metadata, participants, expires_at) = "
-            "(SELECT owner, topic, metadata, participants, expires_at FROM threads WHERE key = ?) "
-            "WHERE key = ?",
-            named.tenant,
-            named.id,
-            now,
-            now,
-            copy.messages,
-            origin,
-            copy.key,
-        )
-
     async def give_up(self, copy: Place) -> None:
         """Have a copy that was begun removed behind this transaction."""
         given_up = await self._tx.run(
@@ -106,6 +92,57 @@ class Hidden:
             )
 
         return await step.repeat(some, most)
+
+    async def cut(self, log: Log, low: str, high: str) -> Log:
+        """Take away the messages whose positions are from `low` to `high`, the last that was ever taken.
+
+        What is more than a step removes is out of sight as long as the thread's row names the range, and
+        nothing is ever put into one: new positions are above `high`.
+        """
+        removed = Range(low, high)
+        cuts = tuple(one for one in log.cuts if one.low < low)
+        if (await self._remove(log.key, removed, Step()))[1]:
+            cuts = (*cuts, removed)
+            self.left.append(log.key)
+        if cuts != log.cuts:
+            await self._set_cuts(log.key, cuts)
+        return log._replace(cuts=cuts)
+
+    async def drain_cuts(
+        self, key: int, cuts: Sequence[Range], step: Step, most: int | None = None
+    ) -> tuple[int, bool]:
+        """Remove messages that were cut away from a thread: how many, and whether some may be left."""
+        removed = 0
+        for count, one in enumerate(cuts):
+            found, more = await self._remove(key, one, step, None if most is None else most - removed)
+            removed += found
+            if more:
+                if count:
+                    await self._set_cuts(key, cuts[count:])
+                return removed, True
+        await self._set_cuts(key, ())
+        return removed, False
+
+    async def cut_threads(self, limit: int) -> list[tuple[int, tuple[Range, ...]]]:
+        """At most `limit` threads from which something was cut away that is still to be removed."""
+        rows = await self._tx.all("SELECT key, cuts FROM threads WHERE cuts IS NOT NULL LIMIT ?", limit)
+        return [(key, ranges_of(key, cuts)) for key, cuts in rows]
+
+    async def _remove(self, key: int, cut: Range, step: Step, most: int | None = None) -> tuple[int, bool]:
+        async def some(count: int) -> int:
+            return await self._tx.remove(
+                "DELETE FROM messages WHERE thread = ? AND position IN "
+                "(SELECT position FROM messages WHERE thread = ? AND position BETWEEN ? AND ? LIMIT ?)",
+                key,
+                key,
+                *cut,
+                count,
+            )
+
+        return await step.repeat(some, most)
+
+    async def _set_cuts(self, key: int, cuts: Sequence[Range]) -> None:
+        await self._tx.run("UPDATE threads SET cuts = ? WHERE key = ?", ranges_text(cuts), key)
 
     async def clean(self, key: int, step: Step, most: int | None = None) -> tuple[int, bool]:
         """The same, and of the thread itself, once it has no messages."""
@@ -149,7 +186,7 @@ class Hidden:
         """Hide a thread, which is to be removed; a copy that is being put together is not shown any more."""
         await self._tx.remove(
             "UPDATE threads SET tenant = ?, id = ?, topic = CASE tenant WHEN ? THEN topic ELSE tenant END, "
-            "metadata = '{}', participants = '[]', expires_at = ? WHERE key = ?",
+            "metadata = '{}', participants = '[]', origin = NULL, cuts = NULL, expires_at = ? WHERE key = ?",
             HIDDEN,
             token(),
             HIDDEN,
@@ -158,7 +195,14 @@ class Hidden:
         )
 
     async def clean_left(self, key: int) -> bool:
-        """Remove some of a thread that was hidden, if it is still there; whether there is more."""
+        """Remove some of a thread that was hidden, if it is still there, or of what was cut away from one.
+
+        Whether there is more.
+        """
+        row = await self._tx.one("SELECT cuts FROM threads WHERE key = ? AND cuts IS NOT NULL", key)
+        if row is not None:
+            _, more = await self.drain_cuts(key, ranges_of(key, *row), Step())
+            return more
         # What was removed by others meanwhile may have left its key to a thread that is seen.
         row = await self._tx.one(
             "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND expires_at = ?", key, HIDDEN, _LEFT
@@ -171,20 +215,24 @@ class Hidden:
     async def owned(self, tenant: str, owner: str | None, limit: int) -> list[tuple[int, bool]]:
         """Keys of threads of an owner, or of the tenant, expired ones too, and whether each is hidden.
 
-        At most `limit` of those that are hidden, and as many of the others.
+        Of each kind at most `limit` of those that are hidden, and as many of the others.
         """
         where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
-        hidden = await self._tx.all(
-            f"SELECT key FROM threads WHERE tenant = ? AND topic = ?{where} LIMIT ?",
-            HIDDEN,
-            tenant,
-            *named,
-            limit,
-        )
-        seen = await self._tx.all(
-            f"SELECT key FROM threads WHERE tenant = ?{where} LIMIT ?", tenant, *named, limit
-        )
-        return [(key, True) for (key,) in hidden] + [(key, False) for (key,) in seen]
+        found: list[tuple[int, bool]] = []
+        # Each kind has its own index.
+        for kind in KINDS:
+            hidden = await self._tx.all(
+                f"SELECT key FROM threads WHERE {kind} AND tenant = ? AND topic = ?{where} LIMIT ?",
+                HIDDEN,
+                tenant,
+                *named,
+                limit,
+            )
+            seen = await self._tx.all(
+                f"SELECT key FROM threads WHERE {kind} AND tenant = ?{where} LIMIT ?", tenant, *named, limit
+            )
+            found += [(key, True) for (key,) in hidden] + [(key, False) for (key,) in seen]
+        return found
 
     async def expired(self, limit: int) -> list[int]:
         """Keys of at most `limit` threads that are only waiting to be removed."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from chatstore.conditions import require_log
-from chatstore.contract import Request, ThreadKey
+from chatstore.conditions import forked, require_log
+from chatstore.contract import UNSET, Cut, Request, Span, ThreadKey, ThreadPatch, Unset
+from chatstore.engines.sql.rows import Log
 from chatstore.engines.sql.steps import Place, Step
-from chatstore.engines.sql.threads import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, Transacting, caller_of
 from chatstore.errors import StorageError, Unavailable
-from chatstore.models import Erased, Swept, Thread
+from chatstore.models import Erased, Origin, Swept, Thread
 
 __all__ = ["Lengthy"]
 
@@ -28,8 +29,10 @@ class Lengthy(Transacting):
         self,
         source: ThreadKey,
         key: ThreadKey,
-        through: str | None,
+        cut: Cut | None,
         *,
+        patch: ThreadPatch | None = None,
+        owner: str | Unset | None = UNSET,
         if_match: str | None,
         request: Request | None,
     ) -> Thread:
@@ -38,22 +41,28 @@ class Lengthy(Transacting):
         That one sees the source as it is, and everything that was copied before is still so: what was added
         is copied on, and where a message was changed, taken out or put between others, the copy begins anew.
         """
-        copy = _Copy(source, key, through, if_match)
+        copy = _Copy(
+            source,
+            key,
+            cut,
+            if_match,
+            lambda thread, origin: forked(thread, key.id, origin, patch, owner, self.clock()),
+        )
 
         async def step(tables: Tables) -> tuple[Thread | None, bool]:
             found = None if request is None else await self._repeated(tables, key, request)
             if found is not None:
                 return cast("Thread", found[0]), False
-            forked = await copy.step(tables)
-            if forked is not None and request is not None:
-                await self._remember(tables, key, request, forked)
-            return forked, forked is None
+            shown = await copy.step(tables)
+            if shown is not None and request is not None:
+                await self._remember(tables, key, request, shown)
+            return shown, shown is None
 
         try:
-            forked = await self._in_steps(caller_of(key), step)
+            shown = await self._in_steps(caller_of(key), step)
             # Of a copy that is shown now, nothing is hidden.
             copy.place = None if copy.shown else copy.place
-            return cast("Thread", forked)
+            return cast("Thread", shown)
         except GeneratorExit:
             # Whoever waited is gone, and nothing can be waited for: a sweep removes what is left hidden.
             copy.place = None
@@ -75,6 +84,11 @@ class Lengthy(Transacting):
                 if more or left < 1 or not step.goes_on():
                     return Swept(threads + (not more), messages, 0, more=True)
                 threads, left = threads + 1, left - 1
+            for key, cuts in await tables.hidden.cut_threads(left):
+                removed, more = await tables.hidden.drain_cuts(key, cuts, step, left)
+                messages, left = messages + removed, left - removed
+                if more or left < 1 or not step.goes_on():
+                    return Swept(threads, messages, 0, more=True)
             removed, more = await tables.messages.remove_expired(step, left)
             left -= removed
             requests = 0 if more else await tables.requests.remove_expired(left)
@@ -115,13 +129,21 @@ async def _erase_some(tables: Tables, tenant: str, owner: str | None) -> tuple[E
 class _Copy:
     """A fork on its way."""
 
-    def __init__(self, source: ThreadKey, key: ThreadKey, through: str | None, if_match: str | None) -> None:
+    def __init__(
+        self,
+        source: ThreadKey,
+        key: ThreadKey,
+        cut: Cut | None,
+        if_match: str | None,
+        properties: Callable[[Thread, Origin], Thread],
+    ) -> None:
         self.place: Place | None = None
         self.shown = False
         self._source = source
         self._key = key
-        self._through = through
+        self._cut = cut
         self._if_match = if_match
+        self._properties = properties
         self._seen: tuple[str, int] | None = None
         self._tries = 0
 
@@ -130,22 +152,31 @@ class _Copy:
         origin = await tables.threads.existing(self._source)
         require_log(self._if_match, origin.etag)
         await tables.threads.require_free(self._key)
-        last = None
-        if self._through is not None:
-            last = (await tables.messages.named(self._source, origin, self._through)).position
-        place, more = await tables.messages.copy(origin, await self._place(tables, origin), last)
+        end = None
+        if self._cut is not None:
+            end = await tables.messages.end(self._source, origin, self._cut)
+        place, more = await tables.messages.copy(origin, await self._place(tables, origin), end)
         self.place = place
         if more:
             return None
         self.shown = True
-        await tables.hidden.show(place, origin.key, self._key)
-        return await tables.threads.get(self._key)
+        newest = (await tables.messages.page(origin, Span(1, before=end, newest=True))).items
+        forked_from = Origin(self._source.id, newest[0].id if newest else None)
+        thread = self._properties(await tables.threads.get(self._source), forked_from)
+        await tables.threads.show(place, self._key, thread)
+        return await tables.threads.get(self._key._replace(owner=None))
 
     async def _place(self, tables: Tables, origin: Log) -> Place:
         """Where to go on; the beginning where what was copied is no longer what is there."""
         seen = origin.epoch, origin.edits
         place, self.place = self.place, None
-        if place is not None and self._seen == seen and await tables.hidden.is_there(place):
+        if (
+            place is not None
+            and self._seen == seen
+            and await tables.hidden.is_there(place)
+            # What was copied last may have been cut away since.
+            and await tables.messages.holds(origin, place.after)
+        ):
             return place
         if place is not None:
             await tables.hidden.give_up(place)

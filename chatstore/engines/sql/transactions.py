@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from chatstore import records
 from chatstore.contract import Backend, Clock, Draft, Request, ThreadKey
 from chatstore.engines.sql.hidden import Hidden
+from chatstore.engines.sql.listing import Lists
 from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.port import Caller, Driver, Small, Transaction
 from chatstore.engines.sql.requests import Requests
@@ -29,8 +30,10 @@ NOBODY: Caller = "", None
 class Tables(NamedTuple):
     """The tables within one transaction."""
 
+    tx: Transaction
     threads: Threads
     messages: Messages
+    lists: Lists
     requests: Requests
     hidden: Hidden
 
@@ -146,4 +149,6 @@ class Transacting(Backend):
             return now
 
         hidden = Hidden(tx, clock)
-        return Tables(Threads(tx, clock, hidden), Messages(tx, clock), Requests(tx, clock), hidden)
+        return Tables(
+            tx, Threads(tx, clock, hidden), Messages(tx, clock), Lists(tx, clock), Requests(tx, clock), hidden
+        )

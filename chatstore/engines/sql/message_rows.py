@@ -1,0 +1,129 @@
+"""Rows of messages: their columns, what is made of them, and which of them are a page."""
+
+from __future__ import annotations
+
+from chatstore.codec import Json, decode
+from chatstore.conditions import message_etag
+from chatstore.contract import Draft, Span
+from chatstore.engines.sql.port import Row
+from chatstore.engines.sql.rows import Log
+from chatstore.errors import CorruptData
+from chatstore.models import Message, from_micros
+from chatstore.wire import entry_text
+
+__all__ = [
+    "ENTRY",
+    "MESSAGE",
+    "NEXT",
+    "entry_of",
+    "fitting",
+    "message_of",
+    "parts_of",
+    "size_of",
+    "stays",
+]
+
+MESSAGE = "text, id, position, created_at, revision, expires_at, metadata, key"
+ENTRY = f"{MESSAGE}, json_valid(text) AND (metadata IS NULL OR json_valid(metadata))"
+
+_END = "~"
+"""Sorts behind every position."""
+NEXT = " "
+"""Behind a position, sorts in front of every other that follows it."""
+
+
+def fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
+    """The rows that fit into a page, in the direction of reading, and whether more follow."""
+    chosen = rows[: span.limit]
+    if span.max_bytes is not None:
+        size = 0
+        for count, row in enumerate(chosen):
+            size += size_of(row)
+            if count and size > span.max_bytes:
+                chosen = chosen[:count]
+                break
+    return chosen, len(chosen) < len(rows)
+
+
+def parts_of(log: Log, span: Span) -> list[tuple[str, str]]:
+    """The bounds, outside of what is read, of the parts of `span` that were not cut, as they are read.
+
+    So nobody walks through what was cut, however long it is.
+    """
+    low, end = span.after or "", span.before or _END
+    parts: list[tuple[str, str]] = []
+    for cut in log.cuts:
+        parts.append((low, min(cut.low, end)))
+        low = max(low, cut.high)
+    parts.append((low, end))
+    parts = [(low, high) for low, high in parts if low < high]
+    return parts[::-1] if span.newest else parts
+
+
+def stays(row: Row, draft: Draft) -> bool:
+    """Whether a message is what `draft` would make of it."""
+    text, _, _, _, _, _, metadata, key = row
+    if text != draft.text or draft.key not in (None, key):
+        return False
+    return draft.metadata in (None, metadata) or decode(draft.metadata) == _metadata(metadata)
+
+
+def _metadata(text: str | None) -> dict[str, Json]:
+    """What is kept beside a message. Raises ValueError or TypeError where that is damaged."""
+    value = {} if text is None else decode(text)
+    if not isinstance(value, dict):
+        raise TypeError("metadata is an object")
+    return value
+
+
+def size_of(row: Row) -> int:
+    """How many bytes of UTF-8 the text of a message is. That of ASCII is known without writing them."""
+    text = row[0]
+    if type(text) is not str:
+        return 0  # damaged: whoever shows it says so
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def entry_of(row: Row) -> str:
+    """A row as text. Raises CorruptData: a column of SQLite's holds anything."""
+    text, message_id, place, created, revision, expires, metadata, key, is_json = row
+    if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
+        raise _damaged(row)
+    # The database has looked at the texts, but one may end for it where a character is zero.
+    if not is_json or not _is_object(text) or not (metadata is None or _is_object(metadata)):
+        raise CorruptData(f"the stored text of message {message_id!r} is damaged")
+    etag = message_etag(message_id, revision)
+    return entry_text(text, message_id, place, created, expires, etag, key, metadata)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or type(value) is str
+
+
+def _is_object(text: str) -> bool:
+    """Whether JSON text that the database found valid is an object, to its end."""
+    return text[:1] == "{" and "\0" not in text
+
+
+def message_of(row: Row) -> Message:
+    """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
+    text, message_id, place, created, revision, expires, metadata, key = row
+    if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
+        raise _damaged(row)
+    try:
+        return Message(
+            text,
+            message_id,
+            place,
+            from_micros(created),
+            message_etag(message_id, revision),
+            None if expires is None else from_micros(expires),
+            {} if metadata is None else _metadata(metadata),
+            key,
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise _damaged(row) from error
+
+
+def _damaged(row: Row) -> CorruptData:
+    return CorruptData(f"the row of message {row[1]!r}, at position {row[2]!r}, is damaged")
