@@ -3,65 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from chatstore.clocks import present, time_to_remove
+from chatstore.conditions import created as combined
 from chatstore.conditions import (
-    expiry,
+    forked,
     message_etag,
-    patched,
     require,
     require_log,
     restored,
     restores_nothing,
+    updated,
 )
 from chatstore.contract import (
     UNSET,
     Backend,
     Capability,
     Clock,
+    Cut,
     Draft,
     InsertAt,
     Listing,
+    MetadataPatch,
     NewThread,
     Request,
     Span,
     ThreadKey,
     ThreadPatch,
+    Unset,
 )
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.erasing import Eraser
-from chatstore.engines.fenced.header import (
-    State,
-    buried,
-    parse_properties,
-    properties_text,
-    snapshot,
-)
+from chatstore.engines.fenced.header import State, buried, properties_text, thread_of
 from chatstore.engines.fenced.listing import Lister
 from chatstore.engines.fenced.messages import Messages
 from chatstore.engines.fenced.plans import (
     appended,
+    beginning,
     created,
-    earliest,
     existing,
-    is_far,
+    filled,
     replaced,
     restored_at,
-    widest,
     writable,
 )
-from chatstore.engines.fenced.port import Driver, Entity
-from chatstore.engines.fenced.reading import Head, Moved, Reader, Seen
-from chatstore.engines.fenced.segments import Segment, cut
+from chatstore.engines.fenced.port import Driver
+from chatstore.engines.fenced.reading import Moved, Reader, Seen
 from chatstore.engines.fenced.sweeping import Sweeper
 from chatstore.engines.fenced.table import Dialect, Table
 from chatstore.engines.fenced.writing import Writer
-from chatstore.errors import ConfigurationError, CursorExpired, MessageNotFound, Unavailable
+from chatstore.errors import ConfigurationError, MessageNotFound, Unavailable
 from chatstore.ids import token as _revision
 from chatstore.metering import metered
-from chatstore.models import Appended, Deleted, Erased, Message, Page, Swept, Thread
+from chatstore.models import Appended, Deleted, Erased, Message, Origin, Page, Swept, Thread
 
 __all__ = ["FencedBackend"]
 
@@ -71,7 +68,7 @@ _TRIES = 20
 class FencedBackend(Backend):
     """The contract over a `Driver`; a subclass brings the driver and a name."""
 
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.COUNT, Capability.SEARCH}
 
     def __init__(self, driver: Driver, dialect: Dialect, clock: Clock) -> None:
         self.clock = clock
@@ -107,9 +104,9 @@ class FencedBackend(Backend):
     @metered
     async def create_thread(self, key: ThreadKey, new: NewThread, *, request: Request | None) -> Thread:
         async def create(view: View) -> Change[Thread]:
-            state = created(view, new)
-            text = properties_text(key.id, new)
-            return Change(snapshot(state, key.id, new), state, text, due=state.expires)
+            thread = beginning(view, new)
+            state = created(view, thread)
+            return Change(thread, state, properties_text(thread), due=state.expires)
 
         return await self._writer.mutate(key, request, (), create, warm=False)
 
@@ -131,14 +128,9 @@ class FencedBackend(Backend):
         async def update(view: View) -> Change[Thread]:
             state = existing(view)
             require(if_match, state.revision)
-            properties = patched(await self._properties(view), patch)
-            state = state._replace(revision=_revision())
-            due = None
-            if patch.ttl is not UNSET:
-                due = expiry(view.now, patch.ttl)
-                state = state._replace(expires=due)
-            text = properties_text(key.id, properties)
-            return Change(snapshot(state, key.id, properties), state, text, due=due)
+            thread, state = await self._patched(view, state, patch)
+            due = None if patch.ttl is UNSET else state.expires
+            return Change(thread, state, properties_text(thread), due=due)
 
         return await self._writer.mutate(key, request, (), update, warm=False)
 
@@ -170,36 +162,38 @@ class FencedBackend(Backend):
         create: NewThread | None,
         if_match: str | None,
         request: Request | None,
+        cut: Cut | None = None,
+        patch: ThreadPatch | None = None,
+        if_thread: str | None = None,
     ) -> Appended:
-        async def append(view: View) -> Change[Appended]:
-            state, text = writable(view, create, if_match, appending=True)
-            return appended(view, state, drafts, text)
+        if create is not None and patch is not None:
+            create = combined(create, patch)
 
-        return await self._writer.mutate(key, request, drafts, append)
+        async def append(view: View) -> Change[Appended]:
+            present = view.state
+            if present is None:
+                require(if_match, None)
+            require(if_thread, None if present is None else present.revision)
+            state, text = writable(view, create, if_match, appending=cut is None)
+            change = appended(view, state, drafts, text)
+            if patch is not None and present is not None:
+                thread, state = await self._patched(view, change.state or state, patch)
+                due = change.due if patch.ttl is UNSET else state.expires
+                change = change._replace(state=state, properties=properties_text(thread), due=due)
+            told = None if patch is None and if_thread is None else state.revision
+            return change._replace(result=replace(change.result, thread_etag=told))
+
+        return await self._writer.mutate(key, request, drafts, append, warm=patch is None)
 
     @metered
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         partition = layout.partition(key.tenant, key.id)
         known = self._seen.get(partition)
         for _ in range(_TRIES):
-            if known is not None and known.state is not None and is_far(known.state, span):
-                # The newest rows would not help: the header is looked at afterwards alone.
-                head, guess = Head(known), True
-            else:
-                head, guess = await self._reader.head(partition, span.limit + 1), False
-            known = None
-            view = View(key, partition, head.known, self.clock())
-            state = view.state
-            if guess and (state is None or span.epoch not in (None, state.generation)):
-                continue
-            if span.epoch is not None and (state is None or state.generation != span.epoch):
-                raise CursorExpired
-            if state is None:
-                return Page(())
             try:
-                return await self._messages.page(view, state, span, head, checked=not guess)
+                return await self._messages.read(key, partition, span, known, self.clock())
             except Moved:
-                continue
+                known = None
         raise _restless(key)
 
     @metered
@@ -260,19 +254,27 @@ class FencedBackend(Backend):
 
     @metered
     async def replace_message(
-        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+        self,
+        key: ThreadKey,
+        message_id: str,
+        draft: Draft | None,
+        *,
+        metadata: MetadataPatch | None = None,
+        if_match: str | None,
+        request: Request | None,
     ) -> Message:
         async def replace_message(view: View) -> Change[Message]:
             state = existing(view)
             segment, place = await self._messages.named(view, state, message_id)
             old = segment.messages[place]
             require(if_match, message_etag(old.id, old.revision))
-            new = old._replace(text=draft.text, revision=old.revision + 1)
+            new = old.changed(draft, metadata)
             messages = (*segment.messages[:place], new, *segment.messages[place + 1 :])
             state = state._replace(edits=state.edits + 1)
             return Change(new.message(), state, put=[segment._replace(messages=messages)])
 
-        return await self._writer.mutate(key, request, [draft], replace_message)
+        drafts = () if draft is None else (draft,)
+        return await self._writer.mutate(key, request, drafts, replace_message)
 
     @metered
     async def delete_message(
@@ -310,8 +312,10 @@ class FencedBackend(Backend):
         self,
         source: ThreadKey,
         key: ThreadKey,
-        through: str | None,
+        cut: Cut | None,
         *,
+        patch: ThreadPatch | None = None,
+        owner: str | Unset | None = UNSET,
         if_match: str | None,
         request: Request | None,
     ) -> Thread:
@@ -320,20 +324,11 @@ class FencedBackend(Backend):
             origin = View(source, partition, await self._reader.known(partition), view.now)
             state = existing(origin)
             require_log(if_match, state.etag)
-            properties = await self._properties(origin)
-            last = None
-            if through is not None:
-                segment, place = await self._messages.named(origin, state, through)
-                last = segment.messages[place].position
-            copied = await self._messages.copied(origin, state, last)
+            whole = await self._thread(origin)
+            last, copied = await self._messages.copied(origin, state, cut)
             await self._reader.unchanged(partition, state)
-            new = created(view, properties)._replace(expires=state.expires, tail=len(copied))
-            segments = [Segment.of(new.generation, row) for row in cut(copied)]
-            new = new._replace(widest=widest(segments, new))
-            text = properties_text(key.id, properties)
-            return Change(
-                snapshot(new, key.id, properties), new, text, segments, due=earliest(new.expires, segments)
-            )
+            thread = forked(whole, key.id, Origin(source.id, last), patch, owner, view.now)
+            return filled(view, replace(thread, etag=_revision()), copied)
 
         return await self._writer.mutate(key, request, (), fork, warm=False)
 
@@ -369,14 +364,15 @@ class FencedBackend(Backend):
 
     # What an operation is made of
 
-    async def _properties(self, view: View) -> NewThread:
-        """The properties of a thread whose header was read, not remembered."""
-        known, state = view.known, cast("State", view.known.state)
-        header = Entity(view.partition, layout.HEADER, known.properties, known.etag or "")
-        return parse_properties(await self._reader.text(header), state.owner)[1]
-
     async def _thread(self, view: View) -> Thread:
-        return snapshot(existing(view), view.key.id, await self._properties(view))
+        """The thread as callers see it. Its header was read, not remembered."""
+        return thread_of(existing(view), await self._reader.properties(view.partition, view.known))
+
+    async def _patched(self, view: View, state: State, patch: ThreadPatch) -> tuple[Thread, State]:
+        """The thread of a header that is to be written as patched, and that header with it."""
+        thread = thread_of(state, await self._reader.properties(view.partition, view.known))
+        thread = replace(updated(thread, patch, view.now), etag=_revision())
+        return thread, state.having(thread)
 
 
 def _restless(key: ThreadKey) -> Unavailable:

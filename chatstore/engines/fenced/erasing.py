@@ -45,9 +45,8 @@ class Eraser(Purger):
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, or the tenant's, and what is left of earlier ones, at once."""
-        listed = layout.listings(tenant) if owner is None else layout.listing(tenant, owner)
         count = Count()
-        async for row in self._table.scan(listed, bodies=False):
+        async for row in self._table.scan(layout.listings(tenant, owner), bodies=False):
             count.living = set()
             for _ in range(_TRIES):
                 if await self._erased(row.partition, row.row, count):

@@ -19,6 +19,8 @@ import hashlib
 import re
 import secrets
 
+from chatstore.models import CHAT
+
 __all__ = [
     "BESIDE",
     "HEAD",
@@ -35,6 +37,7 @@ __all__ = [
     "in_generation",
     "listing",
     "listings",
+    "lists_kind",
     "message_id",
     "message_row",
     "next_generation",
@@ -78,14 +81,23 @@ def partition(tenant: str, thread: str) -> str:
     return f"T-{_digest(tenant, thread)}"
 
 
-def listing(tenant: str, owner: str | None) -> str:
-    """The partition that lists an owner's threads, or those of nobody."""
-    return f"L-{_digest(tenant)}-{'' if owner is None else _digest(tenant, owner)}"
+def listing(tenant: str, owner: str | None, kind: str = CHAT) -> str:
+    """The partition that lists an owner's threads of a kind, or those of nobody."""
+    own = f"L-{_digest(tenant)}-{'' if owner is None else _digest(tenant, owner)}"
+    return own if kind == CHAT else f"{own}-{_digest(kind)}"
 
 
-def listings(tenant: str) -> tuple[str, str]:
-    """The partitions that list a tenant's threads: from the first to before the second."""
-    return f"L-{_digest(tenant)}-", f"L-{_digest(tenant)}."
+def listings(tenant: str, owner: str | None = None) -> tuple[str, str]:
+    """The partitions that list an owner's threads, or a tenant's: from the first to before the second."""
+    if owner is None:
+        return f"L-{_digest(tenant)}-", f"L-{_digest(tenant)}."
+    own = listing(tenant, owner)
+    return own, f"{own}."
+
+
+def lists_kind(partition: str, kind: str) -> bool:
+    """Whether a partition lists threads of that kind."""
+    return partition.split("-", 3)[3:] == ([] if kind == CHAT else [_digest(kind)])
 
 
 def tenant_row(tenant: str) -> str:

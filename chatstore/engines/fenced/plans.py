@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
 from chatstore import position
-from chatstore.conditions import expiry, require, require_log, restored
+from chatstore.codec import encode
+from chatstore.conditions import require, require_log, restored
 from chatstore.contract import Draft, NewThread, Span
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
-from chatstore.engines.fenced.header import State, born, properties_text, snapshot
+from chatstore.engines.fenced.header import State, born, properties_text, thread_of
 from chatstore.engines.fenced.segments import Segment, Stored, cut, stored
 from chatstore.errors import Conflict, ThreadExists, ThreadNotFound
 from chatstore.ids import token
-from chatstore.models import Appended, Message, Thread, to_micros
+from chatstore.models import Appended, Message, Thread, from_micros, to_micros
 
 __all__ = [
     "anew",
     "appended",
+    "beginning",
     "created",
     "earliest",
     "existing",
+    "filled",
     "is_far",
     "replaced",
     "restored_at",
@@ -43,12 +47,21 @@ def existing(view: View) -> State:
     return state
 
 
-def created(view: View, new: NewThread) -> State:
+def beginning(view: View, new: NewThread) -> Thread:
+    """A new thread of those properties."""
+    now = from_micros(view.now)
+    return Thread(
+        view.key.id, new.owner, new.topic, new.metadata, new.participants, now, now,
+        None if new.ttl is None else now + new.ttl, token(), new.kind, new.ttl if new.sliding else None,
+    )  # fmt: skip
+
+
+def created(view: View, thread: Thread) -> State:
     """A new thread's state. Raises ThreadExists."""
     before = view.known.state
     if before is not None and before.lives(view.now):
         raise ThreadExists(view.key.id)
-    return born(before, view.key.tenant, new, view.now, expiry(view.now, new.ttl))
+    return born(before, view.key.tenant, thread, view.now)
 
 
 def writable(
@@ -62,7 +75,8 @@ def writable(
     require(if_match, None)
     if create is None:
         raise ThreadNotFound(view.key.id)
-    return created(view, create), properties_text(view.key.id, create)
+    thread = beginning(view, create)
+    return created(view, thread), properties_text(thread)
 
 
 def appended(
@@ -83,38 +97,46 @@ def appended(
     return Change(result, state, text, segments, due=due)
 
 
+def filled(view: View, thread: Thread, messages: Sequence[Stored]) -> Change[Thread]:
+    """A new thread with messages that are numbered from one."""
+    state = created(view, thread)._replace(tail=len(messages))
+    segments = [Segment.of(state.generation, row) for row in cut(messages)]
+    state = state._replace(widest=widest(segments, state))
+    return Change(thread, state, properties_text(thread), segments, due=earliest(state.expires, segments))
+
+
 def restored_at(
     view: View, thread: Thread, messages: Sequence[Message], if_match: str | None
 ) -> Change[Appended]:
     """A thread as it was, made or gone on with, and as many of the first messages as one group takes."""
-    properties = NewThread(thread.owner, thread.topic, thread.metadata, thread.participants)
     if if_match is None:
-        state = created(view, properties)
+        state = created(view, thread)
     elif view.state is None:
         raise Conflict(None)
     else:
         state = view.state
         require_log(if_match, state.etag, appending=True)
-        present = snapshot(state, thread.id, properties)
-        thread = restored(present, thread)
-    expires = None if thread.expires_at is None else to_micros(thread.expires_at)
+        thread = restored(thread_of(state, properties_text(thread)), thread)
+        own = layout.listing(view.key.tenant, thread.owner, thread.kind)
+        state = state._replace(listings=(own, *(one for one in state.listings if one != own)))
+    thread = replace(thread, id=view.key.id, etag=token())
+    state = state.having(thread)
     rows: list[Stored] = []
     for slot, one in enumerate(messages[:_RESTORED], state.tail + 1):
         until = None if one.expires_at is None else to_micros(one.expires_at)
         at = to_micros(cast("datetime", one.created_at))
-        rows.append(Stored(cast("str", one.id), position.nth(slot), at, 0, until, one.text))
+        beside = encode(dict(one.metadata)) if one.metadata else None
+        rows.append(Stored(cast("str", one.id), position.nth(slot), at, 0, until, one.text, beside, one.key))
         if layout.slot_in(rows[-1].id) != slot:
             state = state._replace(scattered=True)
     segments = [Segment.of(state.generation, row) for row in cut(rows)]
     state = state._replace(
-        tail=state.tail + len(rows), created=to_micros(thread.created_at), revision=token(),
-        active=to_micros(thread.active_at), expires=expires,
-    )  # fmt: skip
+        tail=state.tail + len(rows), created=to_micros(thread.created_at), active=to_micros(thread.active_at)
+    )
     state = state._replace(widest=widest(segments, state))
-    text = properties_text(thread.id, properties)
-    due = expires if view.known.state is None or if_match is not None else view.now
+    due = state.expires if view.known.state is None or if_match is not None else view.now
     result = Appended(tuple(one.message() for one in rows), state.etag)
-    return Change(result, state, text, segments, due=due)
+    return Change(result, state, properties_text(thread), segments, due=due)
 
 
 def replaced(

@@ -112,6 +112,10 @@ class Reader:
             raise Moved
         return now
 
+    async def properties(self, partition: str, known: Known) -> str:
+        """The text of a thread's properties, of a header that was read. Raises Moved."""
+        return await self.text(Entity(partition, layout.HEADER, known.properties, known.etag or ""))
+
     async def text(self, entity: Entity) -> str:
         """The body of a row, with its pieces. Raises Moved where they are gone."""
         parts = await self._parts(entity)
