@@ -10,11 +10,13 @@ from typing import Any, Literal, NamedTuple
 from chatstore.codec import Json
 from chatstore.conditions import log_etag
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.cuts import Range
 from chatstore.engines.fenced.port import Op, Properties
 from chatstore.errors import CorruptData
 from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
 
 __all__ = [
+    "CUTS",
     "GRACE",
     "LISTINGS",
     "MINUTE",
@@ -36,11 +38,14 @@ GRACE = 60 * MINUTE
 LISTINGS = 32
 """How many listings a header names before those of the oldest lives are given up: it is one property."""
 
+CUTS = 32
+"""How many ranges of rows that were cut away a header names before the next writer removes them."""
+
 _NONE: Properties = MappingProxyType({})
 _FORM, _WITH_MORE = 1, 2
 """The stored form of a header, and that of one with fields that few threads need."""
 
-_MORE = ("sliding",)
+_MORE = ("sliding", "cuts")
 _REMEMBERED = 8
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -53,7 +58,8 @@ class State(NamedTuple):
     that list the thread, the present owner's first, then those of earlier lives, the latest first. `due` is
     when the next note is that has the sweep look at the thread. `writes` are the last writes' names, the
     newest first: whoever lost an answer finds out here whether the write took place. `sliding` is how long
-    after the last append the thread expires at least, if that slides.
+    after the last append the thread expires at least, if that slides. `cuts` are rows to be passed over, in
+    their order.
     """
 
     generation: str
@@ -72,6 +78,7 @@ class State(NamedTuple):
     due: int | None = None
     writes: tuple[str, ...] = ()
     sliding: int | None = None
+    cuts: tuple[Range, ...] = ()
 
     @property
     def etag(self) -> str:
@@ -131,7 +138,8 @@ class State(NamedTuple):
                 raise CorruptData(f"a thread of the stored form {form} needs a newer chatstore")
             more = values.pop() if form == _WITH_MORE else {}
             given: dict[str, Any] = dict(zip(cls._fields[: -len(_MORE)], values, strict=True))
-            return cls(**given | {name: tuple(given[name]) for name in ("listings", "writes")} | more)
+            given |= {name: tuple(given[name]) for name in ("listings", "writes")} | more
+            return cls(**given | {"cuts": tuple(Range(*one) for one in more.get("cuts", ()))})
         except (ValueError, TypeError) as error:
             raise CorruptData("a thread's header cannot be read") from error
 

@@ -46,6 +46,7 @@ __all__ = [
     "noted",
     "other_generations",
     "partition",
+    "place_of",
     "record_row",
     "slot_in",
     "slot_of",
@@ -143,6 +144,11 @@ def generation_of(row: str) -> str:
 def slot_of(row: str) -> int:
     """The slot in which a row of messages begins."""
     return _LAST_SLOT - int(row[21:31])
+
+
+def place_of(row: str) -> str:
+    """The position at which a row of messages begins."""
+    return f"{slot_of(row):010d}{row[31:-1].translate(_MIRROR)}"
 
 
 def slots_around(place: str) -> tuple[int, int]:

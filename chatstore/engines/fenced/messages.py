@@ -9,14 +9,20 @@ from chatstore import position
 from chatstore.contract import Cut, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
+from chatstore.engines.fenced.cuts import vacant
 from chatstore.engines.fenced.header import Known, State
-from chatstore.engines.fenced.plans import anew, is_far
+from chatstore.engines.fenced.plans import Cutting, anew, cut_away, is_far
 from chatstore.engines.fenced.reading import Head, Moved, Reader, chosen
 from chatstore.engines.fenced.segments import Segment, Stored, new_message
 from chatstore.errors import CursorExpired, MessageNotFound, ThreadNotFound
 from chatstore.models import Cursor, Message, Page
 
 __all__ = ["Gap", "Messages"]
+
+
+_NEAR = 64
+_NEAR_ROWS = 32
+"""Slots and rows behind a cut that are read, to be removed in its own group."""
 
 
 class Gap(NamedTuple):
@@ -174,6 +180,31 @@ class Messages:
             raise MessageNotFound(view.key.id, message_id)
         return found
 
+    async def cut(self, view: View, state: State, cut: Cut) -> Cutting:
+        """What is left by a cut. Raises MessageNotFound.
+
+        Near the end, the rows behind are found with the one where it lies, by one request.
+        """
+        slot = None if state.scattered else layout.slot_in(cut.message)
+        if slot is None or not state.tail - _NEAR <= slot <= state.tail:
+            segment, place = await self.named(view, state, cut.message)
+            return cut_away(view, state, cut, segment, place, None)
+        later: list[Segment] = []
+        near = position.nth(slot)
+        walk = self._reader.walk(
+            view.partition, state, newest=True, count=state.tail - slot + state.widest + 1
+        )
+        async for segment in walk:
+            for place, one in enumerate(segment.messages):
+                if one.id == cut.message and one.lives(view.now):
+                    found = later if len(later) <= _NEAR_ROWS else None
+                    return cut_away(view, state, cut, segment, place, found)
+            if segment.messages[0].position <= near:
+                break
+            later.append(segment)
+        await self._reader.unchanged(view.partition, state)
+        raise MessageNotFound(view.key.id, cut.message)
+
     async def at_index(self, view: View, state: State, index: int) -> tuple[Segment, int] | None:
         """The message at an index, counted from the nearer end."""
         newest = index < 0
@@ -212,7 +243,11 @@ class Messages:
         before = gap.segment.messages[gap.place].position
         home = gap.segment if gap.place else await self.row_before(view, state, before)
         earlier = () if home is None else [one for one in home.messages if one.position < before]
-        place = position.between(earlier[-1].position if earlier else position.nth(state.base), before)
+        low = earlier[-1].position if earlier else position.nth(state.base)
+        free = vacant(state.cuts, low, before)
+        if free is not None:
+            home, low = None, free
+        place = position.between(low, before)
         new = new_message(draft, place, view.now)
         if position.crowded(place):
             return await self.numbered_anew(view, state, new)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from chatstore import position
 from chatstore.codec import encode
 from chatstore.conditions import require, require_log, restored
-from chatstore.contract import Draft, NewThread, Span
+from chatstore.contract import Cut, Draft, NewThread, Span
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
+from chatstore.engines.fenced.cuts import first_of, with_cut
 from chatstore.engines.fenced.header import State, born, properties_text, thread_of
 from chatstore.engines.fenced.segments import Segment, Stored, cut, stored
 from chatstore.errors import Conflict, ThreadExists, ThreadNotFound
@@ -20,10 +21,12 @@ from chatstore.ids import token
 from chatstore.models import Appended, Message, Thread, from_micros, to_micros
 
 __all__ = [
+    "Cutting",
     "anew",
     "appended",
     "beginning",
     "created",
+    "cut_away",
     "earliest",
     "existing",
     "filled",
@@ -79,10 +82,51 @@ def writable(
     return created(view, thread), properties_text(thread)
 
 
+class Cutting(NamedTuple):
+    """What a cut makes of a thread: its header, the row in which it lies, and rows to be removed with it."""
+
+    state: State
+    put: Sequence[Segment] = ()
+    drop: Sequence[str] = ()
+    due: int | None = None
+
+
+def cut_away(
+    view: View, state: State, cut: Cut, segment: Segment, place: int, later: Sequence[Segment] | None
+) -> Cutting:
+    """Cut at a message, given by its row and its place in there, and the rows behind if they are few.
+
+    Where they are not known they are left to the sweep, and the header says that they were cut away.
+    """
+    left = segment.messages[: place + cut.behind]
+    after = state._replace(tail=state.tail + 1, edits=state.edits + 1)
+    rows = [] if later is None else list(later)
+    if later is None and layout.slots_around(segment.messages[-1].position)[0] < state.tail:
+        first = first_of(segment.messages[place].position, behind=cut.behind)
+        after = after._replace(cuts=with_cut(state.cuts, first, state.tail))
+    large = any(one.large for one in (segment, *rows))
+    return Cutting(
+        after,
+        [segment._replace(messages=left)] if left and len(left) < len(segment.messages) else (),
+        [one.row for one in (rows if left else [segment, *rows])],
+        view.now if large or after.cuts != state.cuts else None,
+    )
+
+
 def appended(
-    view: View, state: State, drafts: Sequence[Draft], text: str | None, kept: int = 0
+    view: View,
+    state: State,
+    drafts: Sequence[Draft],
+    text: str | None,
+    kept: int = 0,
+    cutting: Cutting | None = None,
 ) -> Change[Appended]:
-    """`drafts` at the end of the log of `state`, which is a new thread's if it comes with its properties."""
+    """`drafts` at the end of the log of `state`, which is a new thread's if it comes with its properties.
+
+    With `cutting` that is the end which the cut leaves.
+    """
+    if cutting is not None:
+        state = cutting.state
     messages = stored(drafts, state.tail, view.now)
     segments = [Segment.of(state.generation, row) for row in cut(messages)]
     state = state._replace(tail=state.tail + len(messages))
@@ -94,6 +138,8 @@ def appended(
         # What is left of an earlier life is not waited for.
         due = state.expires if view.known.state is None else view.now
     result = Appended(tuple(one.message() for one in messages), state.etag, kept)
+    if cutting is not None:
+        return Change(result, state, text, [*cutting.put, *segments], cutting.drop, cutting.due)
     return Change(result, state, text, segments, due=due)
 
 
@@ -154,7 +200,9 @@ def anew(view: View, state: State, messages: Sequence[Stored]) -> Change[Appende
     """`messages` as a history of its own, in the slots above the old one's."""
     generation = layout.next_generation(state.generation, view.now)
     segments = [Segment.of(generation, row) for row in cut(messages)]
-    state = state._replace(generation=generation, base=state.tail, tail=state.tail + len(messages), widest=1)
+    state = state._replace(
+        generation=generation, base=state.tail, tail=state.tail + len(messages), widest=1, cuts=()
+    )
     state = state._replace(widest=widest(segments, state))
     if messages:
         state = state.touched(view.now)

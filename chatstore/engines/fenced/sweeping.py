@@ -112,7 +112,8 @@ class Sweeper(Purger):
         if again is not None:
             again = max(again, self._now + 1)
             await self.note(partition, again)
-        await self.commit(partition, known, state._replace(due=again))
+        # The rows that were cut away have been purged before.
+        await self.commit(partition, known, state._replace(due=again, cuts=()))
 
     async def _purge_expired(self, partition: str, known: Known, count: Count) -> Known:
         """Remove the messages and the results of requests that have expired."""

@@ -28,7 +28,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.attempts import Attempt
 from chatstore.engines.fenced.changing import Change, Plan, View
 from chatstore.engines.fenced.erasing import Eraser
-from chatstore.engines.fenced.header import GRACE, LISTINGS, Known, State, buried
+from chatstore.engines.fenced.header import CUTS, GRACE, LISTINGS, Known, State, buried
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import noting
 from chatstore.engines.fenced.reading import Moved, Reader, Seen
@@ -149,7 +149,7 @@ class Writer:
 
     async def _try(self, call: _Call[R], view: View, *, guess: bool) -> R:
         """One try. Raises _LookAgain where another may do better, because `view` was a `guess` or is past."""
-        view = view._replace(known=await self._few_listings(view))
+        view = view._replace(known=await self._tidied(view))
         try:
             change = await call.plan(view)
         except StorageError:
@@ -195,13 +195,15 @@ class Writer:
                 raise _LookAgain(known) from None
         raise error
 
-    async def _few_listings(self, view: View) -> Known:
-        """The header, when those of its listings are given up that are too many."""
-        state = view.known.state
-        if state is None or len(state.listings) <= LISTINGS:
-            return view.known
+    async def _tidied(self, view: View) -> Known:
+        """The header, when too many listings are given up, and what too many cuts took away is removed."""
+        known = view.known
         try:
-            return await self._eraser().forget(view.partition, view.known)
+            if known.state is not None and len(known.state.listings) > LISTINGS:
+                known = await self._eraser().forget(view.partition, known)
+            if known.state is not None and len(known.state.cuts) >= CUTS:
+                known = await self._eraser().without_cuts(view.partition, known)
+            return known
         except Overtaken:
             self._seen.drop(view.partition)
             raise _LookAgain from None
