@@ -60,6 +60,8 @@ class Attempt:
     def change(self, change: Change[Any]) -> None:
         """Write what a change makes of the thread's rows and properties, in pieces where it is large."""
         self.ops += [Op("delete", row, {}) for row in change.drop]
+        self.ops += change.claims
+        self.pieces += change.ahead
         if change.properties is not None:
             packed = pack(layout.HEADER, self.name, change.properties, _INLINE_PROPERTIES)
             self._header, self._whole = packed.properties, True

@@ -38,6 +38,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.erasing import Eraser
 from chatstore.engines.fenced.header import State, buried, properties_text, thread_of
+from chatstore.engines.fenced.keys import Keys, released
 from chatstore.engines.fenced.listing import Lister
 from chatstore.engines.fenced.messages import Messages
 from chatstore.engines.fenced.plans import (
@@ -78,7 +79,8 @@ class FencedBackend(Backend):
         self._table = Table(driver, dialect)
         self._seen = seen
         self._reader = Reader(self._table, seen, self.aside)
-        self._messages = Messages(self._reader)
+        self._keys = Keys(self._table, self._reader)
+        self._messages = Messages(self._reader, self._keys)
         self._writer = Writer(self._table, self._reader, seen, clock, self.request_window)
 
     async def close(self) -> None:
@@ -181,6 +183,8 @@ class FencedBackend(Backend):
                 thread, state = await self._patched(view, change.state or state, patch)
                 due = change.due if patch.ttl is UNSET else state.expires
                 change = change._replace(state=state, properties=properties_text(thread), due=due)
+            first = None if cutting is None else cutting.first
+            change = await self._keys.claimed(change, view, change.result.messages, first=first)
             told = None if patch is None and if_thread is None else state.revision
             return change._replace(result=replace(change.result, thread_etag=told))
 
@@ -222,7 +226,8 @@ class FencedBackend(Backend):
         async def replace_all(view: View) -> Change[Appended]:
             state, text = writable(view, create, if_match)
             kept = 0 if text is not None else await self._messages.kept(view, state, drafts)
-            return replaced(view, state, drafts, kept, text)
+            change = replaced(view, state, drafts, kept, text)
+            return await self._keys.claimed(change, view, change.result.messages)
 
         return await self._writer.mutate(key, request, drafts, replace_all)
 
@@ -248,8 +253,10 @@ class FencedBackend(Backend):
             following = await self._messages.following(view, state, at)
             if following is None:
                 change = appended(view, state, [draft], None)
-                return cast("Change[Message]", change)._replace(result=change.result.messages[0])
-            return await self._messages.put_before(view, state, draft, following)
+                placed = cast("Change[Message]", change)._replace(result=change.result.messages[0])
+            else:
+                placed = await self._messages.put_before(view, state, draft, following)
+            return await self._keys.claimed(placed, view, [placed.result])
 
         return await self._writer.mutate(key, request, [draft], insert)
 
@@ -302,7 +309,7 @@ class FencedBackend(Backend):
                 old.message(),
                 state._replace(edits=state.edits + 1),
                 put=[segment._replace(messages=left)] if left else (),
-                drop=() if left else [segment.row],
+                drop=[*(() if left else [segment.row]), *released([old])],
                 due=view.now if segment.large else None,
             )
 
@@ -329,7 +336,9 @@ class FencedBackend(Backend):
             last, copied = await self._messages.copied(origin, state, cut)
             await self._reader.unchanged(partition, state)
             thread = forked(whole, key.id, Origin(source.id, last), patch, owner, view.now)
-            return filled(view, replace(thread, etag=_revision()), copied)
+            change = filled(view, replace(thread, etag=_revision()), copied)
+            named = [one.message() for one in copied if one.key is not None]
+            return await self._keys.claimed(change, view, named)
 
         return await self._writer.mutate(key, request, (), fork, warm=False)
 
@@ -359,7 +368,7 @@ class FencedBackend(Backend):
                 state, present = existing(view), await self._thread(view)
                 if restores_nothing(present, restored(present, thread), ()):
                     return Change(Appended((), state.etag))
-            return change
+            return await self._keys.claimed(change, view, change.result.messages)
 
         return await self._writer.mutate(key, None, (), restore, warm=bool(messages))
 

@@ -9,6 +9,8 @@ partition sorts like this:
     messages, the newest first: both parts fall as time goes on;
 ``p`` row, attempt, number
     pieces of a body that is too large for its row;
+``q`` digest
+    clients' names for messages;
 ``r`` digest
     first results of requests.
 """
@@ -23,8 +25,10 @@ from chatstore.models import CHAT
 
 __all__ = [
     "BESIDE",
+    "FADING",
     "HEAD",
     "HEADER",
+    "KEYS",
     "NOTES",
     "RECORDS",
     "TENANTS",
@@ -35,6 +39,7 @@ __all__ = [
     "chunk_row",
     "generation_of",
     "in_generation",
+    "key_row",
     "listing",
     "listings",
     "lists_kind",
@@ -61,8 +66,11 @@ HEAD = (HEADER, "n")
 TENANTS = "N"
 """The partition of the tenants' names."""
 
-BESIDE, RECORDS = ("p", "s"), ("r", "s")
-"""The rows of pieces and of results of requests; those of results alone."""
+BESIDE, KEYS, RECORDS = ("p", "s"), ("q", "r"), ("r", "s")
+"""The rows of pieces, names of messages and results of requests; those of names, and of results, alone."""
+
+FADING = ("q", "s")
+"""The rows of names of messages and of results of requests: they go when their time has come."""
 
 NOTES = tuple(f"X-{number:02d}" for number in range(16))
 """The partitions of notes for the sweep."""
@@ -109,6 +117,11 @@ def tenant_row(tenant: str) -> str:
 def record_row(owner: str | None, request: str) -> str:
     """The row of a request's first result; each owner's are apart."""
     return f"r{_digest(request) if owner is None else _digest(request, owner)}"
+
+
+def key_row(key: str) -> str:
+    """The row of a client's name for a message."""
+    return f"q{_digest(key)}"
 
 
 def next_generation(previous: str | None, micros: int) -> str:

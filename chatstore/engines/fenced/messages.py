@@ -11,6 +11,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.cuts import vacant
 from chatstore.engines.fenced.header import Known, State
+from chatstore.engines.fenced.keys import Keys
 from chatstore.engines.fenced.plans import Cutting, anew, cut_away, is_far
 from chatstore.engines.fenced.reading import Head, Moved, Reader, chosen
 from chatstore.engines.fenced.segments import Segment, Stored, new_message
@@ -92,8 +93,9 @@ class _Filling:
 class Messages:
     """A thread's messages as `reader` finds them; raises Moved where the thread changed meanwhile."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, keys: Keys) -> None:
         self._reader = reader
+        self._keys = keys
 
     async def read(
         self, key: ThreadKey, partition: str, span: Span, known: Known | None, now: int
@@ -125,6 +127,10 @@ class Messages:
 
         That one comes with the page: no request is spent on it.
         """
+        span = span._replace(
+            after_message=await self._id(view, span.after_message, checked=checked),
+            before_message=await self._id(view, span.before_message, checked=checked),
+        )
         edge = span.before_message if span.newest else span.after_message
         slot = None if edge is None or state.scattered else layout.slot_in(edge)
         if edge is not None and slot is not None and slot <= state.tail:
@@ -142,6 +148,14 @@ class Messages:
                 raise
             raise Moved from None  # it may be newer than the header that was remembered
         return span, edge
+
+    async def _id(self, view: View, named: str | None, *, checked: bool) -> str | None:
+        try:
+            return None if named is None else await self._keys.id_of(view, named)
+        except MessageNotFound:
+            if checked:
+                raise
+            raise Moved from None
 
     async def _position(self, view: View, state: State, named: str | None) -> str:
         segment, place = await self.named(view, state, named or "")
@@ -173,7 +187,8 @@ class Messages:
 
     async def named(self, view: View, state: State, message_id: str) -> tuple[Segment, int]:
         """A message's row and its place in there. Raises MessageNotFound."""
-        found = await self._reader.find(view.partition, state, message_id)
+        id = await self._keys.id_of(view, message_id)
+        found = await self._reader.find(view.partition, state, id)
         if found is None or not found[0].messages[found[1]].lives(view.now):
             # The thread itself may have gone meanwhile.
             await self._reader.unchanged(view.partition, state)
@@ -185,9 +200,10 @@ class Messages:
 
         Near the end, the rows behind are found with the one where it lies, by one request.
         """
-        slot = None if state.scattered else layout.slot_in(cut.message)
+        id = await self._keys.id_of(view, cut.message)
+        slot = None if state.scattered else layout.slot_in(id)
         if slot is None or not state.tail - _NEAR <= slot <= state.tail:
-            segment, place = await self.named(view, state, cut.message)
+            segment, place = await self.named(view, state, id)
             return cut_away(view, state, cut, segment, place, None)
         later: list[Segment] = []
         near = position.nth(slot)
@@ -196,7 +212,7 @@ class Messages:
         )
         async for segment in walk:
             for place, one in enumerate(segment.messages):
-                if one.id == cut.message and one.lives(view.now):
+                if one.id == id and one.lives(view.now):
                     found = later if len(later) <= _NEAR_ROWS else None
                     return cut_away(view, state, cut, segment, place, found)
             if segment.messages[0].position <= near:

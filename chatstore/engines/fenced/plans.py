@@ -15,6 +15,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.cuts import first_of, with_cut
 from chatstore.engines.fenced.header import State, born, properties_text, thread_of
+from chatstore.engines.fenced.keys import MOST_KEYS, released
 from chatstore.engines.fenced.segments import Segment, Stored, cut, stored
 from chatstore.errors import Conflict, ThreadExists, ThreadNotFound
 from chatstore.ids import token
@@ -86,6 +87,7 @@ class Cutting(NamedTuple):
     """What a cut makes of a thread: its header, the row in which it lies, and rows to be removed with it."""
 
     state: State
+    first: str
     put: Sequence[Segment] = ()
     drop: Sequence[str] = ()
     due: int | None = None
@@ -101,15 +103,19 @@ def cut_away(
     left = segment.messages[: place + cut.behind]
     after = state._replace(tail=state.tail + 1, edits=state.edits + 1)
     rows = [] if later is None else list(later)
+    first = first_of(segment.messages[place].position, behind=cut.behind)
     if later is None and layout.slots_around(segment.messages[-1].position)[0] < state.tail:
-        first = first_of(segment.messages[place].position, behind=cut.behind)
         after = after._replace(cuts=with_cut(state.cuts, first, state.tail))
     large = any(one.large for one in (segment, *rows))
+    gone = [*segment.messages[len(left) :], *(one for row in rows for one in row.messages)]
+    names = released(gone)
+    swept = large or after.cuts != state.cuts or len(names) > MOST_KEYS
     return Cutting(
         after,
+        first,
         [segment._replace(messages=left)] if left and len(left) < len(segment.messages) else (),
-        [one.row for one in (rows if left else [segment, *rows])],
-        view.now if large or after.cuts != state.cuts else None,
+        [*(one.row for one in (rows if left else [segment, *rows])), *names[:MOST_KEYS]],
+        view.now if swept else None,
     )
 
 
@@ -168,7 +174,7 @@ def restored_at(
     thread = replace(thread, id=view.key.id, etag=token())
     state = state.having(thread)
     rows: list[Stored] = []
-    for slot, one in enumerate(messages[:_RESTORED], state.tail + 1):
+    for slot, one in enumerate(_restorable(messages), state.tail + 1):
         until = None if one.expires_at is None else to_micros(one.expires_at)
         at = to_micros(cast("datetime", one.created_at))
         beside = encode(dict(one.metadata)) if one.metadata else None
@@ -183,6 +189,12 @@ def restored_at(
     due = state.expires if view.known.state is None or if_match is not None else view.now
     result = Appended(tuple(one.message() for one in rows), state.etag)
     return Change(result, state, properties_text(thread), segments, due=due)
+
+
+def _restorable(messages: Sequence[Message]) -> Sequence[Message]:
+    """The first of `messages`, as many as one group takes with their names."""
+    named = [place for place, one in enumerate(messages[:_RESTORED]) if one.key is not None]
+    return messages[: named[MOST_KEYS] if len(named) > MOST_KEYS else _RESTORED]
 
 
 def replaced(

@@ -78,6 +78,9 @@ class Purger:
         async for row in self._table.scan(partition, layout.BESIDE, bodies=False):
             if row.row.startswith("p"):
                 pieces.append(row)
+            elif row.row.startswith("q"):
+                if not await self._keeps_name(partition, state, row):
+                    yield row
             elif row.properties.get("o") in listings:
                 yield row
         naming = _Naming(self._table, partition, state, listings)
@@ -96,6 +99,18 @@ class Purger:
         async for rows in batches(self._cut_rows(partition, state), self.group, Count()):
             known, _ = await self.discard(partition, known, state, rows, set())
         return await self.commit(partition, known, state._replace(cuts=()))
+
+    async def _keeps_name(self, partition: str, state: State | None, row: Entity) -> bool:
+        """Whether the message may be there whose name a row keeps."""
+        if state is None or state.deleted is not None:
+            return False
+        told = str(row.properties.get("a", ""))
+        generation, place = told[: len(state.generation)], told[len(state.generation) :]
+        if generation == state.generation:
+            return not cut_off(state.cuts, layout.message_row(generation, place))
+        # Where a history was numbered anew its names are as they were.
+        id = str(row.properties.get("i", ""))
+        return state.scattered and await self._reader.find(partition, state, id) is not None
 
     async def _messages(self, partition: str, state: State) -> AsyncIterator[Entity]:
         """The rows of messages that a header does not name."""

@@ -138,7 +138,7 @@ class Writer:
             done = call.done_before(known.state)
             if done is not None:
                 return done[0]
-            view = View(call.key, call.partition, known, self._clock())
+            view = View(call.key, call.partition, known, self._clock(), number > 0)
             if number == 0:
                 require_window(call.request, view.now, self._window)
             try:
