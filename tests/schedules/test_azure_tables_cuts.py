@@ -1,4 +1,4 @@
-"""Cuts, appends that change properties, and names of messages, beside every other operation on Azure's tables."""
+"""Cuts, appends that change properties, and names of messages, beside every operation on Azure's tables."""
 
 from __future__ import annotations
 

@@ -237,6 +237,14 @@ def earliest(expires: int | None, segments: Sequence[Segment]) -> int | None:
 def is_far(state: State, span: Span) -> bool:
     """Whether a page lies too deep to come along with the header."""
     if span.newest:
-        return span.before is not None and layout.slots_around(span.before)[1] + span.limit < state.tail
-    begins = state.base if span.after is None else layout.slots_around(span.after)[0]
-    return state.tail - begins > span.limit + 1
+        ends = _slot(span.before, span.before_message, above=True)
+        return ends is not None and ends + span.limit < state.tail
+    begins = _slot(span.after, span.after_message, above=False)
+    return state.tail - (state.base if begins is None else begins) > span.limit + 1
+
+
+def _slot(place: str | None, named: str | None, *, above: bool) -> int | None:
+    """The slot at a position or at a message; None where none is given, or its name does not tell."""
+    if named is not None:
+        return layout.slot_in(named)
+    return None if place is None else layout.slots_around(place)[above]
