@@ -165,7 +165,7 @@ def test_what_has_nothing_new_is_stored_as_it_was(store: ChatStore, table: FakeT
     assert form[0] == 1
     assert len(form) == len(State._fields) - len(header._MORE) + 1
     [row] = rows(table, "m")
-    stored = json.loads(bytes(table.rows[PARTITION, row].properties["b00"]))
+    stored = json.loads(table.rows[PARTITION, row].properties["b00"])
     assert [len(one) for one in stored] == [6, 6]
     with pytest.raises(CorruptData, match="newer chatstore"):
         State.load(json.dumps([3, *form[1:]]))

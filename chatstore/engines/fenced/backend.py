@@ -177,7 +177,7 @@ class FencedBackend(Backend):
                 require(if_match, None)
             require(if_thread, None if present is None else present.revision)
             state, text = writable(view, None if cut else create, if_match, appending=cut is None)
-            cutting = None if cut is None else await self._messages.cut(view, state, cut)
+            cutting = None if cut is None else await self._messages.cut(view, state, cut, len(drafts))
             change = appended(view, state, drafts, text, cutting=cutting)
             if patch is not None and present is not None:
                 thread, state = await self._patched(view, change.state or state, patch)

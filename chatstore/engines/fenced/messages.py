@@ -25,6 +25,9 @@ _NEAR = 64
 _NEAR_ROWS = 32
 """Slots and rows behind a cut that are read, to be removed in its own group."""
 
+_FEW = 16
+"""Messages whose rows leave room for that in the group."""
+
 
 class Gap(NamedTuple):
     """The gap in front of a message, given by its row and its place in there."""
@@ -195,14 +198,14 @@ class Messages:
             raise MessageNotFound(view.key.id, message_id)
         return found
 
-    async def cut(self, view: View, state: State, cut: Cut) -> Cutting:
-        """What is left by a cut. Raises MessageNotFound.
+    async def cut(self, view: View, state: State, cut: Cut, added: int) -> Cutting:
+        """What is left by a cut, where so many messages are to be added. Raises MessageNotFound.
 
         Near the end, the rows behind are found with the one where it lies, by one request.
         """
         id = await self._keys.id_of(view, cut.message)
         slot = None if state.scattered else layout.slot_in(id)
-        if slot is None or not state.tail - _NEAR <= slot <= state.tail:
+        if slot is None or added > _FEW or not state.tail - _NEAR <= slot <= state.tail:
             segment, place = await self.named(view, state, id)
             return cut_away(view, state, cut, segment, place, None)
         later: list[Segment] = []

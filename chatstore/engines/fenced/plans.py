@@ -109,12 +109,13 @@ def cut_away(
     large = any(one.large for one in (segment, *rows))
     gone = [*segment.messages[len(left) :], *(one for row in rows for one in row.messages)]
     names = released(gone)
-    swept = large or after.cuts != state.cuts or len(names) > MOST_KEYS
+    taken = [] if later is None else names[:MOST_KEYS]
+    swept = large or after.cuts != state.cuts or len(names) > len(taken)
     return Cutting(
         after,
         first,
         [segment._replace(messages=left)] if left and len(left) < len(segment.messages) else (),
-        [*(one.row for one in (rows if left else [segment, *rows])), *names[:MOST_KEYS]],
+        [*(one.row for one in (rows if left else [segment, *rows])), *taken],
         view.now if swept else None,
     )
 
