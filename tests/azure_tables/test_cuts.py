@@ -135,6 +135,20 @@ def test_names_go_with_their_history(store: ChatStore, table: FakeTable, clock: 
     assert rows(table, "q") == []
 
 
+def test_names_of_what_was_cut_go_with_it(
+    store: ChatStore, table: FakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "CUTS", 1)
+    ids = [store.append("t", say(number), key=f"k{number}").messages[0].id for number in range(30)]
+    store.append("t", say("after"), after=ids[3], key="k9")
+    assert store.get_message("t", "key:k9").content == "after"
+    assert head(table).cuts
+    store.append("t", say("end"), key="k5")
+    assert head(table).cuts == ()
+    assert len(rows(table, "q")) == 6
+    assert contents(whole(store, "t")) == [0, 1, 2, 3, "after", "end"]
+
+
 def test_one_append_takes_so_many_names(store: ChatStore, table: FakeTable) -> None:
     store.append("t", say("a"))
     before = dict(table.rows)

@@ -66,8 +66,10 @@ class FencedBackend(FencedThreads):
             present = view.state
             if present is None:
                 require(if_match, None)
-            require(if_thread, None if present is None else present.revision)
+                require(if_thread, None)
             state, text = writable(view, None if cut else create, if_match, appending=cut is None)
+            if present is not None:
+                require(if_thread, present.revision)
             cutting = None if cut is None else await self._messages.cut(view, state, cut, len(drafts))
             change = appended(view, state, drafts, text, cutting=cutting)
             if patch is not None and present is not None:

@@ -98,25 +98,25 @@ def cut_away(
 ) -> Cutting:
     """Cut at a message, given by its row and its place in there, and the rows behind if they are few.
 
-    Where they are not known they are left to the sweep, and the header says that they were cut away.
+    Where those are not known, or have many names, they are left to the sweep, and the header says that they
+    were cut away.
     """
     left = segment.messages[: place + cut.behind]
+    first = first_of(segment.messages[place].position, behind=cut.behind)
     after = state._replace(tail=state.tail + 1, edits=state.edits + 1)
     rows = [] if later is None else list(later)
-    first = first_of(segment.messages[place].position, behind=cut.behind)
-    if later is None and layout.slots_around(segment.messages[-1].position)[0] < state.tail:
+    names = released([*segment.messages[len(left) :], *(one for row in rows for one in row.messages)])
+    ends = layout.slots_around(segment.messages[-1].position)[0] == state.tail
+    if len(names) > MOST_KEYS or (later is None and (names or not ends)):
+        rows, names = [], []
         after = after._replace(cuts=with_cut(state.cuts, first, state.tail))
     large = any(one.large for one in (segment, *rows))
-    gone = [*segment.messages[len(left) :], *(one for row in rows for one in row.messages)]
-    names = released(gone)
-    taken = [] if later is None else names[:MOST_KEYS]
-    swept = large or after.cuts != state.cuts or len(names) > len(taken)
     return Cutting(
         after,
         first,
         [segment._replace(messages=left)] if left and len(left) < len(segment.messages) else (),
-        [*(one.row for one in (rows if left else [segment, *rows])), *taken],
-        view.now if swept else None,
+        [*(one.row for one in (rows if left else [segment, *rows])), *names],
+        view.now if large or after.cuts != state.cuts else None,
     )
 
 

@@ -96,7 +96,7 @@ class Purger:
     async def without_cuts(self, partition: str, known: Known) -> Known:
         """Remove the rows that were cut away, so that the header need not name them. Raises Overtaken."""
         state = known.state or State("")
-        async for rows in batches(self._cut_rows(partition, state), self.group, Count()):
+        async for rows in batches(self._cut_away(partition, state), self.group, Count()):
             known, _ = await self.discard(partition, known, state, rows, set())
         return await self.commit(partition, known, state._replace(cuts=()))
 
@@ -119,6 +119,14 @@ class Purger:
                 yield row
         async for row in self._cut_rows(partition, state):
             yield row
+
+    async def _cut_away(self, partition: str, state: State) -> AsyncIterator[Entity]:
+        """The rows that were cut away, and those of their names."""
+        async for row in self._cut_rows(partition, state):
+            yield row
+        async for row in self._table.scan(partition, layout.KEYS, bodies=False):
+            if not await self._keeps_name(partition, state, row):
+                yield row
 
     async def _cut_rows(self, partition: str, state: State) -> AsyncIterator[Entity]:
         for first, last in state.cuts:

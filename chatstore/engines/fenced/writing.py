@@ -225,7 +225,7 @@ class Writer:
     ) -> tuple[State, int]:
         """The header, with the listing of whose request it is, and until when its result is remembered."""
         view, before = attempt.view, attempt.view.known.state
-        own = layout.listing(view.key.tenant, _owner(view, state))
+        own = _listing(view, state)
         if own not in state.listings:
             state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
         life = state.expires if before is None else before.expires
@@ -323,9 +323,9 @@ def _remember(known: dict[str, V], name: str, value: V) -> None:
     known[name] = value
 
 
-def _owner(view: View, state: State) -> str | None:
+def _listing(view: View, state: State) -> str:
     """Whose a request's record is: the owner's of the thread, before or after, else the caller's."""
     for one in (view.state, state):
         if one is not None and one.owner is not None:
-            return one.owner
-    return view.key.owner
+            return one.listings[0]
+    return layout.listing(view.key.tenant, view.key.owner)
