@@ -100,7 +100,7 @@ class FencedInMemory(FencedBackend):
     """The whole contract over such a driver."""
 
     name = "fenced"
-    capabilities = frozenset(Capability) - {Capability.DURABLE, Capability.SHARED, Capability.COST}
+    capabilities = FencedBackend.capabilities - {Capability.DURABLE, Capability.SHARED, Capability.COST}
 
     def __init__(self, driver: Driver, clock: Clock) -> None:
         super().__init__(driver, Dialect(ordered=True, group_bytes=1_000_000), clock)

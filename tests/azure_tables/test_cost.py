@@ -77,6 +77,16 @@ TABLE = {
     "clear, warm": 3,
     "delete, warm": 2,
     "list of 5 threads": 6,
+    "append with a patch": 2,
+    "append with if_thread, warm": 1,
+    "truncate near the end, warm": 2,
+    "append after a message near the end, warm": 2,
+    "truncate far from the end, warm": 2,
+    "append with a new key, warm": 1,
+    "message by key": 3,
+    "metadata of a message, warm": 2,
+    "read after a message near the end": 1,
+    "list of 5 threads with previews": 16,
 }
 
 
@@ -117,8 +127,30 @@ def test_every_operation(proxy: Unkind, opened: Open, clock: ManualClock) -> Non
         for number in range(4):
             store.create_thread(f"v{number}", owner="ada")
         note("list of 5 threads", lambda: store.list_threads(owner="ada"))
+        note("list of 5 threads with previews", lambda: store.list_threads(owner="ada", preview=True))
         note("delete, warm", lambda: store.delete_thread("v0"))
+        note_more(note, store)
     assert costs == TABLE
+
+
+def note_more(note: Callable[[str, Callable[[], Any]], None], store: chatstore.ChatStore) -> None:
+    """What an append does together with more, and what names of messages cost."""
+    ids = [store.append("w", say(number)).messages[0].id or "" for number in range(100)]
+    # The thread's first cut that leaves rows behind has the sweep told.
+    store.truncate("w", after=ids[90])
+    etag = store.append("w", say("x"), patch={"topic": "x"}).thread_etag
+    note("append with a patch", lambda: store.append("w", say("x"), patch={"topic": "y"}, if_thread=etag))
+    etag = store.get_thread("w").etag
+    note("append with if_thread, warm", lambda: store.append("w", say("x"), if_thread=etag))
+    note("truncate near the end, warm", lambda: store.truncate("w", after=ids[88]))
+    note("append after a message near the end, warm", lambda: store.append("w", say("y"), after=ids[87]))
+    note("append with a new key, warm", lambda: store.append("w", say("z"), key="k"))
+    note("message by key", lambda: store.get_message("w", "key:k"))
+    note("read after a message near the end", lambda: store.read("w", after=ids[86]))
+    note("metadata of a message, warm", lambda: store.update_message("w", ids[87], metadata={"stars": 5}))
+    store.truncate("w", after=ids[9])
+    store.append("w", *[say(number) for number in range(300)])
+    note("truncate far from the end, warm", lambda: store.truncate("w", after=ids[5]))
 
 
 def test_neither_the_length_nor_the_size_of_a_turn_changes_the_cost(proxy: Unkind, opened: Open) -> None:
@@ -188,3 +220,26 @@ def test_cosmos_counts_and_says_what_it_charges(
         with chatstore.connect(url, clock=clock) as store:
             note("last 20, warm or cold", lambda: store.read("t", last=20))
     assert costs == COSMOS_TABLE
+
+
+def test_what_stays_of_a_cut_history_costs_what_it_did(proxy: Unkind, opened: Open) -> None:
+    with opened() as store:
+        [first] = store.append("t", say("first")).messages
+        for _ in range(3):
+            store.append("t", *[say(number) for number in range(1000)])
+        assert measured(proxy, lambda: store.truncate("t", after=first.id)) == 3
+        store.append("t", say("second"))
+    with opened() as store:
+        assert measured(proxy, lambda: store.read("t", last=2)) <= 3
+        assert measured(proxy, lambda: store.read("t", limit=4)) <= 3
+        assert measured(proxy, lambda: store.append("t", say("third"))) == 1
+
+
+def test_a_key_that_is_taken_costs_a_look(proxy: Unkind, opened: Open) -> None:
+    with opened() as store:
+        store.append("t", say("named"), key="k")
+        before = len(proxy.requests)
+        with pytest.raises(chatstore.MessageExists):
+            store.append("t", say("named"), key="k")
+        # The append, the header, the key's row, and the message that has it.
+        assert len(proxy.requests) - before == 4

@@ -286,7 +286,9 @@ def _orders(done: Sequence[Done[Operation]]) -> Iterator[tuple[int, ...]]:
 
 def view(store: AsyncChatStore) -> tuple[object, object]:
     """All that can be seen of the thread."""
-    contents = [message.content for message in run(store.read("t", limit=100))]
+    messages = run(store.read("t", limit=100))
+    contents = [message.content for message in messages]
+    contents += [run(store.get_message("t", f"key:{one.key}")).id == one.id for one in messages if one.key]
     listed = [(thread.id, thread.topic, thread.owner) for thread in run(store.list_threads())]
     return contents, listed
 

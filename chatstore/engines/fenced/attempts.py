@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from chatstore import records
-from chatstore.contract import Draft, Request
+from chatstore.contract import Draft, Request, ThreadKey
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.changing import Change, View
+from chatstore.engines.fenced.changing import Change, Plan, View
 from chatstore.engines.fenced.header import State, heading
 from chatstore.engines.fenced.payload import INLINE, pack
 from chatstore.engines.fenced.port import Op
@@ -17,7 +17,9 @@ from chatstore.engines.fenced.segments import Segment, expiry_text
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import Unavailable
 
-__all__ = ["Attempt", "packed_rows"]
+__all__ = ["Attempt", "Call", "packed_rows"]
+
+R = TypeVar("R", bound=records.Result)
 
 _INLINE_PROPERTIES = 128 * 1024
 _SMALL = 8 * 1024
@@ -60,6 +62,8 @@ class Attempt:
     def change(self, change: Change[Any]) -> None:
         """Write what a change makes of the thread's rows and properties, in pieces where it is large."""
         self.ops += [Op("delete", row, {}) for row in change.drop]
+        self.ops += change.claims
+        self.pieces += change.ahead
         if change.properties is not None:
             packed = pack(layout.HEADER, self.name, change.properties, _INLINE_PROPERTIES)
             self._header, self._whole = packed.properties, True
@@ -86,6 +90,30 @@ class Attempt:
                 "an answer was lost, and others wrote so much since that its outcome is unknown"
             )
         return False
+
+
+@dataclass
+class Call(Generic[R]):
+    """An operation under way: `told` are listings that were told what no header bears out yet.
+
+    `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
+    are tries that had written pieces.
+    """
+
+    key: ThreadKey
+    partition: str
+    request: Request | None
+    drafts: Sequence[Draft]
+    plan: Plan[R]
+    told: list[str] = field(default_factory=list)
+    tried: tuple[Attempt, R] | None = None
+    lost: bool = False
+    refused: list[Attempt] = field(default_factory=list)
+
+    def done_before(self, state: State | None) -> tuple[R] | None:
+        """The result of the last try, if the header that was read since says that it took place."""
+        tried, self.tried = self.tried, None
+        return (tried[1],) if tried is not None and tried[0].took_place(state, lost=self.lost) else None
 
 
 def packed_rows(

@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 from chatstore import records
 from chatstore.contract import ThreadKey
 from chatstore.engines.fenced.header import Known, State
+from chatstore.engines.fenced.port import Op
 from chatstore.engines.fenced.segments import Segment
 
 __all__ = ["Change", "Plan", "View"]
@@ -22,6 +23,8 @@ class View(NamedTuple):
     partition: str
     known: Known
     now: int
+    again: bool = False
+    """Whether a try was made before this one."""
 
     @property
     def state(self) -> State | None:
@@ -36,7 +39,8 @@ class Change(NamedTuple, Generic[R]):
     """What an operation makes of a thread: its result, and the header and rows as they become.
 
     Without a `state` nothing changes. `properties` are given only where they change; `due` is when the sweep
-    should look at the thread, if not for a message that expires.
+    should look at the thread, if not for a message that expires. `claims` are rows of messages' names; those
+    `ahead` go before the group, because it would be too large.
     """
 
     result: R
@@ -45,6 +49,8 @@ class Change(NamedTuple, Generic[R]):
     put: Sequence[Segment] = ()
     drop: Sequence[str] = ()
     due: int | None = None
+    claims: Sequence[Op] = ()
+    ahead: Sequence[Op] = ()
 
 
 Plan: TypeAlias = Callable[[View], Awaitable[Change[R]]]

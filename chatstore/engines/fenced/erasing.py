@@ -26,7 +26,7 @@ class Eraser(Purger):
     """Removes whatever a listing leads to."""
 
     async def take_back(self, partition: str, planned: State | None, attempt: str) -> None:
-        """Remove the pieces of a try that was refused, if the history that it was `planned` for has ended.
+        """Remove what a refused try wrote ahead, if the history that it was `planned` for has ended.
 
         An erasure may have looked for pieces before they came. A sweep would remove them, but later. Raises
         Overtaken where others write.
@@ -36,8 +36,7 @@ class Eraser(Purger):
         present = None if now is None or now.deleted is not None else now.generation
         if planned is not None and present == planned.generation:
             return
-        strays = [row async for row in self.strays(partition, now) if row.row.startswith("p")]
-        rows = [row for row in strays if layout.chunk_owner(row.row)[1] == attempt]
+        rows = [row async for row in self.strays(partition, now) if _ahead(row.row, attempt)]
         while rows:
             state = known.state or await self.bury(partition, None)
             known, _ = await self.discard(partition, known, state, rows[: self.group], set())
@@ -45,9 +44,8 @@ class Eraser(Purger):
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, or the tenant's, and what is left of earlier ones, at once."""
-        listed = layout.listings(tenant) if owner is None else layout.listing(tenant, owner)
         count = Count()
-        async for row in self._table.scan(listed, bodies=False):
+        async for row in self._table.scan(layout.listings(tenant, owner), bodies=False):
             count.living = set()
             for _ in range(_TRIES):
                 if await self._erased(row.partition, row.row, count):
@@ -150,6 +148,11 @@ class Eraser(Purger):
             count.messages += messages
             count.requests += sum(row.row.startswith("r") for row in rows)
         return known
+
+
+def _ahead(row: str, attempt: str) -> bool:
+    """Whether a row that no header names may have been written ahead of a group by that try."""
+    return row.startswith("q") or (row.startswith("p") and layout.chunk_owner(row)[1] == attempt)
 
 
 async def _groups(rows: AsyncIterator[Entity], most: int) -> AsyncIterator[list[Entity]]:

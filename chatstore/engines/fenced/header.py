@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from chatstore.codec import Json
 from chatstore.conditions import log_etag
-from chatstore.contract import NewThread
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.cuts import Range
 from chatstore.engines.fenced.port import Op, Properties
 from chatstore.errors import CorruptData
-from chatstore.ids import token
-from chatstore.models import Participant, Thread, from_micros
+from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
 
 __all__ = [
+    "CUTS",
     "GRACE",
     "LISTINGS",
     "MINUTE",
@@ -23,9 +25,8 @@ __all__ = [
     "born",
     "buried",
     "heading",
-    "parse_properties",
     "properties_text",
-    "snapshot",
+    "thread_of",
 ]
 
 MINUTE = 60_000_000
@@ -37,9 +38,16 @@ GRACE = 60 * MINUTE
 LISTINGS = 32
 """How many listings a header names before those of the oldest lives are given up: it is one property."""
 
+CUTS = 32
+"""How many ranges of rows that were cut away a header names before the next writer removes them."""
+
 _NONE: Properties = MappingProxyType({})
-_FORM = 1
+_FORM, _WITH_MORE = 1, 2
+"""The stored form of a header, and that of one with fields that few threads need."""
+
+_MORE = ("sliding", "cuts")
 _REMEMBERED = 8
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class State(NamedTuple):
@@ -49,7 +57,9 @@ class State(NamedTuple):
     at most `widest` slots each. `scattered` says that ids no longer tell slots. `listings` are the partitions
     that list the thread, the present owner's first, then those of earlier lives, the latest first. `due` is
     when the next note is that has the sweep look at the thread. `writes` are the last writes' names, the
-    newest first: whoever lost an answer finds out here whether the write took place.
+    newest first: whoever lost an answer finds out here whether the write took place. `sliding` is how long
+    after the last append the thread expires at least, if that slides. `cuts` are rows to be passed over, in
+    their order.
     """
 
     generation: str
@@ -67,6 +77,8 @@ class State(NamedTuple):
     listings: tuple[str, ...] = ()
     due: int | None = None
     writes: tuple[str, ...] = ()
+    sliding: int | None = None
+    cuts: tuple[Range, ...] = ()
 
     @property
     def etag(self) -> str:
@@ -82,8 +94,23 @@ class State(NamedTuple):
         return (self.generation, self.edits, self.deleted) == (other.generation, other.edits, other.deleted)
 
     def touched(self, now: int) -> State:
-        """Active now; kept to the minute, so that most appends need not tell the listing."""
-        return self if now // MINUTE == self.active // MINUTE else self._replace(active=now)
+        """Active now; kept to the minute, so that most appends need not tell the listing.
+
+        An expiry that slides is renewed as `chatstore.conditions.renewed` says. The note that is there comes
+        earlier, and whoever follows it writes the next.
+        """
+        state = self if now // MINUTE == self.active // MINUTE else self._replace(active=now)
+        if self.sliding is None or self.expires is None or self.expires >= now + self.sliding:
+            return state
+        return state._replace(expires=now + self.sliding + self.sliding // 8)
+
+    def having(self, thread: Thread) -> State:
+        """With what is kept here of the thread's properties."""
+        return self._replace(
+            expires=None if thread.expires_at is None else to_micros(thread.expires_at),
+            revision=thread.etag,
+            sliding=None if thread.sliding is None else thread.sliding // _MICROSECOND,
+        )
 
     def written(self, name: str) -> State:
         """Changed by the write of that name."""
@@ -97,19 +124,24 @@ class State(NamedTuple):
 
     def dump(self) -> str:
         """As text, for `load`."""
-        return json.dumps([_FORM, *self], separators=(",", ":"))
+        usual = self[: -len(_MORE)]
+        more = {name: value for name in _MORE if (value := getattr(self, name))}
+        form = [_WITH_MORE, *usual, more] if more else [_FORM, *usual]
+        return json.dumps(form, separators=(",", ":"))
 
     @classmethod
     def load(cls, text: object) -> State:
         """What `dump` gave. Raises CorruptData."""
         try:
             form, *values = json.loads(text)  # type: ignore[arg-type]
-            if form != _FORM:
+            if form not in (_FORM, _WITH_MORE):
                 raise CorruptData(f"a thread of the stored form {form} needs a newer chatstore")
-            given: dict[str, Any] = dict(zip(cls._fields, values, strict=True))
+            more = values.pop() if form == _WITH_MORE else {}
+            given: dict[str, Any] = dict(zip(cls._fields[: -len(_MORE)], values, strict=True))
+            given |= {name: tuple(given[name]) for name in ("listings", "writes")} | more
+            return cls(**given | {"cuts": tuple(Range(*one) for one in more.get("cuts", ()))})
         except (ValueError, TypeError) as error:
             raise CorruptData("a thread's header cannot be read") from error
-        return cls(**given | {name: tuple(given[name]) for name in ("listings", "writes")})
 
 
 class Known(NamedTuple):
@@ -120,21 +152,19 @@ class Known(NamedTuple):
     properties: Properties = _NONE
 
 
-def born(before: State | None, tenant: str, new: NewThread, now: int, expires: int | None) -> State:
+def born(before: State | None, tenant: str, thread: Thread, now: int) -> State:
     """A new thread in the place of what is left of an earlier one."""
-    own = layout.listing(tenant, new.owner)
+    own = layout.listing(tenant, thread.owner, thread.kind)
     earlier = before or State("")
     return State(
         layout.next_generation(None if before is None else before.generation, now),
-        created=now,
-        active=now,
-        expires=expires,
-        revision=token(),
-        owner=new.owner,
+        created=to_micros(thread.created_at),
+        active=to_micros(thread.active_at),
+        owner=thread.owner,
         listings=(own, *(one for one in earlier.listings if one != own)),
         due=earlier.due,
         writes=earlier.writes,
-    )
+    ).having(thread)
 
 
 def heading(state: State, etag: str | None, properties: Properties = _NONE, *, whole: bool = False) -> Op:
@@ -161,31 +191,35 @@ def buried(before: State | None, now: int) -> State:
     )
 
 
-def properties_text(thread: str, new: NewThread) -> str:
-    """The properties as text, for `parse_properties`."""
-    people = [[one.id, one.display_name, one.metadata] for one in new.participants]
-    return json.dumps([thread, new.topic, new.metadata, people], ensure_ascii=False, separators=(",", ":"))
+def properties_text(thread: Thread) -> str:
+    """What a header keeps of a thread's properties beside its `State`, as text for `thread_of`."""
+    people = [[one.id, one.display_name, one.metadata] for one in thread.participants]
+    form: list[Json] = [thread.id, thread.topic, thread.metadata, people]
+    if thread.kind != CHAT or thread.forked_from is not None:
+        form += [thread.kind, thread.forked_from]
+    return json.dumps(form, ensure_ascii=False, separators=(",", ":"))
 
 
-def parse_properties(text: str, owner: str | None) -> tuple[str, NewThread]:
-    """A thread's id and its properties. Raises CorruptData."""
+def thread_of(state: State, text: str) -> Thread:
+    """The thread as callers see it. Raises CorruptData."""
     try:
-        thread, topic, metadata, people = json.loads(text)
-        return thread, NewThread(owner, topic, metadata, tuple(Participant(*fields) for fields in people))
+        id, topic, metadata, people, *more = json.loads(text)
+        kind, origin = more or (CHAT, None)
+        participants = tuple(Participant(*fields) for fields in people)
+        forked_from = None if origin is None else Origin(*origin)
     except (ValueError, TypeError) as error:
         raise CorruptData("a thread's properties cannot be read") from error
-
-
-def snapshot(state: State, thread: str, properties: NewThread) -> Thread:
-    """The thread as callers see it."""
     return Thread(
-        thread,
+        id,
         state.owner,
-        properties.topic,
-        properties.metadata,
-        properties.participants,
+        topic,
+        metadata,
+        participants,
         from_micros(state.created),
         from_micros(state.active),
         None if state.expires is None else from_micros(state.expires),
         state.revision,
+        kind,
+        None if state.sliding is None else timedelta(microseconds=state.sliding),
+        forked_from,
     )

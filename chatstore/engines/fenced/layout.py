@@ -9,6 +9,8 @@ partition sorts like this:
     messages, the newest first: both parts fall as time goes on;
 ``p`` row, attempt, number
     pieces of a body that is too large for its row;
+``q`` digest
+    clients' names for messages;
 ``r`` digest
     first results of requests.
 """
@@ -19,10 +21,14 @@ import hashlib
 import re
 import secrets
 
+from chatstore.models import CHAT
+
 __all__ = [
     "BESIDE",
+    "FADING",
     "HEAD",
     "HEADER",
+    "KEYS",
     "NOTES",
     "RECORDS",
     "TENANTS",
@@ -33,8 +39,10 @@ __all__ = [
     "chunk_row",
     "generation_of",
     "in_generation",
+    "key_row",
     "listing",
     "listings",
+    "lists_kind",
     "message_id",
     "message_row",
     "next_generation",
@@ -43,6 +51,7 @@ __all__ = [
     "noted",
     "other_generations",
     "partition",
+    "place_of",
     "record_row",
     "slot_in",
     "slot_of",
@@ -57,8 +66,11 @@ HEAD = (HEADER, "n")
 TENANTS = "N"
 """The partition of the tenants' names."""
 
-BESIDE, RECORDS = ("p", "s"), ("r", "s")
-"""The rows of pieces and of results of requests; those of results alone."""
+BESIDE, KEYS, RECORDS = ("p", "s"), ("q", "r"), ("r", "s")
+"""The rows of pieces, names of messages and results of requests; those of names, and of results, alone."""
+
+FADING = ("q", "s")
+"""The rows of names of messages and of results of requests: they go when their time has come."""
 
 NOTES = tuple(f"X-{number:02d}" for number in range(16))
 """The partitions of notes for the sweep."""
@@ -78,14 +90,23 @@ def partition(tenant: str, thread: str) -> str:
     return f"T-{_digest(tenant, thread)}"
 
 
-def listing(tenant: str, owner: str | None) -> str:
-    """The partition that lists an owner's threads, or those of nobody."""
-    return f"L-{_digest(tenant)}-{'' if owner is None else _digest(tenant, owner)}"
+def listing(tenant: str, owner: str | None, kind: str = CHAT) -> str:
+    """The partition that lists an owner's threads of a kind, or those of nobody."""
+    own = f"L-{_digest(tenant)}-{'' if owner is None else _digest(tenant, owner)}"
+    return own if kind == CHAT else f"{own}-{_digest(kind)}"
 
 
-def listings(tenant: str) -> tuple[str, str]:
-    """The partitions that list a tenant's threads: from the first to before the second."""
-    return f"L-{_digest(tenant)}-", f"L-{_digest(tenant)}."
+def listings(tenant: str, owner: str | None = None) -> tuple[str, str]:
+    """The partitions that list an owner's threads, or a tenant's: from the first to before the second."""
+    if owner is None:
+        return f"L-{_digest(tenant)}-", f"L-{_digest(tenant)}."
+    own = listing(tenant, owner)
+    return own, f"{own}."
+
+
+def lists_kind(partition: str, kind: str) -> bool:
+    """Whether a partition lists threads of that kind."""
+    return partition.split("-", 3)[3:] == ([] if kind == CHAT else [_digest(kind)])
 
 
 def tenant_row(tenant: str) -> str:
@@ -96,6 +117,11 @@ def tenant_row(tenant: str) -> str:
 def record_row(owner: str | None, request: str) -> str:
     """The row of a request's first result; each owner's are apart."""
     return f"r{_digest(request) if owner is None else _digest(request, owner)}"
+
+
+def key_row(key: str) -> str:
+    """The row of a client's name for a message."""
+    return f"q{_digest(key)}"
 
 
 def next_generation(previous: str | None, micros: int) -> str:
@@ -131,6 +157,11 @@ def generation_of(row: str) -> str:
 def slot_of(row: str) -> int:
     """The slot in which a row of messages begins."""
     return _LAST_SLOT - int(row[21:31])
+
+
+def place_of(row: str) -> str:
+    """The position at which a row of messages begins."""
+    return f"{slot_of(row):010d}{row[31:-1].translate(_MIRROR)}"
 
 
 def slots_around(place: str) -> tuple[int, int]:

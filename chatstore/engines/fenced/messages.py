@@ -6,18 +6,27 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from chatstore import position
-from chatstore.conditions import expiry
-from chatstore.contract import Draft, InsertAt, Span
+from chatstore.contract import Cut, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
-from chatstore.engines.fenced.header import State
-from chatstore.engines.fenced.plans import anew
+from chatstore.engines.fenced.cuts import vacant
+from chatstore.engines.fenced.header import Known, State
+from chatstore.engines.fenced.keys import Keys
+from chatstore.engines.fenced.plans import Cutting, anew, cut_away, is_far
 from chatstore.engines.fenced.reading import Head, Moved, Reader, chosen
-from chatstore.engines.fenced.segments import Segment, Stored
-from chatstore.errors import MessageNotFound
+from chatstore.engines.fenced.segments import Segment, Stored, new_message
+from chatstore.errors import CursorExpired, MessageNotFound, ThreadNotFound
 from chatstore.models import Cursor, Message, Page
 
 __all__ = ["Gap", "Messages"]
+
+
+_NEAR = 64
+_NEAR_ROWS = 32
+"""Slots and rows behind a cut that are read, to be removed in its own group."""
+
+_FEW = 16
+"""Messages whose rows leave room for that in the group."""
 
 
 class Gap(NamedTuple):
@@ -27,56 +36,193 @@ class Gap(NamedTuple):
     place: int
 
 
-class Messages:
-    """A thread's messages as `reader` finds them; raises Moved where the thread changed meanwhile."""
+class _Filling:
+    """A page that is being filled, behind the message `edge` if there is one, which is still to come.
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    `more` says that it is full, and something follows.
+    """
 
-    async def page(self, view: View, state: State, span: Span, head: Head, *, checked: bool) -> Page[Message]:
-        """The messages of `span`, as of one moment; without `checked`, `state` may be an old one."""
-        walk = self._reader.walk(
-            view.partition, state, newest=span.newest,
-            after=span.after, before=span.before, count=span.limit + 1, head=head if checked else None,
-        )  # fmt: skip
-        found: list[Stored] = []
-        size, more = 0, False
-        async for segment in walk:
-            messages = chosen(segment.messages, span.after, span.before, view.now)
-            for one in reversed(messages) if span.newest else messages:
-                size += len(one.text.encode()) if span.max_bytes is not None else 0
-                more = len(found) == span.limit or bool(
-                    found and span.max_bytes is not None and size > span.max_bytes
-                )
-                if more:
-                    break
-                found.append(one)
-            if more:
-                break
-        if walk.beyond or not checked:
-            present = await self._reader.unchanged(view.partition, state)
-            if not checked:
-                # A page that is full ends before whatever was appended since, any other one does not.
-                if not present.lives(view.now) or (not more and present.tail > state.tail):
-                    raise Moved
-                state = present
-        items = found[::-1] if span.newest else found
-        end = items[-1].position if items else span.after or position.START
+    def __init__(self, span: Span, edge: str | None) -> None:
+        self.edge = edge
+        self.more = False
+        self._span = span
+        self._found: list[Stored] = []
+        self._size = 0
+
+    def take(self, segment: Segment, now: int) -> bool:
+        """Take what belongs to the page; whether nothing more does."""
+        if self.edge is not None:
+            place = next((one.position for one in segment.messages if self._begins_at(one, now)), None)
+            if place is None:
+                return self._passed(segment)
+            self.edge = None
+            self._span = (
+                self._span._replace(before=place) if self._span.newest else self._span._replace(after=place)
+            )
+        span = self._span
+        messages = chosen(segment.messages, span.after, span.before, now)
+        for one in reversed(messages) if span.newest else messages:
+            self._size += len(one.text.encode()) if span.max_bytes is not None else 0
+            large = span.max_bytes is not None and self._size > span.max_bytes
+            self.more = len(self._found) == span.limit or bool(self._found and large)
+            if self.more:
+                return True
+            self._found.append(one)
+        return False
+
+    def _begins_at(self, one: Stored, now: int) -> bool:
+        return one.id == self.edge and one.lives(now)
+
+    def _passed(self, segment: Segment) -> bool:
+        """Whether the edge would have come by now: until it does, the span begins at its slot."""
+        first = segment.messages[0].position
+        if self._span.newest:
+            return first <= (self._span.before or "")
+        return layout.slots_around(first)[0] > int(self._span.after or 0)
+
+    def page(self, state: State) -> Page[Message]:
+        """The page as it is."""
+        found = self._found
+        items = found[::-1] if self._span.newest else found
+        end = items[-1].position if items else self._span.after or position.START
         return Page(
             tuple(one.message() for one in items),
-            next=Cursor.at(state.generation, found[-1].position) if more else None,
+            next=Cursor.at(state.generation, found[-1].position) if self.more else None,
             end=Cursor.at(state.generation, end),
             etag=state.etag,
         )
 
+
+class Messages:
+    """A thread's messages as `reader` finds them; raises Moved where the thread changed meanwhile."""
+
+    def __init__(self, reader: Reader, keys: Keys) -> None:
+        self._reader = reader
+        self._keys = keys
+
+    async def read(
+        self, key: ThreadKey, partition: str, span: Span, known: Known | None, now: int
+    ) -> Page[Message]:
+        """The messages of `span`, as of one moment, by a header that is remembered, if any."""
+        guess = known is not None and known.state is not None and is_far(known.state, span)
+        if known is not None and guess:
+            # The newest rows would not help: the header is looked at afterwards alone.
+            head = Head(known)
+        else:
+            head = await self._reader.head(partition, span.limit + 1)
+        view = View(key, partition, head.known, now)
+        state = view.state
+        if guess and (state is None or span.epoch not in (None, state.generation)):
+            raise Moved
+        if span.epoch is not None and (state is None or state.generation != span.epoch):
+            raise CursorExpired
+        if state is None and (span.after_message is not None or span.before_message is not None):
+            raise ThreadNotFound(key.id)
+        if state is None:
+            return Page(())
+        span, edge = await self._bounded(view, state, span, checked=not guess)
+        return await self._page(view, state, span, edge, head, checked=not guess)
+
+    async def _bounded(
+        self, view: View, state: State, span: Span, *, checked: bool
+    ) -> tuple[Span, str | None]:
+        """The span by positions, but for the message where the read begins, if its id tells the slot.
+
+        That one comes with the page: no request is spent on it.
+        """
+        span = span._replace(
+            after_message=await self._id(view, span.after_message, checked=checked),
+            before_message=await self._id(view, span.before_message, checked=checked),
+        )
+        edge = span.before_message if span.newest else span.after_message
+        slot = None if edge is None or state.scattered else layout.slot_in(edge)
+        if edge is not None and slot is not None and slot <= state.tail:
+            near = position.nth(slot)
+            span = span._replace(before=near) if span.newest else span._replace(after=near)
+        else:
+            edge = None
+        try:
+            if span.after_message not in (None, edge):
+                span = span._replace(after=await self._position(view, state, span.after_message))
+            if span.before_message not in (None, edge):
+                span = span._replace(before=await self._position(view, state, span.before_message))
+        except MessageNotFound:
+            if checked:
+                raise
+            raise Moved from None  # it may be newer than the header that was remembered
+        return span, edge
+
+    async def _id(self, view: View, named: str | None, *, checked: bool) -> str | None:
+        try:
+            return None if named is None else await self._keys.id_of(view, named)
+        except MessageNotFound:
+            if checked:
+                raise
+            raise Moved from None
+
+    async def _position(self, view: View, state: State, named: str | None) -> str:
+        segment, place = await self.named(view, state, named or "")
+        return segment.messages[place].position
+
+    async def _page(
+        self, view: View, state: State, span: Span, edge: str | None, head: Head, *, checked: bool
+    ) -> Page[Message]:
+        """A page that begins at `edge`, if given; without `checked`, `state` may be an old one."""
+        walk = self._reader.walk(
+            view.partition, state, newest=span.newest, after=span.after, before=span.before,
+            count=span.limit + (1 if edge is None else 1 + state.widest), head=head if checked else None,
+        )  # fmt: skip
+        filling = _Filling(span, edge)
+        async for segment in walk:
+            if filling.take(segment, view.now):
+                break
+        if filling.edge is not None:
+            await self._reader.unchanged(view.partition, state)
+            raise MessageNotFound(view.key.id, filling.edge)
+        if walk.beyond or not checked:
+            present = await self._reader.unchanged(view.partition, state)
+            if not checked:
+                # A page that is full ends before whatever was appended since, any other one does not.
+                if not present.lives(view.now) or (not filling.more and present.tail > state.tail):
+                    raise Moved
+                state = present
+        return filling.page(state)
+
     async def named(self, view: View, state: State, message_id: str) -> tuple[Segment, int]:
         """A message's row and its place in there. Raises MessageNotFound."""
-        found = await self._reader.find(view.partition, state, message_id)
+        id = await self._keys.id_of(view, message_id)
+        found = await self._reader.find(view.partition, state, id)
         if found is None or not found[0].messages[found[1]].lives(view.now):
             # The thread itself may have gone meanwhile.
             await self._reader.unchanged(view.partition, state)
             raise MessageNotFound(view.key.id, message_id)
         return found
+
+    async def cut(self, view: View, state: State, cut: Cut, added: int) -> Cutting:
+        """What is left by a cut, where so many messages are to be added. Raises MessageNotFound.
+
+        Near the end, the rows behind are found with the one where it lies, by one request.
+        """
+        id = await self._keys.id_of(view, cut.message)
+        slot = None if state.scattered else layout.slot_in(id)
+        if slot is None or added > _FEW or not state.tail - _NEAR <= slot <= state.tail:
+            segment, place = await self.named(view, state, id)
+            return cut_away(view, state, cut, segment, place, None)
+        later: list[Segment] = []
+        near = position.nth(slot)
+        walk = self._reader.walk(
+            view.partition, state, newest=True, count=state.tail - slot + state.widest + 1
+        )
+        async for segment in walk:
+            for place, one in enumerate(segment.messages):
+                if one.id == id and one.lives(view.now):
+                    found = later if len(later) <= _NEAR_ROWS else None
+                    return cut_away(view, state, cut, segment, place, found)
+            if segment.messages[0].position <= near:
+                break
+            later.append(segment)
+        await self._reader.unchanged(view.partition, state)
+        raise MessageNotFound(view.key.id, cut.message)
 
     async def at_index(self, view: View, state: State, index: int) -> tuple[Segment, int] | None:
         """The message at an index, counted from the nearer end."""
@@ -116,9 +262,12 @@ class Messages:
         before = gap.segment.messages[gap.place].position
         home = gap.segment if gap.place else await self.row_before(view, state, before)
         earlier = () if home is None else [one for one in home.messages if one.position < before]
-        place = position.between(earlier[-1].position if earlier else position.nth(state.base), before)
-        expires = expiry(view.now, draft.ttl)
-        new = Stored(layout.message_id(view.now, place), place, view.now, 0, expires, draft.text)
+        low = earlier[-1].position if earlier else position.nth(state.base)
+        free = vacant(state.cuts, low, before)
+        if free is not None:
+            home, low = None, free
+        place = position.between(low, before)
+        new = new_message(draft, place, view.now)
         if position.crowded(place):
             return await self.numbered_anew(view, state, new)
         state = state._replace(edits=state.edits + 1).touched(view.now)
@@ -157,23 +306,31 @@ class Messages:
             for one in segment.messages:
                 if not one.lives(view.now):
                     continue
-                if count == len(drafts) or drafts[count].text != one.text:
+                if count == len(drafts) or not one.stays(drafts[count]):
                     return None
                 count += 1
         if count == len(drafts):
             await self._reader.unchanged(view.partition, state)
         return count
 
-    async def copied(self, origin: View, state: State, last: str | None) -> list[Stored]:
-        """Copies of the living messages up to a position, numbered from one."""
-        found: list[Stored] = []
+    async def copied(self, origin: View, state: State, cut: Cut | None) -> tuple[str | None, list[Stored]]:
+        """Copies of the living messages up to a cut, numbered from one, and the last one's id before."""
+        end: Stored | None = None
+        if cut is not None:
+            segment, index = await self.named(origin, state, cut.message)
+            end = segment.messages[index]
+        last, found = None, list[Stored]()
         async for segment in self._reader.walk(origin.partition, state, newest=False, count=1000):
             for one in segment.messages:
-                if last is not None and one.position > last:
-                    return found
+                if end is not None and cut is not None and not _in_front(one, end, cut):
+                    return last, found
                 if one.lives(origin.now):
                     place = position.nth(len(found) + 1)
-                    found.append(
-                        one._replace(id=layout.message_id(one.created, place), position=place, revision=0)
-                    )
-        return found
+                    new = layout.message_id(one.created, place)
+                    last = one.id
+                    found.append(one._replace(id=new, position=place, revision=0))
+        return last, found
+
+
+def _in_front(one: Stored, end: Stored, cut: Cut) -> bool:
+    return one.position < end.position or (cut.behind and one.position == end.position)

@@ -20,6 +20,7 @@ from datetime import timedelta
 from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count, batches
+from chatstore.engines.fenced.cuts import cut_off
 from chatstore.engines.fenced.header import GRACE, Known, State, buried, heading
 from chatstore.engines.fenced.port import Entity, Op
 from chatstore.engines.fenced.reading import Moved, Reader
@@ -71,14 +72,15 @@ class Purger:
         To be asked for after the header that is to be compared with was read. Pieces come last, so that
         nothing that names one outlives it. With `due`, those stay that may come to be named.
         """
-        generation = "~" if state is None else state.generation
-        for others in layout.other_generations(generation):
-            async for row in self._table.scan(partition, others):
-                yield row
+        async for row in self._messages(partition, state or State("~")):
+            yield row
         pieces: list[Entity] = []
         async for row in self._table.scan(partition, layout.BESIDE, bodies=False):
             if row.row.startswith("p"):
                 pieces.append(row)
+            elif row.row.startswith("q"):
+                if not await self._keeps_name(partition, state, row):
+                    yield row
             elif row.properties.get("o") in listings:
                 yield row
         naming = _Naming(self._table, partition, state, listings)
@@ -90,6 +92,48 @@ class Purger:
                 due.append(ends)
             else:
                 yield piece
+
+    async def without_cuts(self, partition: str, known: Known) -> Known:
+        """Remove the rows that were cut away, so that the header need not name them. Raises Overtaken."""
+        state = known.state or State("")
+        async for rows in batches(self._cut_away(partition, state), self.group, Count()):
+            known, _ = await self.discard(partition, known, state, rows, set())
+        return await self.commit(partition, known, state._replace(cuts=()))
+
+    async def _keeps_name(self, partition: str, state: State | None, row: Entity) -> bool:
+        """Whether the message may be there whose name a row keeps."""
+        if state is None or state.deleted is not None:
+            return False
+        told = str(row.properties.get("a", ""))
+        generation, place = told[: len(state.generation)], told[len(state.generation) :]
+        if generation == state.generation:
+            return not cut_off(state.cuts, layout.message_row(generation, place))
+        # Where a history was numbered anew its names are as they were.
+        id = str(row.properties.get("i", ""))
+        return state.scattered and await self._reader.find(partition, state, id) is not None
+
+    async def _messages(self, partition: str, state: State) -> AsyncIterator[Entity]:
+        """The rows of messages that a header does not name."""
+        for others in layout.other_generations(state.generation):
+            async for row in self._table.scan(partition, others):
+                yield row
+        async for row in self._cut_rows(partition, state):
+            yield row
+
+    async def _cut_away(self, partition: str, state: State) -> AsyncIterator[Entity]:
+        """The rows that were cut away, and those of their names."""
+        async for row in self._cut_rows(partition, state):
+            yield row
+        async for row in self._table.scan(partition, layout.KEYS, bodies=False):
+            if not await self._keeps_name(partition, state, row):
+                yield row
+
+    async def _cut_rows(self, partition: str, state: State) -> AsyncIterator[Entity]:
+        for first, last in state.cuts:
+            slots = layout.in_generation(state.generation, layout.slots_around(first)[0], last)
+            async for row in self._table.scan(partition, slots):
+                if cut_off(state.cuts, row.row):
+                    yield row
 
     async def discard(
         self, partition: str, known: Known, state: State, rows: Sequence[Entity], living: set[str] | None
@@ -160,7 +204,9 @@ class _Naming:
         state = self._state
         if state is None or (owner == layout.HEADER and state.deleted is not None):
             return ""
-        if owner.startswith("m") and layout.generation_of(owner) != state.generation:
+        if owner.startswith("m") and (
+            layout.generation_of(owner) != state.generation or cut_off(state.cuts, owner)
+        ):
             return ""
         found = await self._table.get(self._partition, owner)
         if found is None or found.properties.get("o") in self._listings:

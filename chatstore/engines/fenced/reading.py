@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from chatstore import position
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.cuts import around, cut_off
 from chatstore.engines.fenced.header import Known, State
 from chatstore.engines.fenced.payload import pieces, unpack
 from chatstore.engines.fenced.port import Entity, Properties
@@ -111,6 +112,10 @@ class Reader:
         if now is None or not now.same_history(state):
             raise Moved
         return now
+
+    async def properties(self, partition: str, known: Known) -> str:
+        """The text of a thread's properties, of a header that was read. Raises Moved."""
+        return await self.text(Entity(partition, layout.HEADER, known.properties, known.etag or ""))
 
     async def text(self, entity: Entity) -> str:
         """The body of a row, with its pieces. Raises Moved where they are gone."""
@@ -216,7 +221,7 @@ class Walk:
         head = self._head
         if head is not None and self._begins_with(head):
             for entity in head.rows if self._newest else reversed(head.rows):
-                if layout.slot_of(entity.row) <= self._state.tail:
+                if layout.slot_of(entity.row) <= self._state.tail and not self._cut_off(entity):
                     yield await self._reader.segment(entity)
             if head.all or not self._newest:
                 return
@@ -236,26 +241,39 @@ class Walk:
         for low, high in self._windows():
             self.beyond = True
             start, end = layout.in_generation(self._state.generation, low, high)
-            within = (start if read is None else f"{read}!", end)
+            within = (start if read is None else max(start, f"{read}!"), end)
             if self._newest and self._table.dialect.ordered:
                 async for entity in self._table.scan(self._partition, within, self._count):
-                    yield entity
-                return
+                    if not self._cut_off(entity):
+                        yield entity
+                continue
             found = [entity async for entity in self._table.scan(self._partition, within)]
             found.sort(key=_row, reverse=not self._newest)
             for entity in found:
-                yield entity
+                if not self._cut_off(entity):
+                    yield entity
+
+    def _cut_off(self, entity: Entity) -> bool:
+        return cut_off(self._state.cuts, entity.row)
 
     def _windows(self) -> Iterable[tuple[int, int]]:
         """Slots from and to, in the order of reading; they widen, for where few messages are left."""
-        low, high, width = self._low, self._high, self._width
-        if self._newest and self._table.dialect.ordered:
-            width = high - low + 1
-        while low <= high:
-            part = (max(low, high - width + 1), high) if self._newest else (low, min(high, low + width - 1))
-            yield part
-            low, high = (low, part[0] - 1) if self._newest else (part[1] + 1, high)
-            width = min(max(width * 2, _LEAST), _MOST)
+        width = self._width
+        spans = list(around(self._state.cuts, self._low, self._high))
+        for low, high in reversed(spans) if self._newest else spans:
+            if self._newest and self._table.dialect.ordered:
+                yield low, high
+                continue
+            start, end = low, high
+            while start <= end:
+                part = (
+                    (max(start, end - width + 1), end)
+                    if self._newest
+                    else (start, min(end, start + width - 1))
+                )
+                yield part
+                start, end = (start, part[0] - 1) if self._newest else (part[1] + 1, end)
+                width = min(max(width * 2, _LEAST), _MOST)
 
 
 def _row(entity: Entity) -> str:

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from chatstore import position
 from chatstore.batching import batches
-from chatstore.conditions import expiry, message_etag
-from chatstore.contract import Draft
+from chatstore.codec import decode, encode
+from chatstore.conditions import changed_metadata, expiry, message_etag
+from chatstore.contract import Draft, MetadataPatch
 from chatstore.engines.fenced import layout
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
 
-__all__ = ["Segment", "Stored", "cut", "expiry_text", "stored"]
+__all__ = ["Segment", "Stored", "cut", "expiry_text", "new_message", "stored"]
 
 _MESSAGES, _BYTES, _ROWS = 16, 192 * 1024, 40
 _SPLIT_ABOVE = 64
@@ -29,6 +30,8 @@ class Stored(NamedTuple):
     revision: int
     expires: int | None
     text: str
+    metadata: str | None = None
+    key: str | None = None
 
     def lives(self, now: int) -> bool:
         """Whether it has not expired."""
@@ -43,7 +46,29 @@ class Stored(NamedTuple):
             from_micros(self.created),
             message_etag(self.id, self.revision),
             None if self.expires is None else from_micros(self.expires),
+            {} if self.metadata is None else decode(self.metadata),
+            self.key,
         )
+
+    def changed(self, draft: Draft | None, metadata: MetadataPatch | None) -> Stored:
+        """With another text, other metadata, or both. Raises InvalidArgument for too much metadata."""
+        new = self._replace(revision=self.revision + 1)
+        if draft is not None:
+            new = new._replace(text=draft.text)
+        if metadata is not None:
+            beside = changed_metadata(decode(self.metadata or "{}"), metadata)
+            new = new._replace(metadata=encode(beside) if beside else None)
+        return new
+
+    def stays(self, draft: Draft) -> bool:
+        """Whether a history that has `draft` in this place keeps the message."""
+        if self.text != draft.text or draft.key not in (None, self.key):
+            return False
+        return draft.metadata is None or decode(draft.metadata) == decode(self.metadata or "{}")
+
+
+_PLAIN = Stored._fields[:6]
+"""What is kept of a message without metadata and key."""
 
 
 class Segment(NamedTuple):
@@ -69,7 +94,9 @@ class Segment(NamedTuple):
 
     def dump(self) -> str:
         """The messages as text."""
-        return json.dumps(self.messages, ensure_ascii=False, separators=(",", ":"))
+        plain = len(_PLAIN)
+        forms = [one[:plain] if one[plain:] == (None, None) else one for one in self.messages]
+        return json.dumps(forms, ensure_ascii=False, separators=(",", ":"))
 
     @property
     def expires(self) -> int | None:
@@ -87,11 +114,13 @@ class Segment(NamedTuple):
 
 def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
     """New messages in the slots above `tail`."""
-    found = []
-    for slot, draft in enumerate(drafts, tail + 1):
-        place = position.nth(slot)
-        found.append(Stored(layout.message_id(now, place), place, now, 0, expiry(now, draft.ttl), draft.text))
-    return found
+    return [new_message(draft, position.nth(slot), now) for slot, draft in enumerate(drafts, tail + 1)]
+
+
+def new_message(draft: Draft, place: str, now: int) -> Stored:
+    """A new message at a position."""
+    id = layout.message_id(now, place)
+    return Stored(id, place, now, 0, expiry(now, draft.ttl), draft.text, draft.metadata, draft.key)
 
 
 def cut(messages: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
@@ -107,4 +136,4 @@ def expiry_text(expires: int | None) -> dict[str, str]:
 
 
 def _length(message: Stored) -> int:
-    return len(message.text)
+    return len(message.text) + len(message.metadata or "")

@@ -112,7 +112,8 @@ class Sweeper(Purger):
         if again is not None:
             again = max(again, self._now + 1)
             await self.note(partition, again)
-        await self.commit(partition, known, state._replace(due=again))
+        # The rows that were cut away have been purged before.
+        await self.commit(partition, known, state._replace(due=again, cuts=()))
 
     async def _purge_expired(self, partition: str, known: Known, count: Count) -> Known:
         """Remove the messages and the results of requests that have expired."""
@@ -123,10 +124,10 @@ class Sweeper(Purger):
             expired = self._table.scan(partition, own, before=before)
             async for rows in batches(expired, 20, count):
                 known = await self._without_expired(partition, known, rows, count)
-        records = self._table.scan(partition, layout.RECORDS, before=before, bodies=False)
-        async for rows in batches(records, 100, count):
+        fading = self._table.scan(partition, layout.FADING, before=before, bodies=False)
+        async for rows in batches(fading, 100, count):
             await self._table.submit(partition, [Op("delete", row.row, {}, row.etag) for row in rows])
-            count.requests += len(rows)
+            count.requests += sum(row.row.startswith("r") for row in rows)
         return known
 
     async def _without_expired(

@@ -27,7 +27,7 @@ def untold(before: State | None, state: State) -> list[str]:
     """
     known = () if before is None or before.deleted is not None else before.listings
     told = [listing for listing in state.listings if listing not in known]
-    moved = before is None or before.active != state.active
+    moved = before is None or (before.active, before.listings[:1]) != (state.active, state.listings[:1])
     if state.deleted is None and moved and state.listings[0] not in told:
         told.append(state.listings[0])
     return told

@@ -17,18 +17,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from chatstore import records
 from chatstore.conditions import require_window
 from chatstore.contract import Clock, Draft, Request, ThreadKey
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.attempts import Attempt
+from chatstore.engines.fenced.attempts import Attempt, Call
 from chatstore.engines.fenced.changing import Change, Plan, View
 from chatstore.engines.fenced.erasing import Eraser
-from chatstore.engines.fenced.header import GRACE, LISTINGS, Known, State, buried
+from chatstore.engines.fenced.header import CUTS, GRACE, LISTINGS, Known, State, buried
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import noting
 from chatstore.engines.fenced.reading import Moved, Reader, Seen
@@ -56,30 +55,6 @@ class _LookAgain(Exception):
         self.known = known
 
 
-@dataclass
-class _Call(Generic[R]):
-    """An operation under way: `told` are listings that were told what no header bears out yet.
-
-    `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
-    are tries that had written pieces.
-    """
-
-    key: ThreadKey
-    partition: str
-    request: Request | None
-    drafts: Sequence[Draft]
-    plan: Plan[R]
-    told: list[str] = field(default_factory=list)
-    tried: tuple[Attempt, R] | None = None
-    lost: bool = False
-    refused: list[Attempt] = field(default_factory=list)
-
-    def done_before(self, state: State | None) -> tuple[R] | None:
-        """The result of the last try, if the header that was read since says that it took place."""
-        tried, self.tried = self.tried, None
-        return (tried[1],) if tried is not None and tried[0].took_place(state, lost=self.lost) else None
-
-
 class Writer:
     """Plans a change from the header as it is known, and applies it only to that header."""
 
@@ -105,7 +80,7 @@ class Writer:
 
         With `warm`, the first try goes by the header as it was seen last, if it was.
         """
-        call = _Call(key, layout.partition(key.tenant, key.id), request, drafts, plan)
+        call = Call(key, layout.partition(key.tenant, key.id), request, drafts, plan)
         try:
             async with self._table.driver.turn(call.partition):
                 result = await self._tries(call, warm=warm)
@@ -115,7 +90,7 @@ class Writer:
         await self._settle(call)
         return result
 
-    async def _settle(self, call: _Call[Any]) -> None:
+    async def _settle(self, call: Call[Any]) -> None:
         """Take back what listings were told in vain. Who lists does so if this fails, or is killed."""
         for listing in call.told:
             self._seen.drop(call.partition)
@@ -125,7 +100,7 @@ class Writer:
             with contextlib.suppress(Overtaken, StorageError):
                 await self._eraser().take_back(call.partition, attempt.view.known.state, attempt.name)
 
-    async def _tries(self, call: _Call[R], *, warm: bool) -> R:
+    async def _tries(self, call: Call[R], *, warm: bool) -> R:
         known = self._seen.get(call.partition) if warm else None
         pause = _FIRST_PAUSE
         for number in range(_TRIES):
@@ -138,7 +113,7 @@ class Writer:
             done = call.done_before(known.state)
             if done is not None:
                 return done[0]
-            view = View(call.key, call.partition, known, self._clock())
+            view = View(call.key, call.partition, known, self._clock(), number > 0)
             if number == 0:
                 require_window(call.request, view.now, self._window)
             try:
@@ -147,9 +122,9 @@ class Writer:
                 known = again.known
         raise Unavailable(f"others kept writing to thread {call.key.id!r}: nothing was written")
 
-    async def _try(self, call: _Call[R], view: View, *, guess: bool) -> R:
+    async def _try(self, call: Call[R], view: View, *, guess: bool) -> R:
         """One try. Raises _LookAgain where another may do better, because `view` was a `guess` or is past."""
-        view = view._replace(known=await self._few_listings(view))
+        view = view._replace(known=await self._tidied(view))
         try:
             change = await call.plan(view)
         except StorageError:
@@ -178,7 +153,7 @@ class Writer:
             raise _LookAgain from None
         return change.result
 
-    async def _failed(self, call: _Call[R], view: View, error: ChatStoreError, *, guess: bool) -> R:
+    async def _failed(self, call: Call[R], view: View, error: ChatStoreError, *, guess: bool) -> R:
         """The first result of the request, where what it left makes its repetition fail; else raises `error`.
 
         An erasure takes the record of a request, too. So where none is found, the thread has to be still as
@@ -195,18 +170,20 @@ class Writer:
                 raise _LookAgain(known) from None
         raise error
 
-    async def _few_listings(self, view: View) -> Known:
-        """The header, when those of its listings are given up that are too many."""
-        state = view.known.state
-        if state is None or len(state.listings) <= LISTINGS:
-            return view.known
+    async def _tidied(self, view: View) -> Known:
+        """The header, when too many listings are given up, and what too many cuts took away is removed."""
+        known = view.known
         try:
-            return await self._eraser().forget(view.partition, view.known)
+            if known.state is not None and len(known.state.listings) > LISTINGS:
+                known = await self._eraser().forget(view.partition, known)
+            if known.state is not None and len(known.state.cuts) >= CUTS:
+                known = await self._eraser().without_cuts(view.partition, known)
+            return known
         except Overtaken:
             self._seen.drop(view.partition)
             raise _LookAgain from None
 
-    async def _apply(self, call: _Call[R], attempt: Attempt, change: Change[R]) -> None:
+    async def _apply(self, call: Call[R], attempt: Attempt, change: Change[R]) -> None:
         view = attempt.view
         before = view.known.state
         state = change.state or before or buried(None, view.now)
@@ -248,7 +225,7 @@ class Writer:
     ) -> tuple[State, int]:
         """The header, with the listing of whose request it is, and until when its result is remembered."""
         view, before = attempt.view, attempt.view.known.state
-        own = layout.listing(view.key.tenant, _owner(view, state))
+        own = _listing(view, state)
         if own not in state.listings:
             state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
         life = state.expires if before is None else before.expires
@@ -303,7 +280,7 @@ class Writer:
         await self._table.submit(layout.TENANTS, [name])
         _remember(self._named, tenant, None)
 
-    async def _first(self, call: _Call[R], view: View) -> tuple[R] | None:
+    async def _first(self, call: Call[R], view: View) -> tuple[R] | None:
         """The first result of the request, None if it is new, or there is none. Raises RequestMismatch."""
         if call.request is None:
             return None
@@ -346,9 +323,9 @@ def _remember(known: dict[str, V], name: str, value: V) -> None:
     known[name] = value
 
 
-def _owner(view: View, state: State) -> str | None:
+def _listing(view: View, state: State) -> str:
     """Whose a request's record is: the owner's of the thread, before or after, else the caller's."""
     for one in (view.state, state):
         if one is not None and one.owner is not None:
-            return one.owner
-    return view.key.owner
+            return one.listings[0]
+    return layout.listing(view.key.tenant, view.key.owner)
