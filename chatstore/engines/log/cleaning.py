@@ -31,7 +31,7 @@ from chatstore.engines.log.visiting import (
 from chatstore.engines.log.visits import Visit
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError, Unavailable
-from chatstore.models import Swept, to_micros
+from chatstore.models import Swept, Thread, to_micros
 
 __all__ = ["Cleaner"]
 
@@ -135,12 +135,15 @@ class Cleaner:
         return made
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
-        """Delete a thread, expired or not, if it is still the one of `head`."""
+        """Delete a thread that has expired, if it is still the one of `head` and was not renewed since."""
         life = head.totals.life
+        expires = None if head.header is None or head.header.thread is None else head.header.thread.expires_at
 
         async def plan(turn: Turn) -> Answer[bool] | Decision[bool]:
             present = turn.head
             if present.header is None or not present.header.living or present.totals.life != life:
+                return Answer(False)
+            if cast("Thread", present.header.thread).expires_at != expires:
                 return Answer(False)
             return (await self._decide.flip(turn, None, (), None))._replace(result=True)
 

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from chatstore import position, records
-from chatstore.conditions import require
-from chatstore.contract import Draft, NewThread, ThreadKey
+from chatstore.conditions import created, renewed, require
+from chatstore.contract import Draft, NewThread, ThreadKey, ThreadPatch
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import Head, target_of
 from chatstore.engines.log.lists import Lists, Pointer
-from chatstore.engines.log.making import active_at, answering, grown, made
+from chatstore.engines.log.making import active_at, answering, grown, made, stays
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Table
 from chatstore.engines.log.reading import Reader
@@ -43,19 +43,29 @@ class Deciding:
         self._lists = lists
         self._reader = reader
 
-    async def add(self, turn: Turn, drafts: Sequence[Draft], kept: int = 0) -> Decision[Appended]:
-        """Messages at the end."""
+    async def add(
+        self,
+        turn: Turn,
+        drafts: Sequence[Draft],
+        kept: int = 0,
+        *,
+        thread: Thread | None = None,
+        told: str | None = None,
+    ) -> Decision[Appended]:
+        """Messages at the end, and the properties as `thread` has them; `told` is the answer's etag of those."""
         if len(drafts) > _MOST_TOGETHER:
             raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
         head = turn.head
         active = active_at(head.totals.active_at, turn.now)
         left = await self.listed(turn, active)
         totals = grown(replace(turn.totals, active_at=active, left=left), drafts)
-        slot = turn.slot(totals, kept=kept)
+        header = await self.changed(turn, thread, adding=True)
+        slot = turn.slot(totals, kept=kept, header=header, told=told)
         entries = slot.arranged(drafts)
         await self._plan_visits(head.pk, drafts, turn.now)
         slot = slot._replace(entries=await self.inline(head.pk, entries, turn.now))
-        result = Appended(tuple(entry.message() for entry in entries), totals.etag(head.epoch), kept)
+        messages = tuple(entry.message() for entry in entries)
+        result = Appended(messages, totals.etag(head.epoch), kept, told)
         return Decision(slot, result)
 
     async def create(
@@ -65,14 +75,43 @@ class Deciding:
         create: NewThread | None,
         if_match: str | None,
         drafts: Sequence[Draft],
+        *,
+        patch: ThreadPatch | None = None,
+        if_thread: str | None = None,
     ) -> Decision[Appended]:
         """A thread that was not there, with its first messages."""
         require(if_match, None)
+        require(if_thread, None)
         if create is None:
             raise ThreadNotFound(key.id)
         if turn.head.thread(key._replace(owner=None), turn.now) is not None:
             raise ThreadExists(key.id)
-        return await self.bear(turn, made(key, create, turn), drafts)
+        new = create if patch is None else created(create, patch)
+        decision: Decision[Appended] = await self.bear(turn, made(key, new, turn), drafts)
+        if patch is None and if_thread is None:
+            return decision
+        slot = decision.slot._replace(told=turn.token)
+        return decision._replace(slot=slot, result=replace(decision.result, thread_etag=turn.token))
+
+    async def changed(self, turn: Turn, thread: Thread | None, *, adding: bool) -> Header | None:
+        """The header with the properties `thread`, if any, renewed if messages are `adding`; None for the same.
+
+        Before it is there, the visit at its expiry is noted.
+        """
+        present = cast("Header", turn.head.header)
+        before = cast("Thread", present.thread)
+        after = before if thread is None else thread
+        after = renewed(after, turn.now) if adding else after
+        if after is before:
+            return None
+        if after.expires_at is not None:
+            await self._lists.visits.note(turn.head.pk, to_micros(after.expires_at))
+        return present._replace(version=present.version + 1, thread=after)
+
+    async def _renewed(self, turn: Turn, thread: Thread) -> Thread:
+        """The properties after messages were added, where they go to another epoch."""
+        header = await self.changed(turn, thread, adding=True)
+        return thread if header is None else cast("Thread", header.thread)
 
     async def bear(self, turn: Turn, thread: Thread, drafts: Sequence[Draft]) -> Decision[Any]:
         head = turn.head
@@ -99,7 +138,9 @@ class Deciding:
         kept = await self.kept(turn, drafts)
         if kept is None or len(drafts) - kept > _MOST_TOGETHER:
             await self._plan_visits(turn.head.pk, drafts, turn.now)
-            return await self.flip(turn, cast("Header", turn.head.header).thread, drafts, None)
+            thread = cast("Thread", cast("Header", turn.head.header).thread)
+            thread = await self._renewed(turn, thread) if drafts else thread
+            return await self.flip(turn, thread, drafts, None)
         if kept < len(drafts):
             return await self.add(turn, drafts[kept:], kept)
         return await self.note(turn, Appended((), turn.head.etag, kept))
@@ -107,14 +148,15 @@ class Deciding:
     async def kept(self, turn: Turn, drafts: Sequence[Draft]) -> int | None:
         """How many messages there are, if they are the first of `drafts`; None otherwise."""
         head, totals = turn.head, turn.head.totals
-        if not totals.edits and not totals.expiring:
+        beside = any(draft.metadata is not None or draft.key is not None for draft in drafts[: totals.count])
+        if not totals.edits and not totals.expiring and not beside:
             same = totals.count <= len(drafts) and totals.chain == chained(
                 "", [draft.text for draft in drafts[: totals.count]]
             )
             return totals.count if same else None
         kept = 0
         async for entry in self._reader.whole(head, turn.now):
-            if kept == len(drafts) or drafts[kept].text != entry.text:
+            if kept == len(drafts) or not stays(entry, drafts[kept]):
                 return None
             kept += 1
         return kept
@@ -177,7 +219,12 @@ class Deciding:
         slots = [
             slot._replace(
                 entries=tuple(
-                    entry._replace(created_at=was.created_at, expires_at=was.expires_at)
+                    entry._replace(
+                        created_at=was.created_at,
+                        expires_at=was.expires_at,
+                        metadata=was.metadata,
+                        key=was.key,
+                    )
                     for entry, was in zip(slot.entries, old, strict=False)
                 ),
             )
@@ -185,14 +232,17 @@ class Deciding:
         ]
         return (await self._seal(turn, header, slots))._replace(free=free)
 
-    async def number_anew(self, turn: Turn, entry: Entry, active: int) -> Decision[Message]:
-        """The history with `entry` where its position says, all at new positions under their old ids."""
+    async def number_anew(
+        self, turn: Turn, entry: Entry, text: str, active: int, *, adding: bool
+    ) -> Decision[Message]:
+        """The history with `entry`, which says `text`, where its position says, all at new positions."""
         head = turn.head
         others = [found.entry async for found in self._reader.living(head, turn.now)]
         entries = sorted(
             [entry, *(other for other in others if other.id != entry.id)], key=lambda each: each.position
         )
         thread = cast("Thread", cast("Header", head.header).thread)
+        thread = await self._renewed(turn, thread) if adding else thread
         base = await self._base(turn, thread, life=False, active=False)
         left = await self.listed(turn, active)
         expiring = turn.totals.expiring or entry.expires_at is not None
@@ -208,11 +258,9 @@ class Deciding:
             if each is entry:
                 entry = placed
         decision = await self._seal(turn, header, slots)
-        message = entry.message()
-        return decision._replace(
-            slot=answering(turn, decision.slot, message, Draft(entry.text)),
-            result=message,
-        )
+        message = entry._replace(text=text).message()
+        kept = () if text != entry.text else (Draft(text),)
+        return decision._replace(slot=answering(turn, decision.slot, message, kept), result=message)
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
         await self._lists.visits.note(
@@ -265,7 +313,8 @@ class Deciding:
         await self._lists.visits.note(pk, turn.now + KEPT)
         totals = replace(totals, left=await self.listed(turn, totals.active_at))
         message = entry._replace(text=draft.text).message()
-        slot = turn.slot(totals, entries=(entry,), effect=effect)
+        header = await self.changed(turn, None, adding=True) if was is None else None
+        slot = turn.slot(totals, entries=(entry,), effect=effect, header=header)
         if effect.verb != "take":
             left = cast("Slot", target_of(slot, row))
             inline = are_inline(left.entries)
@@ -273,7 +322,7 @@ class Deciding:
                 bare = slot._replace(entries=(entry._replace(text=""),))
                 left = cast("Slot", target_of(bare, row))
             if position.crowded(entry.position) or not is_row(left, pk):
-                return await self.number_anew(turn, entry, totals.active_at)
+                return await self.number_anew(turn, entry, draft.text, totals.active_at, adding=was is None)
             if not inline:
                 kept = await keep_apart(self._table, pk, (entry,), turn.now, most=0)
                 slot = slot._replace(entries=kept)
@@ -282,7 +331,7 @@ class Deciding:
             if totals.places > max(_FEWEST_PLACES, totals.count - totals.gone):
                 await self.compact(key)
 
-        return Decision(answering(turn, slot, message, draft), message, edits=row, after=after)
+        return Decision(answering(turn, slot, message, [draft]), message, edits=row, after=after)
 
     async def listed(self, turn: Turn, active: int) -> tuple[int, ...]:
         """List the thread as active, unless it was so in the same minute; the hours that it leaves."""
