@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar, cast
 
 from chatstore import position, records
@@ -28,6 +29,7 @@ from chatstore.contract import (
 from chatstore.engines.log import layout
 from chatstore.engines.log.cleaning import Cleaner
 from chatstore.engines.log.closing import Closer
+from chatstore.engines.log.cutting import place_of
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.erasing import Eraser
 from chatstore.engines.log.forking import Forker
@@ -54,6 +56,7 @@ from chatstore.models import (
     Thread,
     to_micros,
 )
+from chatstore.words import preview_of
 
 __all__ = ["LogBackend"]
 
@@ -134,7 +137,18 @@ class LogBackend(Backend):
 
     @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        return await self._lists.page(tenant, listing)
+        page = await self._lists.page(tenant, listing)
+        if not listing.preview:
+            return page
+        calls = [partial(self._shown, tenant, thread) for thread in page.items]
+        return replace(page, items=tuple(await self.table.together(calls)))
+
+    async def _shown(self, tenant: str, thread: Thread) -> Thread:
+        """A thread as a listing shows it, with how many messages it has and what the newest says."""
+        head = await look(self.table, layout.thread_partition(ThreadKey(tenant, thread.id)))
+        count, newest = await self._exact.newest(head, self.clock())
+        preview = None if newest is None else preview_of(newest.text)
+        return replace(thread, message_count=count, preview=preview)
 
     # Messages
 
@@ -160,10 +174,13 @@ class LogBackend(Backend):
             require_log(if_match, turn.head.etag, appending=cut is None)
             require(if_thread, thread.etag)
             told = None if if_thread is None else thread.etag
-            if patch is None:
-                return await self._decide.add(turn, drafts, told=told)
-            changed = replace(updated(thread, patch, turn.now), etag=turn.token)
-            return await self._decide.add(turn, drafts, thread=changed, told=turn.token)
+            place = None if cut is None else await place_of(self._exact, turn, cut)
+            low = None if place is None else place.low
+            await self._exact.require_new_keys(key, turn.head, drafts, low, turn.now)
+            changed = None
+            if patch is not None:
+                changed, told = replace(updated(thread, patch, turn.now), etag=turn.token), turn.token
+            return await self._decide.add(turn, drafts, thread=changed, told=told, place=place)
 
         return await self._write(key, request, plan, drafts)
 
@@ -214,6 +231,7 @@ class LogBackend(Backend):
             turn.head.existing(key, turn.now)
             require_log(if_match, turn.head.etag)
             gap = await self._exact.gap(key, turn.head, at, turn.now)
+            await self._exact.require_new_keys(key, turn.head, [draft], None, turn.now)
             if gap.following is None:
                 added = await self._decide.add(turn, [draft])
                 message = added.result.messages[0]

@@ -213,7 +213,7 @@ class Cleaner:
                 return await self._visit(pk, now)
             # They go with their epoch.
             remains.faded.clear()
-        faded = await self._fade(pk, remains, now, met.began)
+        faded = await self._fade(met, now)
         await self._discard(key, met)
         if remains.rows or remains.ends or remains.shared:
             self._writer.known.forget(pk)
@@ -224,12 +224,12 @@ class Cleaner:
         _, known = await search(self._table, met.head, None, met.began)
         self._writer.known.put(met.head.pk, known)
 
-    async def _fade(self, pk: str, remains: Remains, now: int, began: int) -> int:
+    async def _fade(self, met: _Met, now: int) -> int:
         """Take what is dead out of rows that stay; how many messages that was."""
-        faded = 0
+        faded, pk, remains = 0, met.head.pk, met.remains
         for slot in remains.faded:
-            require_awake(self._clock() - began, "a sweep was held up for long: sweep again")
-            bare = without_dead(slot, now)
+            require_awake(self._clock() - met.began, "a sweep was held up for long: sweep again")
+            bare = without_dead(slot, now, met.head.totals.cuts)
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)
         for row in await self._table.get(list(remains.worn)):

@@ -11,6 +11,8 @@ from chatstore import position, records
 from chatstore.conditions import created, renewed, require
 from chatstore.contract import Draft, NewThread, ThreadKey, ThreadPatch
 from chatstore.engines.log import layout
+from chatstore.engines.log.cuts import MOST_CUTS
+from chatstore.engines.log.cutting import Place
 from chatstore.engines.log.head import Head, target_of
 from chatstore.engines.log.lists import Lists, Pointer
 from chatstore.engines.log.making import active_at, answering, grown, made, stays
@@ -51,22 +53,38 @@ class Deciding:
         *,
         thread: Thread | None = None,
         told: str | None = None,
+        place: Place | None = None,
     ) -> Decision[Appended]:
-        """Messages at the end, and the properties as `thread` has them; `told` is the answer's etag of those."""
+        """Messages at the end, and the properties as `thread` has them; `told` is the answer's etag of those.
+
+        What lies behind a `place` is cut first.
+        """
         if len(drafts) > _MOST_TOGETHER:
             raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
         head = turn.head
-        active = active_at(head.totals.active_at, turn.now)
-        left = await self.listed(turn, active)
-        totals = grown(replace(turn.totals, active_at=active, left=left), drafts)
-        header = await self.changed(turn, thread, adding=True)
+        before = turn.totals
+        if drafts:
+            active = active_at(head.totals.active_at, turn.now)
+            before = replace(before, active_at=active, left=await self.listed(turn, active))
+        else:
+            before = replace(before, places=before.places + 1)
+        if place is not None:
+            before = place.totals(turn, before)
+            await self._lists.visits.note(head.pk, turn.now + KEPT)
+        totals = grown(before, drafts)
+        header = await self.changed(turn, thread, adding=bool(drafts))
         slot = turn.slot(totals, kept=kept, header=header, told=told)
         entries = slot.arranged(drafts)
         await self._plan_visits(head.pk, drafts, turn.now)
         slot = slot._replace(entries=await self.inline(head.pk, entries, turn.now))
         messages = tuple(entry.message() for entry in entries)
         result = Appended(messages, totals.etag(head.epoch), kept, told)
-        return Decision(slot, result)
+
+        async def after() -> None:
+            if len(totals.cuts) > MOST_CUTS:
+                await self.compact(turn.key)
+
+        return Decision(slot, result, after=after if place is not None else None)
 
     async def create(
         self,
@@ -94,7 +112,7 @@ class Deciding:
         return decision._replace(slot=slot, result=replace(decision.result, thread_etag=turn.token))
 
     async def changed(self, turn: Turn, thread: Thread | None, *, adding: bool) -> Header | None:
-        """The header with the properties `thread`, if any, renewed if messages are `adding`; None for the same.
+        """The header with the properties `thread`, if any, renewed if messages come; None for the same.
 
         Before it is there, the visit at its expiry is noted.
         """
@@ -142,6 +160,7 @@ class Deciding:
             thread = await self._renewed(turn, thread) if drafts else thread
             return await self.flip(turn, thread, drafts, None)
         if kept < len(drafts):
+            await self._reader.require_new_keys(turn.key, turn.head, drafts[kept:], None, turn.now)
             return await self.add(turn, drafts[kept:], kept)
         return await self.note(turn, Appended((), turn.head.etag, kept))
 
@@ -353,7 +372,7 @@ class Deciding:
             slots = [slot async for slot in self._reader.rows(head) if slot.messages]
             epoch = layout.epoch_after(head.epoch, turn.now, turn.token)
             version = header.version + 1
-            totals = replace(turn.totals, places=0, version=version)
+            totals = replace(turn.totals, places=0, version=version, cuts=())
             staged = [
                 slot._replace(epoch=epoch, totals=totals, request=None, result=None, header=None, kept=0,
                         staged=True, version=0)

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from chatstore.conditions import log_etag
 from chatstore.contract import Draft
-from chatstore.engines.log import entries, forms, layout
+from chatstore.engines.log import cuts, entries, forms, layout
+from chatstore.engines.log.cuts import Range
 from chatstore.engines.log.entries import Blob, Entry
 from chatstore.engines.log.port import Row
 from chatstore.errors import CorruptData
@@ -30,7 +31,8 @@ class Totals:
     `expiring` says that some have an expiry. `seen` is no less than the time of any request
     so far, `active_at` is when messages were added, to the minute, and never goes back. `version` is the
     header's, and `life` tells apart the threads that bore one id after another. `left` are hours that the
-    thread has left and in whose lists it may still be.
+    thread has left and in whose lists it may still be. `cuts` are what was cut out of the
+    epoch; where it is not known how many messages that left, it counts as `expiring`.
     """
 
     life: str = ""
@@ -44,6 +46,7 @@ class Totals:
     seen: int = 0
     active_at: int = 0
     left: tuple[int, ...] = ()
+    cuts: tuple[Range, ...] = ()
 
     def etag(self, epoch: str) -> str:
         """Names the log as it was then."""
@@ -258,12 +261,15 @@ def _totals(totals: Totals) -> list[Any]:
     fields = [
         int(value) if isinstance(value, bool) else value for value in (getattr(totals, n) for n in _TOTALS)
     ]
-    return fields if totals.left else fields[:-1]
+    if totals.cuts:
+        return [*fields[:-1], cuts.dumped(totals.cuts)]
+    return fields[:-1] if totals.left else fields[:-2]
 
 
 def _totals_of(form: list[Any]) -> Totals:
-    fixed = len(_TOTALS) - 1
-    return Totals(*form[:fixed], *map(tuple, form[fixed:]))
+    fixed = len(_TOTALS) - 2
+    more = [*form[fixed:], (), ()]
+    return Totals(*form[:fixed], left=tuple(more[0]), cuts=cuts.loaded(more[1]))
 
 
 def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]:
