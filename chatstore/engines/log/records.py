@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from chatstore.conditions import log_etag
@@ -268,8 +268,8 @@ def _totals(totals: Totals) -> list[Any]:
 
 def _totals_of(form: list[Any]) -> Totals:
     fixed = len(_TOTALS) - 2
-    more = [*form[fixed:], (), ()]
-    return Totals(*form[:fixed], left=tuple(more[0]), cuts=cuts.loaded(more[1]))
+    left, ranges, *_ = [*form[fixed:], (), ()]
+    return replace(Totals(*form[:fixed]), left=tuple(left), cuts=cuts.loaded(ranges))
 
 
 def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]:
