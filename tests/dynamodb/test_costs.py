@@ -130,6 +130,9 @@ def test_truncating(store: ChatStore, opened: Any) -> None:
     assert store.truncate("long", after=long[280]).cost.units["wru"] <= 2
     assert store.truncate("long", after=long[3]).cost.units["wru"] == 1
     assert cost(opened().append("long", SAY)) == (1, 1, 2)
+    # A page that begins behind a cut and ends in front of it is read in pieces, and compared.
+    assert cost(store.read("long", last=1)) == (0, 4, 4)
+    store.append("long", SAY)
     assert cost(store.read("long", last=1)) == (0, 1, 1)
 
 
