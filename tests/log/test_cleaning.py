@@ -528,7 +528,7 @@ def test_what_was_cut_goes_after_a_day_and_what_stays_is_as_it_was(kept: Kept) -
     kept.swept()
     assert list(store.iter_messages("t")) == before
     assert list(store.read("t", after=cursor)) == before[1:]
-    assert not any(message["content"] in kept.text() for message in say[2:])
+    assert not any(message["content"] in kept.text() for message in say[3:])
     assert BIG not in kept.text()
     # The first turn's row, and the one that cut.
     assert len([sk for sk in kept.table.rows["T#default#t"] if sk.startswith("E")]) == 2

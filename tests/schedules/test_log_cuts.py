@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from chatstore.blocking import run
-from chatstore.engines.log import cuts
+from chatstore.engines.log import LogBackend, cuts
+from chatstore.engines.log.layout import HOUR
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Slot
+from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
-from tests.schedules.explorer import Count
-from tests.schedules.log import KEY
+from tests.schedules.explorer import Actor, Count, explore
+from tests.schedules.log import KEY, Deterministic, SteppedTable, judge
 from tests.schedules.model import Modelled
 from tests.schedules.test_log import IDS, STALE, STARTED, WRITERS, actor, hold
 
@@ -44,6 +46,41 @@ def test_a_reader_beside_each(one: str, newest: bool, counted: list[Count]) -> N
 def test_what_comes_between_a_cut_and_what_follows_it(counted: list[Count]) -> None:
     cut = do.truncate(IDS["a"], "a", "n")
     hold(counted, actor(1, cut, do.pop(), do.append("x")), actor(2, do.insert_before(IDS["b"], "b", "i")))
+
+
+@pytest.mark.parametrize("other", ["append", "cut", "insert before b", "put b", "compact", "replace all"])
+def test_a_visit_that_removes_what_was_cut(other: str, counted: list[Count]) -> None:
+    table, ids, begun = do.started(["a"], ["b", "c"], ["d"])
+    assert ids.keys() == IDS.keys()
+    run(do.truncate(ids["b"], "b")(begun))
+    late = 26 * HOUR
+    beside = do.truncate(ids["a"], "a", "n") if other == "cut" else _beside(other, ids)
+
+    def sweeping() -> LogBackend:
+        return Deterministic(SteppedTable(), 1, ahead=late)
+
+    def writing() -> LogBackend:
+        return Deterministic(SteppedTable(), 2, ahead=late)
+
+    actors = [Actor([do.visit()], sweeping, repeats=True), Actor([beside, do.read()], writing, repeats=True)]
+    hold_there(counted, table, ("a", "b"), actors)
+
+
+def _beside(name: str, ids: dict[str, str]) -> Modelled:
+    if name == "insert before b":
+        return do.insert_before(ids["b"], "b", "i")
+    if name == "put b":
+        return do.replace_message(ids["b"], "b", "B")
+    return {"append": do.append("x"), "compact": do.compact(), "replace all": do.replace_all("r")}[name]
+
+
+def hold_there(
+    counts: list[Count], table: MemoryTable, there: tuple[str, ...], actors: Sequence[Actor[Modelled]]
+) -> None:
+    count = explore(table, actors, judge(there))
+    counts.append(count)
+    assert not count.bad, count.bad[0]
+    assert count.ends
 
 
 def found_out(*operations: Sequence[Modelled]) -> None:

@@ -229,7 +229,7 @@ class Cleaner:
         faded, pk, remains = 0, met.head.pk, met.remains
         for slot in remains.faded:
             require_awake(self._clock() - met.began, "a sweep was held up for long: sweep again")
-            bare = without_dead(slot, now, met.head.totals.cuts)
+            bare = without_dead(slot, now)
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)
         for row in await self._table.get(list(remains.worn)):

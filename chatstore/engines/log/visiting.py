@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
 
 from chatstore.engines.log import cuts, layout
-from chatstore.engines.log.cuts import Range
 from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.lists import Pointer
 from chatstore.engines.log.port import Key, Row, Rows, Table
@@ -179,11 +178,12 @@ class _Survey:
         for slot, row in self._cut:
             places = [slot.position, *(entry.position for entry in slot.messages)]
             by = [one.slot for one in ranges for place in places if one.holds(place)]
-            if not remains.meet(self._now, max(self._taken.get(one, self._now) for one in by) + KEPT):
+            until = max(self._taken.get(one, self._now) for one in by) + KEPT
+            if not cuts.is_cut(ranges, slot.position):
+                # A row that is cut in part stays as it is: an edit of it may be waiting for that version.
+                self._meet_living(slot)
+            elif not remains.meet(self._now, until):
                 self._used |= _blobs(slot)
-            elif not cuts.is_cut(ranges, slot.position):
-                self._used |= _blobs(cast("Slot", cuts.shown(ranges, slot)))
-                remains.faded.append(slot)
             else:
                 remains.messages += len(slot.messages)
                 remains.requests += slot.request is not None
@@ -265,11 +265,9 @@ def require_awake(asleep: int, reason: str) -> None:
         raise Unavailable(reason)
 
 
-def without_dead(slot: Slot, now: int, ranges: Sequence[Range] = ()) -> Slot:
-    """A row without its messages that have expired or were cut, or without what it did to another."""
+def without_dead(slot: Slot, now: int) -> Slot:
+    """A row without its messages that have expired, or without what it did to another and has answered."""
     if slot.effect is not None:
         return slot._replace(entries=(), effect=None, request=None, result=None, version=slot.version + 1)
-    left = tuple(
-        entry for entry in slot.entries if not entry.expired(now) and not cuts.is_cut(ranges, entry.position)
-    )
+    left = tuple(entry for entry in slot.entries if not entry.expired(now))
     return slot._replace(entries=left, version=slot.version + 1)
