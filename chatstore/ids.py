@@ -7,10 +7,12 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["is_uuid", "time_of", "token", "uuid7"]
+__all__ = ["is_message_id", "time_of", "token", "uuid7"]
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?7[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}", re.IGNORECASE)
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MESSAGE_ID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9]{10}[0-9A-Za-z]*-[0-9a-f]+"
+)
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # pragma: allowlist secret
 _FIRST_MILLISECOND = 1_451_606_400_000
@@ -35,9 +37,9 @@ def token() -> str:
     return secrets.token_hex(7)
 
 
-def is_uuid(text: str) -> bool:
-    """Whether `text` is a UUID as it is written, such as `uuid7` gives."""
-    return _UUID.fullmatch(text) is not None
+def is_message_id(text: str) -> bool:
+    """Whether `text` is written as ids of messages are: a UUID, or a position and a token."""
+    return _MESSAGE_ID.fullmatch(text) is not None
 
 
 def time_of(text: str) -> datetime | None:

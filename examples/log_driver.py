@@ -88,7 +88,13 @@ class LogInMemory(LogBackend):
     """The whole contract over such a table."""
 
     name = "log"
-    capabilities = frozenset(Capability) - {Capability.DURABLE, Capability.SHARED, Capability.COST}
+    capabilities = frozenset(Capability) - {
+        Capability.DURABLE,
+        Capability.SHARED,
+        Capability.COST,
+        Capability.COUNT,
+        Capability.SEARCH,
+    }
 
 
 def key_of(row: Row) -> Key:

@@ -25,7 +25,7 @@ from chatstore.errors import (
     CursorExpired,
     InvalidArgument,
 )
-from chatstore.ids import is_uuid, time_of
+from chatstore.ids import is_message_id, time_of
 from chatstore.models import NAMED_BY_KEY, Message, Participant, Place
 
 MAX_TENANT_BYTES = 128
@@ -271,6 +271,6 @@ def span_of(after: str | None, before: str | None, limit: int, *, newest: bool =
 def _place(given: str | None) -> Place | str | None:
     if given is None:
         return None
-    if type(given) is str and (given.startswith(NAMED_BY_KEY) or is_uuid(given)):
+    if type(given) is str and (given.startswith(NAMED_BY_KEY) or is_message_id(given)):
         return message_id_of(given)
     return Place.parse(given)

@@ -118,6 +118,49 @@ def test_edits(store: ChatStore) -> None:
     assert cost(store.update_thread("t", topic="x")) == (2, 0, 2)
 
 
+def test_truncating(store: ChatStore, opened: Any) -> None:
+    store.replace_all("long", [SAY] * 300, create=True)
+    long = [message.id or "" for message in store.iter_messages("long")]
+    # The first that leaves something to tidy up in a day notes when to do so.
+    first = store.read("t", last=8).items
+    assert cost(store.truncate("t", after=first[5].id)) == (3, 1, 3)
+    assert cost(store.append("t", SAY, after=first[3].id)) == (1, 1, 2)
+    assert cost(store.append("t", SAY)) == (1, 0, 1)
+    assert cost(store.truncate("t", from_=first[3].id)) == (1, 1, 2)
+    assert store.truncate("long", after=long[280]).cost.units["wru"] <= 2
+    assert store.truncate("long", after=long[3]).cost.units["wru"] == 1
+    assert cost(opened().append("long", SAY)) == (1, 1, 2)
+    # A page that begins behind a cut and ends in front of it is read in pieces, and compared.
+    assert cost(store.read("long", last=1)) == (0, 4, 4)
+    store.append("long", SAY)
+    assert cost(store.read("long", last=1)) == (0, 1, 1)
+
+
+def test_properties_with_a_turn(store: ChatStore) -> None:
+    etag = store.get_thread("t").etag
+    added = store.append("t", SAY, patch={"topic": "x"}, if_thread=etag)
+    assert cost(added) == (2, 0, 2)
+    assert cost(store.append("t", SAY, if_thread=added.thread_etag)) == (1, 0, 1)
+
+
+def test_what_is_kept_beside_a_message(store: ChatStore) -> None:
+    added = store.append("t", SAY, metadata={"state": "partial"})
+    [message] = added.messages
+    assert cost(added) == (1, 0, 1)
+    store.update_message("t", message.id or "", metadata={"state": "done"})
+    assert cost(store.update_message("t", message.id or "", metadata={"rating": 1})) == (2, 1, 3)
+    # A key is compared with those of the whole thread, which is read for it.
+    assert cost(store.append("t", SAY, key="k")) == (1, 1, 2)
+    assert cost(store.append("t", SAY)) == (1, 0, 1)
+
+
+def test_expiry_that_slides(store: ChatStore, clock: ManualClock) -> None:
+    store.append("s", SAY, ttl=8 * 3600, sliding=True)
+    clock.advance(timedelta(seconds=1))
+    assert cost(store.append("s", SAY)) == (2, 0, 2)
+    assert cost(store.append("s", SAY)) == (1, 0, 1)
+
+
 def test_replacing(store: ChatStore) -> None:
     history = [message.to_dict() for message in store.iter_messages("t")]
     assert cost(store.replace_all("t", [*history, SAY])) == (1, 0, 1)

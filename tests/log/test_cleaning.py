@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+import chatstore
+from chatstore.blocking import run
 from chatstore.engines.log import Key, Row, Rows
+from chatstore.engines.log.cuts import MOST_CUTS
+from chatstore.engines.log.head import look
 from chatstore.errors import CorruptData, Unavailable
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
@@ -505,3 +509,45 @@ def test_a_thread_that_cannot_be_visited_holds_up_none_beside_it(kept: Kept) -> 
     kept.clock.advance(timedelta(hours=2))
     kept.swept()
     assert whole["b"] not in [row["b"] for row in kept.table.rows[pk].values() if "b" in row]
+
+
+def test_what_was_cut_goes_after_a_day_and_what_stays_is_as_it_was(kept: Kept) -> None:
+    store, clock = kept.store, kept.clock
+    say = [{"role": "user", "content": f"said {number}"} for number in range(30)]
+    stays = store.append("t", *say[:3]).messages
+    for message in say[3:]:
+        store.append("t", message)
+    request = chatstore.uuid7(clock() // 1000)
+    asked = store.append("t", {"role": "user", "content": BIG}, request_id=request)
+    store.truncate("t", after=stays[1].id)
+    cursor = store.read("t", limit=1).next
+    assert store.append("t", {"role": "user", "content": BIG}, request_id=request) == asked
+    before = list(store.iter_messages("t"))
+    assert before == list(stays[:2])
+    clock.advance(LATER)
+    kept.swept()
+    assert list(store.iter_messages("t")) == before
+    assert list(store.read("t", after=cursor)) == before[1:]
+    assert not any(message["content"] in kept.text() for message in say[3:])
+    assert BIG not in kept.text()
+    # The first turn's row, and the one that cut.
+    assert len([sk for sk in kept.table.rows["T#default#t"] if sk.startswith("E")]) == 2
+    added = store.append("t", {"role": "user", "content": "later"}).messages[0]
+    assert [message.id for message in store.iter_messages("t")] == [before[0].id, before[1].id, added.id]
+    assert (added.position or "") > (asked.messages[0].position or "")
+
+
+def test_more_cuts_than_slots_name_begin_an_epoch_without_them(kept: Kept) -> None:
+    store = kept.store
+    texts: list[object] = []
+    for number in range(40):
+        turn = store.append("t", *[{"role": "user", "content": f"{number} {n}"} for n in range(3)]).messages
+        store.truncate("t", from_=turn[2].id)
+        texts += [f"{number} 0", f"{number} 1"]
+        assert [message.content for message in store.iter_messages("t")] == texts
+    head = run(look(kept.table, "T#default#t"))
+    assert len(head.totals.cuts) <= MOST_CUTS
+    for _ in range(3):
+        kept.clock.advance(LATER)
+        kept.swept()
+        assert [message.content for message in store.iter_messages("t")] == texts

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chatstore.contract import Draft, ThreadKey
-from chatstore.engines.log import LogBackend, Row, Rows, Table, reading, writing
+from chatstore.engines.log import LogBackend, Row, Rows, Table, reading, walking, writing
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.head import Head
 from chatstore.engines.log.known import Known
@@ -288,7 +288,7 @@ def test_without_applying_what_was_decided_it_is_found_out(monkeypatch: pytest.M
 
 
 def test_without_reading_what_was_decided_as_applied_it_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "target_of", _unapplied)
+    monkeypatch.setattr(walking, "target_of", _unapplied)
     reads = [do.read("read"), do.read("read again")]
     assert found(actor(1, do.replace_message(IDS["b"], "b", "B")), actor(2, *reads), faults=1)
 

@@ -59,7 +59,7 @@ class DynamoBackend(LogBackend):
 
     def __init__(self, table: Table, clock: Clock, *, stale: bool = False) -> None:
         super().__init__(table, clock, stale=stale)
-        self.capabilities = frozenset(Capability)
+        self.capabilities = frozenset(Capability) - {Capability.COUNT, Capability.SEARCH}
         if not table.atomic_pairs:
             self.capabilities -= {Capability.FORK}
 

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar, cast
 
 from chatstore import position, records
 from chatstore.conditions import expiry, require, require_log, updated
 from chatstore.contract import (
+    UNSET,
     Backend,
     Capability,
     Clock,
+    Cut,
     Draft,
     InsertAt,
     Listing,
+    MetadataPatch,
     NewThread,
     Request,
     Span,
     ThreadKey,
     ThreadPatch,
+    Unset,
 )
 from chatstore.engines.log import layout
 from chatstore.engines.log.cleaning import Cleaner
 from chatstore.engines.log.closing import Closer
+from chatstore.engines.log.cutting import place_of
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.erasing import Eraser
+from chatstore.engines.log.forking import Forker
 from chatstore.engines.log.head import look
 from chatstore.engines.log.lists import Lists
-from chatstore.engines.log.making import answering, born, edited, grown, made
-from chatstore.engines.log.planning import Answer, Decision, Forgotten, Turn
-from chatstore.engines.log.port import Key, Table
+from chatstore.engines.log.making import answering, beside, born, edited, made
+from chatstore.engines.log.planning import Answer, Decision, Turn
+from chatstore.engines.log.port import Table
 from chatstore.engines.log.reading import Found, Reader
-from chatstore.engines.log.records import EMPTY, Effect, Entry, Header, Slot
+from chatstore.engines.log.records import Effect, Entry, Header, Slot
+from chatstore.engines.log.repeating import first_result
 from chatstore.engines.log.restoring import Restorer
-from chatstore.engines.log.staging import arranged
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import MessageNotFound, ThreadExists
 from chatstore.ids import token
@@ -47,9 +54,9 @@ from chatstore.models import (
     Page,
     Swept,
     Thread,
-    from_micros,
     to_micros,
 )
+from chatstore.words import preview_of
 
 __all__ = ["LogBackend"]
 
@@ -69,6 +76,7 @@ class LogBackend(Backend):
         self._exact = Reader(table, clock)
         self._lists = Lists(table, clock)
         self._decide = Deciding(table, self._writer, self._lists, self._exact)
+        self._forker = Forker(table, self._exact, self._decide)
         self._restorer = Restorer(self._writer, self._lists, self._decide)
         closer = Closer(table, clock, self._lists)
         self._cleaner = Cleaner(table, clock, self._writer, self._lists, closer, self._decide)
@@ -129,7 +137,18 @@ class LogBackend(Backend):
 
     @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        return await self._lists.page(tenant, listing)
+        page = await self._lists.page(tenant, listing)
+        if not listing.preview:
+            return page
+        calls = [partial(self._shown, tenant, thread) for thread in page.items]
+        return replace(page, items=tuple(await self.table.together(calls)))
+
+    async def _shown(self, tenant: str, thread: Thread) -> Thread:
+        """A thread as a listing shows it, with how many messages it has and what the newest says."""
+        head = await look(self.table, layout.thread_partition(ThreadKey(tenant, thread.id)))
+        count, newest = await self._exact.newest(head, self.clock())
+        preview = None if newest is None else preview_of(newest.text)
+        return replace(thread, message_count=count, preview=preview)
 
     # Messages
 
@@ -141,12 +160,27 @@ class LogBackend(Backend):
         create: NewThread | None,
         if_match: str | None,
         request: Request | None,
+        cut: Cut | None = None,
+        patch: ThreadPatch | None = None,
+        if_thread: str | None = None,
     ) -> Appended:
         async def plan(turn: Turn) -> Decision[Appended]:
-            if turn.head.thread(key, turn.now) is None:
-                return await self._decide.create(turn, key, create, if_match, drafts)
-            require_log(if_match, turn.head.etag, appending=True)
-            return await self._decide.add(turn, drafts)
+            thread = turn.head.thread(key, turn.now)
+            if thread is None:
+                new = create if cut is None else None
+                return await self._decide.create(
+                    turn, key, new, if_match, drafts, patch=patch, if_thread=if_thread
+                )
+            require_log(if_match, turn.head.etag, appending=cut is None)
+            require(if_thread, thread.etag)
+            told = None if if_thread is None else thread.etag
+            place = None if cut is None else await place_of(self._exact, turn, cut)
+            low = None if place is None else place.low
+            await self._exact.require_new_keys(key, turn.head, drafts, low, turn.now)
+            changed = None
+            if patch is not None:
+                changed, told = replace(updated(thread, patch, turn.now), etag=turn.token), turn.token
+            return await self._decide.add(turn, drafts, thread=changed, told=told, place=place)
 
         return await self._write(key, request, plan, drafts)
 
@@ -197,13 +231,22 @@ class LogBackend(Backend):
             turn.head.existing(key, turn.now)
             require_log(if_match, turn.head.etag)
             gap = await self._exact.gap(key, turn.head, at, turn.now)
+            await self._exact.require_new_keys(key, turn.head, [draft], None, turn.now)
             if gap.following is None:
                 added = await self._decide.add(turn, [draft])
                 message = added.result.messages[0]
-                return Decision(answering(turn, added.slot, message, draft), message, after=added.after)
+                return Decision(answering(turn, added.slot, message, [draft]), message, after=added.after)
             between = position.between(gap.low, gap.following.entry.position)
             expires = expiry(turn.now, draft.ttl)
-            entry = Entry(draft.text, f"{between}-{turn.token}", between, turn.now, expires)
+            entry = Entry(
+                draft.text,
+                f"{between}-{turn.token}",
+                between,
+                turn.now,
+                expires,
+                metadata=draft.metadata,
+                key=draft.key,
+            )
             totals = edited(turn, gone=-1, expiring=expires is not None, active=True)
             row = gap.following.slot if gap.following.place else None
             if row is not None:
@@ -215,19 +258,32 @@ class LogBackend(Backend):
         return await self._write(key, request, plan, [draft])
 
     async def replace_message(
-        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+        self,
+        key: ThreadKey,
+        message_id: str,
+        draft: Draft | None,
+        *,
+        metadata: MetadataPatch | None = None,
+        if_match: str | None,
+        request: Request | None,
     ) -> Message:
         async def plan(turn: Turn) -> Decision[Message]:
             turn.head.existing(key, turn.now)
             found = await self._exact.named(key, turn.head, message_id, turn.now)
             require(if_match, found.entry.etag)
-            entry = found.entry._replace(text=draft.text, revision=found.entry.revision + 1, blob=None)
+            entry = found.entry._replace(revision=found.entry.revision + 1)
+            if metadata is not None:
+                entry = entry._replace(metadata=beside(entry, metadata))
+            if draft is None:
+                said = Draft((await self._exact.message(turn.head, entry)).text)
+            else:
+                said, entry = draft, entry._replace(text=draft.text, blob=None)
             effect = Effect(found.slot.position, found.slot.version, "put", found.place)
             return await self._decide.edit(
-                turn, key, edited(turn), effect, entry, draft, row=found.slot, was=found.entry
+                turn, key, edited(turn), effect, entry, said, row=found.slot, was=found.entry
             )
 
-        return await self._write(key, request, plan, [draft])
+        return await self._write(key, request, plan, () if draft is None else [draft])
 
     async def delete_message(
         self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
@@ -259,8 +315,10 @@ class LogBackend(Backend):
         self,
         source: ThreadKey,
         key: ThreadKey,
-        through: str | None,
+        cut: Cut | None,
         *,
+        patch: ThreadPatch | None = None,
+        owner: str | Unset | None = UNSET,
         if_match: str | None,
         request: Request | None,
     ) -> Thread:
@@ -268,26 +326,7 @@ class LogBackend(Backend):
             raise self._unsupported(Capability.FORK)
 
         async def plan(turn: Turn) -> Decision[Thread]:
-            origin = await look(self.table, layout.thread_partition(source))
-            present = origin.existing(source, turn.now)
-            require_log(if_match, origin.etag)
-            last = None
-            if through is not None:
-                last = (await self._exact.named(source, origin, through, turn.now)).entry.position
-            entries = []
-            async for entry in self._exact.whole(origin, turn.now):
-                entries.append(entry._replace(blob=None))
-                if entry.position == last:
-                    break
-            if turn.head.thread(key._replace(owner=None), turn.now) is not None:
-                raise ThreadExists(key.id)
-            now = from_micros(turn.now)
-            thread = replace(
-                present, id=key.id, etag=turn.token, created_at=now, active_at=born(turn), cost=None
-            )
-            free = Key(origin.pk, layout.slot_row(origin.epoch, position.nth(origin.tail + 1)))
-            decision = await self._decide.copy(turn, thread, entries, free)
-            return decision._replace(slot=decision.slot._replace(result=records.dump(thread)), result=thread)
+            return await self._forker.plan(turn, source, cut, patch, owner, if_match)
 
         return await self._write(key, request, plan)
 
@@ -326,28 +365,6 @@ class LogBackend(Backend):
         asked = "" if request is None else request.id
 
         async def repeated(slot: Slot) -> R:
-            return cast("R", await self._first_result(key, slot, drafts, asked))
+            return cast("R", await first_result(self._exact, key, slot, drafts, asked, self.clock()))
 
         return await self._writer.mutate(key, request, plan, repeated)
-
-    async def _first_result(
-        self, key: ThreadKey, slot: Slot, drafts: Sequence[Draft], request_id: str
-    ) -> records.Result:
-        """What the request that wrote `slot` was answered."""
-        if slot.result is not None:
-            brought = bool(drafts)
-            if not drafts and slot.effect is not None:
-                text = await self._exact.text(layout.thread_partition(key), slot.entries[0])
-                if text is None:
-                    raise Forgotten
-                drafts = [Draft(text)]
-            return records.again(slot.result, drafts, self.clock(), request_id, brought=brought)
-        if not slot.seals:
-            entries = slot.arranged(drafts[slot.kept :])
-            etag = slot.totals.etag(slot.epoch)
-            return Appended(tuple(entry.message() for entry in entries), etag, slot.kept)
-        header = cast("Header", slot.header)
-        slots = arranged(header.epoch, drafts, slot.token, slot.at, EMPTY)
-        entries = tuple(entry for one in slots for entry in one.entries)
-        etag = grown(header.base, drafts).etag(header.epoch)
-        return Appended(tuple(entry.message() for entry in entries), etag)

@@ -31,7 +31,7 @@ from chatstore.engines.log.visiting import (
 from chatstore.engines.log.visits import Visit
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError, Unavailable
-from chatstore.models import Swept, to_micros
+from chatstore.models import Swept, Thread, to_micros
 
 __all__ = ["Cleaner"]
 
@@ -135,12 +135,15 @@ class Cleaner:
         return made
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
-        """Delete a thread, expired or not, if it is still the one of `head`."""
+        """Delete a thread that has expired, if it is still the one of `head` and was not renewed since."""
         life = head.totals.life
+        expires = None if head.header is None or head.header.thread is None else head.header.thread.expires_at
 
         async def plan(turn: Turn) -> Answer[bool] | Decision[bool]:
             present = turn.head
             if present.header is None or not present.header.living or present.totals.life != life:
+                return Answer(False)
+            if cast("Thread", present.header.thread).expires_at != expires:
                 return Answer(False)
             return (await self._decide.flip(turn, None, (), None))._replace(result=True)
 
@@ -210,7 +213,7 @@ class Cleaner:
                 return await self._visit(pk, now)
             # They go with their epoch.
             remains.faded.clear()
-        faded = await self._fade(pk, remains, now, met.began)
+        faded = await self._fade(met, now)
         await self._discard(key, met)
         if remains.rows or remains.ends or remains.shared:
             self._writer.known.forget(pk)
@@ -221,11 +224,11 @@ class Cleaner:
         _, known = await search(self._table, met.head, None, met.began)
         self._writer.known.put(met.head.pk, known)
 
-    async def _fade(self, pk: str, remains: Remains, now: int, began: int) -> int:
+    async def _fade(self, met: _Met, now: int) -> int:
         """Take what is dead out of rows that stay; how many messages that was."""
-        faded = 0
+        faded, pk, remains = 0, met.head.pk, met.remains
         for slot in remains.faded:
-            require_awake(self._clock() - began, "a sweep was held up for long: sweep again")
+            require_awake(self._clock() - met.began, "a sweep was held up for long: sweep again")
             bare = without_dead(slot, now)
             if await self._table.swap(bare.dump(pk), slot.version):
                 faded += len(slot.messages) - len(bare.messages)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from chatstore.engines.log.port import Row
 from chatstore.errors import CorruptData
-from chatstore.models import Participant, Thread, from_micros, to_micros
+from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
 
 __all__ = ["packed", "thread", "thread_of", "unpacked"]
 
@@ -22,7 +23,7 @@ _PLAIN, _DEFLATED = b"\0", b"\1"
 
 def thread(thread: Thread) -> list[Any]:
     """The form of a thread's properties."""
-    return [
+    form = [
         thread.id,
         thread.owner,
         thread.topic,
@@ -32,11 +33,14 @@ def thread(thread: Thread) -> list[Any]:
         None if thread.expires_at is None else to_micros(thread.expires_at),
         thread.etag,
     ]
+    unusual = _unusual(thread)
+    return [*form, unusual] if unusual else form
 
 
 def thread_of(form: list[Any]) -> Thread:
     """The properties that a form holds."""
-    id, owner, topic, metadata, participants, created, expires, etag = form
+    id, owner, topic, metadata, participants, created, expires, etag, *unusual = form
+    more: dict[str, Any] = unusual[0] if unusual else {}
     return Thread(
         id,
         owner,
@@ -47,7 +51,20 @@ def thread_of(form: list[Any]) -> Thread:
         from_micros(created),
         None if expires is None else from_micros(expires),
         etag,
+        more.get("kind", CHAT),
+        timedelta(microseconds=more["sliding"]) if "sliding" in more else None,
+        Origin(*more["from"]) if "from" in more else None,
     )
+
+
+def _unusual(thread: Thread) -> dict[str, Any]:
+    """What few threads have, so that others are no longer for it."""
+    unusual: dict[str, Any] = {} if thread.kind == CHAT else {"kind": thread.kind}
+    if thread.sliding is not None:
+        unusual["sliding"] = thread.sliding // timedelta(microseconds=1)
+    if thread.forked_from is not None:
+        unusual["from"] = thread.forked_from
+    return unusual
 
 
 def packed(form: dict[str, Any], texts: Sequence[str], overhead: int = 0) -> bytes:

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from chatstore.conditions import EXAMINED_BYTES, fitting, has_metadata, properties_bytes
+from chatstore.conditions import EXAMINED_BYTES, fitting, listed, properties_bytes
 from chatstore.contract import Clock, Listing, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import look
@@ -157,7 +157,7 @@ class Lists:
     # Reading
 
     async def page(self, tenant: str, listing: Listing) -> Page[Thread]:
-        """Threads, newest activity first: an owner's pointers are read whole, a tenant's by the hour."""
+        """Threads by activity: an owner's pointers are read whole, a tenant's by the hour."""
         found: list[Thread] = []
         some: list[Pointer] = []
         examined = looks = size = 0
@@ -166,10 +166,10 @@ class Lists:
                 examined += _PER_HOUR
                 end = one
             else:
-                if listing.active_since is not None and one.active_at < to_micros(listing.active_since):
+                if _is_past(one.active_at, listing):
                     break
                 end = one.place
-                if listing.before is None or end < listing.before:
+                if listing.beyond is None or _is_beyond(end, listing.beyond, listing):
                     some.append(one)
             # What is missing, and more each time, where most of what is listed is not wanted.
             together = min((listing.limit + 1 - len(found)) << looks, _TOGETHER)
@@ -191,7 +191,7 @@ class Lists:
     async def _add(self, found: list[Thread], tenant: str, pointers: list[Pointer], listing: Listing) -> int:
         """Add those of the threads that are wanted to `found`; how much was looked through to tell."""
         living = await self._living(tenant, pointers)
-        found += [thread for thread in living if has_metadata(thread.metadata, listing.metadata)]
+        found += [thread for thread in living if listed(thread, listing)]
         return sum(map(properties_bytes, living)) if listing.metadata else 0
 
     async def _living(self, tenant: str, pointers: list[Pointer]) -> list[Thread]:
@@ -239,16 +239,11 @@ class Lists:
         if listing.owner is not None:
             rows = await self.owned(tenant, listing.owner)
             pointers = [Pointer(int(row["v"]), thread_id_of(row), listing.owner, row=row) for row in rows]
-            for pointer in sorted(pointers, key=_activity, reverse=True):
+            for pointer in sorted(pointers, key=_activity, reverse=not listing.oldest_first):
                 yield pointer
             return
-        latest = (
-            _LAST
-            if listing.before is None
-            else layout.hour_name(hour_of(to_micros(listing.before.active_at)))
-        )
         async for hour_row in self._table.all(
-            layout.active_hours(tenant), layout.FIRST_HOUR, latest, newest=True
+            layout.active_hours(tenant), *_hours(listing), newest=not listing.oldest_first
         ):
             hour = int(str(hour_row["sk"]))
             rows = [row async for row in self._table.all(layout.active_bucket(tenant, hour), " ", _LAST)]
@@ -267,9 +262,9 @@ class Lists:
                 # Nobody writes to it any more: the next list passes it by.
                 with contextlib.suppress(Unavailable):
                     await self.clear(tenant, hour, left, empty=len(left) == len(rows))
-            for pointer in sorted(exact, key=_activity, reverse=True):
+            for pointer in sorted(exact, key=_activity, reverse=not listing.oldest_first):
                 yield pointer
-            yield ThreadCursor(from_micros(hour * layout.HOUR), "")
+            yield ThreadCursor(from_micros((hour + listing.oldest_first) * layout.HOUR), "")
 
     async def owners_rows(self, tenant: str, rows: Sequence[Row]) -> list[Row | None]:
         """For each row of an hour the one of the same thread in its owner's list."""
@@ -337,6 +332,25 @@ def thread_id_of(row: Row) -> str:
 
 def _over(thread: Thread, now: int) -> bool:
     return thread.expires_at is not None and to_micros(thread.expires_at) <= now
+
+
+def _hours(listing: Listing) -> tuple[str, str]:
+    """The first and the last hour that a page may show something of."""
+    if listing.beyond is None:
+        return layout.FIRST_HOUR, _LAST
+    edge = layout.hour_name(hour_of(to_micros(listing.beyond.active_at)))
+    return (edge, _LAST) if listing.oldest_first else (layout.FIRST_HOUR, edge)
+
+
+def _is_past(active_at: int, listing: Listing) -> bool:
+    """Whether nothing that follows in a listing was active in its range."""
+    if listing.oldest_first:
+        return listing.active_before is not None and active_at >= to_micros(listing.active_before)
+    return listing.active_since is not None and active_at < to_micros(listing.active_since)
+
+
+def _is_beyond(place: ThreadCursor, edge: ThreadCursor, listing: Listing) -> bool:
+    return place > edge if listing.oldest_first else place < edge
 
 
 def _cursor(at: Thread | ThreadCursor) -> str:

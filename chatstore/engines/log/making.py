@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import cast
 
 from chatstore import records
-from chatstore.contract import Draft, NewThread, ThreadKey
+from chatstore.codec import decode, encode
+from chatstore.conditions import changed_metadata
+from chatstore.contract import Draft, MetadataPatch, NewThread, ThreadKey
 from chatstore.engines.log.planning import Turn
-from chatstore.engines.log.records import Header, Slot, Totals, chained
+from chatstore.engines.log.records import Entry, Header, Slot, Totals, chained
 from chatstore.models import Message, Thread, from_micros, to_micros
 
-__all__ = ["active_at", "answering", "born", "edited", "grown", "made"]
+__all__ = ["active_at", "answering", "beside", "born", "edited", "grown", "made", "stays"]
 
 _MINUTE = 60_000_000
 
@@ -23,7 +25,17 @@ def made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
     at = from_micros(turn.now)
     expires = None if new.ttl is None else at + new.ttl
     return Thread(
-        key.id, new.owner, new.topic, new.metadata, new.participants, at, born(turn), expires, turn.token
+        key.id,
+        new.owner,
+        new.topic,
+        new.metadata,
+        new.participants,
+        at,
+        born(turn),
+        expires,
+        turn.token,
+        new.kind,
+        new.ttl if new.sliding else None,
     )
 
 
@@ -58,13 +70,26 @@ def edited(
     )
 
 
-def answering(turn: Turn, slot: Slot, message: Message, draft: Draft) -> Slot:
-    """The slot, with its result where a request asks for it."""
+def stays(entry: Entry, draft: Draft) -> bool:
+    """Whether a message is the one that a draft of its whole history asks for."""
+    if entry.text != draft.text or draft.key not in (None, entry.key):
+        return False
+    return draft.metadata is None or decode(draft.metadata) == decode(entry.metadata or "{}")
+
+
+def beside(entry: Entry, change: MetadataPatch) -> str | None:
+    """What is kept beside a message after a change of it."""
+    metadata = changed_metadata({} if entry.metadata is None else decode(entry.metadata), change)
+    return encode(metadata) if metadata else None
+
+
+def answering(turn: Turn, slot: Slot, message: Message, drafts: Sequence[Draft]) -> Slot:
+    """The slot, with its result where a request asks for it; without `drafts` the text is in it."""
     if slot.request is None:
         return slot
     thread = cast("Header", turn.head.header).thread
     life = None if thread is None or thread.expires_at is None else to_micros(thread.expires_at)
-    return slot._replace(result=records.dump(message, [draft], life))
+    return slot._replace(result=records.dump(message, drafts, life))
 
 
 def active_at(before: int, now: int) -> int:

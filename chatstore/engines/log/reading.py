@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from chatstore import position
 from chatstore.batching import batches
-from chatstore.contract import InsertAt, Span, ThreadKey
-from chatstore.engines.log import layout
-from chatstore.engines.log.head import Head, look, target_of
+from chatstore.contract import Draft, InsertAt, Span, ThreadKey
+from chatstore.engines.log import cuts, layout
+from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.port import Table
 from chatstore.engines.log.records import Entry, Slot
 from chatstore.engines.log.texts import Texts
-from chatstore.errors import CorruptData, CursorExpired, MessageNotFound, Unavailable
-from chatstore.models import Cursor, Message, Page
+from chatstore.engines.log.walking import FIRST, MOST, Walk
+from chatstore.errors import (
+    CorruptData,
+    CursorExpired,
+    MessageExists,
+    MessageNotFound,
+    ThreadNotFound,
+    Unavailable,
+)
+from chatstore.models import NAMED_BY_KEY, Cursor, Message, Page
 
 __all__ = ["Found", "Gap", "Reader"]
 
-_FIRST, _MOST = 16, 512
 _MOST_BYTES = 8_000_000
 """Of texts that are kept apart, in one trip."""
 
@@ -57,7 +64,9 @@ class Reader:
     async def page(self, key: ThreadKey, span: Span) -> Page[Message]:
         """A page as one consistent view: what needs several trips is read again if it changed between."""
         pk = layout.thread_partition(key)
-        from_end = span.newest and span.before is None
+        asked = span
+        named = asked.after_message is not None or asked.before_message is not None
+        from_end = span.newest and span.before is None and span.before_message is None
         missing = False
         for attempt in range(_LOOKS):
             if attempt > 1:
@@ -71,12 +80,16 @@ class Reader:
                     continue  # the cursor may come from a history that this view does not have yet
                 raise CursorExpired
             if thread is None:
+                if named:
+                    raise ThreadNotFound(key.id)
                 return Page(())
-            first = max(_FIRST, min(span.limit, _MOST))
-            walk = _Walk(self._table, head, newest=span.newest, first=first)
+            span = await self._placed(key, head, asked, now)
+            first = max(FIRST, min(span.limit, MOST))
+            walk = Walk(self._table, head, newest=span.newest, first=first)
             found, more = await self._collect(walk, span, now)
             # An edit is met in front of the slot that decided it, which is then passed as well.
-            if (walk.trips + from_end > 1 or walk.passed) and _edited(head, await look(self._table, pk)):
+            several = walk.trips + from_end + named > 1 or walk.passed
+            if several and _edited(head, await look(self._table, pk)):
                 continue
             texts = await self._with_texts(head.pk, found)
             if texts is not None:
@@ -86,7 +99,17 @@ class Reader:
             missing = True
         raise Unavailable(f"thread {key.id!r} is edited faster than so much of it can be read at once")
 
-    async def _collect(self, walk: _Walk, span: Span, now: int) -> tuple[list[Entry], bool]:
+    async def _placed(self, key: ThreadKey, head: Head, span: Span, now: int) -> Span:
+        """A span with the positions of the messages that it names. Raises MessageNotFound."""
+        if span.after_message is not None:
+            found = await self.named(key, head, span.after_message, now)
+            span = span._replace(after=found.entry.position)
+        if span.before_message is not None:
+            found = await self.named(key, head, span.before_message, now)
+            span = span._replace(before=found.entry.position)
+        return span
+
+    async def _collect(self, walk: Walk, span: Span, now: int) -> tuple[list[Entry], bool]:
         """The entries of a page, in the order in which they are read, and whether more follow."""
         chosen: list[Entry] = []
         size = 0
@@ -116,7 +139,7 @@ class Reader:
         """The same with the texts fetched that are kept apart; None where one is no longer there."""
         texts = Texts(self._table, pk)
         whole: list[Entry] = []
-        for together in batches(entries, _apart, most=_MOST, size_most=_MOST_BYTES):
+        for together in batches(entries, _apart, most=MOST, size_most=_MOST_BYTES):
             found = await texts.of(together)
             if found is None:
                 return None
@@ -159,10 +182,12 @@ class Reader:
         raise Unavailable(f"thread {key.id!r} changes faster than a message of it can be found")
 
     async def named(self, key: ThreadKey, head: Head, message_id: str, now: int) -> Found:
-        """The message of that id. Raises MessageNotFound."""
+        """The message of that id or key. Raises MessageNotFound."""
+        if message_id.startswith(NAMED_BY_KEY):
+            return await self._keyed(key, head, message_id, now)
         at = message_id.partition("-")[0]
         if len(at) >= len(position.START) and at.isalnum() and at.isascii():
-            walk = _Walk(self._table, head, newest=True, first=1)
+            walk = Walk(self._table, head, newest=True, first=1)
             async for slot in walk.rows(at):
                 if slot.position > at:
                     continue
@@ -171,15 +196,51 @@ class Reader:
                     return found
                 break
         if head.header is not None and head.header.scattered:
-            async for slot in _Walk(self._table, head).rows(None):
+            async for slot in Walk(self._table, head).rows(None):
                 found = _within(slot, message_id, now)
                 if found is not None:
                     return found
         raise MessageNotFound(key.id, message_id)
 
+    async def _keyed(self, key: ThreadKey, head: Head, name: str, now: int) -> Found:
+        wanted = name.removeprefix(NAMED_BY_KEY)
+        async for found in self.living(head, now, newest=True):
+            if found.entry.key == wanted:
+                return found
+        raise MessageNotFound(key.id, name)
+
+    async def require_new_keys(self, key: ThreadKey, head: Head, drafts: Sequence[Draft], low: str | None,
+                               now: int) -> None:  # fmt: skip
+        """Raise MessageExists where a message in front of `low` has the key of a draft.
+
+        Reads the thread if there are keys. It rests on the thread as it is at `head`: whoever takes the slot
+        behind that proves it.
+        """
+        keys = {draft.key for draft in drafts if draft.key is not None}
+        if not keys:
+            return
+        async for found in self.living(head, now):
+            entry = found.entry
+            if entry.key in keys and (low is None or entry.position < low):
+                raise MessageExists(key.id, entry.key or "", entry.id)
+
+    async def newest(self, head: Head, now: int) -> tuple[int, Entry | None]:
+        """How many messages there are, and the newest with its text.
+
+        One trip and no more for most; where messages have expiries, the thread is read whole.
+        """
+        count, last = 0, None
+        async for found in self.living(head, now, newest=True):
+            last = last or found.entry
+            count += 1
+            if not head.totals.expiring:
+                count = head.totals.count - head.totals.gone
+                break
+        return count, None if last is None else await _whole(Texts(self._table, head.pk), last)
+
     async def living(self, head: Head, now: int, *, newest: bool = False) -> AsyncIterator[Found]:
         """Every message, from the oldest or from the newest."""
-        async for slot in _Walk(self._table, head, newest=newest).rows(None):
+        async for slot in Walk(self._table, head, newest=newest).rows(None):
             places = range(len(slot.messages))
             for place in reversed(places) if newest else places:
                 if not slot.entries[place].expired(now):
@@ -187,7 +248,7 @@ class Reader:
 
     async def rows(self, head: Head) -> AsyncIterator[Slot]:
         """Every row of the history, as it is to be read."""
-        async for slot in _Walk(self._table, head).rows(None):
+        async for slot in Walk(self._table, head).rows(None):
             yield slot
 
     async def at_index(self, head: Head, index: int, now: int) -> Found | None:
@@ -222,85 +283,22 @@ class Reader:
             return Gap("", None)
         if following.place:
             return Gap(following.slot.entries[following.place - 1].position, following)
-        async for slot in _Walk(self._table, head, newest=True, first=2).rows(following.slot.position):
+        async for slot in Walk(self._table, head, newest=True, first=2).rows(following.slot.position):
             if slot.position < following.slot.position:
                 last = slot.messages[-1].position if slot.messages else ""
-                return Gap(max(slot.position, last), following)
-        return Gap(position.START, following)
+                low = max(slot.position, last)
+                break
+        else:
+            low = position.START
+        return Gap(cuts.floor(head.totals.cuts, following.entry.position, low), following)
 
     async def _next(self, head: Head, found: Found, now: int) -> Found | None:
         """The message behind another."""
-        async for slot in _Walk(self._table, head).rows(found.entry.position):
+        async for slot in Walk(self._table, head).rows(found.entry.position):
             for place, entry in enumerate(slot.messages):
                 if entry.position > found.entry.position and not entry.expired(now):
                     return Found(slot, place)
         return None
-
-
-class _Walk:
-    """Goes over the rows of a history in order, a page at a time; each page is twice the one before."""
-
-    def __init__(self, table: Table, head: Head, *, newest: bool = False, first: int = _FIRST) -> None:
-        self._table = table
-        self._head = head
-        self._newest = newest
-        self._size = first
-        self._end = position.nth(head.tail + 1)
-        self.trips = 0
-        self.passed = False
-
-    def is_later(self, slot: Slot) -> bool:
-        """Whether a row was written after the head was read; `passed` remembers that there was one."""
-        later = slot.position >= self._end
-        self.passed = self.passed or later
-        return later
-
-    async def rows(self, start: str | None) -> AsyncIterator[Slot]:
-        """Rows from the one that may hold the position `start` on; from the end for None.
-
-        What the newest slot decided is seen as applied.
-        """
-        head, newest = self._head, self._newest
-        waiting = None if head.settled or head.newest is None else head.newest
-        async for slot in self._stored(start):
-            shown = slot
-            if waiting is not None and waiting.effect is not None:
-                at = waiting.effect.position
-                if slot.position == at:
-                    shown, waiting = target_of(waiting, slot) or slot, None
-                elif (slot.position < at) == newest:
-                    added = target_of(waiting, None)
-                    waiting = None
-                    if added is not None and _covers(added, start, newest=newest):
-                        yield added
-            yield shown
-        if waiting is not None:
-            added = target_of(waiting, None)
-            if added is not None and _covers(added, start, newest=newest):
-                yield added
-
-    async def _stored(self, start: str | None) -> AsyncIterator[Slot]:
-        head = self._head
-        low, high = layout.in_epoch(head.epoch)
-        after, more = None, True
-        if start is None and self._newest and head.rows is not None:
-            for row in head.rows:
-                yield Slot.load(row)
-            more = head.more
-            after = str(head.rows[-1]["sk"]) if head.rows else None
-        elif start is not None:
-            edge = layout.slot_row(head.epoch, start if self._newest else start[: len(position.START)])
-            low, high = (low, edge) if self._newest else (edge, high)
-        while more:
-            found = await self._table.query(
-                head.pk, low, high, limit=self._size, newest=self._newest, after=after
-            )
-            self.trips += 1
-            for row in found.rows:
-                yield Slot.load(row)
-            self._size = min(self._size * 2, _MOST)
-            more = found.more
-            after = str(found.rows[-1]["sk"]) if found.rows else after
 
 
 def _apart(entry: Entry) -> int:
@@ -312,10 +310,6 @@ async def _whole(texts: Texts, entry: Entry) -> Entry:
     if found is None:
         raise CorruptData(f"a part of the message {entry.id!r} is missing")
     return found[0]
-
-
-def _covers(slot: Slot, start: str | None, *, newest: bool) -> bool:
-    return start is None or (slot.position <= start if newest else slot.position >= start[:10])
 
 
 def _within(slot: Slot, message_id: str, now: int) -> Found | None:

@@ -7,53 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from chatstore.conditions import expiry, log_etag
+from chatstore.conditions import log_etag
 from chatstore.contract import Draft
-from chatstore.engines.log import forms, layout
+from chatstore.engines.log import cuts, entries, forms, layout
+from chatstore.engines.log.cuts import Range
+from chatstore.engines.log.entries import Blob, Entry
 from chatstore.engines.log.port import Row
 from chatstore.errors import CorruptData
-from chatstore.models import Message, Thread, from_micros
+from chatstore.models import Thread
 
 __all__ = ["EMPTY", "Blob", "Effect", "Entry", "Header", "Slot", "Totals", "chained"]
-
-_DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-
-class Blob(NamedTuple):
-    """A text that is kept in other rows: where it starts in what they hold."""
-
-    ref: str
-    size: int
-    start: int = 0
-
-
-class Entry(NamedTuple):
-    """A message in its slot. `text` is empty where a `blob` keeps it."""
-
-    text: str
-    id: str
-    position: str
-    created_at: int
-    expires_at: int | None = None
-    revision: int = 0
-    blob: Blob | None = None
-
-    @property
-    def etag(self) -> str:
-        """Names the message as it is: changes with each replacement of it."""
-        return f"{self.id}.{self.revision}"
-
-    def message(self) -> Message:
-        """The message as callers see it."""
-        expires = None if self.expires_at is None else from_micros(self.expires_at)
-        return Message(self.text, self.id, self.position, from_micros(self.created_at), self.etag, expires)
-
-    def expired(self, now: int) -> bool:
-        """Whether it is no longer there."""
-        return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +31,8 @@ class Totals:
     `expiring` says that some have an expiry. `seen` is no less than the time of any request
     so far, `active_at` is when messages were added, to the minute, and never goes back. `version` is the
     header's, and `life` tells apart the threads that bore one id after another. `left` are hours that the
-    thread has left and in whose lists it may still be.
+    thread has left and in whose lists it may still be. `cuts` are what was cut out of the
+    epoch; where it is not known how many messages that left, it counts as `expiring`.
     """
 
     life: str = ""
@@ -79,6 +46,7 @@ class Totals:
     seen: int = 0
     active_at: int = 0
     left: tuple[int, ...] = ()
+    cuts: tuple[Range, ...] = ()
 
     def etag(self, epoch: str) -> str:
         """Names the log as it was then."""
@@ -167,6 +135,7 @@ class Slot(NamedTuple):
     it, `result` what it was answered where that is not plain from the rest. `token` is random.
     `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
     `pointer` is where a thread that ends here was listed: its activity, its id, its owner, the hours it left.
+    `told` is the etag of the properties that an append was answered.
     """
 
     epoch: str
@@ -184,6 +153,7 @@ class Slot(NamedTuple):
     seals: bool = False
     staged: bool = False
     pointer: tuple[int, str, str | None, tuple[int, ...]] | None = None
+    told: str | None = None
 
     @property
     def number(self) -> int:
@@ -198,7 +168,7 @@ class Slot(NamedTuple):
     def dump(self, pk: str) -> Row:
         """The row of this slot."""
         form: dict[str, Any] = {"t": self.at, "z": _totals(self.totals)}
-        form["m"] = [_entry(entry, index, self) for index, entry in enumerate(self.entries)]
+        form["m"] = entries.dumped(self.entries, self.position, self.token, self.at)
         if self.request is not None:
             form["r"] = self.request
         if self.result is not None:
@@ -216,6 +186,8 @@ class Slot(NamedTuple):
             form["g"] = 1
         if self.pointer is not None:
             form["p"] = self.pointer
+        if self.told is not None:
+            form["w"] = self.told
         overhead = len(pk.encode()) + 80
         body = forms.packed(form, [entry.text for entry in self.entries], overhead)
         at = layout.slot_row(self.epoch, self.position)
@@ -255,28 +227,24 @@ class Slot(NamedTuple):
             seals="c" in form,
             staged="g" in form,
             pointer=_pointer_of(form["p"]) if "p" in form else None,
+            told=form.get("w"),
         )
-        return slot._replace(entries=_entries(form["m"], texts, slot))
+        return slot._replace(entries=entries.loaded(form["m"], texts, slot.position, slot.token, slot.at))
 
     def arranged(self, drafts: Sequence[Draft]) -> tuple[Entry, ...]:
         """The entries that appending `drafts` here makes."""
-        made = []
-        for index, draft in enumerate(drafts):
-            at = self.position + _fraction(index)
-            expires = expiry(self.at, draft.ttl)
-            made.append(Entry(draft.text, f"{at}-{self.token}", at, self.at, expires))
-        return tuple(made)
+        return entries.made(drafts, self.position, self.token, self.at)
 
     def apply(self, effect: Effect, by: Slot) -> Slot:
         """This row as `effect` leaves it, which the slot `by` decided."""
-        entries = list(self.entries)
+        left = list(self.entries)
         if effect.verb == "take":
-            del entries[effect.place]
+            del left[effect.place]
         elif effect.verb == "add":
-            entries.insert(effect.place, by.entries[0])
+            left.insert(effect.place, by.entries[0])
         else:
-            entries[effect.place] = by.entries[0]
-        return self._replace(entries=tuple(entries), version=self.version + 1)
+            left[effect.place] = by.entries[0]
+        return self._replace(entries=tuple(left), version=self.version + 1)
 
 
 def chained(chain: str, texts: Sequence[str]) -> str:
@@ -286,15 +254,6 @@ def chained(chain: str, texts: Sequence[str]) -> str:
     return chain
 
 
-def _fraction(index: int) -> str:
-    """What orders the messages of one slot: nothing, then as many digits as the first one says."""
-    digits = ""
-    while index:
-        index, digit = divmod(index - 1, len(_DIGITS))
-        digits = _DIGITS[digit] + digits
-    return f"{len(digits)}{digits}" if digits else ""
-
-
 _TOTALS = tuple(Totals.__dataclass_fields__)
 
 
@@ -302,51 +261,17 @@ def _totals(totals: Totals) -> list[Any]:
     fields = [
         int(value) if isinstance(value, bool) else value for value in (getattr(totals, n) for n in _TOTALS)
     ]
-    return fields if totals.left else fields[:-1]
+    if totals.cuts:
+        return [*fields[:-1], cuts.dumped(totals.cuts)]
+    return fields[:-1] if totals.left else fields[:-2]
 
 
 def _totals_of(form: list[Any]) -> Totals:
-    fixed = len(_TOTALS) - 1
-    return Totals(*form[:fixed], *map(tuple, form[fixed:]))
+    fixed = len(_TOTALS) - 2
+    left, ranges, *_ = [*form[fixed:], (), ()]
+    return replace(Totals(*form[:fixed]), left=tuple(left), cuts=cuts.loaded(ranges))
 
 
 def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]:
     active_at, thread_id, owner, *left = form
     return active_at, thread_id, owner, tuple(left[0]) if left else ()
-
-
-def _entry(entry: Entry, index: int, slot: Slot) -> list[Any]:
-    """An entry's fields; what the slot tells by itself is left out at the end."""
-    at = slot.position + _fraction(index)
-    fields = [
-        len(entry.text.encode()),
-        entry.expires_at,
-        entry.revision,
-        None if entry.position == at else entry.position,
-        None if entry.id == f"{entry.position}-{slot.token}" else entry.id,
-        None if entry.created_at == slot.at else entry.created_at,
-        entry.blob if entry.blob is None or entry.blob.start else entry.blob[:2],
-    ]
-    while len(fields) > 1 and not fields[-1]:
-        fields.pop()
-    return fields
-
-
-def _entries(forms: list[list[Any]], texts: bytes, slot: Slot) -> tuple[Entry, ...]:
-    entries, start = [], 0
-    for index, form in enumerate(forms):
-        size, expires, revision, at, id, created, blob = form + [None] * (7 - len(form))
-        at = at or slot.position + _fraction(index)
-        entries.append(
-            Entry(
-                texts[start : start + size].decode(),
-                id or f"{at}-{slot.token}",
-                at,
-                created or slot.at,
-                expires,
-                revision or 0,
-                None if blob is None else Blob(*blob),
-            )
-        )
-        start += size
-    return tuple(entries)

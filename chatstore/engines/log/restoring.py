@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import cast
 
 from chatstore.batching import batches
+from chatstore.codec import encode
 from chatstore.conditions import require_log, restored, restores_nothing
 from chatstore.contract import Draft, ThreadKey
 from chatstore.engines.log.deciding import Deciding
@@ -118,6 +119,8 @@ class Restorer:
                 id=cast("str", one.id),
                 created_at=to_micros(cast("datetime", one.created_at)),
                 expires_at=None if one.expires_at is None else to_micros(one.expires_at),
+                metadata=encode(dict(one.metadata)) if one.metadata else None,
+                key=one.key,
             )
             for entry, one in zip(slot.arranged([Draft(one.text) for one in messages]), messages, strict=True)
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
 
-from chatstore.engines.log import layout
+from chatstore.engines.log import cuts, layout
 from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.lists import Pointer
 from chatstore.engines.log.port import Key, Row, Rows, Table
@@ -138,6 +138,8 @@ class _Survey:
         self._pieces: dict[str, list[Key]] = {}
         self._sizes: Counter[str] = Counter()
         self._used: set[Blob] = set()
+        self._cut: list[tuple[Slot, Row]] = []
+        self._taken: dict[int, int] = {}
 
     def meet(self, row: Row) -> None:
         """Note one row: a text that is kept apart, a slot of the living history, or one of another epoch."""
@@ -149,12 +151,18 @@ class _Survey:
             return
         slot = Slot.load(row)
         if self._living and slot.epoch == self._head.epoch:
-            self._meet_living(slot)
+            self._taken[slot.number] = max(slot.at, self._taken.get(slot.number, 0))
+            left = cuts.shown(self._head.totals.cuts, slot)
+            if left is slot:
+                self._meet_living(slot)
+            else:
+                self._cut.append((slot, row))
         else:
             self._meet_other(slot, row)
 
     def remains(self) -> Remains:
         """What is to be done, once every row was met."""
+        self._cut_rows()
         waiting = self._dead_epochs()
         self._unused_texts()
         remains, head = self._remains, self._head
@@ -163,6 +171,26 @@ class _Survey:
             if head.header is not None and not remains.ended:
                 remains.shared.append({**head.header.dump(head.pk), "b": b""})
         return remains
+
+    def _cut_rows(self) -> None:
+        """Plan the removal of what was cut long ago: nobody aims at its slots, or asks for its requests."""
+        remains, ranges = self._remains, self._head.totals.cuts
+        for slot, row in self._cut:
+            places = [slot.position, *(entry.position for entry in slot.messages)]
+            by = [one.slot for one in ranges for place in places if one.holds(place)]
+            until = max(self._taken.get(one, self._now) for one in by) + KEPT
+            if not cuts.is_cut(ranges, slot.position):
+                # A row that is cut in part stays as it is: an edit of it may be waiting for that version.
+                self._meet_living(slot)
+            elif not remains.meet(self._now, until):
+                self._used |= _blobs(slot)
+            else:
+                remains.messages += len(slot.messages)
+                remains.requests += slot.request is not None
+                if slot.epoch == layout.ZERO:
+                    remains.shared.append({**row, "b": b""})
+                else:
+                    remains.rows.append(Key(self._head.pk, str(row["sk"])))
 
     def _meet_living(self, slot: Slot) -> None:
         # What an effect carries was applied, and is kept for repetitions alone.
