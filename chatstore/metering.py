@@ -1,28 +1,95 @@
-"""What operations cost: counted where calls leave, and put on the operation's result."""
+"""What operations cost: counted where calls leave, put on the operation's result, told to who watches."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, cast
 
 from chatstore.models import Cost
 
-__all__ = ["metered", "spent"]
+__all__ = ["Watch", "conflicted", "metered", "retried", "spent", "watched"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 _tally: ContextVar[list[Cost] | None] = ContextVar("chatstore-tally", default=None)
+_RETRY, _CONFLICT = "retry", "conflict"
+
+
+class Watch:
+    """What was asked of the storage while it was watched, by operations that failed as well.
+
+    Threads that work for the same operation may tell it at the same time.
+    """
+
+    __slots__ = ("_costs", "_repeated")
+
+    def __init__(self) -> None:
+        self._costs: list[Cost] = []
+        self._repeated: list[str] = []
+
+    @property
+    def units(self) -> dict[str, float]:
+        """What is billed, by the vendor's name of the unit."""
+        units: dict[str, float] = {}
+        for cost in self._costs:
+            for name, number in cost.units.items():
+                units[name] = units.get(name, 0) + number
+        return units
+
+    @property
+    def retries(self) -> int:
+        """How many calls were made again, because the storage did not answer or turned them away."""
+        return self._repeated.count(_RETRY)
+
+    @property
+    def conflicts(self) -> int:
+        """How many writes came too late, after somebody else's, and were planned anew."""
+        return self._repeated.count(_CONFLICT)
+
+
+_watch: ContextVar[Watch | None] = ContextVar("chatstore-watch", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """What is asked of the storage inside, here and in tasks and threads that work for it."""
+    watch = Watch()
+    before = _watch.set(watch)
+    try:
+        yield watch
+    finally:
+        _watch.reset(before)
 
 
 def spent(price_list: str, units: Mapping[str, float], trips: int = 1) -> None:
     """Add to what the operation that is under way costs."""
-    tally = _tally.get()
+    cost = Cost(price_list, units, trips)
+    tally, watch = _tally.get(), _watch.get()
     if tally is not None:
-        tally.append(Cost(price_list, units, trips))
+        tally.append(cost)
+    if watch is not None:
+        watch._costs.append(cost)
+
+
+def retried() -> None:
+    """Tell who watches that a call is made again, because the storage did not answer or turned it away."""
+    _again(_RETRY)
+
+
+def conflicted() -> None:
+    """Tell who watches that a write came too late, after somebody else's, and is planned anew."""
+    _again(_CONFLICT)
+
+
+def _again(why: str) -> None:
+    watch = _watch.get()
+    if watch is not None:
+        watch._repeated.append(why)
 
 
 def metered(operation: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

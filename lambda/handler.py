@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chatstore.http.aws import Function
+    from chatstore.http.telemetry import Telemetry
     from chatstore.settings import Settings
 
 SWEEP_SECONDS = 60
@@ -33,19 +34,41 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             return logs.without_content("the sweep", lambda: _sweep(context))
         return _function()(event, context)
     finally:
+        _send()
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
 
 
 def _sweep(context: Any) -> dict[str, Any]:
+    from chatstore.http.retention import Run, measured
     from chatstore.sweeping import sweep_stored
 
     left = context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_SPARE
-    swept = sweep_stored(min(SWEEP_SECONDS, left))
+    run = Run()
+    with measured(_telemetry(), run):
+        run.swept = sweep_stored(min(SWEEP_SECONDS, left))
+    swept = run.swept
     return {
         "threads": swept.threads, "messages": swept.messages, "requests": swept.requests, "more": swept.more,
     }  # fmt: skip
+
+
+def _send() -> None:
+    """Send what was measured: once frozen, an instance sends nothing, and may never go on."""
+    if _settings.cache_info().currsize and (telemetry := _telemetry()) is not None:
+        telemetry.send()
+
+
+@functools.cache
+def _telemetry() -> Telemetry | None:
+    """What measures, whose sending is begun; None where it is off."""
+    from chatstore.http.service import telemetry_of
+
+    telemetry = telemetry_of(_settings())
+    if telemetry is not None:
+        telemetry.start_sending()
+    return telemetry
 
 
 @functools.cache
