@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     named = getattr(context, "aws_request_id", None)  # there is none outside of Lambda
     logs.invocation.set({"aws_request_id": named} if named else {})
     try:
-        _settings()  # whichever event comes first, the log is set up
+        _telemetry()  # whichever event comes first, the log is set up, and it is measured
         if event.get("detail-type") == "Scheduled Event":
             return logs.without_content("the sweep", lambda: _sweep(context))
         return _function()(event, context)
@@ -56,7 +56,8 @@ def _sweep(context: Any) -> dict[str, Any]:
 
 def _send() -> None:
     """Send what was measured: once frozen, an instance sends nothing, and may never go on."""
-    if _settings.cache_info().currsize and (telemetry := _telemetry()) is not None:
+    telemetry = _telemetry() if _telemetry.cache_info().currsize else None
+    if telemetry is not None:
         telemetry.send()
 
 

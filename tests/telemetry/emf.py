@@ -32,15 +32,20 @@ def extracted(line: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], Value]
     for directive in metadata["CloudWatchMetrics"]:
         assert set(directive) == {"Namespace", "Dimensions", "Metrics"}
         namespace = directive["Namespace"]
-        assert 1 <= len(namespace) <= 255 and not namespace.startswith("AWS/")
+        assert 1 <= len(namespace) <= 255
+        assert not namespace.startswith("AWS/")
         assert 1 <= len(directive["Metrics"]) <= 100
         assert directive["Dimensions"]
         for dimensions in directive["Dimensions"]:
             assert len(dimensions) <= 30
             at = tuple((name, document[name]) for name in dimensions)
             for name, text in at:
-                assert name.isascii() and 1 <= len(name) <= 255 and not name.startswith(":")
-                assert isinstance(text, str) and text.isascii() and 1 <= len(text) <= 1024
+                assert name.isascii()
+                assert 1 <= len(name) <= 255
+                assert not name.startswith(":")
+                assert isinstance(text, str)
+                assert text.isascii()
+                assert 1 <= len(text) <= 1024
             for metric in directive["Metrics"]:
                 assert set(metric) <= {"Name", "Unit", "StorageResolution"}
                 assert metric["Unit"] in UNITS
@@ -48,9 +53,9 @@ def extracted(line: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], Value]
                 assert 1 <= len(name) <= 255
                 # A target is a member of the root: a dot in its name is no path.
                 value = document[name]
-                assert (
-                    isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-                )
+                assert isinstance(value, (int, float))
+                assert not isinstance(value, bool)
+                assert math.isfinite(value)
                 assert (name, at) not in found
                 found[name, at] = Value(namespace, metric["Unit"], value)
     return found

@@ -68,5 +68,5 @@ def _check_buckets(name: str, family: Family) -> None:
     for rest, buckets in series.items():
         counts = [count for _, count in sorted(buckets)]
         assert counts == sorted(counts)
-        assert sorted(buckets)[-1] == (float("inf"), family.samples[f"{name}_count", rest])
+        assert max(buckets) == (float("inf"), family.samples[f"{name}_count", rest])
         assert (f"{name}_sum", rest) in family.samples

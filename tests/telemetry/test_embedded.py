@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 
 from hypothesis import given
-from hypothesis import strategies as st
 
 from chatstore.http.access import Facts
 from chatstore.http.telemetry.embedded import Embedded
@@ -16,7 +15,8 @@ from tests.telemetry.test_prometheus import FACTS
 
 REQUEST = Facts(
     tenant="acme", credential="porter", scheme="https", method="POST", route="/v1/threads", status=201,
-    seconds=0.25, bytes=9, units={"wru": 3.0, "rru": 0.5}, retries=1, conflicts=2, error=None, cold_start=True,
+    seconds=0.25, bytes=9, units={"wru": 3.0, "rru": 0.5}, retries=1, conflicts=2, error=None,
+    cold_start=True,
 )  # fmt: skip
 
 

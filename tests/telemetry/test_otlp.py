@@ -65,7 +65,8 @@ def test_a_collector_gets_what_requests_and_sweeps_were(tmp_path: Path) -> None:
     }
     assert by_route["GET", "/v1/threads/{id}"].count == 20
     sweeps = collector.points("chatstore.sweep.duration")
-    assert (sum(point.count for point in sweeps) > 0) and sweeps[0].labels == {}
+    assert sum(point.count for point in sweeps) > 0
+    assert sweeps[0].labels == {}
     assert [point.value for point in collector.points("chatstore.sweep.backlog")] == [0]
 
     assert len(collector.spans) == 42
