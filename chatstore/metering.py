@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, cast
 
 from chatstore.models import Cost
 
-__all__ = ["Watch", "conflicted", "metered", "retried", "spent", "watched"]
+__all__ = ["Watch", "conflicted", "metered", "retried", "spent"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -21,16 +20,23 @@ _RETRY, _CONFLICT = "retry", "conflict"
 
 
 class Watch:
-    """What was asked of the storage while it was watched, by operations that failed as well.
+    """What is asked of the storage within it, here and in tasks and threads that work for it.
 
-    Threads that work for the same operation may tell it at the same time.
+    Operations that fail count as well. Threads may tell it at the same time.
     """
 
-    __slots__ = ("_costs", "_repeated")
+    __slots__ = ("_before", "_costs", "_repeated")
 
     def __init__(self) -> None:
         self._costs: list[Cost] = []
         self._repeated: list[str] = []
+
+    def __enter__(self) -> Watch:
+        self._before = _watch.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _watch.reset(self._before)
 
     @property
     def units(self) -> dict[str, float]:
@@ -53,17 +59,6 @@ class Watch:
 
 
 _watch: ContextVar[Watch | None] = ContextVar("chatstore-watch", default=None)
-
-
-@contextmanager
-def watched() -> Iterator[Watch]:
-    """What is asked of the storage inside, here and in tasks and threads that work for it."""
-    watch = Watch()
-    before = _watch.set(watch)
-    try:
-        yield watch
-    finally:
-        _watch.reset(before)
 
 
 def spent(price_list: str, units: Mapping[str, float], trips: int = 1) -> None:

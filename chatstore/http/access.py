@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chatstore.codec import Json
 from chatstore.http import logs, rates
 from chatstore.ids import uuid7
-from chatstore.metering import Watch, watched
+from chatstore.metering import Watch
 from chatstore.settings import cloud_platform
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Access:
         token = logs.request_id.set(named)
         begun = None if self._telemetry is None else self._telemetry.begin(scope)
         answered = _Answered(scope, send, named)
-        with watched() as watch:
+        with Watch() as watch:
             try:
                 await self.app(scope, receive, answered.send)
             finally:

@@ -87,6 +87,19 @@ def test_without_parameters_the_settings_are_readable() -> None:
     assert Settings.from_environment(made).auth == "api-key"
 
 
+def test_a_collector_is_named_by_parameters() -> None:
+    made = resource("settings")["properties"]
+    assert made["CHATSTORE_TELEMETRY"] == "off"
+    assert not [name for name in made if name.startswith("OTEL_")]
+    collector = {"telemetry": "otlp", "otlpEndpoint": "https://c.example", "otlpHeaders": "api-key=x"}
+    made = resource("settings", **collector)["properties"]
+    assert Settings.from_environment(made).telemetry == "otlp"
+    assert made["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://c.example"
+    assert made["OTEL_EXPORTER_OTLP_HEADERS"] == "api-key=x"
+    # They may hold a key of the collector's.
+    assert "@secure()\n@description('Headers" in (INFRA / "main.bicep").read_text()
+
+
 def test_the_accounts_are_safe() -> None:
     storage = resource("storage")
     assert storage["properties"]["allowSharedKeyAccess"] is False

@@ -16,6 +16,7 @@ import boto3
 import pytest
 
 from bench.aws_costs import ALARMS
+from chatstore.settings import Settings
 from tests.lambda_.conftest import PORTER
 from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
 from tests.lambda_.events import SCHEDULED, function_url
@@ -126,6 +127,25 @@ def test_who_is_let_through_how_often_and_at_what_price_are_parameters() -> None
     assert properties("FunctionEventInvokeConfig")["MaximumRetryAttempts"] == 2
     [target] = properties("FunctionSweep")["Targets"]
     assert target["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 1800}
+
+
+def test_where_metrics_go_is_a_parameter() -> None:
+    parameters = translated()["Parameters"]
+    assert parameters["Telemetry"]["Default"] == "off"
+    for value in parameters["Telemetry"]["AllowedValues"]:
+        assert Settings.from_environment({"CHATSTORE_TELEMETRY": value}).telemetry == value
+    variables = properties("Function")["Environment"]["Variables"]
+    assert variables["CHATSTORE_TELEMETRY"] == {"Ref": "Telemetry"}
+    for name, condition, parameter in (
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "HasCollector", "OtlpEndpoint"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "HasHeaders", "OtlpHeaders"),
+    ):
+        nothing = {"Ref": "AWS::NoValue"}
+        assert variables[name] == {"Fn::If": [condition, {"Ref": parameter}, nothing]}
+    # Headers may hold a key of the collector's.
+    assert parameters["OtlpHeaders"]["NoEcho"] is True
+    [rule] = [one["Assert"] for one in translated()["Rules"]["CollectorIsNamed"]["Assertions"]]
+    assert "OtlpEndpoint" in str(rule)
 
 
 def test_sam_finds_the_template_valid() -> None:

@@ -17,7 +17,7 @@ from chatstore.engines.log import Key, Row
 from chatstore.errors import Unavailable
 from chatstore.http.app import create_app
 from chatstore.http.telemetry import telemetry_to
-from chatstore.metering import spent, watched
+from chatstore.metering import Watch, spent
 from chatstore.settings import Settings
 from examples.fenced_driver import FencedInMemory, MemoryDriver, MemoryGroups
 from examples.log_driver import LogInMemory, MemoryTable
@@ -80,16 +80,16 @@ def test_an_engine_tells_who_watches(
 ) -> None:
     one, other, silence = engine()
     here, elsewhere = ChatStore(one), ChatStore(other)
-    with watched() as calm:
+    with Watch() as calm:
         here.append("t", SAID)
         here.append("t", SAID)
     assert (calm.retries, calm.conflicts) == (0, 0)
     elsewhere.append("t", SAID)
-    with watched() as late:
+    with Watch() as late:
         here.append("t", SAID)  # it takes what it saw last for the newest
     assert (late.retries, late.conflicts) == (0, 1)
     silence(2)
-    with watched() as silent:
+    with Watch() as silent:
         here.append("t", SAID)
     assert (silent.retries, silent.conflicts) == (2, 0)
 
@@ -99,7 +99,7 @@ def test_who_gives_up_was_billed_all_the_same() -> None:
     store = ChatStore(LogInMemory(table, system_clock))
     store.append("t", SAID)
     table.puts, table.silences = 0, 100
-    with watched() as watch, pytest.raises(Unavailable):
+    with Watch() as watch, pytest.raises(Unavailable):
         store.append("t", SAID)
     assert watch.units == {"wru": table.puts}
     assert watch.retries == table.puts - 1 > 2
@@ -119,7 +119,7 @@ def test_what_dynamodb_turns_away_is_retried() -> None:
     client = Client("t", "us-east-1", "http://127.0.0.1:9", 1.0)
     table = DynamoTable(Turning(client), client)
     reading: Awaitable[object] = table.query("p", "a", "b", limit=1)
-    with watched() as watch, pytest.raises(Unavailable):
+    with Watch() as watch, pytest.raises(Unavailable):
         run(reading)  # type: ignore[arg-type]  # it is a coroutine
     assert watch.retries == 3
 

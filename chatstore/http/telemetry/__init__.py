@@ -20,8 +20,8 @@ from chatstore.http.access import Facts, is_cold_start
 from chatstore.http.retention import Run
 from chatstore.http.telemetry.losses import Losses
 from chatstore.http.telemetry.measurements import Sweep
-from chatstore.metering import watched
-from chatstore.settings import function_name, open_telemetry
+from chatstore.metering import Watch
+from chatstore.settings import cloud_platform, function_name, open_telemetry
 
 if TYPE_CHECKING:
     from chatstore.http.telemetry.prometheus import Prometheus
@@ -73,7 +73,7 @@ class Telemetry:
     def sweep(self, run: Run) -> Iterator[None]:
         """Measures the run of a sweep that is made inside, whether it fails or not."""
         began, error = time.perf_counter(), None
-        with watched() as watch:
+        with Watch() as watch:
             try:
                 yield
             except Exception as failure:
@@ -123,6 +123,10 @@ def telemetry_to(destinations: str) -> Telemetry:
         if one == "otlp":
             meters.append(_open_telemetry(losses))
         elif one == "emf":
+            if (cloud_platform() or "").startswith("Azure"):
+                raise ConfigurationError(
+                    "CHATSTORE_TELEMETRY=emf is what AWS reads: on Azure it goes to otlp"
+                )
             from chatstore.http.telemetry.embedded import Embedded
 
             named = open_telemetry().get("OTEL_SERVICE_NAME")

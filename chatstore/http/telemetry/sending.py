@@ -41,6 +41,7 @@ _AT_ONCE = 512
 _SPANS_SECONDS = 5.0
 _INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 _TIMEOUTS = frozenset(f"OTEL_EXPORTER_OTLP_{signal}TIMEOUT" for signal in ("", "TRACES_", "METRICS_"))
+_ENDPOINTS = frozenset(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_"))
 _LAMBDA_TIMEOUT_SECONDS = 1.0
 """What a call to a collector may take there unless a variable says: a caller waits."""
 
@@ -135,6 +136,10 @@ def sending(losses: Losses) -> Callable[[], None]:
     """
     given = open_telemetry()
     seconds = _seconds(given.get(_INTERVAL, "60000"))
+    if cloud_platform() == "Azure Functions" and not _ENDPOINTS & given.keys():
+        raise ConfigurationError(
+            "CHATSTORE_TELEMETRY=otlp needs a collector: set OTEL_EXPORTER_OTLP_ENDPOINT"
+        )
     on_lambda = cloud_platform() == "AWS Lambda"
     timeout = _LAMBDA_TIMEOUT_SECONDS if on_lambda and not _TIMEOUTS & given.keys() else None
     for exporting in (metric_exporter, trace_exporter):
