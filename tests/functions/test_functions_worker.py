@@ -123,6 +123,9 @@ def test_it_is_indexed_and_answers(worker: Worker) -> None:
     )
     [timer] = [one for one in functions["sweep"] if one["type"] == "timerTrigger"]
     assert timer["schedule"] == "0 17 * * * *"
+    retry = told["retries"]["sweep"]
+    assert (retry["strategy"], retry["max_retry_count"]) == ("fixed_delay", "2")
+    assert retry["delay_interval"] == "00:05:00"
 
     live, appended, read, missing, binary, stranger, together, many, swept = told["answers"]
     assert live["status"] == 200

@@ -76,7 +76,7 @@ class Telemetry:
         with Watch() as watch:
             try:
                 yield
-            except Exception as failure:
+            except BaseException as failure:
                 error = type(failure).__name__
                 raise
             finally:
