@@ -121,6 +121,8 @@ def test_who_is_let_through_how_often_and_at_what_price_are_parameters() -> None
     }
     assert resources["Budget"]["Condition"] == "HasBudget"
     assert properties("Budget")["Budget"]["BudgetLimit"]["Amount"] == {"Ref": "MonthlyBudget"}
+    told = [one["Subscribers"] for one in properties("Budget")["NotificationsWithSubscribers"]]
+    assert told == [[{"SubscriptionType": "SNS", "Address": {"Ref": "AlarmTopic"}}]] * 2
     [rule] = [one["Assert"] for one in translated()["Rules"]["BudgetIsHeardOf"]["Assertions"]]
     assert "AlarmTopic" in str(rule)
     # A sweep that failed is tried again, by Lambda and by who calls it.
