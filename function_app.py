@@ -23,7 +23,7 @@ from chatstore.sweeping import sweep_stored  # noqa: E402
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-SWEEP_SECONDS = 60
+SWEEP_SECONDS = 570
 
 settings = replace(Settings.from_environment(), sweep_every=0)
 logs.configure_within(settings.log)
@@ -50,7 +50,7 @@ app = func.AsgiFunctionApp(app=answer, http_auth_level=func.AuthLevel.ANONYMOUS)
 @app.timer_trigger(arg_name="timer", schedule="0 17 * * * *")
 @app.retry(strategy="fixed_delay", max_retry_count="2", delay_interval="00:05:00")
 def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by this name
-    """Removes what has expired, for a minute at most: what is left is the next hour's."""
+    """Removes what has expired, until half a minute before its time is up: the rest is the next hour's."""
     gc.enable()
     run = Run()
     with measured(telemetry, run):

@@ -32,13 +32,20 @@ class Turn(NamedTuple):
     """Of the function, for each request, once its instance is there."""
     log_bytes: float = 900
     """For each request: the service's line, and Lambda's own three."""
+    sweep_seconds: float = 0
+    """Of the function that sweeps."""
 
 
 APART = 3
 """Write units beyond the item where turns are hours apart and one process takes them, by `bench.month`."""
-EXPIRY_WRITES, EXPIRY_READS = 3.0, 3.8
-"""Units that the removal of an expired turn takes, in a thread of ten, by `bench.month`."""
-EXPIRING = Turn(ITEM + APART + EXPIRY_WRITES, LAST_ONES + EXPIRY_READS, stored_bytes=350)
+EXPIRY_WRITES, EXPIRY_READS, EXPIRY_SECONDS = 3.5, 3.7, 0.004
+"""Units and time that the removal of an expired turn takes, in a thread of ten, by `bench.month`."""
+EXPIRING = Turn(
+    ITEM + APART + EXPIRY_WRITES,
+    LAST_ONES + UNKNOWN + EXPIRY_READS,
+    stored_bytes=400,
+    sweep_seconds=EXPIRY_SECONDS,
+)
 """A turn hours after its thread's last, that expires after a week: a quarter of a month is stored."""
 
 
@@ -56,8 +63,8 @@ class Prices(NamedTuple):
     alarm: float = 0.10
 
 
-MEMORY_GB = 1.0
-ALARMS = 6
+MEMORY_GB, SWEEPER_GB = 1.0, 1769 / 1024
+ALARMS = 8
 SWEEPS, SWEEP_SECONDS = 730, 1.0
 
 
@@ -65,12 +72,13 @@ def month(turns: int, turn: Turn, price: Prices) -> dict[str, float]:
     """Dollars by what they are for, with the function URL; the last entry is what an HTTP API adds."""
     requests = turns * turn.requests
     gigabytes = turns * turn.stored_bytes / 1e9
-    busy = requests * turn.seconds + SWEEPS * SWEEP_SECONDS
+    swept = turns * turn.sweep_seconds + SWEEPS * SWEEP_SECONDS
+    worked = requests * turn.seconds * MEMORY_GB + swept * SWEEPER_GB
     return {
         "writes": turns * turn.write_units * price.write_unit,
         "reads": turns * turn.read_units * price.read_unit,
         "storage": gigabytes * (price.stored_gb + price.backed_up_gb),
-        "function": requests * price.invocation + busy * MEMORY_GB * price.gb_second,
+        "function": requests * price.invocation + worked * price.gb_second,
         "log": requests * turn.log_bytes / 1e9 * price.logged_gb,
         "alarms": ALARMS * price.alarm,
         "HTTP API": requests * price.http_api_request,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
@@ -16,7 +17,6 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 _tally: ContextVar[list[Cost] | None] = ContextVar("chatstore-tally", default=None)
-_RETRY, _CONFLICT = "retry", "conflict"
 
 
 class Watch:
@@ -25,11 +25,16 @@ class Watch:
     Operations that fail count as well. Threads may tell it at the same time.
     """
 
-    __slots__ = ("_before", "_costs", "_repeated")
+    __slots__ = ("_before", "_lock", "conflicts", "retries", "units")
 
     def __init__(self) -> None:
-        self._costs: list[Cost] = []
-        self._repeated: list[str] = []
+        self._lock = threading.Lock()
+        self.units: dict[str, float] = {}
+        """What is billed, by the vendor's name of the unit."""
+        self.retries = 0
+        """How many calls were made again, because the storage did not answer or turned them away."""
+        self.conflicts = 0
+        """How many writes came too late, after somebody else's, and were planned anew."""
 
     def __enter__(self) -> Watch:
         self._before = _watch.set(self)
@@ -38,24 +43,13 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         _watch.reset(self._before)
 
-    @property
-    def units(self) -> dict[str, float]:
-        """What is billed, by the vendor's name of the unit."""
-        units: dict[str, float] = {}
-        for cost in self._costs:
-            for name, number in cost.units.items():
-                units[name] = units.get(name, 0) + number
-        return units
-
-    @property
-    def retries(self) -> int:
-        """How many calls were made again, because the storage did not answer or turned them away."""
-        return self._repeated.count(_RETRY)
-
-    @property
-    def conflicts(self) -> int:
-        """How many writes came too late, after somebody else's, and were planned anew."""
-        return self._repeated.count(_CONFLICT)
+    def add(self, units: Mapping[str, float], retries: int = 0, conflicts: int = 0) -> None:
+        """Add what was asked."""
+        with self._lock:
+            for name, number in units.items():
+                self.units[name] = self.units.get(name, 0) + number
+            self.retries += retries
+            self.conflicts += conflicts
 
 
 _watch: ContextVar[Watch | None] = ContextVar("chatstore-watch", default=None)
@@ -63,28 +57,25 @@ _watch: ContextVar[Watch | None] = ContextVar("chatstore-watch", default=None)
 
 def spent(price_list: str, units: Mapping[str, float], trips: int = 1) -> None:
     """Add to what the operation that is under way costs."""
-    cost = Cost(price_list, units, trips)
     tally, watch = _tally.get(), _watch.get()
     if tally is not None:
-        tally.append(cost)
+        tally.append(Cost(price_list, units, trips))
     if watch is not None:
-        watch._costs.append(cost)
+        watch.add(units)
 
 
 def retried() -> None:
     """Tell who watches that a call is made again, because the storage did not answer or turned it away."""
-    _again(_RETRY)
+    watch = _watch.get()
+    if watch is not None:
+        watch.add({}, retries=1)
 
 
 def conflicted() -> None:
     """Tell who watches that a write came too late, after somebody else's, and is planned anew."""
-    _again(_CONFLICT)
-
-
-def _again(why: str) -> None:
     watch = _watch.get()
     if watch is not None:
-        watch._repeated.append(why)
+        watch.add({}, conflicts=1)
 
 
 def metered(operation: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

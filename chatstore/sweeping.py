@@ -6,15 +6,18 @@ transaction of its own, so that a sweep may be killed at any moment and delays n
 
 from __future__ import annotations
 
+import logging
 import time
-from collections import deque
 from collections.abc import Iterator
 
 from chatstore.models import Swept
 from chatstore.opening import connect
 from chatstore.store import ChatStore
 
-__all__ = ["sweep_steps", "sweep_stored"]
+__all__ = ["SWEEP_LOG", "log_swept", "sweep_steps", "sweep_stored"]
+
+SWEEP_LOG = "chatstore.sweep"
+"""The logger of the line that a run of sweeping ends with; its records carry their `fields`."""
 
 _FEWEST, _MOST = 16, 1000
 _STEP_SECONDS = 0.25
@@ -43,7 +46,23 @@ def sweep_steps(
 
 
 def sweep_stored(seconds: float) -> Swept:
-    """Sweep the store that the environment names, for at most about so many seconds; what that removed."""
+    """Sweep the store that the environment names, for at most about so many seconds; what that removed.
+
+    Logs it, too.
+    """
+    began = time.monotonic()
+    swept = Swept(0, 0, 0, more=True)
     with connect() as store:
-        steps = deque(sweep_steps(store, seconds=seconds), maxlen=1)
-    return steps[0] if steps else Swept(0, 0, 0, more=True)
+        for swept in sweep_steps(store, seconds=seconds):  # noqa: B007 - the last one counts
+            pass
+    log_swept(swept, time.monotonic() - began)
+    return swept
+
+
+def log_swept(swept: Swept, seconds: float) -> None:
+    """Log what a run removed, and whether it left anything undone: `more` is what alarms look for."""
+    fields = {
+        "threads": swept.threads, "messages": swept.messages, "requests": swept.requests,
+        "more": swept.more, "seconds": round(seconds, 1),
+    }  # fmt: skip
+    logging.getLogger(SWEEP_LOG).info("sweep", extra={"fields": fields})

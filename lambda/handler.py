@@ -1,6 +1,6 @@
 """AWS Lambda: hands every HTTP event to the service, which is built when the first one comes.
 
-A scheduled event of EventBridge removes what has expired.
+A scheduled event of EventBridge removes what has expired, for as long as the function has time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from chatstore.http.telemetry import Telemetry
     from chatstore.settings import Settings
 
-SWEEP_SECONDS = 60
-_SECONDS_TO_SPARE = 5
+_SECONDS_TO_SPARE = 10
 
 # Until the first event is answered, hundreds of modules are loaded, of which nothing is garbage: looking for
 # it takes a tenth of that time.
@@ -44,10 +43,9 @@ def _sweep(context: Any) -> dict[str, Any]:
     from chatstore.http.retention import Run, measured
     from chatstore.sweeping import sweep_stored
 
-    left = context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_SPARE
     run = Run()
     with measured(_telemetry(), run):
-        run.swept = sweep_stored(min(SWEEP_SECONDS, left))
+        run.swept = sweep_stored(context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_SPARE)
     swept = run.swept
     return {
         "threads": swept.threads, "messages": swept.messages, "requests": swept.requests, "more": swept.more,

@@ -193,7 +193,7 @@ class _Answered:
             seconds=time.perf_counter() - self._began,
             bytes=self._size,
             # A backend of somebody's may say what it costs on its results alone.
-            units=watch.units or self._units,
+            units=dict(watch.units) or self._units,
             retries=watch.retries,
             conflicts=watch.conflicts,
             error=scope.get("chatstore.error"),

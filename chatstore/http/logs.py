@@ -17,6 +17,7 @@ from typing import TypeVar
 from chatstore.audit import AUDIT
 from chatstore.codec import Json, writer
 from chatstore.errors import ConfigurationError, StorageError
+from chatstore.sweeping import SWEEP_LOG
 from chatstore.wire import stamp
 
 __all__ = [
@@ -85,7 +86,9 @@ def _formatter(form: str) -> logging.Formatter:
 
 def _set_levels(form: str) -> None:
     logging.getLogger(ACCESS).setLevel(logging.WARNING if form == "off" else logging.INFO)
-    logging.getLogger(AUDIT).setLevel(logging.INFO)
+    # Alarms are raised by these lines, or by their absence.
+    for name in (AUDIT, SWEEP_LOG):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 class _HandingOn(logging.Handler):

@@ -15,6 +15,7 @@ from chatstore.contract import Capability
 from chatstore.errors import ChatStoreError, ClockUncertain
 from chatstore.models import Swept
 from chatstore.store import AsyncChatStore
+from chatstore.sweeping import log_swept
 
 if TYPE_CHECKING:
     from chatstore.http.telemetry import Telemetry
@@ -72,9 +73,10 @@ async def _sweep(store: AsyncChatStore, every: float, telemetry: Telemetry | Non
 
 async def _sweep_all(store: AsyncChatStore, run: Run) -> None:
     """Step by step, each followed by a rest as long as itself, so that requests get their turn."""
-    more = True
-    while more:
+    since = time.monotonic()
+    run.swept = Swept(0, 0, 0, more=True)
+    while run.swept.more:
         began = time.monotonic()
         run.swept += await store.sweep(limit=_STEP_ROWS)
-        more = run.swept.more
         await asyncio.sleep(time.monotonic() - began)
+    log_swept(run.swept, time.monotonic() - since)

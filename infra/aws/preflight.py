@@ -93,13 +93,13 @@ def of_the_quota(stack: Stack, given: dict[str, str]) -> Iterator[str]:
     functions = boto3.client("lambda", region_name=stack.region)
     limit = functions.get_account_settings()["AccountLimit"]
     wanted = int(given.get("Concurrency") or stack.parameter("Concurrency"))
-    function = stack.resource("Function")
-    held = (
+    held = sum(
         functions.get_function_concurrency(FunctionName=function).get("ReservedConcurrentExecutions", 0)
+        for function in map(stack.resource, ("Function", "Sweeper"))
         if function
-        else 0
     )
-    most = max(0, limit["UnreservedConcurrentExecutions"] + held - KEPT_FREE)
+    # Where the service reserves some, its sweeps reserve one.
+    most = max(0, limit["UnreservedConcurrentExecutions"] + held - KEPT_FREE - 1)
     if wanted > most:
         instead = f"Concurrency={most}" if most else "Concurrency=0 (none is reserved)"
         yield (

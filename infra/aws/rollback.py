@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 import boto3
 
@@ -28,12 +29,20 @@ def main() -> None:
         sys.exit(f"there is no stack {stack.name} with a function in {stack.region}")
     stop_release(stack)
     functions = boto3.client("lambda", region_name=stack.region)
+    print(f"Callers meet version {moved(functions, function, arguments.to)}.")
+    sweeper = stack.resource("Sweeper")
+    if sweeper is not None and not arguments.to:
+        print(f"Sweeps are made by version {moved(functions, sweeper)}.")
+
+
+def moved(functions: Any, function: str, to: str = "") -> str:
+    """Let the alias name the version `to`, or the one before the present one; what has changed."""
     present = functions.get_alias(FunctionName=function, Name=ALIAS)["FunctionVersion"]
     pages = functions.get_paginator("list_versions_by_function").paginate(FunctionName=function)
     numbers = [one["Version"] for page in pages for one in page["Versions"]]
     versions = sorted((one for one in numbers if one.isdigit()), key=int)
     earlier = [one for one in versions if int(one) < int(present)]
-    target = arguments.to or (earlier[-1] if earlier else "")
+    target = to or (earlier[-1] if earlier else "")
     if target not in versions:
         sys.exit(
             f"{target or 'an earlier version'} is not there: callers meet {present} of {', '.join(versions)}"
@@ -44,7 +53,7 @@ def main() -> None:
         FunctionVersion=target,
         RoutingConfig={"AdditionalVersionWeights": {}},
     )
-    print(f"Callers meet version {target} of {function}, and no longer {present}.")
+    return f"{target} of {function}, and no longer {present}"
 
 
 def stop_release(stack: Stack) -> None:

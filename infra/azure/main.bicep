@@ -238,6 +238,35 @@ resource serviceFails 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = if (
   }
 }
 
+// By the line that a sweep ends with. One an hour is made, so these are three in a row.
+resource sweepsFallBehind 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = if (hasAlarms) {
+  name: 'behind-${token}'
+  location: location
+  tags: tags
+  properties: {
+    displayName: 'chatstore sweeps fall behind'
+    description: 'For three hours sweeps have ended with more to do'
+    severity: 2
+    enabled: true
+    scopes: [insights.id]
+    evaluationFrequency: 'PT1H'
+    windowSize: 'PT3H'
+    criteria: {
+      allOf: [
+        {
+          query: 'traces | where parse_json(message).logger == "chatstore.sweep" and tobool(parse_json(message).more)'
+          timeAggregation: 'Count'
+          operator: 'GreaterThanOrEqual'
+          threshold: 3
+          failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+        }
+      ]
+    }
+    autoMitigate: true
+    actions: { actionGroups: [people.id] }
+  }
+}
+
 resource tablesThrottle 'Microsoft.Insights/metricAlerts@2018-03-01' = if (hasAlarms && !cosmos) {
   name: 'throttled-${token}'
   location: 'global'

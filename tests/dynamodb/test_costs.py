@@ -155,6 +155,39 @@ def test_a_message_that_expires(store: ChatStore) -> None:
     assert cost(store.append("t", SAY, expires_in=3600)) == (1, 0, 1)
 
 
+def test_the_visits_to_an_expired_thread_of_ten_turns(opened: Any, clock: ManualClock) -> None:
+    store: ChatStore = opened()
+    for _ in range(10):
+        store.append("t", SAY, ANSWER, owner="ada", ttl=timedelta(days=7))
+    clock.advance(timedelta(hours=3))
+    store.sweep()
+    visits = []
+    for wait in (timedelta(days=7), timedelta(hours=25), timedelta(hours=1)):
+        clock.advance(wait)
+        whole, nothing = cost(store.sweep()), cost(store.sweep())
+        visits.append(tuple(one - other for one, other in zip(whole, nothing, strict=True)))
+    # All but 27 of the trips are shared with other visits of a step. Fifteen of those remove one row each,
+    # on the condition that it is what was read.
+    assert visits == [(6, 2, 7), (21, 5, 24), (3, 1, 4)]
+    clock.advance(timedelta(hours=3))
+    store.sweep()
+    clock.advance(timedelta(hours=3))
+    assert cost(store.sweep()) == (0, 6, 6)
+
+
+def test_visits_share_what_notes_the_next_ones(opened: Any, clock: ManualClock) -> None:
+    store: ChatStore = opened()
+    for number in range(25):
+        store.append(f"t{number}", SAY, ttl=timedelta(days=7))
+    clock.advance(timedelta(hours=3))
+    store.sweep()
+    clock.advance(timedelta(days=7))
+    whole, nothing = cost(store.sweep(limit=25)), cost(store.sweep(limit=25))
+    # A look, a slot and a header for each. For all of them what lists them, notes the next visits in two
+    # calls, takes these off, and their hour, which is over.
+    assert whole[2] - nothing[2] == 3 * 25 + 5
+
+
 def test_a_turn_of_real_size_is_one_compressed_item(store: ChatStore) -> None:
     prose = " ".join(f"sentence {number} of something that somebody said about it" for number in range(45))
     turn = {"role": "user", "content": prose[:600]}, {"role": "assistant", "content": prose}

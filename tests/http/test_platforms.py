@@ -260,6 +260,10 @@ def test_the_timer_of_the_functions_host_sweeps() -> None:
     sent = Datum(json.dumps({"IsPastDue": False, "Schedule": {"AdjustForDST": True}}), "json")
     timed.get_user_function()(TimerRequestConverter.decode(sent, trigger_metadata={}))
     assert rows() == (1, 1)
+    hours, minutes, seconds = map(
+        int, json.loads((ROOT / "host.json").read_text())["functionTimeout"].split(":")
+    )
+    assert 3600 * hours + 60 * minutes + seconds - 30 == load("function_app.py").SWEEP_SECONDS
 
 
 @pytest.mark.parametrize("source", ["aws.events", "aws.scheduler"])

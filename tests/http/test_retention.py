@@ -172,7 +172,8 @@ def test_a_sweep_that_is_refused_is_logged_with_its_reason(caplog: pytest.LogCap
     with serving(create_app(chatstore.AsyncChatStore(backend), Settings(sweep_every=0.01))):
         assert backend.again.wait(20)
     logged = [(one.levelname, one.getMessage()) for one in caplog.records if "sweep" in one.getMessage()]
-    assert logged == [("ERROR", "The sweep was refused, and will be tried again: the clock is 3 days ahead")]
+    assert logged[0] == ("ERROR", "The sweep was refused, and will be tried again: the clock is 3 days ahead")
+    assert set(logged[1:]) <= {("INFO", "sweep")}
 
 
 def test_no_sweep_where_there_is_to_be_none() -> None:

@@ -17,6 +17,7 @@ import pytest
 from pathspec import GitIgnoreSpec
 
 from chatstore.settings import Settings
+from chatstore.sweeping import SWEEP_LOG
 from tests.infrastructure.bicep import INFRA, ROOT, TOOLS, Deployment, defaults, parsed
 
 
@@ -131,14 +132,18 @@ def test_cosmos_is_made_where_it_is_asked_for() -> None:
 
 def test_the_log_is_capped_and_somebody_hears_of_alarms_and_costs() -> None:
     assert resource("workspace")["properties"]["workspaceCapping"] == {"dailyQuotaGb": 1}
-    made = ("people", "serviceFails", "tablesThrottle", "budget")
-    assert [Deployment().resource(name) for name in made] == [None] * 4
+    made = ("people", "serviceFails", "tablesThrottle", "budget", "sweepsFallBehind")
+    assert [Deployment().resource(name) for name in made] == [None] * 5
     deployed = Deployment(alarmEmail="a@example.org", monthlyBudget=50, budgetStart="2026-03-01")
-    people, fails, throttle, budget = (deployed.resource(name) for name in made)
+    people, fails, throttle, budget, behind = (deployed.resource(name) for name in made)
     assert people
     assert fails
     assert throttle
     assert budget
+    assert behind
+    [counted] = behind["properties"]["criteria"]["allOf"]
+    assert f'message).logger == "{SWEEP_LOG}" and tobool(parse_json(message).more)' in counted["query"]
+    assert (behind["properties"]["windowSize"], counted["threshold"]) == ("PT3H", 3)
     [receiver] = people["properties"]["emailReceivers"]
     assert receiver["emailAddress"] == "a@example.org"
     assert "parse_json(message).status" in fails["properties"]["criteria"]["allOf"][0]["query"]

@@ -23,7 +23,7 @@ NOT_IN_MOTO = {
     "AWS::Budgets::Budget", "AWS::CloudWatch::Alarm", "AWS::CodeDeploy::Application",
     "AWS::CodeDeploy::DeploymentGroup", "AWS::Lambda::Alias",
     "AWS::Lambda::EventInvokeConfig",
-    "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::Lambda::Version",
+    "AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::Lambda::Version", "AWS::Logs::MetricFilter",
 }  # fmt: skip
 """What moto's CloudFormation does not make; it has no HTTP API either, which a function URL does without."""
 
@@ -32,7 +32,8 @@ import json, sys
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 template = yaml_parse(open(sys.argv[1]).read())
-template["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://artefacts/code.zip"
+for name in ("Function", "Sweeper"):
+    template["Resources"][name]["Properties"]["CodeUri"] = "s3://artefacts/code.zip"
 parameters, loader = json.loads(sys.argv[2]), type("None_", (), {"load": lambda self: {}})
 print(json.dumps(transform(template, parameters, loader())))
 """
@@ -55,8 +56,9 @@ def translated(**parameters: str) -> dict[str, Any]:
 def deployable(**parameters: str) -> dict[str, Any]:
     """The same without what moto cannot make; what the alias would be given the function is."""
     whole = json.dumps(translated(**parameters))
-    function = '{"Fn::GetAtt": ["Function", "Arn"]}'
-    template = json.loads(whole.replace('{"Ref": "FunctionAliaslive"}', function))
+    for name in ("Function", "Sweeper"):
+        whole = whole.replace(f'{{"Ref": "{name}Aliaslive"}}', f'{{"Fn::GetAtt": ["{name}", "Arn"]}}')
+    template = json.loads(whole)
     resources = {name: one for name, one in template["Resources"].items() if one["Type"] not in NOT_IN_MOTO}
     outputs = {name: one for name, one in template["Outputs"].items() if name != "Address"}
     return {**template, "Resources": resources, "Outputs": outputs}

@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,11 +17,17 @@ import boto3
 import pytest
 
 from bench.aws_costs import ALARMS
+from bench.month import SWEEP_SECONDS
+from chatstore.backends.dynamodb.client import Client
 from chatstore.settings import Settings
+from chatstore.store import ChatStore
+from chatstore.sweeping import SWEEP_LOG
+from chatstore.testing import ManualClock
+from chatstore.urls import open_backend
 from tests.lambda_.conftest import PORTER
 from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
 from tests.lambda_.events import SCHEDULED, function_url
-from tests.lambda_.template import REGION, TEMPLATE, properties, run, translated
+from tests.lambda_.template import OFFLINE, REGION, TEMPLATE, properties, run, translated
 
 BACKEND = ROOT / "chatstore/backends/dynamodb"
 ADMINISTRATION = {"CreateTable", "DescribeTable"}
@@ -96,12 +103,12 @@ def test_a_release_moves_the_alias_that_all_callers_meet() -> None:
         {name for name, one in made["Resources"].items() if one["Type"] == "AWS::Lambda::Version"}
         for made in (translated(), translated(Build="2", Auth="jwt", Release="Canary10Percent5Minutes"))
     )
-    # Another build is another version, and the one before it stays.
-    assert (len(first), len(second), len(first | second)) == (1, 1, 2)
+    # Another build is another version of the service and of its sweeps, and the ones before stay.
+    assert (len(first), len(second), len(first | second)) == (2, 2, 4)
     assert translated()["Resources"][next(iter(first))]["DeletionPolicy"] == "Retain"
     alias = {"Ref": "FunctionAliaslive"}
     assert (properties("Url")["Qualifier"], properties("Integration")["IntegrationUri"]) == ("live", alias)
-    assert [one["Arn"] for one in properties("FunctionSweep")["Targets"]] == [alias]
+    assert [one["Arn"] for one in properties("SweeperSchedule")["Targets"]] == [{"Ref": "SweeperAliaslive"}]
     for name in ("UrlPermission", "UrlInvokePermission", "ApiPermission"):
         assert properties(name)["FunctionName"] == alias
     watched = properties("FunctionDeploymentGroup")["AlarmConfiguration"]["Fn::If"]
@@ -125,10 +132,34 @@ def test_who_is_let_through_how_often_and_at_what_price_are_parameters() -> None
     assert told == [[{"SubscriptionType": "SNS", "Address": {"Ref": "AlarmTopic"}}]] * 2
     [rule] = [one["Assert"] for one in translated()["Rules"]["BudgetIsHeardOf"]["Assertions"]]
     assert "AlarmTopic" in str(rule)
+
+
+def test_sweeps_have_a_function_of_their_own() -> None:
+    sweeper, service = properties("Sweeper"), properties("Function")
+    assert sweeper["Timeout"] == SWEEP_SECONDS + 10
+    assert (sweeper["Code"], sweeper["Handler"]) == (service["Code"], service["Handler"])
+    # An account that has none to spare reserves none.
+    reserved = {"Fn::If": ["Reserves", 1, {"Ref": "AWS::NoValue"}]}
+    assert sweeper["ReservedConcurrentExecutions"] == reserved
+    url = service["Environment"]["Variables"]["CHATSTORE_URL"]
+    assert sweeper["Environment"]["Variables"]["CHATSTORE_URL"] == url
+    assert properties("SweeperSchedule")["ScheduleExpression"] == "rate(1 hour)"
     # A sweep that failed is tried again, by Lambda and by who calls it.
-    assert properties("FunctionEventInvokeConfig")["MaximumRetryAttempts"] == 2
-    [target] = properties("FunctionSweep")["Targets"]
+    assert properties("SweeperEventInvokeConfig")["MaximumRetryAttempts"] == 2
+    [target] = properties("SweeperSchedule")["Targets"]
     assert target["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 1800}
+    assert "build-Sweeper" in (ROOT / "lambda/Makefile").read_text()
+
+
+def test_sweeps_that_leave_something_undone_are_counted_and_an_alarm_is_raised() -> None:
+    counted, alarm = properties("Backlog"), properties("SweepFallsBehind")
+    [metric] = counted["MetricTransformations"]
+    assert counted["FilterPattern"] == f'{{ $.logger = "{SWEEP_LOG}" && $.more IS TRUE }}'
+    assert counted["LogGroupName"] == properties("Sweeper")["LoggingConfig"]["LogGroup"]
+    named = (metric["MetricNamespace"], metric["MetricName"])
+    assert named == (alarm["Namespace"], alarm["MetricName"])
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (3600, 3)
+    assert properties("SweepFails")["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "Sweeper"}}]
 
 
 def test_where_metrics_go_is_a_parameter() -> None:
@@ -136,14 +167,23 @@ def test_where_metrics_go_is_a_parameter() -> None:
     assert parameters["Telemetry"]["Default"] == "off"
     for value in parameters["Telemetry"]["AllowedValues"]:
         assert Settings.from_environment({"CHATSTORE_TELEMETRY": value}).telemetry == value
+    collector = {
+        name: {"Fn::If": [condition, {"Ref": parameter}, {"Ref": "AWS::NoValue"}]}
+        for name, condition, parameter in (
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "HasCollector", "OtlpEndpoint"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "HasHeaders", "OtlpHeaders"),
+        )
+    }
+    # Requests and sweeps are of one service.
+    telemetry: dict[str, Any] = {
+        "CHATSTORE_TELEMETRY": {"Ref": "Telemetry"},
+        "OTEL_SERVICE_NAME": {"Ref": "AWS::StackName"},
+    }
+    telemetry |= collector
     variables = properties("Function")["Environment"]["Variables"]
-    assert variables["CHATSTORE_TELEMETRY"] == {"Ref": "Telemetry"}
-    for name, condition, parameter in (
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "HasCollector", "OtlpEndpoint"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "HasHeaders", "OtlpHeaders"),
-    ):
-        nothing = {"Ref": "AWS::NoValue"}
-        assert variables[name] == {"Fn::If": [condition, {"Ref": parameter}, nothing]}
+    assert variables.items() >= telemetry.items()
+    url = {"CHATSTORE_URL": variables["CHATSTORE_URL"]}
+    assert properties("Sweeper")["Environment"]["Variables"] == url | telemetry
     # Headers may hold a key of the collector's.
     assert parameters["OtlpHeaders"]["NoEcho"] is True
     [rule] = [one["Assert"] for one in translated()["Rules"]["CollectorIsNamed"]["Assertions"]]
@@ -157,7 +197,7 @@ def test_sam_finds_the_template_valid() -> None:
 
 def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
     roles = [name for name, one in translated()["Resources"].items() if one["Type"] == "AWS::IAM::Role"]
-    assert roles == ["Role", "ReleaseRole"]
+    assert roles == ["Role", "SweeperRole", "ReleaseRole"]
     assert "Policies" not in properties("ReleaseRole")
     [allowed] = properties("ReleaseRole")["ManagedPolicyArns"]
     assert allowed["Fn::Sub"].endswith("/AWSCodeDeployRoleForLambdaLimited")
@@ -165,6 +205,11 @@ def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
     assert "ManagedPolicyArns" not in properties("Role")
     [policy] = properties("Role")["Policies"]
     table, log = policy["PolicyDocument"]["Statement"]
+    [sweeps] = properties("SweeperRole")["Policies"]
+    assert properties("Sweeper")["Role"] == {"Fn::GetAtt": ["SweeperRole", "Arn"]}
+    swept, logged = sweeps["PolicyDocument"]["Statement"]
+    assert (swept["Resource"], logged) == (table["Resource"], log)
+    assert set(table["Action"]) - set(swept["Action"]) == {"dynamodb:ConditionCheckItem"}
     called = operations() - ADMINISTRATION
     assert "PutItem" in called
     needed = set().union(*(TRANSACTION.get(one, {one}) for one in called))
@@ -174,6 +219,32 @@ def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
     assert given["Fn::Sub"].endswith(":table/${ExistingTable}")
     assert log["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     assert log["Resource"] == {"Fn::GetAtt": ["LogGroup", "Arn"]}
+
+
+def test_sweeps_make_no_call_that_their_role_does_not_allow(
+    stack: dict[str, str], aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: set[str] = set()
+    call, clock = Client.call, ManualClock()
+
+    def noted(self: Client, operation: str, parameters: Any) -> dict[str, Any]:
+        called.add(operation)
+        return call(self, operation, parameters)
+
+    for name, value in OFFLINE.items():
+        monkeypatch.setenv(name, value)
+    url = f"{stack['Storage']}&endpoint={aws}"
+    with ChatStore(open_backend(url, blocking=True, clock=clock)) as store:
+        store.append("t", {"role": "user", "content": "a"}, owner="zoey", ttl=timedelta(days=1))
+        store.append("t", {"role": "user", "content": "x" * 900_000}, expires_in=timedelta(hours=1))
+        monkeypatch.setattr(Client, "call", noted)
+        for hours in (3, 24, 26, 2, 4):
+            clock.advance(timedelta(hours=hours))
+            while store.sweep().more:
+                pass
+    [policy] = properties("SweeperRole")["Policies"]
+    allowed = policy["PolicyDocument"]["Statement"][0]["Action"]
+    assert {f"dynamodb:{one}" for one in called} == set(allowed)
 
 
 def test_the_table_is_safe() -> None:
@@ -201,7 +272,6 @@ def test_the_outside_is_bounded_and_watched() -> None:
     }
     assert len(alarms) == ALARMS
     assert all("AlarmTopic" in str(one["AlarmActions"]) for one in alarms)
-    assert properties("FunctionSweep")["ScheduleExpression"] == "rate(1 hour)"
     for name, front in (("Url", "HasUrl"), ("Api", "HasApi"), ("Authorizer", "HasAuthorizer")):
         assert resources[name]["Condition"] == front
 
@@ -228,7 +298,7 @@ def test_a_page_may_ask_without_a_token_whether_it_may_ask() -> None:
 def test_all_of_it_is_tagged() -> None:
     deployed = tomllib.loads((TEMPLATE.parent / "samconfig.toml").read_text())["default"]["deploy"]
     assert deployed["parameters"]["tags"] == "application=chatstore"
-    for name in ("Table", "LogGroup", "Role", "Function", "Api", "Stage"):
+    for name in ("Table", "LogGroup", "Role", "SweeperRole", "Function", "Sweeper", "Api", "Stage"):
         tags = properties(name)["Tags"]
         pairs = tags.items() if isinstance(tags, dict) else {(one["Key"], one["Value"]) for one in tags}
         assert ("application", "chatstore") in pairs, name
@@ -284,8 +354,9 @@ def test_the_stack_is_made_and_taken_down(
     }  # fmt: skip
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert str(table["DeletionProtectionEnabled"]).lower() == "true"
-    [function] = client("lambda").list_functions()["Functions"]
-    assert function["Environment"]["Variables"]["CHATSTORE_URL"] == stack["Storage"]
+    functions = client("lambda").list_functions()["Functions"]
+    urls = [one["Environment"]["Variables"]["CHATSTORE_URL"] for one in functions]
+    assert urls == [stack["Storage"]] * 2
     assert stack["Storage"] == f"dynamodb://{name}?region={REGION}"
     [group] = client("logs").describe_log_groups()["logGroups"]
     assert group["retentionInDays"] == 30
@@ -306,7 +377,7 @@ def test_the_stack_is_made_and_taken_down(
 def test_the_artefact_serves_the_table_so_made(
     client: Callable[[str], Any], stack: dict[str, str], aws: str, artefact: Path, tmp_path: Path
 ) -> None:
-    [made] = client("lambda").list_functions()["Functions"]
+    made = client("lambda").get_function_configuration(FunctionName=stack["FunctionName"])
     variables = {
         **made["Environment"]["Variables"],
         "CHATSTORE_API_KEYS": PORTER,

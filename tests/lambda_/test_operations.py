@@ -41,7 +41,7 @@ class Quota(BaseHTTPRequestHandler):
     """Lambda as far as moto does not go: what the account may run at once, here a new one's."""
 
     def do_GET(self) -> None:
-        held = {"ReservedConcurrentExecutions": 95}
+        held = {"ReservedConcurrentExecutions": 1 if "Sweeper" in self.path else 95}
         body = json.dumps(NEW if "account-settings" in self.path else held).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -94,7 +94,7 @@ def test_what_would_fail_late_is_told_first_with_what_to_do(name: str, given: li
 
 @pytest.mark.usefixtures("at_aws", "new_account")
 def test_what_the_stack_holds_already_counts_as_free(stack: dict[str, str]) -> None:
-    """The function has 95 of 105: it may keep up to 5, as 100 stay for others."""
+    """The functions have 95 and 1 of 106: the service may keep up to 5, as 100 stay for others."""
     assert list(preflight.found("chatstore", REGION, [*FITTING[:2], "Concurrency=5"])) == []
     [fault] = preflight.found("chatstore", REGION, [*FITTING[:2], "Concurrency=6"])
     assert "PARAMETERS=Concurrency=5" in fault
@@ -162,8 +162,9 @@ def test_a_table_is_restored_adopted_and_gone_over_to(
     assert list(preflight.of_the_table(Stack("chatstore", REGION), {"ExistingTable": "restored"})) == []
     chosen = [{"ParameterKey": "ExistingTable", "ParameterValue": "restored"}]
     formation.update_stack(StackName="chatstore", TemplateBody=json.dumps(deployable()), Parameters=chosen)
-    [function] = boto3.client("lambda").list_functions()["Functions"]
-    assert function["Environment"]["Variables"]["CHATSTORE_URL"] == f"dynamodb://restored?region={REGION}"
+    functions = boto3.client("lambda").list_functions()["Functions"]
+    urls = [one["Environment"]["Variables"]["CHATSTORE_URL"] for one in functions]
+    assert urls == [f"dynamodb://restored?region={REGION}"] * 2
     assert Stack("chatstore", REGION).table == "restored"
     # The old one is as it was.
     assert stack["TableName"] in tables.list_tables()["TableNames"]
@@ -186,14 +187,18 @@ def test_callers_are_given_back_the_version_before(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stack: dict[str, str]
 ) -> None:
     functions = boto3.client("lambda")
-    name = stack["FunctionName"]
-    for number in range(3):
-        functions.update_function_configuration(FunctionName=name, Description=str(number))
-        functions.publish_version(FunctionName=name)
-    functions.create_alias(FunctionName=name, Name="live", FunctionVersion="3")
+    name, sweeper = stack["FunctionName"], Stack("chatstore", REGION).resource("Sweeper")
+    for one in (name, sweeper):
+        for number in range(3):
+            functions.update_function_configuration(FunctionName=one, Description=str(number))
+            functions.publish_version(FunctionName=one)
+        functions.create_alias(FunctionName=one, Name="live", FunctionVersion="3")
     run(rollback.main, monkeypatch, "chatstore", REGION)
-    assert f"Callers meet version 2 of {name}, and no longer 3." in capsys.readouterr().out
-    assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "2"
+    told = capsys.readouterr().out
+    assert f"Callers meet version 2 of {name}, and no longer 3." in told
+    assert f"Sweeps are made by version 2 of {sweeper}, and no longer 3." in told
+    for one in (name, sweeper):
+        assert functions.get_alias(FunctionName=one, Name="live")["FunctionVersion"] == "2"
     run(rollback.main, monkeypatch, "chatstore", REGION, "--to", "3")
     assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "3"
     with pytest.raises(SystemExit, match="9 is not there: callers meet 3 of 1, 2, 3"):

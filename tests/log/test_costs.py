@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 import chatstore
+from bench import aws_costs, month
 from chatstore.codec import Json
 from chatstore.engines.log import Key, Row, Rows
 from chatstore.store import ChatStore
@@ -119,3 +121,35 @@ def test_a_turn_of_more_messages_than_a_row_takes_is_refused_and_a_history_is_no
     with pytest.raises(chatstore.InvalidArgument, match="append several"):
         store.append("t", *many)
     assert len(store.replace_all("t", [{"role": "system"}, *many]).messages) == 20_002
+
+
+@pytest.fixture(scope="module")
+def weeks() -> list[month.Week]:
+    """A month of few turns."""
+    return list(month.played(1000))
+
+
+def test_sweeps_of_a_month_leave_nothing_undone_and_cost_what_was_said(weeks: list[month.Week]) -> None:
+    last = weeks[-1]
+    assert (last.unfinished, [week.due for week in weeks]) == (0, [0] * 4)
+    # What an hour or a visit shares with others, so few turns bear alone.
+    assert aws_costs.EXPIRY_WRITES < last.expiry.writes < aws_costs.EXPIRY_WRITES + 1
+    assert last.turn.writes == pytest.approx(aws_costs.ITEM + aws_costs.APART, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, []),
+        ({"rows": 1100}, ["storage is not flat after the first week: [1000, 1000, 1100] rows"]),
+        ({"unfinished": 3}, ["3 sweeps ended with more to do"]),
+        ({"seconds": 0.01}, ["sweeps would fall behind"]),
+        ({"expiry": month.Units(5.0, 3.7)}, ["the bill is +13.6% off"]),
+    ],
+)
+def test_a_month_that_is_not_as_the_page_says_is_told(change: dict[str, Any], told: list[str]) -> None:
+    turn = month.Units(aws_costs.ITEM + aws_costs.APART, aws_costs.LAST_ONES + aws_costs.UNKNOWN)
+    expiry = month.Units(aws_costs.EXPIRY_WRITES, aws_costs.EXPIRY_READS)
+    turns = 1_000_000
+    week = month.Week(1000, 400 * turns, 0, turn, expiry, aws_costs.EXPIRY_SECONDS, 5.0, 0)
+    assert list(month.found(turns, [week, week, week, week._replace(**change)])) == told

@@ -25,15 +25,15 @@ def operations_on(ops: Sequence[Op], key: ThreadKey) -> list[Op]:
     ]
     for op in ops:
         if op.kind == "erase" and op.key.tenant == key.tenant:
-            # What is begun meanwhile may be erased again.
-            own += [op, replace(op, unknown=True), replace(op, unknown=True)]
+            # What is begun meanwhile may be erased again, as often as it is begun.
+            own += [op, replace(op, unknown=True)]
     return sorted(own, key=lambda op: op.start)
 
 
 def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
     """Whether there is such an order; if not, the longest that explains as much as it can.
 
-    What is unknown may be left out, but is not done after its end.
+    What is unknown may be left out, but is not done after its end. An unknown erasure may be done again.
     """
     known = sum(1 << number for number, op in enumerate(ops) if not op.unknown)
     ends = sorted((op.end, number) for number, op in enumerate(ops) if not op.unknown)
@@ -59,7 +59,7 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
             tried += 1
             if tried > _MOST:
                 raise Undecided
-            now = placed | 1 << number
+            now = placed if op.unknown and op.kind == "erase" else placed | 1 << number
             thens = set(rules.after(state, op))
             if state in thens:
                 if op.unknown:

@@ -49,6 +49,8 @@ class Rules:
     roots: dict[str, str]
     places: dict[tuple[ThreadKey, str], str]
     ids: dict[tuple[ThreadKey, str], set[str]]
+    maybe: set[tuple[ThreadKey, str]]
+    """Texts that were sent again and may have been stored under another id than the one that was seen."""
 
     def after(self, state: State, op: Op) -> Iterator[State]:
         """The states that `op` may leave and that explain its outcome; none where there is no explanation."""
@@ -257,7 +259,8 @@ class Rules:
 
     def _twice(self, op: Op, root: str) -> bool:
         """Whether nobody can tell which message of a text is meant, because it was stored under two ids."""
-        return len(self.ids.get((op.key._replace(owner=None), root), ())) > 1
+        text = op.key._replace(owner=None), root
+        return text in self.maybe or len(self.ids.get(text, ())) > 1
 
     def _replace_message(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life = self._visible(view, op)
@@ -338,8 +341,9 @@ class Rules:
         key = op.key._replace(owner=None)
         expected = list(life.messages)
         if span.after is not None:
-            ids = [self.ids.get((key, self.roots.get(label, label)), set()) for label in expected]
-            if any(len(some) > 1 for some in ids):
+            texts = [(key, self.roots.get(label, label)) for label in expected]
+            ids = [self.ids.get(text, set()) for text in texts]
+            if any(len(some) > 1 or text in self.maybe for text, some in zip(texts, ids, strict=True)):
                 yield life._replace(etag=op.result.etag, epoch=epoch)
                 return
             # One that nobody has seen is where those around it are.

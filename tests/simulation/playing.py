@@ -263,7 +263,9 @@ class _History:
         for op in actors.ops:
             if op.kind == "fork" and requests.get(op.request or "", 0) > 1:
                 op.given["again"] = True
-        rules = Rules(self.tolerance, actors.labels, actors.roots, actors.places, actors.ids)
+        rules = Rules(
+            self.tolerance, actors.labels, actors.roots, actors.places, actors.ids, _sent_again(actors.ops)
+        )
         for key in actors.threads:
             ops = [
                 op
@@ -374,3 +376,12 @@ def _made_again(ops: Sequence[Op]) -> bool:
     return any(one.kind == "erase" for one in ops) and any(
         one.kind == "born" and one.given["from"].given.get("again") for one in ops
     )
+
+
+def _sent_again(ops: Sequence[Op]) -> set[tuple[ThreadKey, str]]:
+    """Texts that a repetition of unknown outcome may have stored once more, after an erasure of the first."""
+    sent: dict[tuple[ThreadKey, str], list[bool]] = {}
+    for op in ops:
+        for label in op.given.get("labels", ()) if op.request is not None else ():
+            sent.setdefault((op.key._replace(owner=None), label), []).append(op.unknown)
+    return {text for text, unknown in sent.items() if len(unknown) > 1 and any(unknown)}

@@ -1,6 +1,6 @@
 """Changing a thread: one group with the header under If-Match, and what must be there before it.
 
-The order of the writes of one try, and why it is safe to stop after any of them:
+The order of the writes of one try, and why it is safe to stop after any:
 
 1. the tenant's name, and a note for the sweep: one too many does nothing;
 2. rows of listings: one that no header names counts for nothing, and is taken back;
@@ -61,7 +61,8 @@ class _LookAgain(Exception):
 class _Call(Generic[R]):
     """An operation under way: `told` are listings that were told what no header bears out yet.
 
-    `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was.
+    `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
+    are tries that had written pieces.
     """
 
     key: ThreadKey
@@ -72,6 +73,7 @@ class _Call(Generic[R]):
     told: list[str] = field(default_factory=list)
     tried: tuple[Attempt, R] | None = None
     lost: bool = False
+    refused: list[Attempt] = field(default_factory=list)
 
     def done_before(self, state: State | None) -> tuple[R] | None:
         """The result of the last try, if the header that was read since says that it took place."""
@@ -120,6 +122,9 @@ class Writer:
             self._seen.drop(call.partition)
             with contextlib.suppress(Overtaken, StorageError):
                 await self._eraser().settle(listing, call.partition)
+        for attempt in call.refused:
+            with contextlib.suppress(Overtaken, StorageError):
+                await self._eraser().take_back(call.partition, attempt.view.known.state, attempt.name)
 
     async def _tries(self, call: _Call[R], *, warm: bool) -> R:
         known = self._seen.get(call.partition) if warm else None
@@ -152,13 +157,8 @@ class Writer:
             raise
         except Moved:
             raise _LookAgain from None
-        except ChatStoreError:
-            if guess:
-                raise _LookAgain from None
-            first = await self._first(call, view)
-            if first is None:
-                raise
-            return first[0]
+        except ChatStoreError as error:
+            return await self._failed(call, view, error, guess=guess)
         if change.state is None and call.request is None:
             if guess:
                 raise _LookAgain
@@ -168,6 +168,8 @@ class Writer:
             await self._apply(call, attempt, change)
         except Overtaken as overtaken:
             self._seen.drop(call.partition)
+            if attempt.pieces:
+                call.refused.append(attempt)
             first = await self._first(call, view)
             if first is not None:
                 return first[0]
@@ -177,6 +179,23 @@ class Writer:
             call.lost = overtaken.perhaps and call.request is None
             raise _LookAgain from None
         return change.result
+
+    async def _failed(self, call: _Call[R], view: View, error: ChatStoreError, *, guess: bool) -> R:
+        """The first result of the request, where what it left makes its repetition fail; else raises `error`.
+
+        An erasure takes the record of a request, too. So where none is found, the thread has to be still as
+        it was: otherwise the failure may come from what the request itself had done before it was erased.
+        """
+        if guess:
+            raise _LookAgain from None
+        first = await self._first(call, view)
+        if first is not None:
+            return first[0]
+        if call.request is not None:
+            known = await self._reader.known(view.partition)
+            if known.etag != view.known.etag:
+                raise _LookAgain(known) from None
+        raise error
 
     async def _few_listings(self, view: View) -> Known:
         """The header, when those of its listings are given up that are too many."""

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from chatstore.clocks import time_to_remove
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.deciding import Deciding
-from chatstore.engines.log.head import Head, look, settle
+from chatstore.engines.log.head import Head, settle
 from chatstore.engines.log.known import LONGEST
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
+from chatstore.engines.log.requests import search
 from chatstore.engines.log.texts import without_others
-from chatstore.engines.log.visiting import Remains, require_awake, survey, without_dead
+from chatstore.engines.log.visiting import (
+    KEPT,
+    Remains,
+    all_rows,
+    read_whole,
+    require_awake,
+    survey,
+    without_dead,
+)
 from chatstore.engines.log.visits import Visit
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import ChatStoreError, Unavailable
@@ -27,8 +35,24 @@ from chatstore.models import Swept, to_micros
 
 __all__ = ["Cleaner"]
 
-_TOGETHER = 8
-"""How many visits are made side by side."""
+T = TypeVar("T")
+
+_TOGETHER = 25
+"""How many visits are made together: as many as one call notes, and one takes off the list."""
+
+
+class _Met(NamedTuple):
+    """A thread that was looked at: what is dead of it, when that was, and when it is to be visited next.
+
+    `expired` says that it has to end first. `busy` that it moved on while it was looked at.
+    """
+
+    head: Head
+    remains: Remains
+    began: int
+    next: int | None
+    expired: bool = False
+    busy: bool = False
 
 
 class _Made(NamedTuple):
@@ -72,7 +96,7 @@ class Cleaner:
             if work >= limit:
                 swept = replace(swept, more=True)
                 break
-            made = await self._table.together([partial(self._make, visit, now) for visit in visits])
+            made = await self._make(visits, now)
             await self._lists.visits.made(
                 [visit.row for visit, one in zip(visits, made, strict=True) if one.over]
             )
@@ -88,17 +112,27 @@ class Cleaner:
         await self._writer.fairness.forget(now)
         return replace(swept, more=await self._closer.step())
 
-    async def _make(self, visit: Visit, now: int) -> _Made:
-        """Make one visit. Raises only Unavailable: others do not wait for one that cannot be made."""
-        try:
-            done, met = await self._visit(visit.pk, now)
-        except Unavailable:
-            raise
-        except ChatStoreError as error:
-            await self._lists.visits.note(visit.pk, now + layout.HOUR)
-            return _Made(Swept(0, 0, 0, more=False), over=True, failed=error)
-        # What a visit is for may be on its way: its writer noted it first.
-        return _Made(done, over=visit.at in met or visit.at + LONGEST < now)
+    async def _make(self, visits: Sequence[Visit], now: int) -> list[_Made]:
+        """Make visits to different threads; others do not wait for one that cannot be made.
+
+        The next visits are noted before anything is done, all in one call.
+        """
+        looks = [partial(_tried, partial(self._look_at, visit.pk, now)) for visit in visits]
+        met = await self._table.together(looks)
+        following = {one.head.pk: one.next for one in met if isinstance(one, _Met) and one.next is not None}
+        await self._lists.visits.note_all(following)
+        cleans = [partial(_tried, partial(self._clean, one, now)) for one in met]
+        made: list[_Made] = []
+        for visit, one, swept in zip(visits, met, await self._table.together(cleans), strict=True):
+            if isinstance(one, ChatStoreError) or isinstance(swept, ChatStoreError):
+                await self._lists.visits.note(visit.pk, now + layout.HOUR)
+                failed = swept if isinstance(swept, ChatStoreError) else None
+                made.append(_Made(Swept(0, 0, 0, more=False), over=True, failed=failed))
+            else:
+                # What a visit is for may be on its way: its writer noted it first.
+                over = visit.at in one.remains.dead or visit.at + LONGEST < now
+                made.append(_Made(swept, over))
+        return made
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
         """Delete a thread, expired or not, if it is still the one of `head`."""
@@ -122,8 +156,10 @@ class Cleaner:
 
         async def plan(turn: Turn) -> Answer[None] | Decision[None]:
             present = turn.head
-            living = present.header is not None and present.header.living
-            if living or (present.epoch, present.tail) != (head.epoch, head.tail):
+            if present.header is not None and present.header.living:
+                return Answer(None)
+            if (present.epoch, present.tail) != (head.epoch, head.tail):
+                # Whoever wrote a note there meanwhile counts on the visits: the next is noted already.
                 return Answer(None)
             if present.newest is not None:
                 return await self._decide.flip(turn, None, (), None)
@@ -135,32 +171,55 @@ class Cleaner:
 
         await self._writer.mutate(key, None, plan, no_request)
 
-    async def _visit(self, pk: str, now: int) -> tuple[Swept, set[int]]:
-        """Remove what is dead of a thread, and plan the next visit; when what was met had died."""
+    async def _visit(self, pk: str, now: int) -> Swept:
+        """Remove what is dead of a thread, and plan the next visit."""
+        met = await self._look_at(pk, now)
+        if met.next is not None:
+            await self._lists.visits.note(pk, met.next)
+        return await self._clean(met, now)
+
+    async def _look_at(self, pk: str, now: int) -> _Met:
+        """What is dead of a thread, and when it is to be visited again; what waited there is applied."""
         began = self._clock()
-        head = await look(self._table, pk)
+        head, rows = await read_whole(self._table, pk)
         if not await settle(self._table, head):
-            await self._lists.visits.note(pk, now + layout.HOUR)
-            return Swept(0, 0, 0, more=False), set()
-        threads = 0
+            return _Met(head, Remains(), began, now + layout.HOUR, busy=True)
+        if head.newest is not None and head.newest.effect is not None:
+            # It may have been applied just now.
+            rows = all_rows(self._table, pk)
+        remains = await survey(rows, head, now)
         thread = None if head.header is None else head.header.thread
-        key = ThreadKey(layout.tenant_of(pk), layout.thread_of(pk))
         expires = None if thread is None or thread.expires_at is None else to_micros(thread.expires_at)
-        if expires is not None and expires <= now:
-            threads = int(await self._end(key, head))
-            head = await look(self._table, pk)
-        remains = await survey(self._table, head, now)
-        if expires is not None:
-            remains.meet(now, expires)
-        faded = await self._fade(pk, remains, now, began)
-        await self._discard(key.tenant, remains)
-        if remains.ended:
-            await self._move_on(key, head)
+        expired = expires is not None and remains.meet(now, expires)
+        nexts = [remains.next, now + KEPT if expired else None, now + layout.HOUR if remains.ended else None]
+        head = head._replace(settled=True, stored=None if head.header is None else head.header.version)
+        return _Met(head, remains, began, min(filter(None, nexts), default=None), expired)
+
+    async def _clean(self, met: _Met | ChatStoreError, now: int) -> Swept:
+        """Remove what is dead of a thread that was looked at; its next visit is noted already."""
+        if isinstance(met, ChatStoreError):
+            raise met
+        pk, remains = met.head.pk, met.remains
+        if met.busy:
+            return Swept(0, 0, 0, more=False)
+        key = ThreadKey(layout.tenant_of(pk), layout.thread_of(pk))
+        if met.expired:
+            await self._know(met)
+            if not await self._end(key, met.head):
+                # Somebody has begun another one since.
+                return await self._visit(pk, now)
+            # They go with their epoch.
+            remains.faded.clear()
+        faded = await self._fade(pk, remains, now, met.began)
+        await self._discard(key, met)
         if remains.rows or remains.ends or remains.shared:
             self._writer.known.forget(pk)
-        if remains.next is not None:
-            await self._lists.visits.note(pk, remains.next)
-        return Swept(threads, remains.messages + faded, remains.requests, more=False), remains.dead
+        return Swept(int(met.expired), remains.messages + faded, remains.requests, more=False)
+
+    async def _know(self, met: _Met) -> None:
+        """Let the next slot be aimed at without another look: it is taken only where nobody was faster."""
+        _, known = await search(self._table, met.head, None, met.began)
+        self._writer.known.put(met.head.pk, known)
 
     async def _fade(self, pk: str, remains: Remains, now: int, began: int) -> int:
         """Take what is dead out of rows that stay; how many messages that was."""
@@ -175,23 +234,45 @@ class Cleaner:
             await self._table.swap(left, cast("int", row["v"]))
         return faded
 
-    async def _discard(self, tenant: str, remains: Remains) -> None:
-        """Remove rows of which nothing is in use.
+    async def _discard(self, key: ThreadKey, met: _Met) -> None:
+        """Remove rows of which nothing is in use, and leave the epoch of what has ended.
 
         The texts go first, while an erasure finds them; then what names the lists, once they are done with;
         and the header last. Rows of one of these groups are removed side by side: none leads to another.
         """
+        remains = met.remains
         header = [row for row in remains.shared if row["sk"] == layout.HEADER]
         await self._table.write([], remains.rows)
-        await self._remove([row for row in remains.shared if row not in header])
+        calls = [partial(self._closer.listing, key.tenant, pointer) for pointer in remains.pointers]
+        removed = [partial(self._remove, [row]) for row in remains.shared if row not in header]
+        listings = await self._table.together([*calls, *removed])
         besides = {str(row["sk"]) for row in remains.ends}
-        listed = [await self._closer.forget(tenant, pointer, besides) for pointer in remains.pointers]
-        await self._remove(remains.ends)
-        await self._remove(list(chain.from_iterable(listed)))
+        last: list[Callable[[], Coroutine[Any, Any, list[Row] | None]]] = []
+        for pointer, listing in zip(remains.pointers, listings, strict=False):
+            behind = await self._closer.forget(key.tenant, pointer, listing, besides)
+            last.append(partial(self._remove, behind))
+        await self._table.together([partial(self._remove, [row]) for row in remains.ends])
+        if remains.ended:
+            await self._know(met)
+            last.append(partial(self._move_on, key, met.head))
+        await self._table.together(last)
         await self._remove(header)
 
-    async def _remove(self, rows: Sequence[Row]) -> None:
-        await self._table.together([partial(self._table.remove, row) for row in rows])
+    async def _remove(self, rows: Sequence[Row]) -> list[Row]:
+        """Remove rows one after another; what is left of them, which is nothing."""
+        for row in rows:
+            await self._table.remove(row)
+        return []
+
+
+async def _tried(call: Callable[[], Coroutine[Any, Any, T]]) -> T | ChatStoreError:
+    """What a call gives or fails with; raises only Unavailable."""
+    try:
+        return await call()
+    except Unavailable:
+        raise
+    except ChatStoreError as error:
+        return error
 
 
 def _rows(swept: Swept) -> int:

@@ -10,15 +10,17 @@ the thread again writes rows of its own first; those are others, and stay.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import look
 from chatstore.engines.log.lists import OVER, Lists, Pointer, names, owner_of, thread_id_of
 from chatstore.engines.log.port import Key, Row, Table
-from chatstore.engines.log.records import Slot
-from chatstore.engines.log.visiting import all_rows
+from chatstore.engines.log.records import Header, Slot
+from chatstore.engines.log.visiting import all_rows, read_whole
 from chatstore.engines.log.visits import hour_of, key_of
 
 __all__ = ["Closer"]
@@ -95,32 +97,35 @@ class Closer:
 
         What is left of a thread for a day stays listed, so that an erasure finds it.
         """
-        kept = 0
         owners = await self._lists.owners_rows(tenant, rows)
         headers = await self._lists.headers([(_partition(tenant, row), int(row["v"])) for row in rows])
-        for row, one in zip(rows, owners, strict=True):
-            header = headers[_partition(tenant, row)]
-            thread = None if header is None else header.thread
-            listed = -1 if one is None else hour_of(int(one["v"]))
-            if thread is None or thread.owner != owner_of(row):
-                pk = _partition(tenant, row)
-                if await self._holds(pk, owner_of(row)):
-                    if one is None:
-                        await self._lists.lead_back(tenant, row)
-                    if one is None or listed == hour:
-                        kept += 1
-                        continue
-                elif one is not None and listed <= hour:
-                    # Before the last row goes that leads an erasure to what the owner's writers have staged.
-                    await self._discard(pk)
-                    await self._table.remove(one)
-            elif listed == hour or (
-                listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
-            ):
-                kept += 1
-                continue
-            await self._table.remove(row)
-        return kept
+        looks = [
+            partial(self._stays, tenant, hour, row, one, headers[_partition(tenant, row)])
+            for row, one in zip(rows, owners, strict=True)
+        ]
+        return sum(await self._table.together(looks))
+
+    async def _stays(self, tenant: str, hour: int, row: Row, one: Row | None, header: Header | None) -> bool:
+        """Whether a row of an hour does, by its owner's row `one` and its thread's header. If not it goes."""
+        thread = None if header is None else header.thread
+        listed = -1 if one is None else hour_of(int(one["v"]))
+        if thread is None or thread.owner != owner_of(row):
+            pk = _partition(tenant, row)
+            if await _hold(all_rows(self._table, pk), owner_of(row)):
+                if one is None:
+                    await self._lists.lead_back(tenant, row)
+                if one is None or listed == hour:
+                    return True
+            elif one is not None and listed <= hour:
+                # Before the last row goes that leads an erasure to what the owner's writers have staged.
+                await self._discard(pk)
+                await self._table.remove(one)
+        elif listed == hour or (
+            listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
+        ):
+            return True
+        await self._table.remove(row)
+        return False
 
     async def _discard(self, pk: str) -> None:
         """Remove rows that were written for a slot an hour ago and more, and that no slot brought to light.
@@ -159,46 +164,49 @@ class Closer:
         if dead:
             await self._table.write([], dead)
 
-    async def _holds(self, pk: str, owner: str | None, besides: Collection[str] = ()) -> bool:
-        """Whether there are rows of a thread of that owner, living or not, besides those of that name."""
-        async for row in all_rows(self._table, pk):
-            if str(row["sk"]).startswith("B#") or row["sk"] in besides:
-                continue
-            slot = Slot.load(row)
-            if names(slot.header, owner) or (slot.pointer is not None and slot.pointer[2] == owner):
-                return True
-        return False
+    async def listing(self, tenant: str, pointer: Pointer) -> list[Row]:
+        """The rows that list a thread which has ended: of its owner's list, and of the hours it may be in."""
+        key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
+        one = layout.owner_place(tenant, key.id, owner)
+        hours = {hour_of(pointer.active_at), *pointer.left}
+        places = [layout.active_place(tenant, hour, key.id, owner) for hour in sorted(hours)]
+        found = await self._table.get([one, *places])
+        more = {hour_of(int(row["v"])) for row in found if key_of(row) == one} - hours
+        return found + (await self.listed(tenant, key.id, owner, more) if more else [])
 
-    async def forget(self, tenant: str, pointer: Pointer, besides: Collection[str]) -> list[Row]:
+    async def forget(
+        self, tenant: str, pointer: Pointer, listing: Sequence[Row], besides: Collection[str]
+    ) -> list[Row]:
         """Take a thread that has ended off the lists of hours, and none that came after it under its id.
 
-        The rows named `besides` are all that is left of it. What is to be removed behind those is returned,
-        in order. An erasure finds what the owner's row leads to, and a sweep what those rows lead to. Whoever
-        is killed when the one kind is gone would hide the other. So the thread is listed in the present hour,
-        where both look, until both are gone.
+        `listing` is what lists it. The rows named `besides` are all that is left of it. What is to be removed
+        behind those is returned, in order. An erasure finds what the owner's row leads to, and a sweep what
+        those rows lead to. Whoever is killed when the one kind is gone would hide the other. So the thread is
+        listed in the present hour, where both look, until both are gone.
         """
         now = self._clock()
         key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
         place = layout.owner_place(tenant, key.id, owner)
-        one = next(iter(await self._table.get([place])), None)
-        hours = {hour_of(pointer.active_at), *pointer.left}
-        if one is not None:
-            hours.add(hour_of(int(one["v"])))
-        rows = await self.listed(tenant, key.id, owner, hours)
-        pk = layout.thread_partition(key)
-        head = await look(self._table, pk)
+        one = next((row for row in listing if key_of(row) == place), None)
+        rows = [row for row in listing if row is not one]
+        listed = set() if one is None else {hour_of(int(one["v"]))}
+        head, left = await read_whole(self._table, layout.thread_partition(key))
         kept: set[int] = set()
         if names(head.header, owner):
-            kept = {hour_of(head.totals.active_at)} | ({hour_of(int(one["v"]))} if one is not None else set())
-        elif await self._holds(pk, owner, besides):
-            kept = {hour_of(int(one["v"]))} if one is not None else hours
-        for row in rows:
-            # What was just written points to a thread that is about to be made.
-            if int(row["v"]) < now - layout.HOUR and hour_of(int(row["v"])) not in kept:
-                await self._table.remove(row)
+            kept = {hour_of(head.totals.active_at)} | listed
+        elif await _hold(left, owner, besides):
+            kept = listed or {hour_of(pointer.active_at), *pointer.left}
+        # What was just written points to a thread that is about to be made.
+        calls: list[Callable[[], Coroutine[Any, Any, Row | None]]] = [
+            partial(self._table.remove, row)
+            for row in rows
+            if int(row["v"]) < now - layout.HOUR and hour_of(int(row["v"])) not in kept
+        ]
         if kept or one is None or int(one["v"]) >= now - layout.HOUR:
+            await self._table.together(calls)
             return []
-        again = await self._lists.list_again(key, owner, now, one)
+        calls.append(partial(self._lists.list_again, key, owner, now, one))
+        again = (await self._table.together(calls))[-1]
         return [one] if again is None else [one, again]
 
     async def traces(self, tenant: str, owner: str | None) -> dict[str, list[Row]]:
@@ -228,6 +236,17 @@ class Closer:
         return await self._table.get(
             [layout.active_place(tenant, hour, thread_id, owner) for hour in sorted(hours)]
         )
+
+
+async def _hold(rows: AsyncIterator[Row], owner: str | None, besides: Collection[str] = ()) -> bool:
+    """Whether some are of a thread of that owner, living or not, besides those of that name."""
+    async for row in rows:
+        if str(row["sk"]).startswith("B#") or row["sk"] in besides:
+            continue
+        slot = Slot.load(row)
+        if names(slot.header, owner) or (slot.pointer is not None and slot.pointer[2] == owner):
+            return True
+    return False
 
 
 def _partition(tenant: str, row: Row) -> str:

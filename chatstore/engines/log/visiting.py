@@ -9,13 +9,15 @@ from datetime import timedelta
 from typing import cast
 
 from chatstore.engines.log import layout
-from chatstore.engines.log.head import Head
+from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.lists import Pointer
-from chatstore.engines.log.port import Key, Row, Table
-from chatstore.engines.log.records import Blob, Slot
+from chatstore.engines.log.port import Key, Row, Rows, Table
+from chatstore.engines.log.records import Blob, Header, Slot
 from chatstore.errors import Unavailable
 
-__all__ = ["KEPT", "Remains", "all_rows", "require_awake", "survey", "without_dead"]
+__all__ = ["KEPT", "Remains", "all_rows", "read_whole", "require_awake", "survey", "without_dead"]
+
+_PAGE = 1000
 
 KEPT = timedelta(hours=25) // timedelta(microseconds=1)
 """How long a sealed epoch stays: it is the memory of its requests, and keeps late writers out."""
@@ -73,10 +75,53 @@ def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
     return table.all(pk, "B", "E~")
 
 
-async def survey(table: Table, head: Head, now: int) -> Remains:
+async def read_whole(table: Table, pk: str) -> tuple[Head, AsyncIterator[Row]]:
+    """A thread's state, and behind it all its rows but the header; one trip for most, the newest rows first.
+
+    The header is on top and read before the slots, as a look reads them. So an epoch that is not the state's
+    was left before its rows were read, and the rows show its seal. Where the top does not tell the state by
+    itself, that is looked for, and the rows are read after it.
+    """
+    found = await table.query(pk, "B", layout.HEADER, limit=_PAGE, newest=True)
+    head = _on_top(pk, found)
+    if head is None:
+        return await look(table, pk), all_rows(table, pk)
+    return head, _behind_header(table, pk, found)
+
+
+def _on_top(pk: str, found: Rows) -> Head | None:
+    """The state that the header and the rows below it tell; None where it takes more than those."""
+    if not found.rows or found.rows[0]["sk"] != layout.HEADER:
+        return None
+    header = Header.load(found.rows[0])
+    low, high = layout.in_epoch(header.epoch)
+    own = next((row for row in found.rows if low <= str(row["sk"]) <= high), None)
+    if own is None:
+        if found.more and str(found.rows[-1]["sk"]) > high:
+            return None
+        return Head(pk, header.epoch, header.base, header, header.version, None)
+    newest = Slot.load(own)
+    decided = header.version if newest.header is None else newest.header.version
+    if max(newest.totals.version, decided) > header.version:
+        return None
+    return Head(pk, header.epoch, newest.totals, header, header.version, newest)
+
+
+async def _behind_header(table: Table, pk: str, found: Rows) -> AsyncIterator[Row]:
+    while True:
+        for row in found.rows:
+            if row["sk"] != layout.HEADER:
+                yield row
+        if not found.more or not found.rows:
+            return
+        after = str(found.rows[-1]["sk"])
+        found = await table.query(pk, "B", "E~", limit=_PAGE, newest=True, after=after)
+
+
+async def survey(rows: AsyncIterator[Row], head: Head, now: int) -> Remains:
     """Go over all rows of a thread, whose state is `head`."""
     found = _Survey(head, now)
-    async for row in all_rows(table, head.pk):
+    async for row in rows:
         found.meet(row)
     return found.remains()
 
@@ -155,7 +200,7 @@ class _Survey:
             if name == layout.ZERO:
                 remains.shared += epoch.rows
             else:
-                remains.rows += [Key(self._head.pk, str(row["sk"])) for row in epoch.rows]
+                remains.rows += sorted(Key(self._head.pk, str(row["sk"])) for row in epoch.rows)
             remains.ends += epoch.ends
             remains.messages += epoch.messages
             remains.requests += epoch.requests
@@ -174,7 +219,7 @@ class _Survey:
                 continue
             if remains.meet(self._now, layout.made_at(ref) + KEPT):
                 if blobs:
-                    remains.worn[rows[0]] = blobs
+                    remains.worn[min(rows)] = blobs
                 else:
                     remains.rows += rows
 

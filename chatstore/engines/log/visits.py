@@ -6,7 +6,7 @@ nothing, and never something that nobody comes for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chatstore.contract import Clock
@@ -49,10 +49,10 @@ class Written:
 
         What leads to others comes first: where the call is done in part, all that is written is found.
         """
-        new = [row for row in once if key_of(row) not in self._keys]
+        new = {key_of(row): row for row in once if key_of(row) not in self._keys}
         if rows or new or gone:
-            await self._table.write([*new, *rows], gone)
-        self._keys.update(dict.fromkeys(map(key_of, new)))
+            await self._table.write([*new.values(), *rows], gone)
+        self._keys.update(dict.fromkeys(new))
         _shorten(self._keys)
 
 
@@ -67,9 +67,15 @@ class Visits:
 
     async def note(self, pk: str, at: int) -> None:
         """Note that a thread is to be visited once `at` has passed; one trip, none where that is noted."""
-        planned = self.plan(pk, at)
-        await self._written.put(planned.rows, once=planned.hours)
-        self.noted(pk, planned)
+        await self.note_all({pk: at})
+
+    async def note_all(self, wanted: Mapping[str, int]) -> None:
+        """Note visits to several threads; a trip for every 25 that are not yet noted."""
+        planned = {pk: self.plan(pk, at) for pk, at in wanted.items()}
+        rows = [row for one in planned.values() for row in one.rows]
+        await self._written.put(rows, once=[row for one in planned.values() for row in one.hours])
+        for pk, one in planned.items():
+            self.noted(pk, one)
 
     def plan(self, pk: str, at: int) -> Planned:
         """What is to be written so that a thread is visited once `at` has passed."""

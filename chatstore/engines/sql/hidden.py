@@ -146,12 +146,13 @@ class Hidden:
         return cast("int", new)
 
     async def hide(self, key: int) -> None:
-        """Hide a thread, which is to be removed."""
+        """Hide a thread, which is to be removed; a copy that is being put together is not shown any more."""
         await self._tx.remove(
-            "UPDATE threads SET tenant = ?, id = ?, topic = tenant, metadata = '{}', participants = '[]', "
-            "expires_at = ? WHERE key = ?",
+            "UPDATE threads SET tenant = ?, id = ?, topic = CASE tenant WHEN ? THEN topic ELSE tenant END, "
+            "metadata = '{}', participants = '[]', expires_at = ? WHERE key = ?",
             HIDDEN,
             token(),
+            HIDDEN,
             _LEFT,
             key,
         )

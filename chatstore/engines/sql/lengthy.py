@@ -103,7 +103,8 @@ async def _erase_some(tables: Tables, tenant: str, owner: str | None) -> tuple[E
     for key, hidden in owned:
         removed, more = await tables.hidden.clean(key, step)
         threads, messages = threads + (not hidden), messages + removed
-        if more and not hidden:
+        if more:
+            # Also a fork's copy: it would be shown without the messages that were removed just now.
             await tables.hidden.hide(key)
         if more or not step.goes_on():
             return Erased(threads, messages, 0), True

@@ -84,7 +84,7 @@ class Telemetry:
                 removed = {
                     "threads": swept.threads, "messages": swept.messages, "requests": swept.requests,
                 }  # fmt: skip
-                told = watch.units, watch.retries, watch.conflicts, error, is_cold_start()
+                told = dict(watch.units), watch.retries, watch.conflicts, error, is_cold_start()
                 sweep = Sweep(removed, swept.more, time.perf_counter() - began, *told)
                 for meter in self._meters:
                     self._safely(meter.swept, sweep)
