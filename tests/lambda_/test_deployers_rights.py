@@ -41,6 +41,7 @@ MAKING = {
         "PublishVersion CreateAlias UpdateAlias AddPermission RemovePermission CreateFunctionUrlConfig "
         "PutFunctionEventInvokeConfig PutFunctionConcurrency TagResource"
     ),
+    "AWS::Logs::MetricFilter": "logs:PutMetricFilter DescribeMetricFilters DeleteMetricFilter",
     "AWS::Logs::LogGroup": (
         "logs:CreateLogGroup DescribeLogGroups DeleteLogGroup PutRetentionPolicy TagResource UntagResource "
         "ListTagsForResource"
