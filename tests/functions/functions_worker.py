@@ -194,12 +194,11 @@ async def main(worker: str, *packages: str) -> None:
         else:
             answers.append(await host.tick())
     functions = {name: [json.loads(raw) for raw in one.raw_bindings] for name, one in host.functions.items()}
-    app = sys.modules["function_app"].app
-    retries = {one.get_function_name(): one.get_settings_dict("retry_policy") for one in app.get_functions()}
+    retries = {name: vars(one.retry_options or SimpleNamespace()) for name, one in host.functions.items()}
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     log = written.lines
     told = {"functions": functions, "retries": retries, "answers": answers, "log": log}
-    print(json.dumps({"python": version, **told}))
+    print(json.dumps({"python": version, **told}, default=str))
 
 
 if __name__ == "__main__":

@@ -123,9 +123,10 @@ def test_it_is_indexed_and_answers(worker: Worker) -> None:
     )
     [timer] = [one for one in functions["sweep"] if one["type"] == "timerTrigger"]
     assert timer["schedule"] == "0 17 * * * *"
-    retry = told["retries"]["sweep"]
-    assert (retry["strategy"], retry["max_retry_count"]) == ("fixed_delay", "2")
-    assert retry["delay_interval"] == "00:05:00"
+    assert told["retries"] == {
+        "http_app_func": {},
+        "sweep": {"max_retry_count": 2, "retry_strategy": "fixed_delay", "delay_interval": "0:05:00"},
+    }
 
     live, appended, read, missing, binary, stranger, together, many, swept = told["answers"]
     assert live["status"] == 200
