@@ -38,7 +38,7 @@ class Turn(NamedTuple):
 
 APART = 3
 """Write units beyond the item where turns are hours apart and one process takes them, by `bench.month`."""
-EXPIRY_WRITES, EXPIRY_READS, EXPIRY_SECONDS = 3.5, 3.7, 0.004
+EXPIRY_WRITES, EXPIRY_READS, EXPIRY_SECONDS = 3.5, 3.5, 0.0054
 """Units and time that the removal of an expired turn takes, in a thread of ten, by `bench.month`."""
 EXPIRING = Turn(
     ITEM + APART + EXPIRY_WRITES,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-__all__ = ["FairThreads"]
+__all__ = ["Beside", "FairThreads"]
 
 T = TypeVar("T")
 
@@ -73,6 +74,28 @@ class FairThreads:
             else:
                 del self._waiting[caller]
             return caller, future, call
+
+
+class Beside:
+    """Fair threads that are there once they are needed, and anew in a child of a fork."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._process = -1
+        self._threads: FairThreads | None = None
+
+    async def run(self, caller: Hashable, call: Callable[[], T]) -> T:
+        """What `call` gives, as `FairThreads.run` gives it."""
+        if self._threads is None or self._process != os.getpid():
+            self._threads, self._process = FairThreads(self._count, self._name), os.getpid()
+        return await self._threads.run(caller, call)
+
+    def close(self) -> None:
+        """Take no more; what waits is done, and a later call begins anew."""
+        threads, self._threads = self._threads, None
+        if threads is not None and self._process == os.getpid():
+            threads.shutdown()
 
 
 def _fulfil(future: Future[T], call: Callable[[], T]) -> None:

@@ -55,11 +55,10 @@ def entry_text(
     """
     created = "null" if created_at is None else f'"{stamp(created_at)}"'
     expires = "null" if expires_at is None else f'"{stamp(expires_at)}"'
+    # Written out, as this is done for every message that is read.
     return (
-        f'{{"id":{_quoted(id)},"position":{_quoted(position)},"created_at":{created},'
-        f'"expires_at":{expires},"etag":{_quoted(etag)},"message":{text}}}'
+        f'{{"id":{"null" if id is None else quoted(id)},'
+        f'"position":{"null" if position is None else quoted(position)},'
+        f'"created_at":{created},"expires_at":{expires},'
+        f'"etag":{"null" if etag is None else quoted(etag)},"message":{text}}}'
     )
-
-
-def _quoted(text: str | None) -> str:
-    return "null" if text is None else quoted(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
@@ -28,6 +28,8 @@ _CHUNKS, _CHUNK_BYTES = 256, 256
 """A body may come in so many chunks of any size, and in more where they have as many bytes on average."""
 
 _LOOK_SECONDS = 1.0
+_HEADS = tuple(b"HTTP/1.1 %d" % first for first in (2, 3, 4, 5))
+"""How the head of an answer begins: one that tells a client to go on is followed by nothing."""
 
 
 class _Received(ReceiveBuffer):
@@ -61,6 +63,33 @@ class _Received(ReceiveBuffer):
         return data
 
 
+class _Joining:
+    """A transport that sends the head of an answer with the beginning of its body, in one call of the kernel.
+
+    A body follows at once, or the end of the message, which uvicorn writes as nothing.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, or keep it if it is the head of an answer."""
+        if not self._head and data.startswith(_HEADS):
+            self._head = data
+            return
+        head, self._head = self._head, b""
+        self._transport.write(head + data)
+
+    def close(self) -> None:
+        """Send what is kept, and close."""
+        self.write(b"")
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _Limits(NamedTuple):
     head_seconds: float
     answer_seconds: float
@@ -88,7 +117,7 @@ class _Bounded(H11Protocol):
     _look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", _Joining(transport)))
         # h11 has no other way to bound what it takes apart.
         self.conn._receive_buffer = _Received()
         self._heard = self.loop.time()

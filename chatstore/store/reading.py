@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from chatstore.contract import Span, ThreadKey
+from chatstore.contract import SHORT_CHARACTERS, Span, ThreadKey
 from chatstore.errors import CursorExpired, InvalidArgument
 from chatstore.models import Entries, Message, Page, Place, Window
 from chatstore.store import arguments
@@ -19,8 +19,6 @@ __all__ = ["Reading"]
 
 _PAGE_BYTES = 4 * 1024 * 1024
 _RESTARTS = 5
-_SHORT = 32 * 1024
-"""How many characters are counted where they are."""
 
 T = TypeVar("T")
 
@@ -126,7 +124,7 @@ class Reading(Scoped):
 
     async def _aside(self, messages: Iterable[Message], call: Callable[[], T]) -> T:
         """What `call` makes of messages: it decodes them, which takes a while where they are long."""
-        if sum(len(message.text) for message in messages) <= _SHORT:
+        if sum(len(message.text) for message in messages) <= SHORT_CHARACTERS:
             return call()
         return await self.backend.aside((self.tenant, self.owner), call)
 

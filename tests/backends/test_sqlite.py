@@ -209,7 +209,7 @@ def test_append_and_last_messages_use_indexes_alone(url: str, tmp_path: Path) ->
     with chatstore.connect(url) as store:
         store.append("t", HELLO, owner="someone")
         original = sqlite3.connect(tmp_path / "chat.db")
-        from chatstore.backends.sqlite.file import Statements
+        from chatstore.backends.sqlite.statements import Statements
 
         names = ("one", "all", "until", "run", "remove")
         execute = [getattr(Statements, name) for name in names]

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 import pytest
 
 from chatstore.http.routes import ROUTES
+from chatstore.sweeping import SWEEP_LOG
 from tests.azure_tables.azurite import ACCOUNT
 from tests.functions import functions_worker
 from tests.servers import free_port, table_for
@@ -139,6 +140,8 @@ def test_it_is_indexed_and_answers(worker: Worker) -> None:
     contents = [one["message"]["content"] for one in json.loads(many["body"])["items"]]
     assert sorted(contents) == list(range(50))
     assert swept == {"timer": "StatusResult.Success"}
+    [line] = [json.loads(one["message"]) for one in told["log"] if one["category"] == SWEEP_LOG]
+    assert (line["logger"], line["threads"], line["more"]) == (SWEEP_LOG, 0, False)
 
 
 def test_the_version_is_the_one_that_is_deployed() -> None:

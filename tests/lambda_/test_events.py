@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 import chatstore
+from chatstore.sweeping import SWEEP_LOG
 from tests.lambda_.emulator import KEY, Function, credential, emulated
 from tests.lambda_.events import KINDS, SCHEDULED, Make, http_api, load_balancer, rest_api
 
@@ -214,6 +215,11 @@ def test_a_scheduled_event_sweeps(function: Function, storage: str) -> None:
         assert (swept["threads"], swept["more"]) == (30, False)
         assert function.invoke(SCHEDULED)["threads"] == 0
         assert len(store.read("kept")) == 1
+    told = [
+        json.loads(one) for one in re.findall(r"^\{.*chatstore\.sweep.*\}$", function.log(), re.MULTILINE)
+    ]
+    assert [(one["threads"], one["more"]) for one in told[-2:]] == [(30, False), (0, False)]
+    assert all(one["logger"] == SWEEP_LOG and one["aws_request_id"] for one in told)
     assert function.ask(http_api, "GET", "/healthz").status == 200
 
 

@@ -65,11 +65,16 @@ class _FileDriver:
         self._file = file
         self._network = network
 
-    async def write(self, work: Work[T], caller: Caller) -> T:
+    async def write(self, work: Work[T], caller: Caller, *, short: bool = False) -> T:
         def call() -> T:
             if self._storage.trace:
                 self._storage.trace(getattr(work, "__qualname__", "write"))
-            return self._file.write(work)
+            if not short:
+                return self._file.write(work)
+            [(result, fault)] = self._file.write_together([work])
+            if fault is not None:
+                raise fault
+            return cast("T", result)
 
         return await self._network.transact(call)
 

@@ -47,9 +47,14 @@ def open_azure_tables(url: Url, *, blocking: bool, clock: Clock) -> AzureTablesB
     if isinstance(clock, ServerClock):
         account.meter.clock = clock
     client = url.choice("client", ("ASYNC", "BLOCKING"))
-    return AzureTablesBackend(
+    backend = AzureTablesBackend(
         _driver(account, client, blocking=blocking), COSMOS if cosmos else TABLES, clock
     )
+    if not blocking:
+        from chatstore.fair_threads import Beside
+
+        backend.beside = Beside(2, "chatstore-beside")
+    return backend
 
 
 def _driver(account: Account, client: str, *, blocking: bool) -> Driver:

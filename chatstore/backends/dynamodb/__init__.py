@@ -44,7 +44,12 @@ def open_dynamodb(url: Url, *, blocking: bool, clock: Clock) -> DynamoBackend:
     calls: Calls = BlockingCalls(client) if blocking else ThreadCalls(client)
     table = DynamoTable(calls, client)
     table.atomic_pairs = url.choice("transactions", _TRANSACTIONS) == "ON"
-    return DynamoBackend(table, clock, stale=url.choice("reads", _READS) == "EVENTUAL")
+    backend = DynamoBackend(table, clock, stale=url.choice("reads", _READS) == "EVENTUAL")
+    if not blocking:
+        from chatstore.fair_threads import Beside
+
+        backend.beside = Beside(2, "chatstore-beside")
+    return backend
 
 
 class DynamoBackend(LogBackend):

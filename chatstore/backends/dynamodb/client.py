@@ -11,12 +11,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chatstore.backends.clients import ProcessClient, ProcessThreads
 from chatstore.blocking import run
 from chatstore.clocks import ServerClock
 from chatstore.errors import ConfigurationError
@@ -73,8 +75,7 @@ class Client:
         self._region = region
         self._timeout = timeout
         self._clock = clock
-        self._process = -1
-        self._client: Any = None
+        self._client = ProcessClient(self._opened, ClientError, BotoCoreError)
 
     @property
     def is_local(self) -> bool:
@@ -84,19 +85,14 @@ class Client:
 
     def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
         """One call, tried once."""
-        client, clock = self.client, self._clock
+        clock = self._clock
         asked = 0 if clock is None else clock.monotonic()
         answer: dict[str, Any] = {}
         try:
-            answer = client._make_api_call(operation, parameters)
+            with self._client.used() as client:
+                answer = client._make_api_call(operation, parameters)
         except ClientError as error:
             answer = error.response
-            raise
-        except BotoCoreError:
-            raise
-        except BaseException:
-            # A signal's exception may leave its pool's lock taken: the next call has another client.
-            self._process = -1
             raise
         finally:
             if clock is not None:
@@ -106,19 +102,16 @@ class Client:
     @property
     def client(self) -> Any:
         """The botocore client."""
-        if self._process != os.getpid():
-            with _making[0]:
-                if self._process != os.getpid():
-                    self._client = self._made()
-                    self._process = os.getpid()
-        return self._client
+        with self._client.used() as client:
+            return client
 
     def close(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None and self._process == os.getpid():
-            client.close()
-        self._process = -1
+        self._client.close()
+
+    def _opened(self) -> AbstractContextManager[Any]:
+        with _making[0]:
+            return closing(self._made())
 
     def _made(self) -> Any:
         from botocore.config import Config
@@ -209,16 +202,11 @@ class ThreadCalls(Calls):
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
-        self._process = -1
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = ProcessThreads(_CONNECTIONS, "chatstore-dynamodb")
         self._turns = AsyncTurns()
 
     async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
-        if self._threads is None or self._process != os.getpid():
-            self._threads = ThreadPoolExecutor(_CONNECTIONS, "chatstore-dynamodb")
-            self._process = os.getpid()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._client.call, operation, parameters)
+        return await self._threads.run(partial(self._client.call, operation, parameters))
 
     async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
         slots = asyncio.Semaphore(_TOGETHER)
@@ -240,7 +228,5 @@ class ThreadCalls(Calls):
         return self._turns.turn(name)
 
     async def close(self) -> None:
-        threads, self._threads = self._threads, None
-        if threads is not None and self._process == os.getpid():
-            threads.shutdown(wait=False)
+        self._threads.close()
         await super().close()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
-import os
 import random
 import re
 import secrets
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeVar
 
 import httpx
 
+from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.clocks import ServerClock
 from chatstore.codec import Json, decode
 from chatstore.contract import ABSENT, Request
@@ -75,64 +77,44 @@ class _Driver(Protocol):
 class _BlockingDriver:
     def __init__(self, timeout: httpx.Timeout) -> None:
         self._timeout = timeout
-        self._opened: tuple[int, httpx.Client] | None = None
+        self._client = ProcessClient(self._opened, httpx.HTTPError)
+
+    def _opened(self) -> AbstractContextManager[httpx.Client]:
+        return contextlib.closing(httpx.Client(timeout=self._timeout, verify=_tls(), mounts=_DIRECT))
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        # A fork shares its parent's sockets, so it opens its own. Threads that open at the same
-        # time may open one client too many, which goes when its answer has been read.
-        opened = self._opened
-        if opened is None or opened[0] != os.getpid():
-            client = httpx.Client(timeout=self._timeout, verify=_tls(), mounts=_DIRECT)
-            self._opened = opened = os.getpid(), client
-        try:
-            return opened[1].send(request)
-        except httpx.HTTPError:
-            raise
-        except BaseException:
-            # A signal's exception may leave its pool's lock taken: the next call has another client.
-            self._opened = None
-            raise
+        with self._client.used() as client:
+            return client.send(request)
 
     async def pause(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this driver serves blocking callers
 
     async def close(self) -> None:
-        if self._opened is not None:
-            self._opened[1].close()
-            self._opened = None
+        self._client.close()
 
 
 class _AsyncDriver:
     def __init__(self, timeout: httpx.Timeout) -> None:
         self._timeout = timeout
-        self._opened: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncGenerator[None]]] = {}
+        self._clients = LoopClients(self._opened)
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncGenerator[httpx.AsyncClient]:
+        """A client that is closed with this generator, which a loop closes itself before it ends."""
+        client = httpx.AsyncClient(timeout=self._timeout, verify=_tls(), mounts=_DIRECT)
+        try:
+            yield client
+        finally:
+            await client.aclose()
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        loop = asyncio.get_running_loop()
-        if loop not in self._opened:
-            for dead in [other for other in self._opened if other.is_closed()]:
-                del self._opened[dead]
-            client = httpx.AsyncClient(timeout=self._timeout, verify=_tls(), mounts=_DIRECT)
-            closing = _closing(client)
-            await anext(closing)
-            self._opened[loop] = client, closing
-        return await self._opened[loop][0].send(request)
+        return await (await self._clients.here()).send(request)
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        opened = self._opened.pop(asyncio.get_running_loop(), None)
-        if opened is not None:
-            await opened[1].aclose()
-
-
-async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None]:
-    """Closes `client` at its end, which a loop brings about itself before it is closed."""
-    try:
-        yield
-    finally:
-        await client.aclose()
+        await self._clients.close()
 
 
 class Meant(NamedTuple):

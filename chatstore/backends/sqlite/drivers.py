@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from chatstore.backends.sqlite.file import File
+from chatstore.backends.sqlite.together import Together
 from chatstore.backends.sqlite.warm import Warm
 from chatstore.engines.sql import Caller, Small, Work
 from chatstore.errors import StorageError
@@ -30,7 +31,7 @@ class BlockingDriver:
     def __init__(self, file: File) -> None:
         self._file = file
 
-    async def write(self, work: Work[T], caller: Caller) -> T:  # noqa: ARG002 - nobody waits in a line here
+    async def write(self, work: Work[T], caller: Caller, *, short: bool = False) -> T:  # noqa: ARG002
         return self._file.write(work)
 
     async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:  # noqa: ARG002 - as above
@@ -65,7 +66,10 @@ class ThreadDriver:
         self._next_scrub = 0.0
         self._warm = Warm()
 
-    async def write(self, work: Work[T], caller: Caller) -> T:
+    async def write(self, work: Work[T], caller: Caller, *, short: bool = False) -> T:
+        if short:
+            self._pools()
+            return await self._together.write(caller, work)
         return await self._pools()[0].run(caller, partial(self._file.write, work))
 
     async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:
@@ -128,5 +132,7 @@ class ThreadDriver:
     def _pools(self) -> tuple[FairThreads, FairThreads]:
         if self._process != os.getpid():
             self._threads = FairThreads(1, "chatstore-write"), FairThreads(4, "chatstore-read")
+            # What waits in a process is not written by a child of its fork.
+            self._together = Together(self._threads[0], self._file.write_together)
             self._process = os.getpid()
         return self._threads

@@ -8,62 +8,24 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from chatstore.backends.sqlite import faults
 from chatstore.backends.sqlite.forking import Stopped
 from chatstore.backends.sqlite.log import LOG_BYTES, Log
 from chatstore.backends.sqlite.place import Opened, file_at, open_at, require_room
 from chatstore.backends.sqlite.schema import MIGRATIONS, prepare
+from chatstore.backends.sqlite.statements import Outcome, Statements
 from chatstore.blocking import run
 from chatstore.codec import is_object
-from chatstore.engines.sql import Row, Transaction, Work
-from chatstore.errors import ConfigurationError, CorruptData, StorageError, Unavailable
+from chatstore.engines.sql import Transaction, Work
+from chatstore.errors import ConfigurationError, StorageError, Unavailable
 
-__all__ = ["File", "Statements"]
+__all__ = ["File"]
 
 T = TypeVar("T")
-
-
-class Statements:
-    """A transaction on a connection; its coroutines never suspend."""
-
-    __slots__ = ("_connection", "removed")
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.removed = False
-
-    async def one(self, sql: str, *parameters: object) -> Row | None:
-        rows = self._connection.execute(sql, parameters).fetchall()
-        return rows[0] if rows else None
-
-    async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
-        return self._connection.execute(sql, parameters).fetchall()
-
-    async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
-        rows: list[Row] = []
-        held = 0
-        # SQLite finds a row when it is asked for it.
-        with closing(self._connection.execute(sql, parameters)) as found:
-            for row in found:
-                rows.append(row)
-                held += size(row)
-                if held > most and len(rows) > 1:
-                    break
-        return rows
-
-    async def run(self, sql: str, *parameters: object) -> int:
-        return self._connection.execute(sql, parameters).rowcount
-
-    async def remove(self, sql: str, *parameters: object) -> int:
-        removed = await self.run(sql, *parameters)
-        self.removed = self.removed or removed > 0
-        return removed
-
-    async def many(self, sql: str, rows: Iterable[Row]) -> None:
-        self._connection.executemany(sql, rows)
 
 
 class File:
@@ -98,12 +60,26 @@ class File:
 
     def write(self, work: Work[T]) -> T:
         """`work` in a write transaction."""
+        return self._in_transaction(lambda statements: run(work(statements)))
+
+    def write_together(self, works: Sequence[Work[Any]]) -> list[Outcome]:
+        """Each of `works` in one write transaction, whose commit is that of all.
+
+        One that fails leaves no trace, and the others take place. Raises what fails for all of them.
+        """
+        outcomes = self._in_transaction(lambda statements: list(map(statements.apart, works)))
+        return [
+            (result, self._translation(error) if isinstance(error, sqlite3.Error) else error)
+            for result, error in outcomes
+        ]
+
+    def _in_transaction(self, call: Callable[[Statements], T]) -> T:
         with self._translated(), self._lock:
             writer = self._writing()
             with writer.connection:
                 _begin_write(writer.connection, self._timeout)
                 statements = Statements(writer.connection)
-                result = run(work(statements))
+                result = call(statements)
                 self.removals += statements.removed
             self._failed = False
             # Only now: it may have been moved away until the commit.
@@ -288,12 +264,19 @@ class File:
         try:
             yield
         except sqlite3.Error as error:
-            ours = _ours(error, self._path)
-            self._failed = _code_of(error) in _UNWRITABLE
-            if isinstance(ours, ConfigurationError) and self._last is not None:
-                ours = Unavailable(f"{self._path} was open and cannot be opened again ({_code(error)})")
-            # What SQLite says of text that is not UTF-8 holds the text.
-            raise ours from (error if hasattr(error, "sqlite_errorcode") else None)
+            raise (translation := self._translation(error)) from translation.__cause__
+
+    def _translation(self, error: sqlite3.Error) -> StorageError | ConfigurationError:
+        """What an error of SQLite's is here, with its cause."""
+        translation = faults.ours(error, self._path)
+        self._failed = faults.code_of(error) in faults.UNWRITABLE
+        if isinstance(translation, ConfigurationError) and self._last is not None:
+            translation = Unavailable(
+                f"{self._path} was open and cannot be opened again ({faults.name_of(error)})"
+            )
+        # What SQLite says of text that is not UTF-8 holds the text.
+        translation.__cause__ = error if hasattr(error, "sqlite_errorcode") else None
+        return translation
 
 
 def _read(reader: Opened, work: Work[T]) -> T:
@@ -309,9 +292,6 @@ async def _look(tx: Transaction) -> None:
 
 async def _rewrite(tx: Transaction) -> None:
     await tx.run(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-
-_UNWRITABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 
 
 def _with_json(connection: sqlite3.Connection) -> None:
@@ -360,32 +340,3 @@ def _begin_write(connection: sqlite3.Connection, timeout: float) -> None:
                 raise
         time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the tries of processes, guards nothing
         pause = min(pause * 1.5, 0.005)
-
-
-def _ours(error: sqlite3.Error, path: str) -> StorageError | ConfigurationError:
-    code = _code_of(error)
-    if code == sqlite3.SQLITE_CANTOPEN:
-        return ConfigurationError(
-            f"{path} cannot be opened ({_code(error)}): does its folder exist, and may you write there?"
-        )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CorruptData(f"{path} is damaged or not an SQLite database ({_code(error)})")
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return Unavailable(f"{path} is busy with another process's write: try again, or raise ?timeout=")
-    if code in _UNWRITABLE:
-        return Unavailable(f"{path} cannot be written ({_code(error)})")
-    if code is None and type(error) is sqlite3.OperationalError:
-        # Not SQLite but Python's module found it: text that is not UTF-8.
-        return CorruptData(f"{path} is damaged: what is stored there is not text")
-    return StorageError(f"{path} cannot be used ({_code(error)})")
-
-
-def _code_of(error: sqlite3.Error) -> int | None:
-    """What is wrong, of SQLite's primary codes; None where Python's module found it."""
-    number = getattr(error, "sqlite_errorcode", None)
-    return None if number is None else number & 0xFF
-
-
-def _code(error: sqlite3.Error) -> str:
-    """SQLite's name for what is wrong; what it says beside that may quote what is stored."""
-    return getattr(error, "sqlite_errorname", None) or type(error).__name__

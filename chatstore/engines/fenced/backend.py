@@ -80,11 +80,13 @@ class FencedBackend(Backend):
         seen = Seen()
         self._table = Table(driver, dialect)
         self._seen = seen
-        self._reader = Reader(self._table, seen)
+        self._reader = Reader(self._table, seen, self.aside)
         self._messages = Messages(self._reader)
         self._writer = Writer(self._table, self._reader, seen, clock, self.request_window)
 
     async def close(self) -> None:
+        if self.beside is not None:
+            self.beside.close()
         await self.driver.close()
 
     async def must_exist(self) -> None:

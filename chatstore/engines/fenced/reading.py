@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from chatstore import position
 from chatstore.engines.fenced import layout
@@ -17,7 +17,18 @@ from chatstore.errors import CorruptData
 
 __all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen"]
 
+T = TypeVar("T")
+
+
+class Aside(Protocol):
+    """Does beside the event loop what would keep it, where there is one; as `Backend.aside`."""
+
+    async def __call__(self, caller: tuple[str, str | None], call: Callable[[], T]) -> T: ...
+
+
 _REMEMBERED = 4096
+_SHORT_BYTES = 4096
+"""So much is decompressed and decoded where it is; a thousand times as much may come of it, in 10 ms."""
 _LEAST, _MOST = 16, 1000
 
 
@@ -61,9 +72,10 @@ class Seen:
 class Reader:
     """Reads a thread's partition."""
 
-    def __init__(self, table: Table, seen: Seen) -> None:
+    def __init__(self, table: Table, seen: Seen, aside: Aside) -> None:
         self._table = table
         self._seen = seen
+        self._aside = aside
 
     async def known(self, partition: str) -> Known:
         """The header as it is now."""
@@ -102,9 +114,28 @@ class Reader:
 
     async def text(self, entity: Entity) -> str:
         """The body of a row, with its pieces. Raises Moved where they are gone."""
+        parts = await self._parts(entity)
+        return await self._decoded(entity, parts, lambda: unpack(parts))
+
+    async def segment(self, entity: Entity) -> Segment:
+        """The messages of a row."""
+        parts = await self._parts(entity)
+        large = bool(pieces(entity.row, entity.properties))
+        return await self._decoded(
+            entity, parts, lambda: Segment.load(entity.row, unpack(parts), large=large)
+        )
+
+    async def _decoded(self, entity: Entity, parts: Sequence[Properties], decode: Callable[[], T]) -> T:
+        stored = sum([len(value) for part in parts for value in part.values() if isinstance(value, bytes)])
+        if stored <= _SHORT_BYTES:
+            return decode()
+        # Threads take turns here, as it is not known whose this one is.
+        return await self._aside(("", entity.partition), decode)
+
+    async def _parts(self, entity: Entity) -> Sequence[Properties]:
         named = pieces(entity.row, entity.properties)
         if not named:
-            return unpack([entity.properties])
+            return [entity.properties]
         parts: list[Properties] = []
         for row in named:
             piece = await self._table.get(entity.partition, row)
@@ -114,13 +145,7 @@ class Reader:
                     raise CorruptData("a part of a stored body is missing")
                 raise Moved
             parts.append(piece.properties)
-        return unpack(parts)
-
-    async def segment(self, entity: Entity) -> Segment:
-        """The messages of a row."""
-        return Segment.load(
-            entity.row, await self.text(entity), large=bool(pieces(entity.row, entity.properties))
-        )
+        return parts
 
     def walk(
         self,

@@ -75,6 +75,8 @@ class LogBackend(Backend):
         self._eraser = Eraser(table, clock, self._writer, closer, self._exact, self._decide)
 
     async def close(self) -> None:
+        if self.beside is not None:
+            self.beside.close()
         await self.table.close()
 
     async def ping(self) -> None:

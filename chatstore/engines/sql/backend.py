@@ -26,6 +26,8 @@ from chatstore.models import Appended, Deleted, Entries, Message, Page, Thread
 
 __all__ = ["SqlBackend"]
 
+_FEW, _SHORT_CHARACTERS = 50, 32 * 1024
+
 
 class SqlBackend(Lengthy):
     """The contract over a `Driver`; a subclass brings the driver, the schema and its capabilities."""
@@ -102,7 +104,7 @@ class SqlBackend(Lengthy):
                 require_log(if_match, before, appending=True)
             return await tables.messages.add(log, drafts)
 
-        return await self._write(key, request, append, drafts)
+        return await self._write(key, request, append, drafts, short=_is_short(drafts))
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         async def read(tables: Tables) -> Page[Message]:
@@ -235,6 +237,11 @@ class SqlBackend(Lengthy):
             return await tables.messages.restore(log, messages)
 
         return await self._change(caller_of(key), restore)
+
+
+def _is_short(drafts: Sequence[Draft]) -> bool:
+    """Whether a turn is written in so little time that it may share a transaction."""
+    return len(drafts) <= _FEW and sum([len(draft.text) for draft in drafts]) <= _SHORT_CHARACTERS
 
 
 async def _log_of(tables: Tables, key: ThreadKey, span: Span) -> Log | None:

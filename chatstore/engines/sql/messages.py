@@ -279,12 +279,6 @@ def _fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     return chosen, len(chosen) < len(rows)
 
 
-def _require_text(row: Row) -> None:
-    """Raise CorruptData where the text of a message is none: a column of SQLite's holds anything."""
-    if type(row[0]) is not str:
-        raise _damaged(row)
-
-
 def _size(row: Row) -> int:
     """How many bytes of UTF-8 the text of a message is. That of ASCII is known without writing them."""
     text = row[0]
@@ -294,8 +288,10 @@ def _size(row: Row) -> int:
 
 
 def _entry(row: Row) -> str:
-    _require_text(row)
+    """A row as text. Raises CorruptData: a column of SQLite's holds anything."""
     text, message_id, place, created, revision, expires, is_json = row
+    if type(text) is not str:
+        raise _damaged(row)
     # The database has looked at the text, but it may end for it where a character is zero.
     if not is_json or text[:1] != "{" or "\0" in text:
         raise CorruptData(f"the stored text of message {message_id!r} is damaged")
@@ -304,8 +300,9 @@ def _entry(row: Row) -> str:
 
 def _message(row: Row) -> Message:
     """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
-    _require_text(row)
     text, message_id, place, created, revision, expires = row
+    if type(text) is not str:
+        raise _damaged(row)
     try:
         return Message(
             text,

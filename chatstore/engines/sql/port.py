@@ -56,8 +56,12 @@ class Driver(Protocol):
     Where work waits, callers take turns: who asks for much keeps nobody waiting for all of it.
     """
 
-    async def write(self, work: Work[T], caller: Caller) -> T:
-        """A transaction that sees every earlier one and lets no other write beside it."""
+    async def write(self, work: Work[T], caller: Caller, *, short: bool = False) -> T:
+        """A transaction that sees every earlier one and lets no other write beside it.
+
+        `short` work writes little, and may share its transaction with other such work: it is committed with
+        them, and undone alone if it raises.
+        """
 
     async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:
         """A transaction that sees one state of the database throughout.

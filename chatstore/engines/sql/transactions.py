@@ -59,22 +59,28 @@ class Transacting(Backend):
 
         return await self.driver.read(work, caller, small)
 
-    async def _change(self, caller: Caller, operation: Operation[T]) -> T:
+    async def _change(self, caller: Caller, operation: Operation[T], *, short: bool = False) -> T:
         async def work(tx: Transaction) -> tuple[T, list[int]]:
             tables = self._tables(tx)
             return await operation(tables), tables.hidden.left
 
-        result, left = await self.driver.write(work, caller)
+        result, left = await self.driver.write(work, caller, short=short)
         for key in left:
             await self._clean(caller, key)
         return result
 
     async def _write(
-        self, key: ThreadKey, request: Request | None, operation: Operation[R], drafts: Sequence[Draft] = ()
+        self,
+        key: ThreadKey,
+        request: Request | None,
+        operation: Operation[R],
+        drafts: Sequence[Draft] = (),
+        *,
+        short: bool = False,
     ) -> R:
         """`operation`, or its first result again; its record is part of the same transaction."""
         if request is None:
-            return await self._change(caller_of(key), operation)
+            return await self._change(caller_of(key), operation, short=short)
         asked = request
 
         async def once(tables: Tables) -> R:
@@ -86,7 +92,7 @@ class Transacting(Backend):
             await self._remember(tables, key, asked, result, drafts, owner)
             return result
 
-        return await self._change(caller_of(key), once)
+        return await self._change(caller_of(key), once, short=short)
 
     async def _repeated(
         self, tables: Tables, key: ThreadKey, request: Request, drafts: Sequence[Draft] = ()

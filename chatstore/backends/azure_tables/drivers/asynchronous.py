@@ -20,6 +20,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
     selected,
 )
 from chatstore.backends.azure_tables.faults import faults, is_no_row
+from chatstore.backends.clients import LoopClients
 from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.turns import AsyncTurns
 
@@ -30,17 +31,16 @@ class AsyncDriver:
     """For event loops, each of which has a client; one whose loop has ended is replaced."""
 
     def __init__(self, opening: Callable[[], AbstractAsyncContextManager[TableClient]]) -> None:
-        self._opening = opening
-        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+        self._clients = LoopClients(opening)
         self._turns = AsyncTurns()
 
     async def create(self) -> None:
-        client = await self._client()
+        client = await self._clients.here()
         with faults(), contextlib.suppress(ResourceExistsError):
             await client.create_table()
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        client = await self._client()
+        client = await self._clients.here()
         with faults():
             try:
                 return entity_of(await client.get_entity(partition, row))
@@ -59,7 +59,7 @@ class AsyncDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        client = await self._client()
+        client = await self._clients.here()
         with faults():
             found = client.query_entities(
                 filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
@@ -73,7 +73,7 @@ class AsyncDriver:
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        client = await self._client()
+        client = await self._clients.here()
         with faults(writing=True):
             if len(calls) == 1:
                 return [etag_of(await alone(client, calls[0]))]
@@ -86,24 +86,4 @@ class AsyncDriver:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        opened = self._opened.pop(asyncio.get_running_loop(), None)
-        if opened is not None:
-            await opened.opening.__aexit__(None, None, None)
-
-    async def _client(self) -> TableClient:
-        loop = asyncio.get_running_loop()
-        if loop not in self._opened:
-            for dead in [other for other in self._opened if other.is_closed()]:
-                del self._opened[dead]
-            opening = self._opening()
-            # Where nobody closes it, the loop does, before it is closed itself.
-            self._opened[loop] = _Opened(opening, await opening.__aenter__())
-        return self._opened[loop].client
-
-
-class _Opened:
-    """What one event loop has."""
-
-    def __init__(self, opening: AbstractAsyncContextManager[TableClient], client: TableClient) -> None:
-        self.opening = opening
-        self.client = client
+        await self._clients.close()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
@@ -22,6 +20,7 @@ from chatstore.backends.azure_tables.drivers.forms import (
     selected,
 )
 from chatstore.backends.azure_tables.faults import faults, is_no_row
+from chatstore.backends.clients import ProcessClient
 from chatstore.engines.fenced.port import Again, Entity, NoTable, Op, Overtaken, Range, Slice
 from chatstore.errors import ChatStoreError
 from chatstore.turns import BlockingTurns
@@ -33,18 +32,15 @@ class BlockingDriver:
     """For blocking callers, one client for all threads. A fork opens one of its own."""
 
     def __init__(self, opening: Callable[[], AbstractContextManager[TableClient]]) -> None:
-        self._opening = opening
-        # A fork leaves what it finds here as it is: its threads, which may hold a lock, are not with it.
-        self._opened: dict[int, _Opened] = {}
-        self._locks: dict[int, threading.Lock] = {}
+        self._client = ProcessClient(opening, Again, NoTable, Overtaken, ChatStoreError)
         self._turns = BlockingTurns()
 
     async def create(self) -> None:
-        with self._client() as client, faults(), contextlib.suppress(ResourceExistsError):
+        with self._client.used() as client, faults(), contextlib.suppress(ResourceExistsError):
             client.create_table()
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        with self._client() as client, faults():
+        with self._client.used() as client, faults():
             try:
                 return entity_of(client.get_entity(partition, row))
             except ResourceNotFoundError as error:
@@ -62,7 +58,7 @@ class BlockingDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        with self._client() as client, faults():
+        with self._client.used() as client, faults():
             found = client.query_entities(
                 filter_of(partitions, rows, before), results_per_page=top, select=selected(bodies)
             )
@@ -72,7 +68,7 @@ class BlockingDriver:
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         calls = [called(partition, op) for op in ops]
-        with self._client() as client, faults(writing=True):
+        with self._client.used() as client, faults(writing=True):
             if len(calls) == 1:
                 return [etag_of(alone(client, calls[0]))]
             return [answer.get("etag") for answer in client.submit_transaction(calls)]
@@ -84,34 +80,4 @@ class BlockingDriver:
         time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this driver serves blocking callers
 
     async def close(self) -> None:
-        opened = self._opened.pop(os.getpid(), None)
-        if opened is not None:
-            opened.opening.__exit__(None, None, None)
-
-    @contextlib.contextmanager
-    def _client(self) -> Iterator[TableClient]:
-        try:
-            yield self._here().client
-        except (Again, NoTable, Overtaken, ChatStoreError):
-            raise
-        except BaseException:
-            # A signal's exception may leave its pool's lock taken: the next call has another client.
-            self._opened.pop(os.getpid(), None)
-            raise
-
-    def _here(self) -> _Opened:
-        process = os.getpid()
-        if process not in self._opened:
-            with self._locks.setdefault(process, threading.Lock()):
-                if process not in self._opened:
-                    opening = self._opening()
-                    self._opened[process] = _Opened(opening, opening.__enter__())
-        return self._opened[process]
-
-
-class _Opened:
-    """What one process has."""
-
-    def __init__(self, opening: AbstractContextManager[TableClient], client: TableClient) -> None:
-        self.opening = opening
-        self.client = client
+        self._client.close()

@@ -7,15 +7,13 @@ answers that much sooner without it.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import os
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from chatstore.backends.azure_tables.account import CONNECTIONS
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
+from chatstore.backends.clients import ProcessThreads
 from chatstore.blocking import run
 from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.turns import AsyncTurns
@@ -31,8 +29,7 @@ class ThreadDriver:
 
     def __init__(self, driver: BlockingDriver) -> None:
         self._driver = driver
-        self._process = -1
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = ProcessThreads(CONNECTIONS, "chatstore-azure-tables")
         self._turns = AsyncTurns()
 
     async def create(self) -> None:
@@ -63,22 +60,11 @@ class ThreadDriver:
         await asyncio.sleep(seconds)
 
     async def close(self) -> None:
-        threads, self._threads = self._threads, None
-        if threads is not None and self._process == os.getpid():
-            threads.shutdown(wait=False)
+        self._threads.close()
         await self._driver.close()
 
     async def _on_thread(
         self, call: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **named: P.kwargs
     ) -> T:
-        if self._threads is None or self._process != os.getpid():
-            self._threads = ThreadPoolExecutor(CONNECTIONS, "chatstore-azure-tables")
-            self._process = os.getpid()
-        # What is spent is counted in the context of the caller.
-        context = contextvars.copy_context()
-
-        def work() -> T:
-            # Only here: a coroutine of a call that is given up before it has a thread would never be awaited.
-            return context.run(run, call(*args, **named))
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        # Only on its thread is the coroutine made: one of a call that is given up before is never awaited.
+        return await self._threads.run(lambda: run(call(*args, **named)))

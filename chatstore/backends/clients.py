@@ -1,0 +1,124 @@
+"""One client of a storage for each process, or for each event loop, closed once.
+
+A fork shares its parent's sockets, and the threads that may hold a lock are not with it. So it leaves what it
+finds as it is, and opens a client of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Generic, NamedTuple, TypeVar
+
+__all__ = ["LoopClients", "ProcessClient", "ProcessThreads"]
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+class _Opened(NamedTuple, Generic[C]):
+    opening: AbstractContextManager[C]
+    client: C
+
+
+class _OpenedInLoop(NamedTuple, Generic[C]):
+    opening: AbstractAsyncContextManager[C]
+    client: C
+
+
+class ProcessClient(Generic[C]):
+    """A client for all threads of a process. Errors of the `harmless` kinds leave it as good as it was."""
+
+    def __init__(
+        self, opening: Callable[[], AbstractContextManager[C]], *harmless: type[BaseException]
+    ) -> None:
+        self._opening = opening
+        self._harmless = harmless
+        self._opened: dict[int, _Opened[C]] = {}
+        self._locks: dict[int, threading.Lock] = {}
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[C]:
+        """The client of this process, opened where it has none."""
+        try:
+            yield self._here()
+        except self._harmless:
+            raise
+        except BaseException:
+            # A signal's exception may leave the lock of its connections taken: the next call has another.
+            self._opened.pop(os.getpid(), None)
+            raise
+
+    def close(self) -> None:
+        """Close the client of this process, if it has one; the next use opens another."""
+        opened = self._opened.pop(os.getpid(), None)
+        if opened is not None:
+            opened.opening.__exit__(None, None, None)
+
+    def _here(self) -> C:
+        process = os.getpid()
+        opened = self._opened.get(process)
+        if opened is None:
+            with self._locks.setdefault(process, threading.Lock()):
+                opened = self._opened.get(process)
+                if opened is None:
+                    opening = self._opening()
+                    self._opened[process] = opened = _Opened(opening, opening.__enter__())
+        return opened.client
+
+
+class LoopClients(Generic[C]):
+    """A client for each event loop; that of a loop which has ended is forgotten."""
+
+    def __init__(self, opening: Callable[[], AbstractAsyncContextManager[C]]) -> None:
+        self._opening = opening
+        self._opened: dict[asyncio.AbstractEventLoop, _OpenedInLoop[C]] = {}
+
+    async def here(self) -> C:
+        """The client of the running loop, opened where it has none.
+
+        Where nobody closes it the loop does, before it is closed itself, if it is opened by a generator.
+        """
+        loop = asyncio.get_running_loop()
+        opened = self._opened.get(loop)
+        if opened is None:
+            for ended in [other for other in self._opened if other.is_closed()]:
+                del self._opened[ended]
+            opening = self._opening()
+            self._opened[loop] = opened = _OpenedInLoop(opening, await opening.__aenter__())
+        return opened.client
+
+    async def close(self) -> None:
+        """Close the client of the running loop, if it has one."""
+        opened = self._opened.pop(asyncio.get_running_loop(), None)
+        if opened is not None:
+            await opened.opening.__aexit__(None, None, None)
+
+
+class ProcessThreads:
+    """Threads on which calls that block are made for event loops. They are bound to no loop."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._threads: tuple[int, ThreadPoolExecutor] | None = None
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """What `call` gives on a thread, in a copy of the caller's context: what it costs is told there."""
+        threads = self._threads
+        if threads is None or threads[0] != os.getpid():
+            self._threads = threads = os.getpid(), ThreadPoolExecutor(self._count, self._name)
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(threads[1], context.run, call)
+
+    def close(self) -> None:
+        """Let go of the threads; calls under way come to their end."""
+        threads, self._threads = self._threads, None
+        if threads is not None and threads[0] == os.getpid():
+            threads[1].shutdown(wait=False)
