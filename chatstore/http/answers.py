@@ -17,6 +17,7 @@ __all__ = [
     "Health",
     "Html",
     "MessagePage",
+    "Metrics",
     "OpenApi",
     "Problem",
     "Thread",
@@ -138,6 +139,10 @@ class OpenApi(BaseModel):
     openapi: str
     info: dict[str, Any]
     paths: dict[str, Any]
+
+
+class Metrics(RootModel[str]):
+    """Metrics as Prometheus reads them."""
 
 
 class Html(RootModel[str]):

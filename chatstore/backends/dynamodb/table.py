@@ -24,7 +24,7 @@ from chatstore.backends.dynamodb.meter import billed, size_of
 from chatstore.batching import batches
 from chatstore.engines.log import Key, Row, Rows, Table
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
-from chatstore.metering import spent
+from chatstore.metering import retried, spent
 
 __all__ = ["DynamoTable"]
 
@@ -40,17 +40,11 @@ _READY_PAUSE_SECONDS = (0.01, 0.5)
 
 _TRANSIENT = frozenset(
     {
-        "InternalServerError",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "ReplicatedWriteConflictException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "ThrottlingException",
-        "TransactionConflictException",
-        "TransactionInProgressException",
+        "InternalServerError", "LimitExceededException", "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException", "RequestLimitExceeded", "ServiceUnavailable",
+        "ThrottlingException", "TransactionConflictException", "TransactionInProgressException",
     }
-)
+)  # fmt: skip
 _REFUSED = "ConditionalCheckFailedException"
 _CANCELED = "TransactionCanceledException"
 _ABSENT = "ResourceNotFoundException"
@@ -224,8 +218,6 @@ class DynamoTable(Table):
             return False
         return bool(answer["Table"]["TableStatus"] == "ACTIVE")
 
-    # Calls
-
     async def _call(self, operation: str, sent: dict[str, Any]) -> dict[str, Any]:
         """One round trip, counted; raises botocore's error where the answer is one that callers read."""
         try:
@@ -253,7 +245,7 @@ class DynamoTable(Table):
             try:
                 return await call()
             except Unavailable:
-                await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
+                await self._rest(attempt)
         return await call()
 
     async def _until_all(
@@ -268,7 +260,11 @@ class DynamoTable(Table):
                 raise Unavailable("DynamoDB cannot take a batch for now")
             asked = left
             if asked:
-                await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4 ** max(silences - 1, 0)))  # noqa: S311
+                await self._rest(max(silences - 1, 0))
+
+    async def _rest(self, attempt: int) -> None:
+        retried()
+        await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
 
     async def _put_pair(self, put: dict[str, Any], row: Row, free: Key) -> Row | None:
         check = {
