@@ -145,7 +145,7 @@ class DynamoTable(Table):
         for together in batches(requests, _size, most=_WRITE_TOGETHER, size_most=_WRITE_TOGETHER_BYTES):
             await self._until_all({self._name: together}, some)
 
-    async def remove(self, row: Row) -> None:
+    async def remove(self, row: Row) -> bool:
         compared = [name for name in ("v", "s") if name in row]
         sent = {
             "TableName": self._name,
@@ -158,6 +158,8 @@ class DynamoTable(Table):
         except ClientError as error:
             if _code(error) != _REFUSED:
                 _raise(error, self._client)
+            return False
+        return True
 
     async def ping(self) -> None:
         await self.query("P", " ", "~", limit=1)
