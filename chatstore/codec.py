@@ -126,9 +126,10 @@ def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json
 
 
 def parse_texts(text: str | bytes, what: str = "the body", *, around: int = 0) -> tuple[Json, Writer]:
-    """The same, and what gives any part of the value as `encode` does, without checking all of it again.
+    """The value as `parse` gives it, and a function that writes any part of it without new checks.
 
-    Raises InvalidMessage, as that does, for a part that is nested too deep by itself.
+    The function writes as `encode` does. Raises InvalidMessage as `parse` does. The function raises it for
+    a part that is nested too deep by itself.
     """
     value, exact = _parsed(text, what, around)
     spelled = _spelled if exact else _written

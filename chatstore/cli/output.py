@@ -58,7 +58,7 @@ def readable(text: str, *, lines: bool = True) -> str:
 
 
 def cell(text: str) -> str:
-    """The same on one line, with its spaces as they are."""
+    """`text` for a terminal, on one line: what could control it is escaped, spaces stay."""
     return _OF_MORE_LINES.sub(_escape, text)
 
 

@@ -154,7 +154,7 @@ def _progress(source: BinaryIO) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _counting(total: int | None) -> Iterator[Callable[[], None]]:
-    """The same by threads, of `total`."""
+    """Show the progress of an import by threads, of `total`, on a terminal."""
     if not sys.stderr.isatty():
         yield lambda: None
         return
