@@ -56,7 +56,7 @@ quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
 def writer(default: Callable[[Any], Json] | None = None, *, ascii_only: bool = False) -> Writer:
-    """What writes values as compact JSON text, without checking them; `default` replaces one that is none.
+    """What writes values as compact JSON text, without checking them; `default` replaces another value.
 
     It does not notice a value that holds itself.
     """
@@ -243,7 +243,7 @@ def _member_fault(
 
 
 def _scalar_fault(value: Any, exact: list[ExactFloat], depth: int) -> tuple[str, str] | None:
-    """Of what is none of JSON's plain values."""
+    """The fault of a scalar: where it is, and what is wrong with it; None without one."""
     kind = type(value)
     if kind is float:
         return "", f"holds {value}, which JSON cannot carry: send null or a string"

@@ -132,7 +132,7 @@ def merge(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Js
 
 
 def patched(properties: Properties, patch: ThreadPatch) -> Properties:
-    """The properties of a thread as a patch leaves them, but for when it expires."""
+    """The properties of a thread after a patch, except when it expires."""
     before = properties
     if patch.topic is not UNSET:
         properties = replace(properties, topic=patch.topic)

@@ -44,7 +44,7 @@ def main() -> None:
         FunctionVersion=target,
         RoutingConfig={"AdditionalVersionWeights": {}},
     )
-    print(f"Callers meet version {target} of {function}, and no longer {present}.")
+    print(f"Callers now reach version {target} of {function} instead of {present}.")
 
 
 def stop_release(stack: Stack) -> None:

@@ -87,26 +87,37 @@ def test_every_operation(proxy: Unkind, opened: Open, clock: ManualClock) -> Non
         costs[name] = measured(proxy, call)
 
     with opened() as store:
-        note("append, cold", lambda: store.append("t", say("c"))) note("append, warm", lambda:
-        store.append("t", say("d"), say("e"))) # The first request of a thread has the sweep told; from then
-        on it knows. store.append("t", say("x"), request_id="first") note("append, warm, with a new request
-        id", lambda: store.append("t", say("y"), request_id="r")) note("append with a request id that was
-        used", lambda: store.append("t", say("y"), request_id="r")) store.read("t", last=1)
-        clock.advance(timedelta(minutes=1)) note("first append of a new minute", lambda: store.append("t",
-        say("f"))) note("first append to a new thread, a process's first of a tenant", lambda:
-        store.append("first", say("a"))) note("first append to a new thread", lambda: store.append("u",
-        say("a"))) note("last 20", lambda: store.read("t", last=20)) note("properties", lambda:
-        store.get_thread("t")) last = store.read("t", last=1).items[0].id or "" note("message by id",
-        lambda: store.get_message("t", last)) note("replace or delete a message by id, warm", lambda:
-        store.replace_message("t", last, say("F"))) assert measured(proxy, lambda: store.delete_message("t",
-        last)) == 2 note("insert in front of a turn, warm", lambda: store.insert("t", say("between"),
-        index=-1)) first = store.read("t", limit=1).items[0].id or "" note("insert within a turn, warm",
-        lambda: store.insert("t", say("between"), after=first)) note("pop, warm", lambda: store.pop("t"))
-        note("update of properties", lambda: store.update_thread("t", topic="x")) grown = [message.to_dict()
-        for message in store.read("t", limit=100)] + [say("more")] note("replace_all, history only grew,
-        warm", lambda: store.replace_all("u", [say("a"), say("b")])) store.read("t", last=1)
+        note("append, cold", lambda: store.append("t", say("c")))
+        note("append, warm", lambda: store.append("t", say("d"), say("e")))
+        # The first request of a thread has the sweep told; from then on it knows.
+        store.append("t", say("x"), request_id="first")
+        note("append, warm, with a new request id", lambda: store.append("t", say("y"), request_id="r"))
+        note("append with a request id that was used", lambda: store.append("t", say("y"), request_id="r"))
+        store.read("t", last=1)
+        clock.advance(timedelta(minutes=1))
+        note("first append of a new minute", lambda: store.append("t", say("f")))
+        note(
+            "first append to a new thread, a process's first of a tenant",
+            lambda: store.append("first", say("a")),
+        )
+        note("first append to a new thread", lambda: store.append("u", say("a")))
+        note("last 20", lambda: store.read("t", last=20))
+        note("properties", lambda: store.get_thread("t"))
+        last = store.read("t", last=1).items[0].id or ""
+        note("message by id", lambda: store.get_message("t", last))
+        note("replace or delete a message by id, warm", lambda: store.replace_message("t", last, say("F")))
+        assert measured(proxy, lambda: store.delete_message("t", last)) == 2
+        note("insert in front of a turn, warm", lambda: store.insert("t", say("between"), index=-1))
+        first = store.read("t", limit=1).items[0].id or ""
+        note("insert within a turn, warm", lambda: store.insert("t", say("between"), after=first))
+        note("pop, warm", lambda: store.pop("t"))
+        note("update of properties", lambda: store.update_thread("t", topic="x"))
+        grown = [message.to_dict() for message in store.read("t", limit=100)] + [say("more")]
+        note("replace_all, history only grew, warm", lambda: store.replace_all("u", [say("a"), say("b")]))
+        store.read("t", last=1)
         note("replace_all by another, warm", lambda: store.replace_all("t", [*grown[1:], say("z")]))
-        note("clear, warm", lambda: store.clear("u")) for number in range(4):
+        note("clear, warm", lambda: store.clear("u"))
+        for number in range(4):
             store.create_thread(f"v{number}", owner="ada")
         note("list of 5 threads", lambda: store.list_threads(owner="ada"))
         note("delete, warm", lambda: store.delete_thread("v0"))

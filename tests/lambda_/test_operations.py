@@ -190,7 +190,7 @@ def test_callers_are_given_back_the_version_before(
         functions.publish_version(FunctionName=name)
     functions.create_alias(FunctionName=name, Name="live", FunctionVersion="3")
     run(rollback.main, monkeypatch, "chatstore", REGION)
-    assert f"Callers meet version 2 of {name}, and no longer 3." in capsys.readouterr().out
+    assert f"Callers now reach version 2 of {name} instead of 3." in capsys.readouterr().out
     assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "2"
     run(rollback.main, monkeypatch, "chatstore", REGION, "--to", "3")
     assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "3"

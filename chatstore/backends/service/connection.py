@@ -204,7 +204,7 @@ class Connection:
     ) -> None:
         if not _TOKEN.fullmatch(token):
             raise ConfigurationError(
-                "the token is none: one is made of letters, digits and signs, without spaces"
+                "the token is not valid: it is made of letters, digits and signs, without spaces"
             )
         self._shown = {"Authorization": f"Bearer {token}"} if token else {}
         try:
@@ -313,7 +313,7 @@ class Connection:
 
 
 def _reason(error: BaseException) -> str:
-    """What is wrong with a connection; what httpx says besides may quote what came over it."""
+    """What is wrong with a connection; the rest of httpx's text may quote what came over it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

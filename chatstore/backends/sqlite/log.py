@@ -28,7 +28,7 @@ _WAIT_MILLISECONDS = 200
 
 
 class Log:
-    """The log of the file at `path`; used in the writer's turn, but for `present`."""
+    """The log of the file at `path`; used in the writer's turn, except `present`."""
 
     def __init__(self, path: str) -> None:
         self._path = f"{path}-wal"
