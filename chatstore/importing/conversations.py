@@ -46,7 +46,7 @@ class BadThread:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A message in chatstore's form, and where it stands in its thread; `refused` says why it is none."""
+    """A message in chatstore's form, and where it stands in its thread; `refused` says why, if it is bad."""
 
     place: str
     message: Json

@@ -294,7 +294,7 @@ class DynamoTable(Table):
                 return _row(answer["Item"])
         found = await self.get(keys)
         if not found:
-            raise Unavailable("a row was in the way and is gone")
+            raise Unavailable("another writer's row was in the way and is gone: try again")
         return found[0]
 
 
@@ -339,7 +339,7 @@ def _raise(error: Exception, client: Client) -> NoReturn:
             raise ConfigurationError(
                 f"there is no table {client.table!r}: make it with chatstore init dynamodb://{client.table}"
             ) from error
-        # What it says besides may quote what was sent.
+        # The rest of its text may quote what was sent.
         raise StorageError(f"DynamoDB refused {error.operation_name} ({code or status})") from error
     if isinstance(error, (NoCredentialsError, NoRegionError)):
         raise ConfigurationError(f"DynamoDB cannot be reached: {error}") from error
