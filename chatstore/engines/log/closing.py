@@ -205,7 +205,8 @@ class Closer:
         if kept or one is None or int(one["v"]) >= now - layout.HOUR:
             await self._table.together(calls)
             return []
-        calls.append(partial(self._lists.list_again, key, owner, now, one))
+        # The hour of now: that in which this began may be looked through already, where it slept since.
+        calls.append(partial(self._lists.list_again, key, owner, self._clock(), one))
         again = cast("Row | None", (await self._table.together(calls))[-1])
         return [one] if again is None else [one, again]
 
