@@ -25,23 +25,16 @@ _TRIES = 20
 class Eraser(Purger):
     """Removes whatever a listing leads to."""
 
-    async def take_back(self, partition: str, planned: State | None, attempt: str) -> None:
-        """Remove the pieces of a try that was refused, if the history that it was `planned` for has ended.
+    async def take_back(self, partition: str, attempt: str) -> None:
+        """Remove the pieces of a refused try: an erasure may have looked for pieces before they came.
 
-        An erasure may have looked for pieces before they came. A sweep would remove them, but later. Raises
-        Overtaken where others write.
+        A sweep would remove them, but later. No condition is needed: the one group that could name them asks
+        for a header which is past. Should that group have been applied after all, its rows name them.
         """
         known = await self._reader.known(partition)
-        now = known.state
-        present = None if now is None or now.deleted is not None else now.generation
-        if planned is not None and present == planned.generation:
-            return
-        strays = [row async for row in self.strays(partition, now) if row.row.startswith("p")]
-        rows = [row for row in strays if layout.chunk_owner(row.row)[1] == attempt]
-        while rows:
-            state = known.state or await self.bury(partition, None)
-            known, _ = await self.discard(partition, known, state, rows[: self.group], set())
-            rows = rows[self.group :]
+        strays = [row.row async for row in self.strays(partition, known.state) if row.row.startswith("p")]
+        mine = [Op("delete", row, {}) for row in strays if layout.chunk_owner(row)[1] == attempt]
+        await self._table.submit_all(partition, mine)
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, or the tenant's, and what is left of earlier ones, at once."""

@@ -124,7 +124,7 @@ class Writer:
                 await self._eraser().settle(listing, call.partition)
         for attempt in call.refused:
             with contextlib.suppress(Overtaken, StorageError):
-                await self._eraser().take_back(call.partition, attempt.view.known.state, attempt.name)
+                await self._eraser().take_back(call.partition, attempt.name)
 
     async def _tries(self, call: _Call[R], *, warm: bool) -> R:
         known = self._seen.get(call.partition) if warm else None
