@@ -15,6 +15,8 @@ import azure.functions as func  # noqa: E402 - after garbage is left alone
 
 from chatstore.http import logs  # noqa: E402
 from chatstore.http.app import create_app  # noqa: E402
+from chatstore.http.retention import Run, measured  # noqa: E402
+from chatstore.http.service import telemetry_of  # noqa: E402
 from chatstore.settings import Settings  # noqa: E402
 from chatstore.sweeping import sweep_stored  # noqa: E402
 
@@ -26,6 +28,9 @@ SWEEP_SECONDS = 570
 settings = replace(Settings.from_environment(), sweep_every=0)
 logs.configure_within(settings.log)
 service = create_app(settings=settings)
+telemetry = telemetry_of(settings)
+if telemetry is not None:
+    telemetry.start_sending()
 
 
 async def answer(scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -47,4 +52,6 @@ app = func.AsgiFunctionApp(app=answer, http_auth_level=func.AuthLevel.ANONYMOUS)
 def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by this name
     """Removes what has expired, until half a minute before its time is up: the rest is the next hour's."""
     gc.enable()
-    logs.without_content("the sweep", lambda: sweep_stored(SWEEP_SECONDS))
+    run = Run()
+    with measured(telemetry, run):
+        run.swept = logs.without_content("the sweep", lambda: sweep_stored(SWEEP_SECONDS))

@@ -91,9 +91,9 @@ class Priced(MemoryTable):
             self.calls += more
         await super().write(puts, deletes)
 
-    async def remove(self, row: Row) -> None:
+    async def remove(self, row: Row) -> bool:
         self._called(writes=_kilobytes(self.row(key_of(row))))
-        await super().remove(row)
+        return await super().remove(row)
 
     async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
         began, lanes, results = self.busy, [self.busy] * SIDE_BY_SIDE, []

@@ -1,7 +1,7 @@
 """The audit trail: a line for each erasure, and for each API key that is made or revoked.
 
 It says who, what and how much, and nothing of any content. It goes to a logger of its own, whatever else a
-process logs: where it is kept, and for how long, is for who runs the process to say.
+process logs. Whoever runs the process decides where it is kept and for how long.
 """
 
 from __future__ import annotations

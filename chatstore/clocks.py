@@ -1,7 +1,7 @@
 """The time of a server, measured at its answers, so that nothing is removed by a machine's wrong clock.
 
-Several processes write to one table, each with a clock of its own. What is removed because of its age must
-be old by the clock of all of them: the server's, whose every answer over HTTP says what time it is.
+Several processes write to one table, each with a clock of its own. So only the server's clock decides what
+is old enough to be removed. Every answer over HTTP says the server's time.
 """
 
 from __future__ import annotations
@@ -68,9 +68,10 @@ class Offset(NamedTuple):
 class ServerClock:
     """A clock that starts from the machine's `own` and is corrected by what a server's answers say.
 
-    Where the machine's clock agrees with all answers it is used as it is. A time differs from the server's
-    by three seconds and the duration of the quickest recent round trip at most, from the first answer on,
-    until the machine's clock is set; then from the next answer on. One clock belongs to one client.
+    If the machine's clock agrees with all answers, it is used unchanged. From the first answer on, the
+    time differs from the server's by at most three seconds plus the duration of the quickest recent round
+    trip. After the machine's clock is set, this holds again from the next answer on. One clock belongs to
+    one client.
 
     `own` gives microseconds since 1970, UTC; `monotonic` microseconds since any time, for durations.
     Threads may use it at once: what they share is replaced whole, and each measurement is good by itself.

@@ -56,7 +56,7 @@ quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
 def writer(default: Callable[[Any], Json] | None = None, *, ascii_only: bool = False) -> Writer:
-    """What writes values as compact JSON text, without checking them; `default` replaces one that is none.
+    """What writes values as compact JSON text, without checking them; `default` replaces another value.
 
     It does not notice a value that holds itself.
     """
@@ -126,9 +126,10 @@ def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json
 
 
 def parse_texts(text: str | bytes, what: str = "the body", *, around: int = 0) -> tuple[Json, Writer]:
-    """The same, and what gives any part of the value as `encode` does, without checking all of it again.
+    """The value as `parse` gives it, and a function that writes any part of it without new checks.
 
-    Raises InvalidMessage, as that does, for a part that is nested too deep by itself.
+    The function writes as `encode` does. Raises InvalidMessage as `parse` does. The function raises it for
+    a part that is nested too deep by itself.
     """
     value, exact = _parsed(text, what, around)
     spelled = _spelled if exact else _written
@@ -242,7 +243,7 @@ def _member_fault(
 
 
 def _scalar_fault(value: Any, exact: list[ExactFloat], depth: int) -> tuple[str, str] | None:
-    """Of what is none of JSON's plain values."""
+    """The fault of a scalar: where it is, and what is wrong with it; None without one."""
     kind = type(value)
     if kind is float:
         return "", f"holds {value}, which JSON cannot carry: send null or a string"

@@ -93,7 +93,7 @@ def require_window(request: Request | None, now: int, window: timedelta) -> None
     if request.sent_at < from_micros(now) - window:
         raise RequestExpired(
             f"request id {request.id!r} is older than {window}: whether it took effect is no longer "
-            "known; look, and send what is still wanted under a new id"
+            "known; read the thread, and send what is missing under a new id"
         )
 
 
@@ -142,7 +142,7 @@ def merge(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Js
 
 
 def patched(properties: Properties, patch: ThreadPatch) -> Properties:
-    """The properties of a thread as a patch leaves them, but for when it expires."""
+    """The properties of a thread after a patch, except when it expires."""
     before = properties
     if patch.topic is not UNSET:
         properties = replace(properties, topic=patch.topic)

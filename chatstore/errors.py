@@ -7,13 +7,13 @@
     │   ├── InvalidMessage         not a JSON object with a role, or not JSON at all
     │   │   └── MessageTooLarge    longer than the library or the service takes
     │   ├── InvalidCursor          not a cursor or position that this store gave out
-    │   └── RequestExpired         a request id from outside its window
+    │   └── RequestExpired         the time in a request id is outside the window
     ├── NotFound                   (also a LookupError)
     │   ├── ThreadNotFound
     │   └── MessageNotFound
     ├── ThreadExists               a thread of that id is already there
     ├── MessageExists              the thread has a message with that key already
-    ├── Conflict                   an ``if_match`` that no longer holds; carries what does
+    ├── Conflict                   an ``if_match`` that does not hold; carries the current ETag
     ├── RequestMismatch            a request id that was used for something else
     ├── CursorExpired              the history that a cursor pointed into has been replaced
     ├── Unsupported                this backend does not do that
@@ -81,7 +81,7 @@ class InvalidCursor(InvalidArgument):
 
 
 class RequestExpired(InvalidArgument):
-    """A request id whose time lies outside the window in which repetitions are recognised."""
+    """The time in a request id lies outside the window in which repetitions are recognised."""
 
 
 class NotFound(ChatStoreError, LookupError):

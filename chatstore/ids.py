@@ -45,8 +45,8 @@ def is_message_id(text: str) -> bool:
 def time_of(text: str) -> datetime | None:
     """The time that a UUIDv7 or a ULID carries; None for any other text.
 
-    A text of such a shape counts as one only if its time lies between 2016, when ULIDs were first
-    described, and 2100: other keys of letters and digits are then opaque, as they should be.
+    A text of a ULID's shape counts as one only if its time lies between 2016, when ULIDs were first
+    described, and 2100. Other keys of letters and digits are opaque.
     """
     if _UUID7.fullmatch(text):
         milliseconds = int(text.replace("-", "")[:12], 16)

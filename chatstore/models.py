@@ -70,13 +70,13 @@ class Cost:
 class Message:
     """One message: what the caller sent, and beside it what the store added.
 
-    `text` is the JSON that was sent; `to_dict` gives it back, equal in every type and in the
-    order of its keys; for a number between two floats, the nearest of them, whose own `text` is what
-    was sent (`chatstore.codec.ExactFloat`). `id`, `position`, `created_at` and `etag` are None until it
-    is stored: `id` never changes and is never used again, `position` sorts in the thread's order and holds
-    until the history is replaced, `etag` changes with each `replace_message` and `update_message`.
-    `metadata` is kept beside what was sent, and changed without touching it; `key` is the client's own name
-    for it within the thread.
+    `text` is the JSON that was sent. `to_dict` gives it as an object, equal in every type and in the order
+    of its keys. A number between two floats becomes the nearest float; its own `text` is what was sent
+    (`chatstore.codec.ExactFloat`). `id`, `position`, `created_at` and `etag` are None until the message is
+    stored. `id` never changes and is never used again. `position` sorts in the thread's order and holds
+    until the history is replaced. `etag` changes with each `replace_message` and `update_message`.
+    `metadata` is kept beside what was sent, and changed without touching it. `key` is the client's own name
+    for the message within its thread.
     """
 
     text: str
@@ -175,10 +175,10 @@ class Origin(NamedTuple):
 class Thread:
     """A thread's properties; its messages are read on their own.
 
-    `active_at` is when messages were last added (a backend may keep it to the minute), `etag`
-    the revision of the properties: it changes when one of them does, never when messages do. `sliding` is
-    how long after its last append it expires at least, if that slides. `message_count`, and `preview`, the
-    first 200 characters of the newest message's text, are there where a listing was asked for them.
+    `active_at` is when messages were last added; a backend may keep it to the minute. `etag` is the
+    revision of the properties. It changes when one of them does, never when messages do. `sliding` is how
+    long after its last append a thread expires at least, if its expiry slides. A listing that was asked for
+    them has `message_count` and `preview`, the first 200 characters of the newest message's text.
     """
 
     id: str
@@ -210,8 +210,8 @@ class Found:
 class Cursor(str):
     """A place in a thread's history: opaque text, valid until that history is replaced.
 
-    It carries the epoch of the history and a position in it, and no authority: whose thread is
-    read comes from the call that it is passed to.
+    It carries the epoch of the history and a position in it. It grants no access: the call to which it is
+    passed says which thread is read.
     """
 
     __slots__ = ()
@@ -277,11 +277,10 @@ _PLACE = re.compile(r"(?:([0-9A-Za-z]{1,64})~)?([0-9A-Za-z.]{1,512})")
 class Page(Generic[T]):
     """A part of a listing.
 
-    `items` are oldest first for messages, newest activity first for threads. `next` goes on in
-    the direction of the read and is None at its end: pass it as ``before`` to a read that came
-    from the newest end (``last``, ``before``), as ``after`` otherwise, as ``cursor`` to a listing.
-    `end` is where a page of messages ends: pass it as ``after``, now or later, to see what was
-    added since; None for an unknown thread. `etag` names the log as it was read, for ``if_match``.
+    `items` are oldest first for messages, newest activity first for threads. `next` is None at the end.
+    Pass it as ``before`` after reads of ``last`` or ``before``, else as ``after``; pass it as ``cursor`` to
+    a listing. `end` is where a page of messages ends, or None for an unknown thread. Pass it as ``after``,
+    now or later, to see what was added since. `etag` names the log as it was read, for ``if_match``.
     """
 
     items: tuple[T, ...]

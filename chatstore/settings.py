@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from chatstore.errors import ConfigurationError
 
-__all__ = ["AzureAccess", "Settings", "cloud_platform", "easy_auth"]
+__all__ = ["AzureAccess", "Settings", "cloud_platform", "easy_auth", "function_name", "open_telemetry"]
 
 _PLATFORMS = {
     "AWS_LAMBDA_FUNCTION_NAME": "AWS Lambda",
@@ -24,7 +24,7 @@ _PLATFORMS = {
 _TESTS = re.compile(r"CHATSTORE_(TEST_\w+|SOAK|SEED|HISTORIES)")
 _SERVICE_LINK = re.compile(r"CHATSTORE_(SERVICE_(HOST|PORT\w*)|PORT_[0-9]+_(TCP|UDP|SCTP)\w*)")
 
-_CHOICES = {"CHATSTORE_LOG": ("json", "text", "off"), "CHATSTORE_TELEMETRY": ("on", "off")}
+_CHOICES = {"CHATSTORE_LOG": ("json", "text", "off")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Settings:
     """What ``chatstore serve`` writes to stderr: ``json`` or ``text``, or ``off`` for errors alone."""
 
     telemetry: str = "off"
-    """Whether spans and metrics go to OpenTelemetry: ``on`` or ``off``."""
+    """Where metrics go: ``off``, or some of ``otlp`` (with spans), ``emf``, ``prometheus``, with commas."""
 
     def ttl_of(self, tenant: str) -> timedelta | None:
         """How long a thread of `tenant` lives where nobody says."""
@@ -229,6 +229,15 @@ def _seconds(name: str, text: str) -> float:
     return value
 
 
+def _destinations(name: str, text: str) -> str:
+    given = sorted({one.strip() for one in text.split(",") if one.strip()})
+    if not given or not (given == ["off"] or set(given) <= set(_DESTINATIONS)):
+        raise ConfigurationError(
+            f"{name} is off, or some of {', '.join(_DESTINATIONS)} with commas, not {text[:100]!r}"
+        )
+    return ",".join(given)
+
+
 def _addresses(name: str, text: str) -> str:
     given = [one.strip() for one in text.split(",") if one.strip()]
     for one in given:
@@ -244,11 +253,13 @@ def _addresses(name: str, text: str) -> str:
 _DURATION = re.compile(r"([0-9]{1,12})([smhdw]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=36525)
+_DESTINATIONS = ("otlp", "emf", "prometheus")
 _READERS: Mapping[str, Callable[[str, str], object]] = {
     "default_ttl": _ttl,
     "tenant_ttls": _ttls,
     "sweep_every": _seconds,
     "proxies": _addresses,
+    "telemetry": _destinations,
 }
 
 
@@ -268,6 +279,19 @@ def cloud_platform(environ: Mapping[str, str] | None = None) -> str | None:
     """The name of the cloud platform that this process runs on; None on an ordinary machine."""
     environ = os.environ if environ is None else environ
     return next((name for variable, name in _PLATFORMS.items() if variable in environ), None)
+
+
+def function_name(environ: Mapping[str, str] | None = None) -> str | None:
+    """What the platform calls the function whose instance this process is; None where it is none."""
+    environ = os.environ if environ is None else environ
+    names = ("AWS_LAMBDA_FUNCTION_NAME", "WEBSITE_SITE_NAME") if cloud_platform(environ) else ()
+    return next((environ[name] for name in names if environ.get(name)), None)
+
+
+def open_telemetry(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """OpenTelemetry's own variables, ``OTEL_…``, that are set."""
+    environ = os.environ if environ is None else environ
+    return {name: text for name, text in environ.items() if name.startswith("OTEL_") and text}
 
 
 def easy_auth(environ: Mapping[str, str] | None = None) -> bool:

@@ -1,11 +1,11 @@
-"""The writers of one process to one thread, one after another rather than all but one in vain.
+"""Turns: the writers of one process to one thread write one after another.
 
-Nothing relies on it: the store decides who was first. It only spares tries that are bound to fail,
-and where hundreds write to one thread, those would be nearly all that the process does.
+Correctness does not depend on turns: the store decides who was first. They only save attempts that
+would fail. When hundreds write to one thread, those would be nearly all that the process does.
 
-Who waits for `patience` seconds in which nobody took a turn leaves the one who has it behind, so that a
-call that hangs holds up nobody for longer. The wait starts again at each turn that somebody
-takes; otherwise all waiters on a slow store would give up together.
+A waiter gives up on whoever has the turn after `patience` seconds in which nobody took a turn. So a
+call that hangs delays nobody for longer. The timeout restarts at each turn; otherwise all waiters
+on a slow store would give up together.
 
 A signal's exception may come where no turn can be given back: as the leaving of a turn begins. Whoever comes
 back for a turn that it has already was interrupted so, and leaves its old one behind at once.

@@ -128,7 +128,7 @@ def open_backend(text: str, *, blocking: bool, clock: Clock, token: str | None =
             f"{hint if url.scheme in _SOURCES_ALONE else ''}"
         )
     if token is not None and url.scheme not in {"http", "https"}:
-        raise ConfigurationError(f"a token is shown to a running service, and {url.scheme}:// is none")
+        raise ConfigurationError(f"a token is for a running service, and {url.scheme}:// is not one")
     module, _, name = source.opener.partition(":")
     try:
         opener = cast("_Opener", getattr(importlib.import_module(module), name))

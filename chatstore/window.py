@@ -27,8 +27,8 @@ _OWN_COUNT = ("completion_tokens", "output_tokens")
 def count_tokens(message: Message) -> tuple[int, bool]:
     """A message's size in tokens, and whether it was estimated.
 
-    Its own count is its field ``tokens``, or what its ``usage`` says was generated; the estimate
-    is a token for every four bytes of its JSON, rounded up.
+    A message's own count is its field ``tokens``, or the generated tokens of its ``usage``. The estimate is
+    a token for every four bytes of its JSON, rounded up.
     """
     # Most messages say nothing of it, and need not be decoded to know.
     data = message.to_dict() if any(name in message.text for name in _MARKS) else {}

@@ -29,7 +29,7 @@ def rfc3339(time: datetime) -> str:
 
 
 def stamp(micros: int) -> str:
-    """The same for the time `micros` microseconds after 1970."""
+    """The time `micros` microseconds after 1970 as RFC 3339 text in UTC, always with six decimals."""
     seconds, rest = divmod(micros, 1_000_000)
     return f"{_whole_second(seconds)}.{str(1_000_000 + rest)[1:]}Z"
 

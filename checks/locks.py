@@ -18,8 +18,8 @@ LOCKS = {
     "requirements/server.txt": (
         f"--extra server --extra cli --extra dynamodb --extra azure-tables --group build {AS_TESTED}"
     ),
-    "requirements.txt": f"--extra azure-functions {AS_TESTED}",
-    "lambda/requirements.txt": f"--extra aws-lambda {AS_TESTED}",
+    "requirements.txt": f"--extra azure-functions --extra telemetry {AS_TESTED}",
+    "lambda/requirements.txt": f"--extra aws-lambda --extra telemetry {AS_TESTED}",
     "requirements/aws-tools.txt": "--group aws-tools",
     "requirements/aws-runtime.txt": "--group aws-runtime",
     "requirements/bench-azure.txt": f"--group bench-azure {AS_TESTED}",

@@ -61,10 +61,12 @@ class MemoryTable(Table):
         for key in deletes:
             self.rows.get(key.pk, {}).pop(key.sk, None)
 
-    async def remove(self, row: Row) -> None:
+    async def remove(self, row: Row) -> bool:
         there = self.row(key_of(row))
-        if there is not None and (there["v"], there.get("s")) == (row["v"], row.get("s")):
-            del self.rows[str(row["pk"])][str(row["sk"])]
+        if there is None or (there["v"], there.get("s")) != (row["v"], row.get("s")):
+            return False
+        del self.rows[str(row["pk"])][str(row["sk"])]
+        return True
 
     async def ping(self) -> None:
         return None

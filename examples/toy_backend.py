@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from chatstore import position
-from chatstore.conditions import properties_bytes, require, require_fitting, require_log
+from chatstore.codec import decode
+from chatstore.conditions import changed_metadata, patched, require, require_log
 from chatstore.contract import (
     UNSET,
     Backend,
     Capability,
     Clock,
+    Cut,
     Draft,
+    MetadataPatch,
     NewThread,
     Request,
     Span,
@@ -24,7 +27,7 @@ from chatstore.contract import (
     ThreadPatch,
     system_clock,
 )
-from chatstore.errors import CursorExpired, MessageNotFound, ThreadExists, ThreadNotFound
+from chatstore.errors import CursorExpired, MessageExists, MessageNotFound, ThreadExists, ThreadNotFound
 from chatstore.ids import token, uuid7
 from chatstore.models import Appended, Cursor, Deleted, Message, Page, Participant, Thread, from_micros
 
@@ -64,17 +67,7 @@ class ToyBackend(Backend):
         with self._lock:
             stored = self._get(key)
             require(if_match, stored["revision"])
-            before = properties_bytes(_thread(key, stored))
-            if patch.topic is not UNSET:
-                stored["topic"] = patch.topic
-            if patch.metadata is not UNSET:
-                stored["metadata"] = (
-                    {} if patch.metadata is None else _merge(stored["metadata"], patch.metadata)
-                )
-            if patch.participants is not UNSET:
-                stored["participants"] = _forms(patch.participants or ())
-            require_fitting(_thread(key, stored), before)
-            stored["revision"] = token()
+            _patch(key, stored, patch)
             self._save(key, stored)
             return _thread(key, stored)
 
@@ -99,21 +92,38 @@ class ToyBackend(Backend):
         create: NewThread | None,
         if_match: str | None,
         request: Request | None,
+        cut: Cut | None = None,
+        patch: ThreadPatch | None = None,
+        if_thread: str | None = None,
     ) -> Appended:
-        self._refuse(request, create and create.ttl, *(draft.ttl for draft in drafts))
+        lives = None if patch is None or patch.ttl is UNSET else patch.ttl
+        self._refuse(request, create and create.ttl, lives, *(draft.ttl for draft in drafts))
         with self._lock:
-            stored = self._writable(key, create, if_match, appending=True)
+            there = self._load(key)
+            made = create if cut is None else None
+            stored = self._writable(key, made, if_match, appending=cut is None)
+            require(if_thread, None if there is None else stored["revision"])
+            if cut is not None:
+                end = _place(key, stored, cut.message) + cut.behind
+                stored |= {"messages": stored["messages"][:end], "tail": stored["tail"] + 1}
+            _require_new_keys(key, stored, drafts)
+            if patch is not None:
+                _patch(key, stored, patch)
             messages = self._extend(stored, drafts)
             self._save(key, stored)
-            return Appended(messages, _etag(stored))
+            told = None if patch is None and if_thread is None else stored["revision"]
+            return Appended(messages, _etag(stored), thread_etag=told)
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         stored = self._load(key)
         if span.epoch is not None and (stored is None or stored["epoch"] != span.epoch):
             raise CursorExpired
         if stored is None:
+            if span.after_message is not None or span.before_message is not None:
+                raise ThreadNotFound(key.id)
             return Page(())
-        low, high = span.after or position.START, span.before or "~"
+        low = _bound(key, stored, span.after_message, span.after) or position.START
+        high = _bound(key, stored, span.before_message, span.before) or "~"
         found = [message for message in _messages(stored) if low < str(message.position) < high]
         chosen: list[Message] = []
         size = 0
@@ -147,10 +157,12 @@ class ToyBackend(Backend):
         self._refuse(request, create and create.ttl, *(draft.ttl for draft in drafts))
         with self._lock:
             stored = self._writable(key, create, if_match)
-            present = [form["text"] for form in stored["messages"]]
-            kept = len(present) if present == [draft.text for draft in drafts[: len(present)]] else 0
-            if kept < len(present):
+            present = _messages(stored)
+            kept = len(present)
+            if kept > len(drafts) or not all(map(_stays, present, drafts[:kept])):
+                kept = 0
                 stored |= {"epoch": token(), "messages": []}
+            _require_new_keys(key, stored, drafts[kept:])
             messages = self._extend(stored, drafts[kept:])
             self._save(key, stored)
             return Appended(messages, _etag(stored), kept)
@@ -167,7 +179,14 @@ class ToyBackend(Backend):
             return Deleted(True, _etag(stored))
 
     async def replace_message(
-        self, key: ThreadKey, message_id: str, draft: Draft, *, if_match: str | None, request: Request | None
+        self,
+        key: ThreadKey,
+        message_id: str,
+        draft: Draft | None,
+        *,
+        metadata: MetadataPatch | None = None,
+        if_match: str | None,
+        request: Request | None,
     ) -> Message:
         self._refuse(request)
         with self._lock:
@@ -175,7 +194,9 @@ class ToyBackend(Backend):
             place = _place(key, stored, message_id)
             form = stored["messages"][place]
             require(if_match, form["etag"])
-            form |= {"text": draft.text, "etag": token()}
+            if metadata is not None:
+                form["metadata"] = changed_metadata(form["metadata"], metadata)
+            form |= {"text": form["text"] if draft is None else draft.text, "etag": token()}
             stored["edits"] += 1
             self._save(key, stored)
             return _messages(stored)[place]
@@ -249,6 +270,7 @@ class ToyBackend(Backend):
         now = self.clock()
         return {
             "owner": new.owner,
+            "kind": new.kind,
             "topic": new.topic,
             "metadata": new.metadata,
             "participants": _forms(new.participants),
@@ -274,6 +296,8 @@ class ToyBackend(Backend):
                     "position": position.nth(stored["tail"]),
                     "created_at": now,
                     "etag": token(),
+                    "metadata": {} if draft.metadata is None else decode(draft.metadata),
+                    "key": draft.key,
                 }
             )
             stored["active_at"] = now
@@ -292,7 +316,14 @@ def _thread(key: ThreadKey, stored: Stored) -> Thread:
         active_at=from_micros(stored["active_at"]),
         expires_at=None,
         etag=stored["revision"],
+        kind=stored["kind"],
     )
+
+
+def _patch(key: ThreadKey, stored: Stored, patch: ThreadPatch) -> None:
+    changed = patched(_thread(key, stored), patch)
+    stored |= {"topic": changed.topic, "metadata": changed.metadata, "revision": token()}
+    stored["participants"] = _forms(changed.participants)
 
 
 def _forms(participants: Sequence[Participant]) -> list[object]:
@@ -303,25 +334,31 @@ def _messages(stored: Stored) -> list[Message]:
     return [Message(**{**form, "created_at": from_micros(form["created_at"])}) for form in stored["messages"]]
 
 
-def _place(key: ThreadKey, stored: Stored, message_id: str) -> int:
+def _place(key: ThreadKey, stored: Stored, named: str) -> int:
+    """Where a message is that is named by its id, or by ``key:`` and its key."""
+    by, name = ("key", named.removeprefix("key:")) if named.startswith("key:") else ("id", named)
     for place, form in enumerate(stored["messages"]):
-        if form["id"] == message_id:
+        if form[by] == name:
             return place
-    raise MessageNotFound(key.id, message_id)
+    raise MessageNotFound(key.id, named)
+
+
+def _bound(key: ThreadKey, stored: Stored, message: str | None, given: str | None) -> str | None:
+    return given if message is None else stored["messages"][_place(key, stored, message)]["position"]
+
+
+def _stays(message: Message, draft: Draft) -> bool:
+    if message.text != draft.text or draft.key not in (None, message.key):
+        return False
+    return draft.metadata is None or decode(draft.metadata) == message.metadata
+
+
+def _require_new_keys(key: ThreadKey, stored: Stored, drafts: Sequence[Draft]) -> None:
+    taken = {form["key"]: form["id"] for form in stored["messages"] if form["key"] is not None}
+    for draft in drafts:
+        if draft.key in taken:
+            raise MessageExists(key.id, draft.key or "", taken[draft.key])
 
 
 def _etag(stored: Stored) -> str:
     return f"{stored['epoch']}.{stored['tail']}.{stored['edits']}"
-
-
-def _merge(target: dict[str, Any], patch: Any) -> dict[str, Any]:
-    merged = dict(target)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            present = merged.get(name)
-            merged[name] = _merge(present if isinstance(present, dict) else {}, value)
-        else:
-            merged[name] = value
-    return merged

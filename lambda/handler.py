@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chatstore.http.aws import Function
+    from chatstore.http.telemetry import Telemetry
     from chatstore.settings import Settings
 
 _SECONDS_TO_SPARE = 10
@@ -27,23 +28,46 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     named = getattr(context, "aws_request_id", None)  # there is none outside of Lambda
     logs.invocation.set({"aws_request_id": named} if named else {})
     try:
-        _settings()  # whichever event comes first, the log is set up
+        _telemetry()  # whichever event comes first, the log is set up, and it is measured
         if event.get("detail-type") == "Scheduled Event":
             return logs.without_content("the sweep", lambda: _sweep(context))
         return _function()(event, context)
     finally:
+        _send()
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
 
 
 def _sweep(context: Any) -> dict[str, Any]:
+    from chatstore.http.retention import Run, measured
     from chatstore.sweeping import sweep_stored
 
-    swept = sweep_stored(context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_SPARE)
+    run = Run()
+    with measured(_telemetry(), run):
+        run.swept = sweep_stored(context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_SPARE)
+    swept = run.swept
     return {
         "threads": swept.threads, "messages": swept.messages, "requests": swept.requests, "more": swept.more,
     }  # fmt: skip
+
+
+def _send() -> None:
+    """Send what was measured: once frozen, an instance sends nothing, and may never go on."""
+    telemetry = _telemetry() if _telemetry.cache_info().currsize else None
+    if telemetry is not None:
+        telemetry.send()
+
+
+@functools.cache
+def _telemetry() -> Telemetry | None:
+    """What measures, whose sending is begun; None where it is off."""
+    from chatstore.http.service import telemetry_of
+
+    telemetry = telemetry_of(_settings())
+    if telemetry is not None:
+        telemetry.start_sending()
+    return telemetry
 
 
 @functools.cache

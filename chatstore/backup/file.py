@@ -168,7 +168,7 @@ class Backup:
     def _lines(self, file: BinaryIO) -> Iterator[bytes]:
         while line := file.readline(LONGEST_LINE + 1):
             if len(line) > LONGEST_LINE:
-                raise InvalidArgument(f"{self.path} {_NO_BACKUP} (a line is longer than any)")
+                raise InvalidArgument(f"{self.path} {_NO_BACKUP} (a line is too long)")
             yield line
 
     def _reading(self, place: int, before: int) -> Callable[[], Iterator[Message]]:

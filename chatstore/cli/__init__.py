@@ -20,12 +20,15 @@ __all__ = ["main"]
 _DESCRIPTION = "Keeps conversations: serves them, and moves and shows what a store or a running service has."
 _EPILOG = """\
 A URL names a store (sqlite:///chat.db) or a running service (http://127.0.0.1:8080); without one,
-CHATSTORE_URL does, and sqlite:///chat.db otherwise. A service that asks who calls is shown CHATSTORE_TOKEN,
-an API key or a token. Write -- in front of a thread id that begins with -.
+CHATSTORE_URL does, and sqlite:///chat.db otherwise. A service with authentication is sent
+CHATSTORE_TOKEN, an API key or a token. Write -- in front of a thread id that begins with -.
 
-exit codes: 0 done; 1 something failed or was left out: an import met bad, damaged or changed threads, a
-restore changed ones, an export other tenants; 2 a mistake in the
-command, a URL or a setting; 130 interrupted; 141 nobody reads the output any more
+exit codes: 0 done
+            1 something failed or was left out: an import met bad, damaged or changed threads, a restore
+              met changed ones, or an export left out other tenants
+            2 a mistake in the command, a URL or a setting
+            130 interrupted
+            141 nobody reads the output any more
 """
 _EXTRAS = {"rich": "cli", "httpx": "cli", "uvicorn": "server", "starlette": "server", "pydantic": "server"}
 

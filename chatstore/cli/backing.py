@@ -36,54 +36,54 @@ from chatstore.store import ChatStore
 __all__ = ["add_backup", "add_copy", "add_restore"]
 
 _BACKUP = """\
-Writes all that a store has to a file: every tenant, and the API keys with their digests. A service gives out
-its caller's tenant alone. The file takes the place of an older one only when it is whole. With --owner, it
-is what one person may ask for: that owner's threads."""
+Writes everything in a store to a file: every tenant, and the digests of API keys. From a service, it gets
+only the caller's tenant, without keys. The file replaces an older one only when it is complete. With
+--owner, it holds that owner's threads only, for a person who asks for their data."""
 _RESTORE = """\
-Takes back what backup wrote, into any store: threads as they were, with ids, times and expiries. Run again,
-it adds nothing; killed, it goes on where it was. A thread that is another one in the store is reported and
+Restores a backup into any store: threads as they were, with ids, times and expiries. A second run adds
+nothing, and a run after a kill continues. A thread that differs from the one in the store is reported and
 left alone. At the end both sides are read and compared."""
 _COPY = """\
-Copies all that a store has straight into another one, as backup and restore would. Run again, it adds what
-is missing. With --mirror, threads that differ are made what they are in SOURCE, and what SOURCE does not
-have is removed: the way to catch up with a store in use, and once more when it rests."""
-_NO_KEYS = "a service takes and gives no API keys: name the store behind it, or say --without-keys"
+Copies everything in a store directly into another one, as backup and restore would. A second run adds what
+is missing. With --mirror, threads that differ are replaced by those of SOURCE, and threads that SOURCE does
+not have are removed. Use --mirror to catch up with a store in use, and once more after it was stopped."""
+_NO_KEYS = "a service does not back up or restore API keys: name the store behind it, or say --without-keys"
 
 
 def add_backup(commands: Commands) -> None:
     """Add the command ``backup``."""
-    parser = commands.add_parser("backup", description=_BACKUP, help="write all that a store has to a file")
+    parser = commands.add_parser("backup", description=_BACKUP, help="write everything in a store to a file")
     _add_url(parser, "--from")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="written whole or not at all")
     _add_chosen(parser)
     parser.add_argument("--owner", help="only the threads of this owner, and no API keys")
-    parser.add_argument("--allow-empty", action="store_true", help="replace FILE even by nothing")
+    parser.add_argument("--allow-empty", action="store_true", help="replace FILE even without any threads")
     add_json(parser)
     parser.set_defaults(run=_backup)
 
 
 def add_restore(commands: Commands) -> None:
     """Add the command ``restore``."""
-    parser = commands.add_parser("restore", description=_RESTORE, help="take back what backup wrote")
+    parser = commands.add_parser("restore", description=_RESTORE, help="restore a backup into a store")
     parser.add_argument("file", type=Path, metavar="FILE")
     _add_url(parser, "--to")
     _add_chosen(parser)
     _add_rate(parser)
-    parser.add_argument("--no-verify", action="store_true", help="do not read all of it again at the end")
+    parser.add_argument("--no-verify", action="store_true", help="do not compare both sides at the end")
     add_json(parser)
     parser.set_defaults(run=_restore)
 
 
 def add_copy(commands: Commands) -> None:
     """Add the command ``copy``."""
-    parser = commands.add_parser("copy", description=_COPY, help="copy all that a store has into another")
+    parser = commands.add_parser("copy", description=_COPY, help="copy everything in a store into another")
     parser.add_argument("source", metavar="SOURCE", help="a store or a service")
     parser.add_argument("target", metavar="TARGET", help="a store or a service")
     _add_chosen(parser)
     _add_rate(parser)
-    parser.add_argument("--mirror", action="store_true", help="replace what differs, remove what is too many")
+    parser.add_argument("--mirror", action="store_true", help="make TARGET equal to SOURCE")
     parser.add_argument("--verify", action="store_true", help="read both again at the end and compare them")
-    parser.add_argument("--estimate", action="store_true", help="only say what it would cost, and stop")
+    parser.add_argument("--estimate", action="store_true", help="only estimate the cost, copy nothing")
     add_json(parser)
     parser.set_defaults(run=_copy)
 
@@ -169,7 +169,7 @@ def _copy(arguments: argparse.Namespace) -> int:
 
 def _require(store: ChatStore) -> None:
     if Capability.RESTORE not in store.backend.capabilities:
-        raise ConfigurationError(f"the {store.backend.name} backend cannot take back a backup")
+        raise ConfigurationError(f"the {store.backend.name} backend cannot restore a backup")
 
 
 def _keys(backup: Backup, chosen: Chosen) -> Iterator[Kept]:

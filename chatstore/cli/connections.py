@@ -1,7 +1,8 @@
 """Connections of ``chatstore serve``: what one of them may cost, and how many there are.
 
-uvicorn bounds the bytes of a head alone. Here a head has a number of lines, chunks have a size on average, a
-request's head comes in time, and what was sent is taken in time, or the connection is closed.
+uvicorn bounds only the bytes of a request's head. Here the lines of a head are bounded too, and chunks need
+a size on average. A request's head has to arrive in time, and the client has to read its answer in time.
+Otherwise the connection is closed.
 """
 
 from __future__ import annotations

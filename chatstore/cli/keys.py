@@ -35,7 +35,7 @@ def add_keys(commands: Commands) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     create = actions.add_parser("create", description="Makes a key and shows it once.", help="make a key")
-    create.add_argument("--tenant", help="whose threads it opens (default: CHATSTORE_TENANT, or default)")
+    create.add_argument("--tenant", help="the tenant that it opens (default: CHATSTORE_TENANT, or default)")
     create.add_argument("--owner", help="confine it to the threads of one owner")
     create.add_argument(
         "--scopes", default="read,write", metavar="LIST", help="of read,write,admin (default: read,write)"

@@ -58,7 +58,7 @@ def readable(text: str, *, lines: bool = True) -> str:
 
 
 def cell(text: str) -> str:
-    """The same on one line, with its spaces as they are."""
+    """`text` for a terminal, on one line: what could control it is escaped, spaces stay."""
     return _OF_MORE_LINES.sub(_escape, text)
 
 
@@ -100,7 +100,7 @@ def write_line(text: str) -> None:
 
 
 def write_aside(text: str) -> None:
-    """Write a line for people that is no part of the output, to stderr."""
+    """Write a line for people to stderr, apart from the output."""
     sys.stdout.flush()
     sys.stderr.write(f"chatstore: {readable(text)}\n")
 
@@ -126,7 +126,7 @@ def add_source(parser: argparse.ArgumentParser, flag: str = "--from") -> None:
     parser.add_argument(
         flag, dest="store", metavar="URL", help="a store or a service (default: CHATSTORE_URL)"
     )
-    parser.add_argument("--tenant", help="whose threads (default: CHATSTORE_TENANT, or default)")
+    parser.add_argument("--tenant", help="the tenant (default: CHATSTORE_TENANT, or default)")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from chatstore.opening import connect
 __all__ = ["add_init"]
 
 _INIT = """\
-Makes what a store needs before its first use, such as a table in the cloud or a file, and waits until it can
-be used: it is ready once it answers. What is there already stays as it is."""
+Creates what a store needs before its first use, such as a table in the cloud or a file. Then it waits until
+the store answers. What exists already is not changed."""
 
 
 def add_init(commands: Commands) -> None:

@@ -66,7 +66,7 @@ def add_tail(commands: Commands) -> None:
     parser.add_argument("thread", metavar="THREAD")
     add_source(parser)
     parser.add_argument("-n", type=positive, default=10, metavar="N", help="how many messages (default: 10)")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until Ctrl-C")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with new messages, until Ctrl-C")
     parser.add_argument(
         "--interval",
         type=float,

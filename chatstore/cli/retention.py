@@ -29,11 +29,11 @@ __all__ = ["add_erase", "add_sweep"]
 
 _SWEEP = """\
 Removes what has expired, of every tenant, until nothing is left, the time is over, or Ctrl-C. Each step is
-whole by itself: killed, it is simply run again."""
+complete by itself, so after a kill, run it again."""
 _ERASE = """\
-Removes every thread of an owner with its messages, what is remembered of requests about them, and the
-owner's API keys, and reports how much that was; with --all-owners, a whole tenant. There is no way back but
-a backup."""
+Removes every thread of an owner with its messages, the remembered results of requests about them, and the
+owner's API keys. It reports how many of each it removed. With --all-owners, it erases a whole tenant. Only
+a backup can bring the data back."""
 
 
 def add_sweep(commands: Commands) -> None:

@@ -64,6 +64,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from chatstore.http.app import create_app
     from chatstore.http.exposure import require_loopback
     from chatstore.http.identity import asks_nobody
+    from chatstore.http.service import telemetry_of
 
     given = {name: getattr(arguments, name) for name in ("host", "port", "url", "sweep_every")}
     settings = replace(
@@ -93,10 +94,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         write_line(_welcome(f"http://{host}:{port}", settings, asked=not asks_nobody(settings)))
         logs.configure(settings.log)
-        if settings.telemetry == "on":
-            from chatstore.http.telemetry import export
-
-            export()
+        telemetry = telemetry_of(settings)
+        if telemetry is not None:
+            telemetry.start_sending()
         # uvicorn raises the signal again when it has stopped, which is what was asked for, and no failure.
         signal.signal(signal.SIGTERM, _stop)
         # So that the event loop soon has the processor again where threads work beside it.

@@ -34,17 +34,17 @@ from chatstore.urls import shown
 __all__ = ["add_export", "add_import"]
 
 _IMPORT = """\
-Adds the conversations of a file, or of what LlamaIndex's stores left behind, to a store or a running
-service. SOURCE is a file of JSON Lines of threads, an export, a SimpleChatStore file of LlamaIndex,
-OpenAI-style messages, what ChatGPT or Claude exports, ShareGPT, or a dump of LangChain's, Pydantic AI's
-or the Assistants API's messages, gzip or not; - reads standard input; llama-index+sqlite:///old.db, llama-index+postgresql://…,
-llama-index+dynamodb://TABLE, llama-index+redis://… and llama-index+azure-tables:// are read in place, and
-never written to. Run again, it adds nothing; killed half-way, it goes on where it was. A thread that
-has other messages than its source, or more, is reported and left alone; of a damaged one, what
-can be read is added and the rest reported."""
+Adds the conversations of a file, or of one of LlamaIndex's stores, to a store or a running service. SOURCE
+is a file, plain or gzip, or - for standard input. It holds JSON Lines of threads, an export, a
+SimpleChatStore file of LlamaIndex, OpenAI-style messages, an export of ChatGPT or Claude, ShareGPT, or a
+dump of LangChain's, Pydantic AI's or the Assistants API's messages. These are read in place and never
+changed: llama-index+sqlite:///old.db, llama-index+postgresql://…, llama-index+dynamodb://TABLE,
+llama-index+redis://… and llama-index+azure-tables://. A second run adds nothing, and a run after a kill
+continues. A thread with other messages than its source's, or with more, is reported and left alone. Of a
+damaged thread, everything that can be read is added, and the rest is reported."""
 _EXPORT = """\
-Writes every thread of a tenant with its messages as JSON Lines, for other systems and for import. It is no
-backup: import gives messages new ids and times, and API keys are not in it. For that there is backup."""
+Writes every thread of a tenant with its messages as JSON Lines, for other systems and for import. It is not
+a backup: import gives messages new ids and times, and API keys are not in it. Use backup for that."""
 _NAMED = 10
 
 
@@ -70,7 +70,7 @@ def add_export(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="written whole or not at all (default: stdout)"
     )
-    parser.add_argument("--allow-empty", action="store_true", help="replace FILE even by nothing")
+    parser.add_argument("--allow-empty", action="store_true", help="replace FILE even without any threads")
     parser.set_defaults(run=_export)
 
 
@@ -154,7 +154,7 @@ def _progress(source: BinaryIO) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _counting(total: int | None) -> Iterator[Callable[[], None]]:
-    """The same by threads, of `total`."""
+    """Show the progress of an import by threads, of `total`, on a terminal."""
     if not sys.stderr.isatty():
         yield lambda: None
         return

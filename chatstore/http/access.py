@@ -1,19 +1,28 @@
-"""The line in the log that every request has, and the id by which the two are brought together."""
+"""What became of every request: facts that are logged, and measured where telemetry is on.
+
+One line in the log is of each, and an id by which the caller's answer and the line are brought together.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatstore.codec import Json
 from chatstore.http import logs, rates
 from chatstore.ids import uuid7
+from chatstore.metering import Watch
+from chatstore.settings import cloud_platform
 
-__all__ = ["METHODS", "Access", "route_of", "units_of"]
+if TYPE_CHECKING:
+    from chatstore.http.telemetry import Telemetry
+
+__all__ = ["METHODS", "Access", "Facts", "is_cold_start", "route_of"]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 """Methods that are logged; any other text may hold anything, and is "OTHER"."""
@@ -36,7 +45,65 @@ def route_of(scope: Scope) -> str | None:
     return getattr(scope.get("route"), "path", None)
 
 
-def units_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
+class Facts(NamedTuple):
+    """What became of one request. None of it is content, an id, a path or a query.
+
+    Each has few values ever, but for the tenant and the credential, which go to the log alone.
+    """
+
+    tenant: str | None
+    credential: str | None
+    scheme: str
+    method: str
+    """One of `METHODS`, or "OTHER"."""
+    route: str | None
+    """The template of the route; None where the request met none."""
+    status: int | None
+    """None where the caller was gone before there was an answer."""
+    seconds: float
+    bytes: int
+    units: Mapping[str, float]
+    """What the storage billed, by the vendor's name of the unit."""
+    retries: int
+    """How many calls to the storage were made again."""
+    conflicts: int
+    """How many writes came too late, after somebody else's, and were planned anew."""
+    error: str | None
+    """The problem's code."""
+    cold_start: bool
+    """Whether it is the first event of a new instance of a cloud's function."""
+
+    def fields(self) -> dict[str, Json]:
+        """They as they are logged."""
+        return {
+            "tenant": self.tenant,
+            "credential": self.credential,
+            "method": self.method,
+            "route": self.route,
+            "status": self.status,
+            "duration_ms": round(self.seconds * 1000, 3),
+            "bytes": self.bytes,
+            "units": dict(self.units),
+            "retries": self.retries,
+            "conflicts": self.conflicts,
+            "error": self.error,
+            "cold_start": self.cold_start,
+        }
+
+
+_FUNCTIONS = frozenset({"AWS Lambda", "Azure Functions"})
+_met: list[bool] = []
+
+
+def is_cold_start() -> bool:
+    """Whether this process is an instance of a cloud's function, and asks for the first time."""
+    if _met:
+        return False
+    _met.append(True)
+    return cloud_platform() in _FUNCTIONS
+
+
+def _units_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
     """What the storage billed, as an answer's headers say it."""
     for name, value in headers:
         if name == b"chatstore-cost":
@@ -46,16 +113,17 @@ def units_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
 
 
 class Access:
-    """Gives each request its id, every answer the headers that all have, and logs what became of it.
+    """Gives each request its id, every answer the headers that all have, and tells what became of it.
 
     A line never holds content, a thread's id, a query or a secret: the route is logged by its template.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry | None = None) -> None:
         self.app = app
+        self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and log it."""
+        """Answer a request, and tell what became of it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -64,48 +132,78 @@ class Access:
         )
         named = given if _SANE.fullmatch(given) else uuid7()
         token = logs.request_id.set(named)
-        began = time.perf_counter()
-        status: int | None = None
-        size, units = 0, {}
+        begun = None if self._telemetry is None else self._telemetry.begin(scope)
+        answered = _Answered(scope, send, named)
+        with Watch() as watch:
+            try:
+                await self.app(scope, receive, answered.send)
+            finally:
+                logged = _log.isEnabledFor(logging.INFO)
+                if logged or self._telemetry is not None:
+                    facts = answered.facts(watch)
+                    if self._telemetry is not None:
+                        self._telemetry.end(begun, facts)
+                    if logged:
+                        _write(facts)
+                logs.request_id.reset(token)
 
-        async def watched(message: Message) -> None:
-            nonlocal status, size, units
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = list(message["headers"])
-                units = units_of(headers)
-                took = f"total;dur={(time.perf_counter() - began) * 1000:.3f}"
-                headers += (
-                    (b"x-request-id", named.encode()),
-                    (b"server-timing", took.encode()),
-                    *_CAUTION,
-                    *(() if any(name == b"vary" for name, _ in headers) else (_VARY,)),
-                    *rates.headers_of(scope),
-                )
-                message = {**message, "headers": headers}
-            else:
-                size += len(message.get("body", b""))
-            await send(message)
 
-        try:
-            await self.app(scope, receive, watched)
-        finally:
-            if _log.isEnabledFor(logging.INFO):
-                identity = scope.get("chatstore.identity")
-                fields: dict[str, Json] = {
-                    "tenant": getattr(identity, "tenant", None),
-                    "credential": getattr(identity, "credential", None),
-                    "method": scope["method"] if scope["method"] in METHODS else "OTHER",
-                    "route": route_of(scope),
-                    "status": status,
-                    "duration_ms": round((time.perf_counter() - began) * 1000, 3),
-                    "bytes": size,
-                    "units": units,
-                    "error": scope.get("chatstore.error"),
-                }
-                said = fields["method"], fields["route"], status
-                # Not by `info`, which looks through the stack for who logs, and takes as long again.
-                record = logging.LogRecord(logs.ACCESS, logging.INFO, __file__, 0, "%s %s %s", said, None)
-                record.fields = fields
-                _log.handle(record)
-            logs.request_id.reset(token)
+class _Answered:
+    """One request, and what its answer was."""
+
+    def __init__(self, scope: Scope, send: Send, named: str) -> None:
+        self._scope = scope
+        self._send = send
+        self._named = named
+        self._began = time.perf_counter()
+        self._status: int | None = None
+        self._size = 0
+        self._units: dict[str, float] = {}
+
+    async def send(self, message: Message) -> None:
+        """Hand on a part of the answer, the first one with the headers that all have."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = list(message["headers"])
+            self._units = _units_of(headers)
+            took = f"total;dur={(time.perf_counter() - self._began) * 1000:.3f}"
+            headers += (
+                (b"x-request-id", self._named.encode()),
+                (b"server-timing", took.encode()),
+                *_CAUTION,
+                *(() if any(name == b"vary" for name, _ in headers) else (_VARY,)),
+                *rates.headers_of(self._scope),
+            )
+            message = {**message, "headers": headers}
+        else:
+            self._size += len(message.get("body", b""))
+        await self._send(message)
+
+    def facts(self, watch: Watch) -> Facts:
+        """What became of the request, whose storage was watched."""
+        scope = self._scope
+        identity = scope.get("chatstore.identity")
+        return Facts(
+            tenant=getattr(identity, "tenant", None),
+            credential=getattr(identity, "credential", None),
+            scheme="https" if scope.get("scheme") == "https" else "http",
+            method=scope["method"] if scope["method"] in METHODS else "OTHER",
+            route=route_of(scope),
+            status=self._status,
+            seconds=time.perf_counter() - self._began,
+            bytes=self._size,
+            # A backend of somebody's may say what it costs on its results alone.
+            units=dict(watch.units) or self._units,
+            retries=watch.retries,
+            conflicts=watch.conflicts,
+            error=scope.get("chatstore.error"),
+            cold_start=is_cold_start(),
+        )
+
+
+def _write(facts: Facts) -> None:
+    said = facts.method, facts.route, facts.status
+    # Not by `info`, which looks through the stack for who logs, and takes as long again.
+    record = logging.LogRecord(logs.ACCESS, logging.INFO, __file__, 0, "%s %s %s", said, None)
+    record.fields = facts.fields()
+    _log.handle(record)

@@ -21,6 +21,7 @@ __all__ = [
     "Health",
     "Html",
     "MessagePage",
+    "Metrics",
     "OpenApi",
     "Problem",
     "Thread",
@@ -190,6 +191,10 @@ class OpenApi(BaseModel):
     openapi: str
     info: dict[str, Any]
     paths: dict[str, Any]
+
+
+class Metrics(RootModel[str]):
+    """Metrics as Prometheus reads them."""
 
 
 class Html(RootModel[str]):

@@ -15,8 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatstore.errors import ConfigurationError
-from chatstore.extras import how_to_install
 from chatstore.http import exposure
 from chatstore.http.access import Access
 from chatstore.http.bounds import Bounds
@@ -53,7 +51,7 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         # Opened here where there is a start-up to fail; without one, at the first request.
-        async with sweeping(service.store, service.settings.sweep_every):
+        async with sweeping(service.store, service.settings.sweep_every, service.telemetry):
             yield
         await service.close()
 
@@ -68,8 +66,7 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
         routes=served,
         middleware=[
             Middleware(Unread),
-            Middleware(Access),
-            *_telemetry(service),
+            Middleware(Access, telemetry=service.telemetry),
             *([Middleware(_Edge, origins=origins, rates=service.rates)] if anybody else []),
             Middleware(Bounds, settings=service.settings, admission=service.admission),
             *([Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS)] if origins else []),
@@ -81,18 +78,6 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     )
     app.router.redirect_slashes = False
     return app
-
-
-def _telemetry(service: Service) -> list[Middleware]:
-    if service.settings.telemetry != "on":
-        return []
-    try:
-        from chatstore.http.telemetry import Telemetry
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{error.name} is not installed: {how_to_install('telemetry')}, or turn CHATSTORE_TELEMETRY off"
-        ) from error
-    return [Middleware(Telemetry)]
 
 
 class _Edge:

@@ -22,6 +22,7 @@ from chatstore.http.parameters import (
     TenantPath,
     ThreadPath,
 )
+from chatstore.http.problems import NoSuchPath
 from chatstore.http.queries import ChangesQuery, CountQuery, CutQuery, SearchQuery, ThreadsQuery
 from chatstore.http.replies import reply
 from chatstore.http.routing import Answer, AnyRoute, Body, Call, Route
@@ -32,6 +33,7 @@ PING_SECONDS = 0.9
 _DOCUMENTS_AT_MOST = 16
 _MERGE_PATCH = "application/merge-patch+json"
 _HTML = "text/html"
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 Plain = Call[NoPath, NoQuery, NoHeaders, None]
 
@@ -53,6 +55,19 @@ async def readyz(call: Plain) -> Response:
     except ChatStoreError as error:
         raise Unavailable(f"the storage does not answer: {error}") from error
     return reply({"status": "ok"})
+
+
+async def metrics(call: Plain) -> Response:
+    """Get what this process has measured
+
+    In Prometheus' text format, of all tenants and naming none; where `CHATSTORE_TELEMETRY` has `prometheus`.
+    """
+    telemetry = call.service.telemetry
+    if telemetry is None or telemetry.prometheus is None:
+        raise NoSuchPath(
+            "metrics are not on: whoever runs the service adds prometheus to CHATSTORE_TELEMETRY"
+        )
+    return Response(telemetry.prometheus.text(), media_type=_PROMETHEUS)
 
 
 async def openapi_json(call: Plain) -> Response:
@@ -210,6 +225,11 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="GET", path="/readyz", scope=None, tag="Service", handler=readyz,
         parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None, answers={200: _OK},
+    ),
+    Route(
+        method="GET", path="/metrics", scope=Scope.ADMIN, tag="Service", handler=metrics,
+        parameters=NoPath, query=NoQuery, headers=NoHeaders, body=None,
+        answers={200: Answer("The metrics.", "Metrics", media=_PROMETHEUS)},
     ),
     Route(
         method="GET", path="/openapi.json", scope=None, tag="Service", handler=openapi_json,

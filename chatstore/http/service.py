@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from chatstore.http.admission import Admission
 from chatstore.http.rates import Rates, per_minute
@@ -10,7 +11,19 @@ from chatstore.opening import aconnect
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 
-__all__ = ["Service"]
+if TYPE_CHECKING:
+    from chatstore.http.telemetry import Telemetry
+
+__all__ = ["Service", "telemetry_of"]
+
+
+def telemetry_of(settings: Settings) -> Telemetry | None:
+    """What measures in this process; None where it is off. Raises ConfigurationError."""
+    if settings.telemetry == "off":
+        return None
+    from chatstore.http.telemetry import telemetry_to
+
+    return telemetry_to(settings.telemetry)
 
 
 class Service:
@@ -22,6 +35,7 @@ class Service:
 
     def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
+        self.telemetry = telemetry_of(self.settings)
         self.rates = Rates(per_minute(self.settings))
         self.admission = Admission(
             self.settings.max_concurrency,

@@ -70,7 +70,10 @@ def import_threads(store: ChatStore, source: BinaryIO) -> Iterator[Outcome]:
 def import_conversations(
     store: ChatStore, conversations: Iterable[Conversation | BadThread]
 ) -> Iterator[Outcome]:
-    """The same for conversations of any source. A thread that was written is read back and compared."""
+    """Add `conversations` of any source to `store`, and yield an outcome for each.
+
+    A thread that was written is read back and compared.
+    """
     for found in conversations:
         if isinstance(found, BadThread):
             yield Outcome(found.where, Status.BAD, reason=found.reason)

@@ -47,7 +47,7 @@ class BadThread:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """A message in chatstore's form, and where it stands in its thread; `refused` says why it is none.
+    """A message in chatstore's form, and where it stands in its thread; `refused` says why, if it is bad.
 
     `beside` is what an export has of its key and metadata.
     """

@@ -135,7 +135,7 @@ def _pydantic_ai(place: str, item: dict[str, Json]) -> Iterator[Drafted]:
         if role is None:
             reason = (
                 fault(part) if isinstance(part, (Unkept, dict)) else None
-            ) or "its part_kind is none of a request"
+            ) or "its part_kind is not one of a request"
             yield Drafted(where, None, refused=reason)
             continue
         if part["part_kind"] == "retry-prompt" and part.get("tool_name"):

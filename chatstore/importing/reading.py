@@ -18,14 +18,14 @@ __all__ = ["read_threads"]
 
 _FILE = "the file"
 _UNKNOWN = 20
-"""So many values of no form that is known, and none of one, are a file of no form that is known."""
+"""A file is of an unknown form if its first values, so many, are all of an unknown form."""
 
 
 def read_threads(source: BinaryIO, *, max_bytes: int = MAX_BYTES) -> Iterator[Conversation | BadThread]:
     """The threads of a file, in its order; messages that stand alone follow, as the threads that they name.
 
     Of JSON Lines of threads one line is held in memory at a time, of other files all of it, at most
-    `max_bytes`. A file that is none of conversations is one bad thread, which says what it looks like.
+    `max_bytes`. A file without conversations is one bad thread, which says what it looks like.
     """
     finisher = Finisher()
     for where, found in _withheld(_found(source, max_bytes)):

@@ -85,7 +85,7 @@ def lines(source: BinaryIO, longest: int) -> Iterator[Line]:
 
 
 def looks_like(line: bytes) -> str:
-    """What a text that is no JSON looks like by its first line, and what can be done."""
+    """What a text that is not JSON looks like by its first line, and what can be done."""
     todo = "write it as JSON Lines, a thread or a message a line"
     for separator, name in ((b"\t", "tab-separated values"), (b",", "CSV"), (b";", "CSV")):
         if line.count(separator) > 1 and not line.lstrip(BLANK).startswith((b"{", b"[")):
@@ -95,7 +95,7 @@ def looks_like(line: bytes) -> str:
     if line.startswith(b"#"):
         return f"looks like Markdown: {todo}"
     if line.lstrip(BLANK).startswith((b"{", b"[")):
-        return "begins like JSON and is none: check whether it is whole, and written by a JSON library"
+        return "begins like JSON but is not JSON: check that it is complete, and that a JSON library wrote it"
     return f"is text, but not JSON: {todo}"
 
 
@@ -121,7 +121,7 @@ def _text(chunks: Iterator[bytes]) -> Iterator[bytes]:
     if encoding is not None:
         return _decoded(both, encoding)
     if b"\0" in head:
-        raise InvalidArgument("is binary data and no text: export it as JSON where it comes from")
+        raise InvalidArgument("is binary data, not text: export it as JSON where it comes from")
     return both
 
 

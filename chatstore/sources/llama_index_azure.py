@@ -42,11 +42,11 @@ def open_source(url: Url) -> Iterator[Source]:
     metadata_table = url.options.get("metadata_table", "ChatMetadata")
     connection = AzureAccess.from_environment().connection_string
     if not connection:
-        raise ConfigurationError("AZURE_STORAGE_CONNECTION_STRING names the account, and is not set")
+        raise ConfigurationError("set AZURE_STORAGE_CONNECTION_STRING, which names the account")
     try:
         client = TableServiceClient.from_connection_string(connection)
     except ValueError as error:
-        raise ConfigurationError("AZURE_STORAGE_CONNECTION_STRING is none that the SDK takes") from error
+        raise ConfigurationError("AZURE_STORAGE_CONNECTION_STRING is not one that the SDK accepts") from error
     try:
         with client as service:
             partition = url.options.get("metadata_partition", chat_table)
@@ -57,7 +57,7 @@ def open_source(url: Url) -> Iterator[Source]:
 
 
 def _reason(error: AzureError) -> str:
-    """The service's name for what is wrong; what it says besides may quote what is stored."""
+    """The service's name for what is wrong; the rest of its text may quote what is stored."""
     code = getattr(error, "error_code", None) or getattr(error, "status_code", None)
     return str(getattr(code, "value", code) or type(error).__name__)
 

@@ -54,7 +54,7 @@ def _client(url: Url) -> Any:
 
 
 def _reason(error: BotoCoreError | ClientError) -> str:
-    """DynamoDB's name for what is wrong; what it says besides may quote what is stored."""
+    """DynamoDB's name for what is wrong; the rest of its text may quote what is stored."""
     code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     return str(code or type(error).__name__)
 

@@ -50,7 +50,7 @@ def open_source(url: Url) -> Iterator[Source]:
 
 
 def _reason(error: psycopg.Error) -> str:
-    """PostgreSQL's name for what is wrong; what it says besides may quote what is stored."""
+    """PostgreSQL's name for what is wrong; the rest of its text may quote what is stored."""
     return " ".join(filter(None, (type(error).__name__, error.sqlstate)))
 
 

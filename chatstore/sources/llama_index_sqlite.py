@@ -30,7 +30,7 @@ def open_source(url: Url) -> Iterator[Source]:
     path = Path(url.path.removeprefix("/")).absolute()
     if url.host or not path.is_file():
         raise ConfigurationError(
-            f"{path} is no file: write …sqlite:///relative.db or …sqlite:////absolute.db"
+            f"{path} is not a file: write …sqlite:///relative.db or …sqlite:////absolute.db"
         )
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
@@ -39,7 +39,7 @@ def open_source(url: Url) -> Iterator[Source]:
             [total] = db.execute(f"SELECT count(DISTINCT key) FROM {_quoted(table)}").fetchone()  # noqa: S608
             yield Source(_threads(db, table, with_status=with_status), total)
     except sqlite3.Error as error:
-        # What it says besides may quote what is stored.
+        # The rest of its text may quote what is stored.
         raise StorageError(
             f"{path} cannot be read ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
         ) from error
@@ -52,7 +52,7 @@ def _tables(db: sqlite3.Connection) -> dict[str, set[str]]:
 
 def _threads(db: sqlite3.Connection, table: str, *, with_status: bool) -> Iterator[Conversation | BadThread]:
     columns, order = ("status, data", "key, timestamp, id") if with_status else ("'active', value", "key, id")
-    # Text that is no Unicode is a message's fault, and not that of the whole file.
+    # Text that is not Unicode makes one message bad, not the whole file.
     db.text_factory = lambda text: text.decode(errors="surrogateescape")
     rows = db.execute(f"SELECT key, id, {columns} FROM {_quoted(table)} ORDER BY {order}")  # noqa: S608
     for key, group in itertools.groupby(rows, itemgetter(0)):

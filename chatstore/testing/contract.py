@@ -35,7 +35,7 @@ from chatstore.testing.suite.replace_all import ReplaceAll
 from chatstore.testing.suite.replace_message import ReplaceMessage
 from chatstore.testing.suite.requests import Requests
 from chatstore.testing.suite.restore import Restore, Tenants
-from chatstore.testing.suite.sliding import Sliding
+from chatstore.testing.suite.sliding import Sliding, SlidingArguments
 from chatstore.testing.suite.sweep import Sweep
 from chatstore.testing.suite.together import Together
 from chatstore.testing.suite.truncate import Truncate
@@ -72,6 +72,7 @@ class BackendContract(
     Finding,
     Searching,
     Sliding,
+    SlidingArguments,
     Requests,
     Conditions,
     Expiry,

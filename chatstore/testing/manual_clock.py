@@ -22,7 +22,7 @@ class ManualClock:
 
     @property
     def now(self) -> datetime:
-        """The same as a datetime."""
+        """The clock's time as a datetime in UTC."""
         return from_micros(self._micros)
 
     def advance(self, by: timedelta) -> None:

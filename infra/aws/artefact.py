@@ -29,11 +29,11 @@ LEFT_OUT = (
 """Parts of the package that no request reaches."""
 
 UNUSED = (
-    "*.dist-info", "bin", "cffi", "idna", "pycparser", "pydantic/mypy.py", "pydantic/v1",
-    "**/*.pyi", "**/*.h",
+    "[!o]*.dist-info", "bin", "cffi", "pycparser", "pydantic/mypy.py", "pydantic/v1",
+    "**/*.pyi", "**/*.h", "**/*.proto",
 )  # fmt: skip
-"""Parts of the dependencies that no request reaches: `cffi` compiles what `_cffi_backend` beside it runs, and
-`idna` is for host names that anyio would look up."""
+"""Parts of the dependencies that no request reaches: `cffi` compiles what `_cffi_backend` beside it runs.
+OpenTelemetry finds its own parts by its dist-info."""
 
 BOTOCORE_DATA = (
     "_retry.json", "dynamodb", "endpoints.json", "partitions.json", "sdk-default-configuration.json",

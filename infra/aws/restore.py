@@ -43,7 +43,7 @@ def main() -> None:
         time.sleep(arguments.pause)
     protect(dynamodb, target, int(stack.parameter("RecoveryDays")))
     print(
-        f"{target} is there and protected. Check it (docs/operating.md), then go over to it by\n"
+        f"{target} is ready and protected. Check it (docs/operating.md), then switch to it by\n"
         f"  make deploy-aws STACK={stack.name} AWS_REGION={stack.region} PARAMETERS=ExistingTable={target}\n"
         f"{stack.table} stays as it is."
     )

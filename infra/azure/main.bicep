@@ -82,6 +82,17 @@ param monthlyBudget int = 0
 @description('The first day of the month in which the budget begins, such as 2026-03-01; it cannot be changed later.')
 param budgetStart string = ''
 
+@allowed(['off', 'otlp'])
+@description('CHATSTORE_TELEMETRY, whether metrics and spans go to a collector.')
+param telemetry string = 'off'
+
+@description('Where a collector takes OTLP over HTTP.')
+param otlpEndpoint string = ''
+
+@secure()
+@description('Headers for the collector, as api-key=..., with commas.')
+param otlpHeaders string = ''
+
 var token = uniqueString(resourceGroup().id, environmentName)
 var tags = { application: 'chatstore', 'azd-env-name': environmentName }
 var tableName = 'chat'
@@ -361,9 +372,13 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     CHATSTORE_JWT_AUDIENCE: readsTokens ? jwtAudience : ''
     CHATSTORE_JWT_TENANT_CLAIM: jwtTenantClaim
     CHATSTORE_CORS_ORIGINS: corsOrigins
+    CHATSTORE_TELEMETRY: telemetry
     // Looking for plugins takes a part of every cold start, and there are none.
     PYDANTIC_DISABLE_PLUGINS: '__all__'
-  }, empty(defaultTtl) ? {} : { CHATSTORE_DEFAULT_TTL: defaultTtl })
+  }, empty(defaultTtl) ? {} : { CHATSTORE_DEFAULT_TTL: defaultTtl }, empty(otlpEndpoint) ? {} : {
+    OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint
+    OTEL_EXPORTER_OTLP_HEADERS: otlpHeaders
+  })
   dependsOn: [access]
 }
 

@@ -63,7 +63,7 @@ TABLE = {
     "append with a request id that was used": 2,
     "first append of a new minute": 2,
     "first append to a new thread": 3,
-    "the same, a process's first of a tenant": 4,
+    "first append to a new thread, a process's first of a tenant": 4,
     "last 20": 1,
     "properties": 1,
     "message by id": 2,
@@ -106,7 +106,10 @@ def test_every_operation(proxy: Unkind, opened: Open, clock: ManualClock) -> Non
         store.read("t", last=1)
         clock.advance(timedelta(minutes=1))
         note("first append of a new minute", lambda: store.append("t", say("f")))
-        note("the same, a process's first of a tenant", lambda: store.append("first", say("a")))
+        note(
+            "first append to a new thread, a process's first of a tenant",
+            lambda: store.append("first", say("a")),
+        )
         note("first append to a new thread", lambda: store.append("u", say("a")))
         note("last 20", lambda: store.read("t", last=20))
         note("properties", lambda: store.get_thread("t"))

@@ -95,7 +95,7 @@ def test_azure_identity_is_not_loaded_for_it(host: Host) -> None:
     program = (
         "import sys, chatstore\n"
         "store = chatstore.connect('aztables://acme/chat')\n"
-        "store.backend.driver._here()\n"
+        "store.backend.driver._client.used().__enter__()\n"
         "assert 'azure.data.tables' in sys.modules and 'azure.identity' not in sys.modules\n"
     )
     given: dict[str, Any] = {"IDENTITY_ENDPOINT": "http://127.0.0.1:9/", "IDENTITY_HEADER": "h"}

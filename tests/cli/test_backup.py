@@ -168,7 +168,7 @@ def test_a_line_without_end_is_not_read(
     with endless.open("wb") as sparse:
         sparse.truncate(whole.stat().st_size + 1)
     done = cli("restore", endless, "--to", f"sqlite:///{tmp_path}/none.db")
-    assert (done.code, "longer than any" in done.err) == (2, True)
+    assert (done.code, "a line is too long" in done.err) == (2, True)
 
 
 def test_to_a_service_and_from_one(cli: Cli, filled: str, tmp_path: Path) -> None:

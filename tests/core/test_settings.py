@@ -80,11 +80,23 @@ def test_no_other_number_is_0(name: str) -> None:
         Settings.from_environment({f"CHATSTORE_{name.upper()}": "0"})
 
 
-@pytest.mark.parametrize(("name", "good"), [("LOG", "text"), ("TELEMETRY", "on")])
-def test_what_has_few_values_takes_no_other(name: str, good: str) -> None:
-    assert getattr(Settings.from_environment({f"CHATSTORE_{name}": good}), name.lower()) == good
-    with pytest.raises(ConfigurationError, match=f"CHATSTORE_{name} is one of .*{good}"):
-        Settings.from_environment({f"CHATSTORE_{name}": "yes"})
+def test_what_has_few_values_takes_no_other() -> None:
+    assert Settings.from_environment({"CHATSTORE_LOG": "text"}).log == "text"
+    with pytest.raises(ConfigurationError, match=r"CHATSTORE_LOG is one of .*text"):
+        Settings.from_environment({"CHATSTORE_LOG": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("off", "off"), ("otlp", "otlp"), (" prometheus ,emf", "emf,prometheus")]
+)
+def test_telemetry_goes_to_places_that_are_known(text: str, meant: str) -> None:
+    assert Settings.from_environment({"CHATSTORE_TELEMETRY": text}).telemetry == meant
+
+
+@pytest.mark.parametrize("text", ["", "on", "off,otlp", "oltp", ","])
+def test_telemetry_goes_nowhere_else(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="CHATSTORE_TELEMETRY is off, or some of otlp, emf, prom"):
+        Settings.from_environment({"CHATSTORE_TELEMETRY": text})
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, "requests_per_minute"])

@@ -65,3 +65,12 @@ def test_every_parameter_is_explained() -> None:
     section = template[template.index("\nParameters:") : template.index("\nRules:")]
     named = set(re.findall(r"^  (\w+):$", section, re.MULTILINE))
     assert named == set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+
+
+def test_what_copies_in_other_regions_do_is_said() -> None:
+    section = PAGE[PAGE.index("### Regions") : PAGE.index("## What is made")]
+    # The template makes a table of one region, and so does a restore.
+    assert "AWS::DynamoDB::GlobalTable" not in (ROOT / "infra/aws/template.yaml").read_text()
+    for said in ("Do not make the table a global table", "`chatstore backup`", "`ExistingTable`"):
+        assert said in section
+    assert "aws.md#regions" in (ROOT / "docs/operating.md").read_text()

@@ -51,3 +51,16 @@ def test_an_instance_that_is_always_ready_works_at_its_own_rate() -> None:
     saved = azure_costs.SECONDS * azure_costs.MEMORY_GB * (price.gb_second - price.ready_busy_gb_second)
     assert abs(busy_all_month - (idle - saved)) < 0.01 * idle
     assert azure_costs.month(0, azure_costs.Turn(), price)["always ready"] == idle
+
+
+def test_what_copies_in_other_regions_do_is_said() -> None:
+    section = PAGE[PAGE.index("### Regions") : PAGE.index("### Releases")]
+    template = (ROOT / "infra/azure/main.bicep").read_text()
+    [allowed] = re.findall(r"@allowed\(\[('Standard_[^\]]*)\]\)", template)
+    in_two = [name for name in re.findall(r"\w+", allowed) if "_G" in name]
+    assert len(in_two) == 2
+    for said in (*in_two, "`-secondary`", "Cosmos DB is deployed in one region", "backup.md"):
+        assert said in section
+    # One region is what makes its conditions hold.
+    assert "locations: [{ locationName: location, failoverPriority: 0 }]" in template
+    assert "azure.md#regions" in (ROOT / "docs/operating.md").read_text()

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from chatstore.http.telemetry.losses import Losses
+from chatstore.http.telemetry.measurements import INSTRUMENTS, LOST
+from chatstore.http.telemetry.prometheus import Prometheus
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/operating.md").read_text()
 
@@ -29,6 +33,18 @@ def test_every_alarm_says_what_to_do() -> None:
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .+ \| .+ \|$", PAGE, re.MULTILINE)
     explained = re.findall(r"`(\w+)`", " ".join(rows))
     assert [one for one in made if one not in explained] == []
+
+
+def test_every_metric_is_there_and_the_examples_ask_for_some() -> None:
+    told = dict(re.findall(r"^\| `([a-z.]+)` \| (counter|gauge|histogram) \|", PAGE, re.MULTILINE))
+    assert told == {one.name: one.kind for one in (*INSTRUMENTS, LOST)}
+    for given in re.findall(r"--metric-name (\S+)", PAGE):
+        assert given in told
+    prometheus = Prometheus(Losses())
+    names = re.findall(r"^# TYPE (\S+)", prometheus.text(), re.MULTILINE)
+    asked = set(re.findall(r"\b((?:http|chatstore|faas)_[a-z_]+?)(?:_bucket|_count|_sum)?(?=[`{\[])", PAGE))
+    assert len(asked) >= 2
+    assert asked <= set(names)
 
 
 def test_every_command_of_make_is_there() -> None:

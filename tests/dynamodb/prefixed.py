@@ -43,8 +43,8 @@ class Prefixed(Table):
     async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
         await self._table.write([self._row(row) for row in puts], [self._key(key) for key in deletes])
 
-    async def remove(self, row: Row) -> None:
-        await self._table.remove(self._row(row))
+    async def remove(self, row: Row) -> bool:
+        return await self._table.remove(self._row(row))
 
     async def ping(self) -> None:
         await self._table.ping()

@@ -194,9 +194,11 @@ async def main(worker: str, *packages: str) -> None:
         else:
             answers.append(await host.tick())
     functions = {name: [json.loads(raw) for raw in one.raw_bindings] for name, one in host.functions.items()}
+    retries = {name: vars(one.retry_options or SimpleNamespace()) for name, one in host.functions.items()}
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     log = written.lines
-    print(json.dumps({"python": version, "functions": functions, "answers": answers, "log": log}))
+    told = {"functions": functions, "retries": retries, "answers": answers, "log": log}
+    print(json.dumps({"python": version, **told}, default=str))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from chatstore.sweeping import SWEEP_LOG
 from tests.azure_tables.azurite import ACCOUNT
 from tests.functions import functions_worker
 from tests.servers import free_port, table_for
+from tests.telemetry.collector import collecting
 
 WORKER = functions_worker.ROOT / ".worker"
 PACKAGES = WORKER / "app"
@@ -123,6 +124,10 @@ def test_it_is_indexed_and_answers(worker: Worker) -> None:
     )
     [timer] = [one for one in functions["sweep"] if one["type"] == "timerTrigger"]
     assert timer["schedule"] == "0 17 * * * *"
+    assert told["retries"] == {
+        "http_app_func": {},
+        "sweep": {"max_retry_count": 2, "retry_strategy": "fixed_delay", "delay_interval": "0:05:00"},
+    }
 
     live, appended, read, missing, binary, stranger, together, many, swept = told["answers"]
     assert live["status"] == 200
@@ -177,10 +182,11 @@ def test_every_route_is_reached(worker: Worker) -> None:
         "DELETE /v1/tenants/{tenant}": call("DELETE", "/v1/tenants/default"),
         "GET /healthz": call("GET", "/healthz"),
         "GET /readyz": call("GET", "/readyz"),
+        "GET /metrics": call("GET", "/metrics"),
         "GET /openapi.json": call("GET", "/openapi.json"),
         "GET /docs": call("GET", "/docs"),
     }
-    answers = worker(list(asked.values()))["answers"][1:]
+    answers = worker(list(asked.values()), CHATSTORE_TELEMETRY="prometheus")["answers"][1:]
     assert dict(zip(asked, (one.get("status") for one in answers), strict=True)) == {
         f"{route.method} {route.path}": min(route.answers) for route in ROUTES
     }
@@ -229,3 +235,30 @@ def test_the_hosts_log_has_the_lines_that_every_other_log_has(worker: Worker) ->
         assert word not in json.dumps([told["log"], swept])
     # Two records for each request that the SDK sends would fill what telemetry there may be.
     assert [one for one in told["log"] if one["category"].startswith("azure.core")] == []
+
+
+def test_a_collector_gets_what_happened(worker: Worker) -> None:
+    messages = "/v1/threads/secret-thread/messages"
+    said = json.dumps({"role": "user", "content": "hunter2"})
+    with collecting() as (endpoint, collector):
+        asked = [call("POST", messages, said), call("GET", f"{messages}?last=1"), {"do": "timer"}]
+        settings = {"CHATSTORE_TELEMETRY": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+        told = worker(asked, **settings, WEBSITE_SITE_NAME="chat-1")
+    assert [one.get("status") for one in told["answers"]] == [200, 201, 200, None]
+    names = [span.name for span in collector.spans]
+    assert names == [
+        "GET /healthz", "POST /v1/threads/{id}/messages", "GET /v1/threads/{id}/messages",
+    ]  # fmt: skip
+    assert sum(one.count for one in collector.points("http.server.request.duration")) == 3
+    units = {one.labels["chatstore.operation"]: one for one in collector.points("chatstore.storage.units")}
+    assert set(units) == {*names[1:], "sweep"}
+    assert units["POST /v1/threads/{id}/messages"].labels["chatstore.unit"] == "transactions"
+    assert all(one.value >= 1 for one in units.values())
+    [cold] = collector.points("faas.coldstarts")
+    assert (cold.value, cold.labels) == (1, {"faas.trigger": "http"})
+    assert sum(one.count for one in collector.points("chatstore.sweep.duration")) == 1
+    for resource in collector.resources:
+        assert (resource["service.name"], resource["cloud.platform"]) == ("chat-1", "azure_functions")
+    everything = b"".join(collector.raw)
+    assert b"hunter2" not in everything
+    assert b"secret-thread" not in everything

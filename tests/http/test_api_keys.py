@@ -367,9 +367,9 @@ def test_the_command_line_shows_the_environment_s_token(
         ("http://127.0.0.1.example.invalid", "t", "https://"),
         ("https://t@example.invalid", None, "takes no credentials"),
         ("https://example.invalid?token=t", None, "no place for a token"),
-        ("sqlite:///chat.db", "t", "is none"),
-        ("https://example.invalid", "t\u00e9\U0001f511", "the token is none"),
-        ("https://example.invalid", "t\r\nX-Other: 1", "the token is none"),
+        ("sqlite:///chat.db", "t", "is not one"),
+        ("https://example.invalid", "t\u00e9\U0001f511", "the token is not valid"),
+        ("https://example.invalid", "t\r\nX-Other: 1", "the token is not valid"),
     ],
 )
 def test_a_token_goes_only_where_it_is_safe(url: str, token: str | None, reason: str) -> None:

@@ -63,6 +63,12 @@ def failing() -> Iterator[httpx.Client]:
         yield client
 
 
+def test_500_is_a_defect_and_nothing_else() -> None:
+    # A setting that is wrong and a storage that is away are 503: whoever runs the service can mend them.
+    of_500 = {problem.code for problem in PROBLEMS.values() if problem.status == 500}
+    assert of_500 == {"storage-error", "answer-too-long", "internal-error"}
+
+
 @pytest.mark.parametrize("code", FAILURES)
 def test_an_error_of_the_store_is_its_problem(
     failing: httpx.Client, code: str, caplog: pytest.LogCaptureFixture

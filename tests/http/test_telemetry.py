@@ -34,7 +34,7 @@ def told() -> tuple[dict[str, ReadableSpan], dict[str, Any]]:
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider([reader]))
     with (
-        serving(create_app(AsyncChatStore(Billed()), Settings(telemetry="on"))) as base,
+        serving(create_app(AsyncChatStore(Billed()), Settings(telemetry="otlp"))) as base,
         httpx.Client(base_url=base) as http,
     ):
         http.get(f"/v1/threads/{SECRET}/messages?last=1", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
@@ -63,6 +63,8 @@ def test_a_request_is_a_span_of_its_callers_trace(told: tuple[dict[str, Readable
         "http.response.status_code": 200,
         "http.route": "/v1/threads/{id}/messages",
         "url.scheme": "http",
+        "chatstore.storage.units.wru": 1,
+        "chatstore.storage.units.rru": 0.5,
     }
 
 
@@ -103,8 +105,8 @@ from chatstore.settings import Settings
 create_app(chatstore.aconnect("memory://"), Settings(telemetry=sys.argv[1]))
 print(any(name.partition(".")[0] == "opentelemetry" for name in sys.modules))
 """
-    for setting in ("off", "on"):
+    for setting in ("off", "otlp"):
         done = subprocess.run(
             [sys.executable, "-c", program, setting], capture_output=True, text=True, check=True
         )
-        assert done.stdout.strip() == str(setting == "on")
+        assert done.stdout.strip() == str(setting == "otlp")

@@ -88,6 +88,19 @@ def test_without_parameters_the_settings_are_readable() -> None:
     assert Settings.from_environment(made).auth == "api-key"
 
 
+def test_a_collector_is_named_by_parameters() -> None:
+    made = resource("settings")["properties"]
+    assert made["CHATSTORE_TELEMETRY"] == "off"
+    assert not [name for name in made if name.startswith("OTEL_")]
+    collector = {"telemetry": "otlp", "otlpEndpoint": "https://c.example", "otlpHeaders": "api-key=x"}
+    made = resource("settings", **collector)["properties"]
+    assert Settings.from_environment(made).telemetry == "otlp"
+    assert made["OTEL_EXPORTER_OTLP_ENDPOINT"] == "https://c.example"
+    assert made["OTEL_EXPORTER_OTLP_HEADERS"] == "api-key=x"
+    # They may hold a key of the collector's.
+    assert "@secure()\n@description('Headers" in (INFRA / "main.bicep").read_text()
+
+
 def test_the_accounts_are_safe() -> None:
     storage = resource("storage")
     assert storage["properties"]["allowSharedKeyAccess"] is False
@@ -318,3 +331,18 @@ def test_the_package_alone_starts_with_the_settings_of_the_template(package: Pat
 def test_the_app_has_no_property_that_its_plan_refuses() -> None:
     """Flex Consumption knows no FTP: Resource Manager refuses a deployment that sets it."""
     assert "ftpsState" not in resource("site")["properties"]["siteConfig"]
+
+
+def test_what_a_contributor_may_not_do_is_listed() -> None:
+    kinds = {
+        one["detail"]["type"] if "detail" in one else one["type"]
+        for template in ("main", "access")
+        for one in parsed()[template]["resources"].values()
+    }
+    # Contributor may write everything but what is Microsoft.Authorization's.
+    beyond = {kind for kind in kinds if kind.startswith("Microsoft.Authorization/")}
+    assert beyond == {"Microsoft.Authorization/roleAssignments", "Microsoft.Authorization/locks"}
+    page = (INFRA.parents[1] / "docs/azure.md").read_text()
+    section = page[page.index("### What whoever deploys may do") : page.index("### Regions")]
+    assert "*Contributor* and *Role Based Access Control Administrator*" in section
+    assert "Locks (`deletionProtection`) need *User Access Administrator* or *Owner*" in section

@@ -455,7 +455,7 @@ def test_a_table_is_named_where_there_are_several(
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("llama-index+sqlite:///nowhere.db", "is no file"),
+        ("llama-index+sqlite:///nowhere.db", "is not a file"),
         ("llama-index+sqlite:///nowhere.db?colour=red", "no option 'colour'"),
         ("llama-index+postgresql://127.0.0.1:1/chat", "postgresql://127.0.0.1:1/chat cannot be read"),
         ("llama-index+redis://:secret@127.0.0.1:1/0", "redis://…@127.0.0.1:1/0 cannot be read"),

@@ -19,6 +19,7 @@ import pytest
 from bench.aws_costs import ALARMS
 from bench.month import SWEEP_SECONDS
 from chatstore.backends.dynamodb.client import Client
+from chatstore.settings import Settings
 from chatstore.store import ChatStore
 from chatstore.sweeping import SWEEP_LOG
 from chatstore.testing import ManualClock
@@ -42,16 +43,19 @@ UNUSED = """
 import pathlib, sys
 sys.path.insert(0, sys.argv[1])
 import handler, chatstore.http.aws, chatstore.http.app, chatstore.http.identity.tokens, chatstore.http.schemas
-import chatstore.sweeping
+import chatstore.sweeping, chatstore.http.telemetry.sending
 import botocore.session, jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 session = botocore.session.get_session()
 session.set_credentials("x", "x")
 client = session.create_client("dynamodb", region_name="us-east-1")
+chatstore.http.telemetry.sending.OTLPSpanExporter()
 client.generate_presigned_url("get_item", {"TableName": "t", "Key": {"pk": {"S": "x"}}})
 key = rsa.generate_private_key(65537, 2048)
 jwt.decode(jwt.encode({"sub": "ada"}, key, "RS256"), key.public_key(), ["RS256"])
-there = {path.name.partition(".")[0] for path in pathlib.Path(sys.argv[1]).iterdir()}
+there = {
+    path.name.partition(".")[0] for path in pathlib.Path(sys.argv[1]).iterdir() if path.suffix != ".dist-info"
+}
 print(*there - {"__pycache__"} - {name.partition(".")[0] for name in sys.modules})
 """
 
@@ -124,6 +128,8 @@ def test_who_is_let_through_how_often_and_at_what_price_are_parameters() -> None
     }
     assert resources["Budget"]["Condition"] == "HasBudget"
     assert properties("Budget")["Budget"]["BudgetLimit"]["Amount"] == {"Ref": "MonthlyBudget"}
+    told = [one["Subscribers"] for one in properties("Budget")["NotificationsWithSubscribers"]]
+    assert told == [[{"SubscriptionType": "SNS", "Address": {"Ref": "AlarmTopic"}}]] * 2
     [rule] = [one["Assert"] for one in translated()["Rules"]["BudgetIsHeardOf"]["Assertions"]]
     assert "AlarmTopic" in str(rule)
 
@@ -135,7 +141,6 @@ def test_sweeps_have_a_function_of_their_own() -> None:
     # An account that has none to spare reserves none.
     reserved = {"Fn::If": ["Reserves", 1, {"Ref": "AWS::NoValue"}]}
     assert sweeper["ReservedConcurrentExecutions"] == reserved
-    assert sweeper["Environment"]["Variables"].keys() == {"CHATSTORE_URL"}
     url = service["Environment"]["Variables"]["CHATSTORE_URL"]
     assert sweeper["Environment"]["Variables"]["CHATSTORE_URL"] == url
     assert properties("SweeperSchedule")["ScheduleExpression"] == "rate(1 hour)"
@@ -155,6 +160,34 @@ def test_sweeps_that_leave_something_undone_are_counted_and_an_alarm_is_raised()
     assert named == (alarm["Namespace"], alarm["MetricName"])
     assert (alarm["Period"], alarm["EvaluationPeriods"]) == (3600, 3)
     assert properties("SweepFails")["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "Sweeper"}}]
+
+
+def test_where_metrics_go_is_a_parameter() -> None:
+    parameters = translated()["Parameters"]
+    assert parameters["Telemetry"]["Default"] == "off"
+    for value in parameters["Telemetry"]["AllowedValues"]:
+        assert Settings.from_environment({"CHATSTORE_TELEMETRY": value}).telemetry == value
+    collector = {
+        name: {"Fn::If": [condition, {"Ref": parameter}, {"Ref": "AWS::NoValue"}]}
+        for name, condition, parameter in (
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "HasCollector", "OtlpEndpoint"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "HasHeaders", "OtlpHeaders"),
+        )
+    }
+    # Requests and sweeps are of one service.
+    telemetry: dict[str, Any] = {
+        "CHATSTORE_TELEMETRY": {"Ref": "Telemetry"},
+        "OTEL_SERVICE_NAME": {"Ref": "AWS::StackName"},
+    }
+    telemetry |= collector
+    variables = properties("Function")["Environment"]["Variables"]
+    assert variables.items() >= telemetry.items()
+    url = {"CHATSTORE_URL": variables["CHATSTORE_URL"]}
+    assert properties("Sweeper")["Environment"]["Variables"] == url | telemetry
+    # Headers may hold a key of the collector's.
+    assert parameters["OtlpHeaders"]["NoEcho"] is True
+    [rule] = [one["Assert"] for one in translated()["Rules"]["CollectorIsNamed"]["Assertions"]]
+    assert "OtlpEndpoint" in str(rule)
 
 
 def test_sam_finds_the_template_valid() -> None:
@@ -278,7 +311,8 @@ def test_the_artefact_holds_what_is_used(artefact: Path) -> None:
     package = {path.name for path in (artefact / "chatstore").iterdir()}
     assert not package & {"cli", "testing", "integrations", "importing", "exporting.py", "__main__.py"}
     assert not {"bench", "tests", "infra", "docs"} & {path.name for path in artefact.iterdir()}
-    assert not list(artefact.rglob("*.dist-info"))
+    # OpenTelemetry finds its own parts by what is in theirs.
+    assert all(path.name.startswith("opentelemetry_") for path in artefact.rglob("*.dist-info"))
     done = run(RUNTIME, "-I", "-S", "-c", UNUSED, artefact)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []

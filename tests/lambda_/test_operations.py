@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import pytest
@@ -15,7 +17,7 @@ import pytest
 import chatstore
 from infra.aws import destroy, preflight, restore, rollback
 from infra.aws.stack import Stack, parameters
-from tests.lambda_.emulator import TOOLS
+from tests.lambda_.emulator import ROOT, TOOLS
 from tests.lambda_.template import OFFLINE, REGION, deployable
 
 FITTING = ["Architecture=arm64", "Runtime=python3.13", "Concurrency=0"]
@@ -201,6 +203,57 @@ def test_callers_are_given_back_the_version_before(
     assert functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "3"
     with pytest.raises(SystemExit, match="9 is not there: callers meet 3 of 1, 2, 3"):
         run(rollback.main, monkeypatch, "chatstore", REGION, "--to", "9")
+
+
+class Releases(BaseHTTPRequestHandler):
+    """CodeDeploy, which moto's CloudFormation makes nothing of, with one release that is going on."""
+
+    asked: ClassVar[list[tuple[str, dict[str, Any]]]] = []
+
+    def do_POST(self) -> None:
+        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+        given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append((operation, given))
+        body = json.dumps({"deployments": ["d-1"]} if operation == "ListDeployments" else {}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("at_aws")
+def test_a_release_that_is_going_on_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Stack("chatstore", REGION)
+    monkeypatch.setattr(made, "resource", lambda logical: f"the {logical}")
+    Releases.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Releases) as server:
+        Thread(target=server.serve_forever).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CODEDEPLOY", f"http://127.0.0.1:{server.server_port}")
+        rollback.stop_release(made)
+        server.shutdown()
+    (looked, group), (stopped, release) = Releases.asked
+    assert (looked, stopped) == ("ListDeployments", "StopDeployment")
+    assert group["deploymentGroupName"] == "the FunctionDeploymentGroup"
+    assert {"InProgress", "Ready"} <= set(group["includeOnlyStatuses"])
+    assert (release["deploymentId"], release["autoRollbackEnabled"]) == ("d-1", False)
+    assert "Stopped the release d-1." in capsys.readouterr().out
+
+
+def test_make_looks_before_it_builds() -> None:
+    built = ROOT / ".aws-sam/build/template.yaml"
+    before = built.stat().st_mtime_ns if built.exists() else None
+    done = subprocess.run(
+        ["make", "deploy-aws", "STACK=1st"], cwd=ROOT, env={**os.environ, **OFFLINE}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "'1st' is no name of a stack" in done.stderr
+    assert before == (built.stat().st_mtime_ns if built.exists() else None)
 
 
 def test_the_parameters_are_read_from_the_template() -> None:

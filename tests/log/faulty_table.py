@@ -59,8 +59,8 @@ class FaultyTable(Table):
         for key in deletes:
             await self._sent(lambda key=key: self._table.write([], [key]), once=True)  # type: ignore[misc]
 
-    async def remove(self, row: Row) -> None:
-        await self._sent(lambda: self._table.remove(row))
+    async def remove(self, row: Row) -> bool:
+        return await self._sent(lambda: self._table.remove(row))
 
     async def ping(self) -> None:
         await self._asked(self._table.ping)

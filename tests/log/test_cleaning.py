@@ -186,9 +186,9 @@ class Sleeping(MemoryTable):
         self._wake(deletes)
         await super().write(puts, deletes)
 
-    async def remove(self, row: Row) -> None:
+    async def remove(self, row: Row) -> bool:
         self._wake([row])
-        await super().remove(row)
+        return await super().remove(row)
 
     def _wake(self, deletes: Sequence[object]) -> None:
         meanwhile, self.meanwhile = self.meanwhile, None if deletes else self.meanwhile

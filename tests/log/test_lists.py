@@ -51,9 +51,9 @@ class Mortal(MemoryTable):
         self._call()
         return await super().swap(row, version)
 
-    async def remove(self, row: Row) -> None:
+    async def remove(self, row: Row) -> bool:
         self._call()
-        await super().remove(row)
+        return await super().remove(row)
 
     async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
         # A batch is done in part, in any order.
@@ -83,8 +83,8 @@ class Slow(MemoryTable):
         pk = str(puts[0]["pk"]) if puts else deletes[0].pk if deletes else ""
         await self._send(pk, lambda: super(Slow, self).write(puts, deletes))
 
-    async def remove(self, row: Row) -> None:
-        await self._send(str(row["pk"]), lambda: super(Slow, self).remove(row))
+    async def remove(self, row: Row) -> bool:
+        return await self._send(str(row["pk"]), lambda: super(Slow, self).remove(row))
 
     async def swap(self, row: Row, version: int | None) -> bool:
         return await self._send(str(row["pk"]), lambda: super(Slow, self).swap(row, version))

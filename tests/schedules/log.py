@@ -89,9 +89,9 @@ class SteppedTable(Table):
         name = f"write {len(puts)} and delete {len(deletes)}"
         await self._stop(name, pks, lambda table: table.write(puts, deletes), None, writes=True)
 
-    async def remove(self, row: Row) -> None:
+    async def remove(self, row: Row) -> bool:
         name = f"remove {row['sk']!r} of {row['v']!r}"
-        await self._stop(name, [str(row["pk"])], lambda table: table.remove(row), None, writes=True)
+        return await self._stop(name, [str(row["pk"])], lambda table: table.remove(row), False, writes=True)
 
     async def ping(self) -> None: ...
 

@@ -210,8 +210,8 @@ def test_a_clock_that_is_behind_changes_nothing(counted: list[Count]) -> None:
 class Careless(WholeTable):
     """Removes a row whatever became of it."""
 
-    async def remove(self, row: Row) -> None:
-        self.rows.get(str(row["pk"]), {}).pop(str(row["sk"]), None)
+    async def remove(self, row: Row) -> bool:
+        return self.rows.get(str(row["pk"]), {}).pop(str(row["sk"]), None) is not None
 
 
 class Unfenced(Writer):

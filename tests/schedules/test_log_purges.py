@@ -120,8 +120,8 @@ def test_two_new_threads_beside_a_visit(there: str, counted: list[Count]) -> Non
 class Careless(MemoryTable):
     """Removes a row whatever became of it."""
 
-    async def remove(self, row: Row) -> None:
-        self.rows.get(str(row["pk"]), {}).pop(str(row["sk"]), None)
+    async def remove(self, row: Row) -> bool:
+        return self.rows.get(str(row["pk"]), {}).pop(str(row["sk"]), None) is not None
 
 
 def test_removing_what_is_another_row_by_now_is_found_out() -> None:

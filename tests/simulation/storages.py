@@ -108,10 +108,12 @@ class LogStorage(_Remote):
         self.put(row)
         return True
 
-    def remove(self, row: Row) -> None:
+    def remove(self, row: Row) -> bool:
         there = self.row(_key(row))
-        if there is not None and (there["v"], there.get("s")) == (row["v"], row.get("s")):
-            self.delete(_key(row))
+        if there is None or (there["v"], there.get("s")) != (row["v"], row.get("s")):
+            return False
+        self.delete(_key(row))
+        return True
 
 
 class _LogTable(Table):
@@ -150,8 +152,8 @@ class _LogTable(Table):
         for start in range(0, len(calls), 25):
             await self._network.send_each(calls[start : start + 25])
 
-    async def remove(self, row: Row) -> None:
-        await self._network.send(lambda: self._storage.remove(row))
+    async def remove(self, row: Row) -> bool:
+        return await self._network.send(lambda: self._storage.remove(row))
 
     async def ping(self) -> None:
         await self._network.ask(lambda: None)

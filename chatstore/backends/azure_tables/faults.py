@@ -65,7 +65,7 @@ def _meaning(error: HttpResponseError, *, writing: bool) -> Exception:
         return Again(_retry_after(error))
     if writing and (status in _CONDITIONS or is_no_row(error)):
         return Overtaken()
-    # What it says besides may quote what was sent.
+    # The rest of its text may quote what was sent.
     return StorageError(f"the table's account answers {status} {code}".rstrip())
 
 

@@ -93,7 +93,7 @@ class _Platform:
 
 
 class _AsyncPlatform:
-    """The same; a token is asked for once in many hours, in a thread."""
+    """The platform's credential for event loops. Asks for a token in a Python thread, rarely."""
 
     def __init__(self, access: AzureAccess) -> None:
         self._platform = _Platform(access)

@@ -1,8 +1,8 @@
 """What calls to DynamoDB are billed, by its published rules, from what goes over the wire.
 
-A write takes a unit for each KB of the larger of the item before and after, doubled in a
-transaction, whether its condition holds or not; a read takes half a unit for each 4 KB, a whole one
-when it is consistent; a query adds its items up before it rounds, a batch rounds each item. Source:
+A write takes a unit for each KB of the larger of the item before and after, also if its condition fails. In
+a transaction it takes twice that. A read takes half a unit for each 4 KB, and a consistent one a whole
+unit. A query adds its items up before it rounds; a batch rounds each item. Source:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 """
 

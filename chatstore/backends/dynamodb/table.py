@@ -24,7 +24,7 @@ from chatstore.backends.dynamodb.meter import billed, size_of
 from chatstore.batching import batches
 from chatstore.engines.log import Key, Row, Rows, Table
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
-from chatstore.metering import spent
+from chatstore.metering import retried, spent
 
 __all__ = ["DynamoTable"]
 
@@ -40,17 +40,11 @@ _READY_PAUSE_SECONDS = (0.01, 0.5)
 
 _TRANSIENT = frozenset(
     {
-        "InternalServerError",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "ReplicatedWriteConflictException",
-        "RequestLimitExceeded",
-        "ServiceUnavailable",
-        "ThrottlingException",
-        "TransactionConflictException",
-        "TransactionInProgressException",
+        "InternalServerError", "LimitExceededException", "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException", "RequestLimitExceeded", "ServiceUnavailable",
+        "ThrottlingException", "TransactionConflictException", "TransactionInProgressException",
     }
-)
+)  # fmt: skip
 _REFUSED = "ConditionalCheckFailedException"
 _CANCELED = "TransactionCanceledException"
 _ABSENT = "ResourceNotFoundException"
@@ -151,7 +145,7 @@ class DynamoTable(Table):
         for together in batches(requests, _size, most=_WRITE_TOGETHER, size_most=_WRITE_TOGETHER_BYTES):
             await self._until_all({self._name: together}, some)
 
-    async def remove(self, row: Row) -> None:
+    async def remove(self, row: Row) -> bool:
         compared = [name for name in ("v", "s") if name in row]
         sent = {
             "TableName": self._name,
@@ -164,6 +158,8 @@ class DynamoTable(Table):
         except ClientError as error:
             if _code(error) != _REFUSED:
                 _raise(error, self._client)
+            return False
+        return True
 
     async def ping(self) -> None:
         await self.query("P", " ", "~", limit=1)
@@ -224,8 +220,6 @@ class DynamoTable(Table):
             return False
         return bool(answer["Table"]["TableStatus"] == "ACTIVE")
 
-    # Calls
-
     async def _call(self, operation: str, sent: dict[str, Any]) -> dict[str, Any]:
         """One round trip, counted; raises botocore's error where the answer is one that callers read."""
         try:
@@ -253,7 +247,7 @@ class DynamoTable(Table):
             try:
                 return await call()
             except Unavailable:
-                await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
+                await self._rest(attempt)
         return await call()
 
     async def _until_all(
@@ -268,7 +262,11 @@ class DynamoTable(Table):
                 raise Unavailable("DynamoDB cannot take a batch for now")
             asked = left
             if asked:
-                await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4 ** max(silences - 1, 0)))  # noqa: S311
+                await self._rest(max(silences - 1, 0))
+
+    async def _rest(self, attempt: int) -> None:
+        retried()
+        await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
 
     async def _put_pair(self, put: dict[str, Any], row: Row, free: Key) -> Row | None:
         check = {
@@ -296,7 +294,7 @@ class DynamoTable(Table):
                 return _row(answer["Item"])
         found = await self.get(keys)
         if not found:
-            raise Unavailable("a row was in the way and is gone")
+            raise Unavailable("another writer's row was in the way and is gone: try again")
         return found[0]
 
 
@@ -341,7 +339,7 @@ def _raise(error: Exception, client: Client) -> NoReturn:
             raise ConfigurationError(
                 f"there is no table {client.table!r}: make it with chatstore init dynamodb://{client.table}"
             ) from error
-        # What it says besides may quote what was sent.
+        # The rest of its text may quote what was sent.
         raise StorageError(f"DynamoDB refused {error.operation_name} ({code or status})") from error
     if isinstance(error, (NoCredentialsError, NoRegionError)):
         raise ConfigurationError(f"DynamoDB cannot be reached: {error}") from error

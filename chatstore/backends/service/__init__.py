@@ -1,14 +1,14 @@
-"""A running chatstore service as a backend: the same store at a distance, over its native API.
+"""A running chatstore service as a backend, over its HTTP API.
 
-``http://127.0.0.1:8080`` or ``https://host/prefix``, a token beside it where the service asks for
-one, with the options ``timeout`` (seconds for an answer,
-30 by default), ``tenant`` and ``owner``. Which tenant a service serves, and whether one owner's threads
-alone, is the service's to say, so a call for another tenant than that option names (``default`` by
-default), or for another owner's threads, is refused, not sent.
+The URL is ``http://127.0.0.1:8080`` or ``https://host/prefix``. A token is given beside it if the service
+asks for one. The options are ``timeout`` (seconds for an answer, 30 by default), ``tenant`` and ``owner``.
+The service decides which tenant it serves, and whether it shows only one owner's threads; the options
+repeat that. A call for a tenant other than ``tenant`` (``default`` by default), or for another owner's
+threads, is refused and not sent.
 
-Every mutation carries a request id, the caller's or one of its own, and can therefore be repeated:
-connections that fail and answers of 429 and 503 are tried again a few times, with growing, jittered pauses
-and within a budget.
+Every mutation carries a request id, the caller's or a new one, so it is safe to repeat. If a connection
+fails, or the answer is 429 or 503, the request is tried again a few times. The pauses grow and are
+random, and the number of repetitions is bounded.
 """
 
 from __future__ import annotations

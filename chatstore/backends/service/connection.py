@@ -170,10 +170,10 @@ _FAULTS: Mapping[str, _Fault] = {
 class Connection:
     """Sends requests to the service at `address`, in the colour of its callers.
 
-    Connections that fail and answers of 429 and 503 are tried again, a few times each, within `seconds`
-    in all, and within a budget for all: a hundred at once, and beyond that one for every ten requests, so
-    that a service in trouble is not asked several times as much. Raises ConfigurationError for an
-    `address` that is none.
+    If a connection fails, or the answer is 429 or 503, the request is tried again a few times, within
+    `seconds` in all. All requests share a budget of repetitions: a hundred at once, and beyond that one for
+    every ten requests. So a service in trouble does not get several times as many requests. Raises
+    ConfigurationError if `address` is not an address.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Connection:
     ) -> None:
         if not _TOKEN.fullmatch(token):
             raise ConfigurationError(
-                "the token is none: one is made of letters, digits and signs, without spaces"
+                "the token is not valid: it is made of letters, digits and signs, without spaces"
             )
         self._shown = {"Authorization": f"Bearer {token}"} if token else {}
         try:
@@ -231,7 +231,7 @@ class Connection:
         if_match: str | None,
         meant: Meant,
     ) -> T:
-        """The same for a mutation that its condition alone makes safe to repeat."""
+        """What `into` makes of the answer to a mutation that `if_match` alone makes safe to repeat."""
         return await self.call(into, method, path, _conditional(if_match, body), body, meant=meant)
 
     async def call(
@@ -296,7 +296,7 @@ class Connection:
 
 
 def _reason(error: BaseException) -> str:
-    """What is wrong with a connection; what httpx says besides may quote what came over it."""
+    """What is wrong with a connection; the rest of httpx's text may quote what came over it."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

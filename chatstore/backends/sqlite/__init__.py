@@ -4,9 +4,9 @@
 absolute one. Options:
 
 ``synchronous``
-    ``FULL`` (the default): an acknowledged write survives the loss of power. ``NORMAL``: it
-    survives the end of the process, however sudden; a loss of power may take the last writes, whole
-    ones and never a part, and leaves the file sound.
+    ``FULL`` (the default): an acknowledged write survives the loss of power. ``NORMAL``: it survives any
+    end of the process. A loss of power may undo the last writes, each as a whole, and leaves the file
+    sound.
 ``timeout``
     Seconds to wait for other processes' writes before raising Unavailable; 30 by default.
 ``search``

@@ -1,9 +1,9 @@
 """The write-ahead log beside a file, and how it is kept short.
 
-SQLite begins its log anew only when it finds no reader in it at all. Where readers overlap there is none
-such moment, and the log would grow with every write. Who commits beyond `LOG_BYTES` therefore keeps the
-turn of the writer and waits for a short time: those who read now come to their end, those who begin meanwhile
-find everything in the file itself and need no log, whatever process they are in.
+SQLite starts its log again only when no reader uses it. If readers overlap, there is no such moment, and
+the log would grow with every write. So after a commit beyond `LOG_BYTES`, the writer keeps its turn, copies
+the log into the file and waits for a short time. The present readers come to their end meanwhile. New
+readers, of any process, find everything in the file and do not use the log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WAIT_MILLISECONDS = 200
 
 
 class Log:
-    """The log of the file at `path`; used in the writer's turn, but for `present`."""
+    """The log of the file at `path`; used in the writer's turn, except `present`."""
 
     def __init__(self, path: str) -> None:
         self._path = f"{path}-wal"

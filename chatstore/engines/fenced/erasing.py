@@ -26,21 +26,26 @@ class Eraser(Purger):
     """Removes whatever a listing leads to."""
 
     async def take_back(self, partition: str, planned: State | None, attempt: str) -> None:
-        """Remove what a refused try wrote ahead, if the history that it was `planned` for has ended.
+        """Remove what a refused try wrote ahead: an erasure may have looked for it before it came.
 
-        An erasure may have looked for pieces before they came. A sweep would remove them, but later. Raises
-        Overtaken where others write.
+        A sweep would, but later. Pieces need no condition: the one group that could name them asks for a
+        header which is past. Should that group have been applied after all, its rows name them. Names may be
+        another writer's by now, so they go with a write of the header, and only where the history that the
+        try was `planned` for has ended. Raises Overtaken where others write.
         """
         known = await self._reader.known(partition)
+        strays = [row async for row in self.strays(partition, known.state) if row.row[0] in "pq"]
+        mine = [row.row for row in strays if row.row[0] == "p" and layout.chunk_owner(row.row)[1] == attempt]
+        await self._table.submit_all(partition, [Op("delete", row, {}) for row in mine])
         now = known.state
         present = None if now is None or now.deleted is not None else now.generation
         if planned is not None and present == planned.generation:
             return
-        rows = [row async for row in self.strays(partition, now) if _ahead(row.row, attempt)]
-        while rows:
+        names = [row for row in strays if row.row[0] == "q"]
+        while names:
             state = known.state or await self.bury(partition, None)
-            known, _ = await self.discard(partition, known, state, rows[: self.group], set())
-            rows = rows[self.group :]
+            known, _ = await self.discard(partition, known, state, names[: self.group], set())
+            names = names[self.group :]
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, or the tenant's, and what is left of earlier ones, at once."""
@@ -148,11 +153,6 @@ class Eraser(Purger):
             count.messages += messages
             count.requests += sum(row.row.startswith("r") for row in rows)
         return known
-
-
-def _ahead(row: str, attempt: str) -> bool:
-    """Whether a row that no header names may have been written ahead of a group by that try."""
-    return row.startswith("q") or (row.startswith("p") and layout.chunk_owner(row)[1] == attempt)
 
 
 async def _groups(rows: AsyncIterator[Entity], most: int) -> AsyncIterator[list[Entity]]:

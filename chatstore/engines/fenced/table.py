@@ -19,6 +19,7 @@ from chatstore.engines.fenced.port import (
     Slice,
 )
 from chatstore.errors import Unavailable
+from chatstore.metering import retried
 
 __all__ = ["Dialect", "Table"]
 
@@ -168,6 +169,7 @@ class Table:
         if pause is None:
             cause = error.__cause__ or error
             raise Unavailable(f"the table does not answer: {cause}") from cause
+        retried()
         await self.pause(max(pause, min(error.seconds, _LONGEST_PAUSE)))
 
 

@@ -34,6 +34,7 @@ from chatstore.engines.fenced.reading import Moved, Reader, Seen
 from chatstore.engines.fenced.table import Table
 from chatstore.engines.fenced.telling import is_mark, listed, untold
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
+from chatstore.metering import conflicted
 
 __all__ = ["Writer"]
 
@@ -147,6 +148,7 @@ class Writer:
             first = await self._first(call, view)
             if first is not None:
                 return first[0]
+            conflicted()
             # Even where no answer was lost here: a network may deliver a request twice.
             call.tried = attempt, change.result
             call.lost = overtaken.perhaps and call.request is None

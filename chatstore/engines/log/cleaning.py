@@ -214,7 +214,7 @@ class Cleaner:
             # They go with their epoch.
             remains.faded.clear()
         faded = await self._fade(met, now)
-        await self._discard(key, met)
+        await self._discard(key, met, now)
         if remains.rows or remains.ends or remains.shared:
             self._writer.known.forget(pk)
         return Swept(int(met.expired), remains.messages + faded, remains.requests, more=False)
@@ -237,7 +237,7 @@ class Cleaner:
             await self._table.swap(left, cast("int", row["v"]))
         return faded
 
-    async def _discard(self, key: ThreadKey, met: _Met) -> None:
+    async def _discard(self, key: ThreadKey, met: _Met, now: int) -> None:
         """Remove rows of which nothing is in use, and leave the epoch of what has ended.
 
         The texts go first, while an erasure finds them; then what names the lists, once they are done with;
@@ -254,7 +254,11 @@ class Cleaner:
         for pointer, listing in zip(remains.pointers, listings, strict=False):
             behind = await self._closer.forget(key.tenant, pointer, listing, besides)
             last.append(partial(self._remove, behind))
-        await self._table.together([partial(self._remove, [row]) for row in remains.ends])
+        removed_ends = await self._table.together([partial(self._table.remove, row) for row in remains.ends])
+        if not all(removed_ends):
+            # Somebody changed one meanwhile, as an erasure does: what leads to it has to stay.
+            await self._lists.visits.note(met.head.pk, now + layout.HOUR)
+            return
         if remains.ended:
             await self._know(met)
             last.append(partial(self._move_on, key, met.head))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
@@ -197,7 +197,7 @@ class Closer:
         elif await _hold(left, owner, besides):
             kept = listed or {hour_of(pointer.active_at), *pointer.left}
         # What was just written points to a thread that is about to be made.
-        calls: list[Callable[[], Coroutine[Any, Any, Row | None]]] = [
+        calls: list[Callable[[], Coroutine[Any, Any, object]]] = [
             partial(self._table.remove, row)
             for row in rows
             if int(row["v"]) < now - layout.HOUR and hour_of(int(row["v"])) not in kept
@@ -205,8 +205,9 @@ class Closer:
         if kept or one is None or int(one["v"]) >= now - layout.HOUR:
             await self._table.together(calls)
             return []
-        calls.append(partial(self._lists.list_again, key, owner, now, one))
-        again = (await self._table.together(calls))[-1]
+        # The hour of now: that in which this began may be looked through already, where it slept since.
+        calls.append(partial(self._lists.list_again, key, owner, self._clock(), one))
+        again = cast("Row | None", (await self._table.together(calls))[-1])
         return [one] if again is None else [one, again]
 
     async def traces(self, tenant: str, owner: str | None) -> dict[str, list[Row]]:

@@ -284,6 +284,10 @@ class Lists:
         if not names(head.header, owner_of(row)) or hour_of(active_at) != hour_of(int(row["v"])):
             return 0
         forward, _ = self._activity(key, owner_of(row), active_at, str(row.get("s", "")))
+        if one is not None and hour_of(int(one["v"])) != hour_of(active_at):
+            # First: once the owner's row says otherwise, nothing leads to the row of that hour any more.
+            earlier = layout.active_place(tenant, hour_of(int(one["v"])), key.id, owner_of(row))
+            await self._table.write([], [earlier])
         with contextlib.suppress(Unavailable):
             await self._table.swap(forward, None if one is None else int(one["v"]))
         return active_at

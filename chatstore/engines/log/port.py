@@ -91,8 +91,11 @@ class Table(ABC):
         """
 
     @abstractmethod
-    async def remove(self, row: Row) -> None:
-        """Delete a row if its ``v``, and its ``s`` if it has one, are those, and do nothing otherwise."""
+    async def remove(self, row: Row) -> bool:
+        """Delete a row if its ``v``, and its ``s`` if it has one, are those; whether this call did.
+
+        Otherwise it does nothing. Where an answer was lost it may say that it did not.
+        """
 
     async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
         """Make calls of which none waits for another; their results in order.

@@ -78,7 +78,11 @@ class Visits:
             self.noted(pk, one)
 
     def plan(self, pk: str, at: int) -> Planned:
-        """What is to be written so that a thread is visited once `at` has passed."""
+        """What is to be written so that a thread is visited once `at` has passed.
+
+        Who slept may come with a time that is past: its hour may be off the list already, so it is noted now.
+        """
+        at = max(at, self._clock())
         known = self._planned.get(pk, 0)
         if self._clock() + LONGEST < known <= at:
             # Whoever makes that visit plans the next, also one whose clock is ahead.

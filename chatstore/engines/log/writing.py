@@ -33,6 +33,7 @@ from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Slot
 from chatstore.engines.log.requests import Asked, asked, search
 from chatstore.errors import ChatStoreError, MessageNotFound, StorageError, Unavailable
+from chatstore.metering import conflicted, retried
 
 __all__ = ["Writer"]
 
@@ -145,6 +146,7 @@ class Writer:
                     silences += 1
                     if silences == _TRIES:
                         raise
+                    retried()
                 if isinstance(came, _Done):
                     return came
                 self.known.forget(pk)
@@ -264,11 +266,13 @@ class Writer:
                 self.known.forget(pk)
                 if attempt == _TRIES - 1:
                     raise _Unknown(str(error)) from error
+                retried()
                 await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
                 continue
             self.fairness.took(self.clock() - began)
             if there is None or (there["sk"] == row["sk"] and there["s"] == decision.slot.token):
                 return None
+            conflicted()
             return there
         raise AssertionError
 

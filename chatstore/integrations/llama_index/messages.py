@@ -71,7 +71,7 @@ def _read(message: Message) -> ChatMessage:
 
 
 def _where(error: ValidationError | TypeError) -> str:
-    """Which fields do not fit, and of what kind the fault is: what pydantic says besides quotes them."""
+    """Which fields do not fit, and of what kind the fault is: the rest of pydantic's text quotes them."""
     if not isinstance(error, ValidationError):
         return ""
     faults = error.errors(include_url=False, include_context=False, include_input=False)

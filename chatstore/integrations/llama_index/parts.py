@@ -17,7 +17,7 @@ _SAID = {
     "type", "text", "image_url", "image_url.url", "image_url.detail", "detail", "source.type", "source.url",
     "source.media_type", "source.data", "title", "input_audio.data", "input_audio.format",
 }  # fmt: skip
-"""What a part's block says again; a part that says more is kept besides."""
+"""What a part's block says again; a part that says more is kept too."""
 
 _BLOCKS: TypeAdapter[ContentBlock] = TypeAdapter(ContentBlock)
 

@@ -1,11 +1,11 @@
 """Replacing a history without losing what others added since it was read.
 
 ``set_messages`` is told what to write and not what its caller had read. `ChatSummaryMemoryBuffer` reads,
-asks a model for a summary, deletes and sets, all within one blocking call: whatever somebody
-else adds meanwhile would be gone. A thread that reads a key and replaces it next, with or
-without a deletion in between, is therefore taken to replace what it read, and what it had not
-read is put behind the new history. Any other call in between, of either face in that thread, forgets
-the reading, so that whoever works alone sees exactly what a list would do.
+asks a model for a summary, deletes and sets, all within one blocking call. What somebody else adds
+meanwhile would be lost. So when a Python thread reads a key and replaces it next, it replaces only what it
+read. A deletion may come in between. Messages that it had not read are put behind the new history. Any
+other call of that Python thread in between forgets the reading. A single user therefore sees exactly what a
+list would do.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Reading:
         ]
 
     def deleted(self, messages: Iterable[Message]) -> Reading:
-        """The same after all of `messages` were deleted: nothing of the key is known any more."""
+        """This reading after all of `messages` were deleted: nothing of the key is known any more."""
         after = Reading(self.key, History([], None))
         after.unread = self.new(messages)
         after._expiring = self._expiring

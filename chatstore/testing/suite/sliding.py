@@ -13,7 +13,7 @@ from chatstore.testing.capabilities import needs, supported
 from chatstore.testing.manual_clock import ManualClock
 from chatstore.testing.samples import contents, say, whole
 
-__all__ = ["Sliding"]
+__all__ = ["Sliding", "SlidingArguments"]
 
 HOUR = timedelta(hours=1)
 
@@ -84,6 +84,10 @@ class Sliding:
             assert copy.sliding == 4 * HOUR
             assert copy.expires_at is not None
             assert copy.expires_at >= clock.now + 4 * HOUR
+
+
+class SlidingArguments:
+    """What goes with `sliding`."""
 
     def test_it_needs_a_ttl(self, store: ChatStore) -> None:
         for attempt in (

@@ -22,6 +22,7 @@ __all__ = ["Together"]
 class Together:
     """`ChatStore.append` and `replace_all` with the properties of a thread."""
 
+    @needs(Capability.EXPIRY)
     def test_an_append_makes_a_thread_with_everything(self, store: ChatStore, clock: ManualClock) -> None:
         given: dict[str, Any] = {
             "topic": "x",
@@ -96,6 +97,7 @@ class Together:
         store.append("t", say("c"), if_match=store.read("t").etag, if_thread=properties, patch={"topic": "x"})
         assert store.get_thread("t").topic == "x"
 
+    @needs(Capability.EXPIRY)
     def test_a_patch_of_a_thread_that_is_made(self, store: ChatStore, clock: ManualClock) -> None:
         added = store.append(
             "t",

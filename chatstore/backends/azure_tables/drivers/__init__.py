@@ -1,1 +1,1 @@
-"""The drivers, over the SDK's two clients; they differ in nothing but how they wait."""
+"""The drivers, over the SDK's two clients. They differ only in how they wait."""

@@ -37,7 +37,7 @@ def called(partition: str, op: Op) -> _Call:
 
 
 def alone(client: TableClient | AsyncTableClient, call: _Call) -> Any:
-    """The same as a request of its own, which is half the work of a group of one."""
+    """Send one change as a request of its own, which is half the work of a group of one."""
     kind, entity, *given = call
     return getattr(client, f"{kind}_entity")(entity, **(given[0] if given else {}))
 

@@ -1,0 +1,121 @@
+"""What others do while a sweep or a writer is held up, and what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from chatstore.engines.log import Key, Row, Rows
+from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import contents, say, whole
+from tests.log.memory_table import LogInMemory, MemoryTable
+
+HOUR = timedelta(hours=1)
+
+
+class HeldUp(MemoryTable):
+    """A process's way to a table, on which something happens at its first look, list or deletion."""
+
+    def __init__(self, table: MemoryTable) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self.before_deleting: Callable[[], None] | None = None
+        self.behind_a_look: Callable[[], None] | None = None
+        self.before_listing: Callable[[], None] | None = None
+
+    async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
+                    after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
+        found = await super().query(pk, low, high, limit=limit, newest=newest, after=after, stale=stale)
+        if pk.startswith("T#") and self.behind_a_look is not None:
+            meanwhile, self.behind_a_look = self.behind_a_look, None
+            meanwhile()
+        return found
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        if deletes:
+            self._wake()
+        if self.before_listing is not None and any(str(row["pk"]).startswith("L#") for row in puts):
+            meanwhile, self.before_listing = self.before_listing, None
+            meanwhile()
+        await super().write(puts, deletes)
+
+    async def remove(self, row: Row) -> bool:
+        self._wake()
+        return await super().remove(row)
+
+    def _wake(self) -> None:
+        if self.before_deleting is not None:
+            meanwhile, self.before_deleting = self.before_deleting, None
+            meanwhile()
+
+
+def text(table: MemoryTable) -> str:
+    """All that is in a table."""
+    return repr([rows for rows in table.rows.items() if rows[1]])
+
+
+def swept(store: ChatStore) -> None:
+    while store.sweep().more:
+        pass
+
+
+def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("one"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    store.append("t", say("two"), owner="bob")
+    slow = HeldUp(table)
+
+    def meanwhile() -> None:
+        store.erase("bob")
+
+    slow.before_deleting = meanwhile
+    swept(ChatStore(LogInMemory(slow, clock)))
+    store.erase("mary")
+    assert "mary" not in text(table)
+
+
+def test_a_sweep_that_slept_for_a_day_notes_no_visit_in_an_hour_that_is_over() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("gone"), ttl=HOUR)
+    clock.advance(2 * HOUR)
+    slow = HeldUp(table)
+    process = ChatStore(LogInMemory(slow, clock))
+    process.append("u", say("of the hour of t's next visit"), ttl=25 * HOUR)
+
+    def meanwhile() -> None:
+        for _ in range(2):
+            clock.advance(28 * HOUR)
+            swept(store)
+
+    slow.behind_a_look = meanwhile
+    swept(process)
+    for _ in range(4):
+        clock.advance(26 * HOUR)
+        swept(store)
+    assert "X#" not in text(table)
+
+
+def test_a_row_of_the_hour_before_goes_with_a_thread_that_two_began() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    clock.advance(HOUR - timedelta(minutes=clock.now.minute, seconds=clock.now.second + 2))
+    other = ChatStore(LogInMemory(table, clock))
+
+    def meanwhile() -> None:
+        clock.advance(timedelta(seconds=5))
+        other.append("t", say("first"), owner="mary")
+
+    slow = HeldUp(table)
+    slow.before_listing = meanwhile
+    ChatStore(LogInMemory(slow, clock)).append("t", say("second"), owner="mary")
+    assert contents(whole(other, "t")) == ["first", "second"]
+    clock.advance(4 * HOUR)
+    swept(other)
+    assert len([pk for pk, rows in table.rows.items() if pk.startswith("A#default#") and rows]) == 1
+    assert [thread.id for thread in other.iter_threads()] == ["t"]
+    other.erase("mary")
+    assert "mary" not in text(table)
