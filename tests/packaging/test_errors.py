@@ -17,7 +17,7 @@ OURS = {
 SAFE = {
     ("codec.py", "encode"): "of a value that has been looked at: infinite, or too deep",
     ("codec.py", "_parsed"): "the standard library's place in a text, or the length of a number",
-    ("store/arguments.py", "_reread"): "the same",
+    ("store/drafts.py", "_reread"): "the same",
     ("importing/values.py", "_tolerant"): "the same",
     ("importing/texts.py", "_unzipped"): "zlib's number",
     ("api_keys.py", "scopes_of"): "the name of a scope that the operator wrote",
