@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-BACKENDS = ("dynamodb",)
+BACKENDS = ("clients.py", "dynamodb")
 """What of chatstore/backends is deployed: the storage that template.yaml names, and what that shares."""
 
 LEFT_OUT = (
