@@ -25,15 +25,15 @@ _TRIES = 20
 class Eraser(Purger):
     """Removes whatever a listing leads to."""
 
-    async def take_back(self, partition: str, attempt: str) -> None:
-        """Remove the pieces of a refused try: an erasure may have looked for pieces before they came.
+    async def take_back(self, partition: str, attempts: Collection[str]) -> None:
+        """Remove the pieces of refused tries: an erasure may have looked for pieces before they came.
 
-        A sweep would remove them, but later. No condition is needed: the one group that could name them asks
-        for a header which is past. Should that group have been applied after all, its rows name them.
+        A sweep would remove them, but later. No condition is needed: the one group that could name a try's
+        pieces asks for a header which is past. Should it have been applied after all, its rows name them.
         """
         known = await self._reader.known(partition)
         strays = [row.row async for row in self.strays(partition, known.state) if row.row.startswith("p")]
-        mine = [Op("delete", row, {}) for row in strays if layout.chunk_owner(row)[1] == attempt]
+        mine = [Op("delete", row, {}) for row in strays if layout.chunk_owner(row)[1] in attempts]
         await self._table.submit_all(partition, mine)
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:

@@ -1,6 +1,6 @@
 """Changing a thread: one group with the header under If-Match, and what must be there before it.
 
-The order of the writes of one try, and why it is safe to stop after any:
+The order of the writes of one try, and why it is safe to stop after any of them:
 
 1. the tenant's name, and a note for the sweep: one too many does nothing;
 2. rows of listings: one that no header names counts for nothing, and is taken back;
@@ -62,7 +62,7 @@ class _Call(Generic[R]):
     """An operation under way: `told` are listings that were told what no header bears out yet.
 
     `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
-    are tries that had written pieces.
+    are the names of tries that had written pieces.
     """
 
     key: ThreadKey
@@ -73,7 +73,7 @@ class _Call(Generic[R]):
     told: list[str] = field(default_factory=list)
     tried: tuple[Attempt, R] | None = None
     lost: bool = False
-    refused: list[Attempt] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
 
     def done_before(self, state: State | None) -> tuple[R] | None:
         """The result of the last try, if the header that was read since says that it took place."""
@@ -122,9 +122,9 @@ class Writer:
             self._seen.drop(call.partition)
             with contextlib.suppress(Overtaken, StorageError):
                 await self._eraser().settle(listing, call.partition)
-        for attempt in call.refused:
+        if call.refused:
             with contextlib.suppress(Overtaken, StorageError):
-                await self._eraser().take_back(call.partition, attempt.name)
+                await self._eraser().take_back(call.partition, call.refused)
 
     async def _tries(self, call: _Call[R], *, warm: bool) -> R:
         known = self._seen.get(call.partition) if warm else None
@@ -169,7 +169,7 @@ class Writer:
         except Overtaken as overtaken:
             self._seen.drop(call.partition)
             if attempt.pieces:
-                call.refused.append(attempt)
+                call.refused.add(attempt.name)
             first = await self._first(call, view)
             if first is not None:
                 return first[0]
