@@ -7,7 +7,6 @@ import itertools
 import json
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -72,7 +71,6 @@ def postgresql(absent: Absent) -> Iterator[str]:
     if not sources.has("pgserver"):
         absent("PostgreSQL", "pgserver has wheels up to Python 3.12: set PYTHON")
     with sources.postgresql_running() as url:
-        _wait_for(url)
         yield url
 
 
@@ -174,19 +172,6 @@ def _account(connection: str) -> Place:
                 service.delete_table(table.name)
 
     return Place(connection, "llama-index+azure-tables://", clean)
-
-
-def _wait_for(url: str) -> None:
-    """Return once a PostgreSQL takes connections: it listens before that, while it is starting up."""
-    until = time.monotonic() + 60
-    while True:
-        try:
-            with psycopg.connect(url):
-                return
-        except psycopg.OperationalError:
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.05)
 
 
 def _database(url: str) -> Place:
