@@ -387,6 +387,11 @@ class Swept:
     more: bool
     cost: Cost | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def removed(self) -> dict[str, int]:
+        """How many were removed, by what they are."""
+        return {"threads": self.threads, "messages": self.messages, "requests": self.requests}
+
     def __add__(self, then: Swept) -> Swept:
         """What both removed; the rest is as the later says it."""
         return replace(

@@ -61,8 +61,5 @@ def sweep_stored(seconds: float) -> Swept:
 
 def log_swept(swept: Swept, seconds: float) -> None:
     """Log what a run removed, and whether it left anything undone: `more` is what alarms look for."""
-    fields = {
-        "threads": swept.threads, "messages": swept.messages, "requests": swept.requests,
-        "more": swept.more, "seconds": round(seconds, 1),
-    }  # fmt: skip
+    fields = {**swept.removed, "more": swept.more, "seconds": round(seconds, 1)}
     logging.getLogger(SWEEP_LOG).info("sweep", extra={"fields": fields})

@@ -46,10 +46,7 @@ def _sweep(context: Any) -> dict[str, Any]:
     run = Run()
     with measured(_telemetry(), run):
         run.swept = sweep_stored(context.get_remaining_time_in_millis() / 1000 - _SECONDS_TO_SPARE)
-    swept = run.swept
-    return {
-        "threads": swept.threads, "messages": swept.messages, "requests": swept.requests, "more": swept.more,
-    }  # fmt: skip
+    return {**run.swept.removed, "more": run.swept.more}
 
 
 def _send() -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,12 +27,16 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[object], end: signal.Signals = signal.SIGKILL, cwd: Path = ROOT
+    command: Sequence[object],
+    end: signal.Signals = signal.SIGKILL,
+    cwd: Path = ROOT,
+    serves: Callable[[int], bool] = lambda _: True,
 ) -> Iterator[int]:
     """The port that the program listens on, which is where its command says ``{port}``.
 
-    It gets the signal `end` when it is no longer needed. A program that does not come to listen fails
-    the test with all that it has printed.
+    Where listening is not enough, `serves` says whether what listens there serves yet. The program gets the
+    signal `end` when it is no longer needed. One that does not come to serve fails the test with all that it
+    has printed.
     """
     port = free_port()
     parts = [str(part).replace("{port}", str(port)) for part in command]
@@ -42,7 +46,7 @@ def running(
     ):
         try:
             until = time.monotonic() + _SECONDS
-            while not _answers(port):
+            while not (_answers(port) and serves(port)):
                 assert server.poll() is None, f"{parts} ended by itself: {_printed(log)}"
                 assert time.monotonic() < until, f"{parts} does not answer: {_printed(log)}"
                 time.sleep(0.05)

@@ -14,9 +14,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-__all__ = ["LoopClients", "ProcessClient", "ProcessThreads"]
+if TYPE_CHECKING:
+    from chatstore.fair_threads import Beside
+
+__all__ = ["LoopClients", "ProcessClient", "ProcessThreads", "beside_loops"]
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -122,3 +125,12 @@ class ProcessThreads:
         threads, self._threads = self._threads, None
         if threads is not None and threads[0] == os.getpid():
             threads[1].shutdown(wait=False)
+
+
+def beside_loops(*, blocking: bool) -> Beside | None:
+    """The threads of `Backend.aside` for a backend that is opened for event loops; else none."""
+    if blocking:
+        return None
+    from chatstore.fair_threads import Beside
+
+    return Beside(2, "chatstore-beside")

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.servers import ROOT, running
 
 ENVIRONMENT = ROOT / ".venv-peers-llama-index"
@@ -79,5 +81,18 @@ def postgresql_running() -> Iterator[str]:
     # Not in a folder of pytest's: it does not run as root, and pytest closes its folders to other users.
     with tempfile.TemporaryDirectory() as folder:
         command = [PYTHON, Path(__file__).with_name("postgresql.py"), folder, "{port}"]
-        with running(command, end=signal.SIGINT) as port:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        with running(command, end=signal.SIGINT, serves=_takes_connections) as port:
+            yield _database_at(port)
+
+
+def _database_at(port: int) -> str:
+    return f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+def _takes_connections(port: int) -> bool:
+    """Whether a PostgreSQL has started up: it listens before."""
+    try:
+        psycopg.connect(_database_at(port)).close()
+    except psycopg.OperationalError:
+        return False
+    return True

@@ -37,12 +37,12 @@ def at_aws(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-class Quota(BaseHTTPRequestHandler):
-    """Lambda as far as moto does not go: what the account may run at once, here a new one's."""
+class Answering(BaseHTTPRequestHandler):
+    """An API of AWS that answers with JSON, and prints nothing."""
 
-    def do_GET(self) -> None:
-        held = {"ReservedConcurrentExecutions": 1 if "Sweeper" in self.path else 95}
-        body = json.dumps(NEW if "account-settings" in self.path else held).encode()
+    def answer(self, found: object) -> None:
+        """Send what was asked for."""
+        body = json.dumps(found).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -50,6 +50,14 @@ class Quota(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+class Quota(Answering):
+    """Lambda as far as moto does not go: what the account may run at once, here a new one's."""
+
+    def do_GET(self) -> None:
+        held = {"ReservedConcurrentExecutions": 1 if "Sweeper" in self.path else 95}
+        self.answer(NEW if "account-settings" in self.path else held)
 
 
 @pytest.fixture
@@ -205,7 +213,7 @@ def test_callers_are_given_back_the_version_before(
         run(rollback.main, monkeypatch, "chatstore", REGION, "--to", "9")
 
 
-class Releases(BaseHTTPRequestHandler):
+class Releases(Answering):
     """CodeDeploy, which moto's CloudFormation makes nothing of, with one release that is going on."""
 
     asked: ClassVar[list[tuple[str, dict[str, Any]]]] = []
@@ -214,14 +222,7 @@ class Releases(BaseHTTPRequestHandler):
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
         given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.asked.append((operation, given))
-        body = json.dumps({"deployments": ["d-1"]} if operation == "ListDeployments" else {}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer({"deployments": ["d-1"]} if operation == "ListDeployments" else {})
 
 
 @pytest.mark.usefixtures("at_aws")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from chatstore.backends.azure_tables.account import Account
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
+from chatstore.backends.clients import beside_loops
 from chatstore.clocks import ServerClock, followed
 from chatstore.contract import Clock
 from chatstore.engines.fenced import Dialect, Driver, FencedBackend
@@ -50,10 +51,7 @@ def open_azure_tables(url: Url, *, blocking: bool, clock: Clock) -> AzureTablesB
     backend = AzureTablesBackend(
         _driver(account, client, blocking=blocking), COSMOS if cosmos else TABLES, clock
     )
-    if not blocking:
-        from chatstore.fair_threads import Beside
-
-        backend.beside = Beside(2, "chatstore-beside")
+    backend.beside = beside_loops(blocking=blocking)
     return backend
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from chatstore.backends.clients import beside_loops
 from chatstore.backends.dynamodb.client import BlockingCalls, Calls, Client, ThreadCalls
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.clocks import ServerClock, followed
@@ -45,10 +46,7 @@ def open_dynamodb(url: Url, *, blocking: bool, clock: Clock) -> DynamoBackend:
     table = DynamoTable(calls, client)
     table.atomic_pairs = url.choice("transactions", _TRANSACTIONS) == "ON"
     backend = DynamoBackend(table, clock, stale=url.choice("reads", _READS) == "EVENTUAL")
-    if not blocking:
-        from chatstore.fair_threads import Beside
-
-        backend.beside = Beside(2, "chatstore-beside")
+    backend.beside = beside_loops(blocking=blocking)
     return backend
 
 

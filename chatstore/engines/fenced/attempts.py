@@ -97,7 +97,7 @@ class Call(Generic[R]):
     """An operation under way: `told` are listings that were told what no header bears out yet.
 
     `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
-    are tries that had written pieces.
+    says which tries had written pieces, by name, and the history that each was planned for.
     """
 
     key: ThreadKey
@@ -108,7 +108,7 @@ class Call(Generic[R]):
     told: list[str] = field(default_factory=list)
     tried: tuple[Attempt, R] | None = None
     lost: bool = False
-    refused: list[Attempt] = field(default_factory=list)
+    refused: dict[str, str | None] = field(default_factory=dict)
 
     def done_before(self, state: State | None) -> tuple[R] | None:
         """The result of the last try, if the header that was read since says that it took place."""

@@ -7,7 +7,7 @@ meanwhile writes that row first. Then it is another row, and the erasure looks a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count
@@ -25,21 +25,22 @@ _TRIES = 20
 class Eraser(Purger):
     """Removes whatever a listing leads to."""
 
-    async def take_back(self, partition: str, planned: State | None, attempt: str) -> None:
-        """Remove what a refused try wrote ahead: an erasure may have looked for it before it came.
+    async def take_back(self, partition: str, refused: Mapping[str, str | None]) -> None:
+        """Remove what refused tries wrote ahead: an erasure may have looked for it before it came.
 
-        A sweep would, but later. Pieces need no condition: the one group that could name them asks for a
-        header which is past. Should that group have been applied after all, its rows name them. Names may be
-        another writer's by now, so they go with a write of the header, and only where the history that the
-        try was `planned` for has ended. Raises Overtaken where others write.
+        A sweep would, but later. `refused` says of each try by name which history it was planned for.
+        Pieces need no condition: the one group that could name them asks for a header which is past. Should
+        that group have been applied after all, its rows name them. Names may be another writer's by now, so
+        they go with a write of the header, and only where a try's history has ended. Raises Overtaken where
+        others write.
         """
         known = await self._reader.known(partition)
         strays = [row async for row in self.strays(partition, known.state) if row.row[0] in "pq"]
-        mine = [row.row for row in strays if row.row[0] == "p" and layout.chunk_owner(row.row)[1] == attempt]
+        mine = [row.row for row in strays if row.row[0] == "p" and layout.chunk_owner(row.row)[1] in refused]
         await self._table.submit_all(partition, [Op("delete", row, {}) for row in mine])
         now = known.state
         present = None if now is None or now.deleted is not None else now.generation
-        if planned is not None and present == planned.generation:
+        if all(planned is not None and planned == present for planned in refused.values()):
             return
         names = [row for row in strays if row.row[0] == "q"]
         while names:

@@ -1,6 +1,6 @@
 """Changing a thread: one group with the header under If-Match, and what must be there before it.
 
-The order of the writes of one try, and why it is safe to stop after any:
+The order of the writes of one try, and why it is safe to stop after any of them:
 
 1. the tenant's name, and a note for the sweep: one too many does nothing;
 2. rows of listings: one that no header names counts for nothing, and is taken back;
@@ -97,9 +97,9 @@ class Writer:
             self._seen.drop(call.partition)
             with contextlib.suppress(Overtaken, StorageError):
                 await self._eraser().settle(listing, call.partition)
-        for attempt in call.refused:
+        if call.refused:
             with contextlib.suppress(Overtaken, StorageError):
-                await self._eraser().take_back(call.partition, attempt.view.known.state, attempt.name)
+                await self._eraser().take_back(call.partition, call.refused)
 
     async def _tries(self, call: Call[R], *, warm: bool) -> R:
         known = self._seen.get(call.partition) if warm else None
@@ -144,7 +144,7 @@ class Writer:
         except Overtaken as overtaken:
             self._seen.drop(call.partition)
             if attempt.pieces:
-                call.refused.append(attempt)
+                call.refused[attempt.name] = view.known.state and view.known.state.generation
             first = await self._first(call, view)
             if first is not None:
                 return first[0]

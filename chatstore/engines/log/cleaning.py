@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from chatstore.clocks import time_to_remove
 from chatstore.contract import Clock, ThreadKey
@@ -36,6 +36,8 @@ from chatstore.models import Swept, Thread, to_micros
 __all__ = ["Cleaner"]
 
 T = TypeVar("T")
+
+_Call: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
 
 _TOGETHER = 25
 """How many visits are made together: as many as one call notes, and one takes off the list."""
@@ -246,11 +248,13 @@ class Cleaner:
         remains = met.remains
         header = [row for row in remains.shared if row["sk"] == layout.HEADER]
         await self._table.write([], remains.rows)
-        calls = [partial(self._closer.listing, key.tenant, pointer) for pointer in remains.pointers]
-        removed = [partial(self._remove, [row]) for row in remains.shared if row not in header]
-        listings = await self._table.together([*calls, *removed])
+        calls: list[_Call] = [
+            partial(self._closer.listing, key.tenant, pointer) for pointer in remains.pointers
+        ]
+        calls += [partial(self._table.remove, row) for row in remains.shared if row not in header]
+        listings = await self._table.together(calls)
         besides = {str(row["sk"]) for row in remains.ends}
-        last: list[Callable[[], Coroutine[Any, Any, list[Row] | None]]] = []
+        last: list[_Call] = []
         for pointer, listing in zip(remains.pointers, listings, strict=False):
             behind = await self._closer.forget(key.tenant, pointer, listing, besides)
             last.append(partial(self._remove, behind))
@@ -265,11 +269,10 @@ class Cleaner:
         await self._table.together(last)
         await self._remove(header)
 
-    async def _remove(self, rows: Sequence[Row]) -> list[Row]:
-        """Remove rows one after another; what is left of them, which is nothing."""
+    async def _remove(self, rows: Sequence[Row]) -> None:
+        """Remove rows one after another."""
         for row in rows:
             await self._table.remove(row)
-        return []
 
 
 async def _tried(call: Callable[[], Coroutine[Any, Any, T]]) -> T | ChatStoreError:

@@ -81,11 +81,8 @@ class Telemetry:
                 raise
             finally:
                 swept = run.swept
-                removed = {
-                    "threads": swept.threads, "messages": swept.messages, "requests": swept.requests,
-                }  # fmt: skip
                 told = dict(watch.units), watch.retries, watch.conflicts, error, is_cold_start()
-                sweep = Sweep(removed, swept.more, time.perf_counter() - began, *told)
+                sweep = Sweep(swept.removed, swept.more, time.perf_counter() - began, *told)
                 for meter in self._meters:
                     self._safely(meter.swept, sweep)
 
