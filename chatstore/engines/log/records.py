@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from chatstore.conditions import log_etag
@@ -283,8 +283,10 @@ def _totals(totals: Totals) -> list[Any]:
 
 def _totals_of(form: list[Any]) -> Totals:
     fixed = len(_TOTALS) - 2
-    left, ranges, *_ = [*form[fixed:], (), ()]
-    return replace(Totals(*form[:fixed]), left=tuple(left), cuts=cuts.loaded(ranges))
+    if len(form) == fixed:
+        return Totals(*form)
+    left, ranges, *_ = [*form[fixed:], ()]
+    return Totals(*[*form[:fixed], tuple(left), cuts.loaded(ranges)])
 
 
 def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]:
