@@ -152,6 +152,8 @@ class Messages(Finding):
         await self._tx.remove("DELETE FROM messages WHERE thread = ? AND position = ?", log.key, place)
 
     async def _store(self, log: Log, drafts: Sequence[Draft], places: Sequence[str]) -> tuple[Message, ...]:
+        if not drafts:
+            return ()
         now = self._clock()
         rows = [
             (
