@@ -95,12 +95,7 @@ class Message:
 
         Raises InvalidMessage for anything else, and for values that JSON cannot carry.
         """
-        if not isinstance(data, Mapping):
-            raise InvalidMessage(f"a message is a JSON object with a role, not {type(data).__name__}")
-        role = data.get("role")
-        if not isinstance(role, str) or not role:
-            raise InvalidMessage("a message needs a role: a string such as 'user' or 'assistant'")
-        return cls(encode(data if isinstance(data, dict) else dict(data)))
+        return cls(message_text(data))
 
     def to_dict(self) -> dict[str, Json]:
         """What was sent, as a new dictionary each time. Raises CorruptData where that is damaged."""
@@ -156,6 +151,16 @@ class Message:
     def content(self) -> Any:
         """The ``content`` that was sent, text or blocks; None where there is none."""
         return self.to_dict().get("content")
+
+
+def message_text(data: Mapping[str, Json]) -> str:
+    """The JSON text of a message. Raises InvalidMessage where it is none."""
+    if not isinstance(data, Mapping):
+        raise InvalidMessage(f"a message is a JSON object with a role, not {type(data).__name__}")
+    role = data.get("role")
+    if not isinstance(role, str) or not role:
+        raise InvalidMessage("a message needs a role: a string such as 'user' or 'assistant'")
+    return encode(data if isinstance(data, dict) else dict(data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+@lru_cache(4096)
 def from_micros(micros: int) -> datetime:
     """The UTC time `micros` microseconds after 1970, exactly."""
+    # The messages of a turn share their time, and the newest are read again and again.
     return _EPOCH + timedelta(0, 0, micros)
 
 

@@ -12,7 +12,7 @@ from chatstore.codec import Json, decode, encode
 from chatstore.conditions import require_small
 from chatstore.contract import Draft, MetadataPatch
 from chatstore.errors import InvalidArgument, InvalidMessage, MessageTooLarge
-from chatstore.models import NAMED_BY_KEY, Message
+from chatstore.models import NAMED_BY_KEY, Message, message_text
 from chatstore.store.arguments import (
     MAX_KEY_BYTES,
     MAX_MESSAGE_BYTES,
@@ -114,12 +114,12 @@ def _draft(message: MessageLike) -> Draft:
     elif isinstance(message, Message):
         # It may have been made by hand around any text, so it is read again like a mapping.
         draft = Draft(
-            Message.from_dict(_reread(message)).text,
+            message_text(_reread(message)),
             metadata=message_metadata(message.metadata),
             key=None if message.key is None else key_of(message.key),
         )
     else:
-        draft = Draft(Message.from_dict(message).text)
+        draft = Draft(message_text(message))
     if len(draft.text) * 4 > MAX_MESSAGE_BYTES and len(draft.text.encode()) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(f"a message takes at most {MAX_MESSAGE_BYTES:,} bytes of JSON")
     return draft

@@ -12,7 +12,7 @@ from chatstore.codec import Json, decode, encode
 from chatstore.conditions import require_fitting
 from chatstore.contract import UNSET, NewThread, ThreadPatch, Unset
 from chatstore.errors import InvalidArgument
-from chatstore.models import Origin, Participant, Thread
+from chatstore.models import CHAT, Origin, Participant, Thread
 from chatstore.store.arguments import (
     MAX_KIND_BYTES,
     MAX_METADATA_BYTES,
@@ -47,7 +47,7 @@ def metadata_of(metadata: Mapping[str, Json] | None) -> dict[str, Json]:
 
 def participants_of(participants: Iterable[Participant | Mapping[str, Json]]) -> tuple[Participant, ...]:
     """Participants, each named once."""
-    found = tuple(_participant(one) for one in participants)
+    found = tuple([_participant(one) for one in participants])
     if len(found) > MAX_PARTICIPANTS:
         raise InvalidArgument(f"a thread takes at most {MAX_PARTICIPANTS:,} participants, not {len(found):,}")
     if len({one.id for one in found}) < len(found):
@@ -130,9 +130,10 @@ def new_thread(
         participants_of(participants),
         duration("ttl", ttl),
         bool(sliding),
-        kind_of(kind),
+        kind if kind == CHAT else kind_of(kind),
     )
-    require_fitting(new)
+    if new.topic or new.metadata or new.participants:
+        require_fitting(new)
     return new
 
 

@@ -289,10 +289,9 @@ class Writing(Scoped):
 
 def _more(new: NewThread) -> tuple[object, ...]:
     """What a request makes of a thread beside its owner and time to live; nothing where that is the usual."""
-    usual = NewThread(new.owner, ttl=new.ttl)
-    if new == usual:
-        return ()
-    return new.sliding, new.topic, new.metadata, new.participants, new.kind
+    if new.sliding or new.topic is not None or new.metadata or new.participants or new.kind != CHAT:
+        return new.sliding, new.topic, new.metadata, new.participants, new.kind
+    return ()
 
 
 def _given(*parts: object) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend
-from chatstore.engines.fenced import header, layout, messages, writing
+from chatstore.engines.fenced import header, layout, messages, segments, writing
 from chatstore.engines.fenced.header import State
 from chatstore.errors import CorruptData, InvalidArgument, MessageNotFound
 from chatstore.store import ChatStore
@@ -53,6 +53,21 @@ def test_near_the_end_nothing_is_left_at_once(store: ChatStore, table: FakeTable
     store.truncate("t", after=ids[11])
     assert len(rows(table, "m")) == len(rows(table, "q")) == 12
     assert head(table).cuts == ()
+
+
+def test_as_much_as_one_group_takes_is_removed_at_once(store: ChatStore, table: FakeTable) -> None:
+    """A row each behind the cut and of what is added, and names of both: a group has room for all of it."""
+    [first, _] = store.append("t", say("a"), say("b")).messages
+    for number in range(48):
+        store.append("t", say(number), key=f"k{number}" if number < 16 else None)
+    large = [say(str(number) + "x" * 600) for number in range(16)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "_BYTES", 500)
+        store.append("t", *large, after=first.id, key=[f"n{number}" for number in range(16)], request_id="r")
+    assert head(table).cuts == ()
+    assert len(rows(table, "m")) == 17
+    assert len(rows(table, "q")) == 16
+    assert contents(whole(store, "t"))[1:] == [one["content"] for one in large]
 
 
 def test_far_from_the_end_a_sweep_removes_it(store: ChatStore, table: FakeTable, clock: ManualClock) -> None:

@@ -14,6 +14,7 @@ import chatstore
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.backends.azure_tables.drivers.blocking import BlockingDriver
 from chatstore.contract import system_clock
+from chatstore.engines.fenced import messages
 from chatstore.store import ChatStore
 from chatstore.testing.samples import contents, say
 from tests.azure_tables.azurite import ACCOUNT, KEY
@@ -27,6 +28,12 @@ CHANGES: dict[str, tuple[Change, list[str]]] = {
     "append to a new thread": (lambda store, t: store.append(f"{t} new", say("c")), ["c"]),
     "pop": (lambda store, t: store.pop(t), ["a"]),
     "replace_all": (lambda store, t: store.replace_all(t, [say("x"), say("y")]), ["x", "y"]),
+    "truncate": (lambda store, t: store.truncate(t, after="key:a"), ["a"]),
+    "truncate far from the end": (lambda store, t: store.truncate(t, after="key:a"), ["a"]),
+    "append after": (lambda store, t: store.append(t, say("c"), after="key:a", key="b"), ["a", "c"]),
+    "append with a key": (lambda store, t: store.append(t, say("c"), key="c"), ["a", "b", "c"]),
+    "append with a patch": (lambda store, t: store.append(t, say("c"), patch={"topic": t}), ["a", "b", "c"]),
+    "metadata": (lambda store, t: store.update_message(t, "key:a", metadata={"stars": 5}), ["a", "b"]),
     "a message in pieces": (lambda store, t: store.append(t, say(_noise())), ["a", "b", "noise"]),
 }
 
@@ -52,12 +59,16 @@ def url(proxy: Unkind, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_takes_effect_once(proxy: Unkind, url: str, name: str, fault: str) -> None:
+def test_a_change_takes_effect_once(
+    proxy: Unkind, url: str, name: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     change, expected = CHANGES[name]
+    if "far" in name:
+        monkeypatch.setattr(messages, "_NEAR", -1)
     with chatstore.connect(url) as store:
         for place in range(12):
             thread = f"{name} {fault} {place}"
-            store.append(thread, say("a"), say("b"))
+            store.append(thread, say("a"), say("b"), key=["a", "b"])
             proxy.faults = [*[None] * place, fault]
             change(store, thread)
             missed, proxy.faults = bool(proxy.faults), []
@@ -65,6 +76,13 @@ def test_a_change_takes_effect_once(proxy: Unkind, url: str, name: str, fault: s
             shown = f"{thread} new" if name.endswith("new thread") else thread
             found = ["noise" if len(str(one)) > 9 else one for one in contents(store.iter_messages(shown))]
             assert found == expected, f"at request {place}"
+            if name == "append with a patch":
+                assert store.get_thread(thread).topic == thread
+            if name == "metadata":
+                assert store.get_message(thread, "key:a").metadata == {"stars": 5}
+            for message in store.iter_messages(shown):
+                if message.key is not None:
+                    assert store.get_message(shown, f"key:{message.key}") == message
             store.append(shown, say("later"))
             if missed:
                 assert place > 0, "the fault was never done"

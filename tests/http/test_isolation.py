@@ -61,7 +61,10 @@ QUERIES: dict[str, list[str]] = {
         "", "?limit=3", f"?owner={X}", "?owner=x%3Ay", "?limit=7&metadata[word]=none", "?preview=true",
         "?order=oldest&kind=*&limit=5", "?topic_prefix=a",
     ],
-    "/v1/threads/{id}/messages": ["", "?last=5", "?max_tokens=100", "?after=0", "?limit=1"],
+    "/v1/threads/{id}/messages": [
+        "", "?last=5", "?max_tokens=100", "?after=0", "?limit=1", "?after=key:k",
+        "?from=key:k", "?before=key:k&limit=2",
+    ],
     "/v1/count": ["", "?kind=*", f"?owner={X}", "?owner=x%3Ay"],
     "/v1/changes": ["", "?limit=4", "?kind=chat&limit=2"],
     "/v1/search": [*(f"?text={one.word}" for one in THREADS), f"?text={THREADS[0].word}&owner={X}"],

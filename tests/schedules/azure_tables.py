@@ -288,6 +288,7 @@ def view(store: AsyncChatStore) -> tuple[object, object]:
     """All that can be seen of the thread."""
     messages = run(store.read("t", limit=100))
     contents = [message.content for message in messages]
+    contents += [dict(message.metadata) for message in messages if message.metadata]
     contents += [run(store.get_message("t", f"key:{one.key}")).id == one.id for one in messages if one.key]
     listed = [(thread.id, thread.topic, thread.owner) for thread in run(store.list_threads())]
     return contents, listed

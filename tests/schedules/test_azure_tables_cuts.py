@@ -85,8 +85,12 @@ async def find(store: AsyncChatStore) -> object:
     return (await store.get_message("t", "key:k")).content
 
 
+async def rate(store: AsyncChatStore) -> object:
+    return dict((await store.update_message("t", _first(store), metadata={"stars": 5})).metadata)
+
+
 CUTS = (truncate, truncate_all, again)
-PATCHES = (patch, patch_if_unchanged)
+PATCHES = (patch, patch_if_unchanged, rate)
 NAMES = (name, name_instead)
 
 
@@ -163,7 +167,7 @@ def test_a_reader_of_cosmos_beside_a_cut(operation: Operation, counted: list[Cou
 
 
 @pytest.mark.parametrize("other", FAULTY, ids=named)
-@pytest.mark.parametrize("operation", [truncate, again, patch, name_instead], ids=named)
+@pytest.mark.parametrize("operation", [truncate, again, patch, rate, name_instead], ids=named)
 def test_while_one_thing_fails(operation: Operation, other: Operation, counted: list[Count]) -> None:
     hold(counted, start(TABLES, "named"), operation, other, faults=1)
 

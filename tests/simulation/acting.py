@@ -18,6 +18,7 @@ from chatstore.contract import (
 from chatstore.errors import (
     Conflict,
     CursorExpired,
+    MessageExists,
     MessageNotFound,
     RequestExpired,
     StorageError,
@@ -28,16 +29,16 @@ from chatstore.errors import (
 from chatstore.models import Appended, Message, Page, Thread, ThreadCursor
 from tests.simulation.world import LATE, Process, Task, World
 
-_REFUSALS = (Conflict, CursorExpired, MessageNotFound, ThreadExists, ThreadNotFound)
+_REFUSALS = (Conflict, CursorExpired, MessageExists, MessageNotFound, ThreadExists, ThreadNotFound)
 _PAD = base64.b64encode(random.Random(0).randbytes(600_000)).decode()
 _TTLS = (timedelta(seconds=5), timedelta(minutes=30), timedelta(hours=3), timedelta(days=2))
 NEVER = 10**18
 WRITES = {
     *("append", "replace_all", "clear", "create", "update", "delete", "insert", "fork"),
-    *("replace_message", "delete_message"),
+    *("replace_message", "delete_message", "cut", "rate"),
 }
 """What changes a thread."""
-ADDS = {"append", "replace_all", "create", "insert"}
+ADDS = {"append", "replace_all", "create", "insert", "cut"}
 """What makes a thread active."""
 
 
@@ -84,6 +85,7 @@ class Recorder:
         self.ops: list[Op] = []
         self.labels: dict[str, str] = {}
         self.roots: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
         self.places: dict[tuple[ThreadKey, str], str] = {}
         self.ids: dict[tuple[ThreadKey, str], set[str]] = {}
         self.owners: dict[str, tuple[str, str]] = {}
@@ -169,6 +171,7 @@ class Recorder:
         if isinstance(op.result, Appended):
             messages = op.result.messages
             known.etags.append(op.result.etag)
+            known.revisions += [op.result.thread_etag] if op.result.thread_etag else []
         elif isinstance(op.result, Page) and op.kind == "read":
             messages = op.result.items
             known.etags += [op.result.etag] if op.result.etag else []
@@ -185,6 +188,10 @@ class Recorder:
                 )
                 continue
             root, id, place = self.roots.get(label, label), message.id or "", message.position or ""
+            if message.key != self.keys.get(root):
+                self.wrong.append(
+                    ("answers", f"{op.kind} of {op.key.id} shows {id} by the key {message.key}")
+                )
             if self.places.setdefault((key, id), place) != place:
                 self.wrong.append(("answers", f"{id} of {op.key.id} has two positions"))
             # A request that is repeated after an erasure may be done again, as something new.

@@ -9,7 +9,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from chatstore.contract import Backend, Cut, Draft, InsertAt, NewThread, Request, Span, ThreadKey, ThreadPatch
+from chatstore.contract import (
+    Backend,
+    Cut,
+    Draft,
+    InsertAt,
+    MetadataPatch,
+    NewThread,
+    Request,
+    Span,
+    ThreadKey,
+    ThreadPatch,
+)
 from chatstore.ids import uuid7
 from tests.simulation.acting import Op, Recorder
 from tests.simulation.plan import OWNERS, Step, owner_name
@@ -18,6 +29,7 @@ from tests.simulation.world import MINUTE, Process, Task
 __all__ = ["Clients"]
 
 _PAD = base64.b64encode(random.Random(0).randbytes(600_000)).decode()
+_NAMES = ("first", "second", "third")
 _TTLS = (timedelta(seconds=5), timedelta(minutes=30), timedelta(hours=3), timedelta(days=2))
 
 
@@ -99,12 +111,33 @@ class Clients(Recorder):
 
     def _drafts(self, step: Step, chance: random.Random, key: ThreadKey) -> tuple[list[Draft], list[str]]:
         both = [self._draft(step, place, key) for place in range(chance.choice((1, 1, 2, 4)))]
-        return [draft for draft, _ in both], [label for _, label in both]
+        drafts, labels = [draft for draft, _ in both], [label for _, label in both]
+        if chance.random() < 0.25:
+            self.keys[labels[-1]] = chance.choice(_NAMES)
+            drafts[-1] = drafts[-1]._replace(key=self.keys[labels[-1]])
+        return drafts, labels
 
     def _new(self, step: Step, chance: random.Random, key: ThreadKey) -> NewThread:
         ttl = chance.choice(_TTLS) if chance.random() < 0.12 else None
         owner = key.owner or (None if step.owner is None else owner_name(key.tenant, step.owner))
-        return NewThread(owner, topic=f"topic-{step.number}!", ttl=ttl)
+        sliding = ttl is not None and chance.random() < 0.5
+        return NewThread(owner, topic=f"topic-{step.number}!", ttl=ttl, sliding=sliding)
+
+    def _patch(self, step: Step, chance: random.Random) -> ThreadPatch:
+        patch = ThreadPatch(topic=f"topic-{step.number}!")
+        if chance.random() < 0.5:
+            return patch
+        ttl = chance.choice((*_TTLS, None))
+        return patch._replace(ttl=ttl, sliding=ttl is not None and chance.random() < 0.4)
+
+    def _target(self, chance: random.Random, key: ThreadKey) -> tuple[str, str] | None:
+        """A message by its id or key, as it is called and as the model knows it; None where none was seen."""
+        known = self.known(key).messages
+        if not known or chance.random() < 0.2:
+            named = f"key:{chance.choice(_NAMES)}"
+            return (named, named) if known else None
+        id = chance.choice(list(known)[-4:])
+        return id, self.roots.get(known[id], known[id])
 
     def _match(self, chance: random.Random, seen: list[str]) -> str | None:
         return chance.choice(seen[-2:]) if seen and chance.random() < 0.2 else None
@@ -113,13 +146,31 @@ class Clients(Recorder):
         drafts, labels = self._drafts(step, chance, key)
         create = self._new(step, chance, key) if chance.random() < 0.8 else None
         match = self._match(chance, self.known(key).etags)
+        patch = self._patch(step, chance) if chance.random() < 0.15 else None
+        revision = self._match(chance, self.known(key).revisions)
         await self._once(
             step, chance, process, "append", key,
             lambda backend, request: backend.append(
-                key, drafts, create=create, if_match=match, request=request
+                key, drafts, create=create, if_match=match, request=request, patch=patch, if_thread=revision
             ),
-            labels=tuple(labels), create=create, if_match=match,
+            labels=tuple(labels), create=create, if_match=match, patch=patch, if_thread=revision,
         )  # fmt: skip
+
+    async def _cut(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
+        target = self._target(chance, key)
+        if target is None:
+            return await self._append(step, chance, process, key)
+        drafts, labels = self._drafts(step, chance, key) if chance.random() < 0.5 else ([], [])
+        cut = Cut(target[0], behind=chance.random() < 0.5)
+        match = self._match(chance, self.known(key).etags)
+        await self._once(
+            step, chance, process, "cut", key,
+            lambda backend, request: backend.append(
+                key, drafts, create=None, if_match=match, request=request, cut=cut
+            ),
+            labels=tuple(labels), target=target[1], id=target[0], behind=cut.behind, if_match=match,
+        )  # fmt: skip
+        return None
 
     async def _replace_all(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         drafts, labels = self._drafts(step, chance, key)
@@ -148,10 +199,7 @@ class Clients(Recorder):
         )  # fmt: skip
 
     async def _update(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
-        ttl = chance.choice((*_TTLS, None))
-        patch = ThreadPatch(topic=f"topic-{step.number}!")
-        if chance.random() < 0.5:
-            patch = patch._replace(ttl=ttl)
+        patch = self._patch(step, chance)
         match = self._match(chance, self.known(key).revisions)
         await self._once(
             step, chance, process, "update", key,
@@ -169,22 +217,17 @@ class Clients(Recorder):
 
     async def _insert(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         draft, label = self._draft(step, 0, key)
-        known = list(self.known(key).messages)
-        if known and chance.random() < 0.5:
-            target = chance.choice(known[-4:])
-            at = InsertAt(before=target) if chance.random() < 0.5 else InsertAt(after=target)
+        target = self._target(chance, key)
+        if target is not None and chance.random() < 0.5:
+            at = InsertAt(before=target[0]) if chance.random() < 0.5 else InsertAt(after=target[0])
         else:
-            at = InsertAt(index=chance.choice((0, 1, -1)))
+            at, target = InsertAt(index=chance.choice((0, 1, -1))), None
         match = self._match(chance, self.known(key).etags)
         await self._once(
             step, chance, process, "insert", key,
             lambda backend, request: backend.insert(key, draft, at, if_match=match, request=request),
-            labels=(label,), at=at, if_match=match, root=self._root(key, at.before or at.after),
+            labels=(label,), at=at, if_match=match, root=None if target is None else target[1],
         )  # fmt: skip
-
-    def _root(self, key: ThreadKey, id: str | None) -> str | None:
-        label = self.known(key).messages.get(id or "")
-        return None if label is None else self.roots.get(label, label)
 
     async def _replace_message(
         self, step: Step, chance: random.Random, process: Process, key: ThreadKey
@@ -204,17 +247,40 @@ class Clients(Recorder):
         )  # fmt: skip
         return None
 
+    async def _rate(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
+        target = self._target(chance, key)
+        if target is None:
+            return await self._read(step, chance, process, key)
+        beside = MetadataPatch({"stars": step.number}, merge=chance.random() < 0.5)
+        await self._once(
+            step, chance, process, "rate", key,
+            lambda backend, request: backend.replace_message(
+                key, target[0], None, metadata=beside, if_match=None, request=request
+            ),
+            target=target[1], id=target[0], stars=step.number,
+        )  # fmt: skip
+        return None
+
+    async def _find(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
+        target = self._target(chance, key)
+        if target is None:
+            return await self._read(step, chance, process, key)
+        await self.record(
+            step.number, process, "find", key, lambda backend: backend.get_message(key, target[0]),
+            target=target[1],
+        )  # fmt: skip
+        return None
+
     async def _delete_message(
         self, step: Step, chance: random.Random, process: Process, key: ThreadKey
     ) -> None:
-        known = self.known(key).messages
-        if not known:
+        target = self._target(chance, key)
+        if target is None:
             return await self._pop(step, chance, process, key)
-        target = chance.choice(list(known)[-4:])
         await self._once(
             step, chance, process, "delete_message", key,
-            lambda backend, request: backend.delete_message(key, target, if_match=None, request=request),
-            target=self.roots.get(known[target], known[target]), id=target,
+            lambda backend, request: backend.delete_message(key, target[0], if_match=None, request=request),
+            target=target[1], id=target[0],
         )  # fmt: skip
         return None
 
@@ -262,7 +328,13 @@ class Clients(Recorder):
         self.ops.append(born)
         page = await self.read(step.number, process, new._replace(owner=None), Span(limit=1000))
         if page.ok and page.result.etag is not None:
-            forked.given["copied"] = tuple(self.labels.get(one.text, "?") for one in page.result.items)
+            copied = tuple(self.labels.get(one.text, "?") for one in page.result.items)
+            rated = frozenset(
+                (self.roots.get(label, label), one.metadata["stars"])
+                for label, one in zip(copied, page.result.items, strict=True)
+                if one.metadata
+            )
+            forked.given.update(copied=copied, rated=rated)
             self.forks.append(new._replace(owner=None))
 
     async def _list(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:

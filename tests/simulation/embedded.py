@@ -34,6 +34,7 @@ class SqliteStorage:
     """A file that every process has open by itself; one that was killed leaves its handle behind."""
 
     one_clock = True
+    whole_turns = False
 
     def __init__(self) -> None:
         self.trace: Callable[[str], None] | None = None
@@ -103,6 +104,7 @@ class MemoryStorage:
     """One backend, which threads of a process share: those are the processes here."""
 
     one_clock = True
+    whole_turns = False
 
     def __init__(self) -> None:
         self.trace: Callable[[str], None] | None = None

@@ -10,7 +10,7 @@ from tests.simulation.acting import Op
 from tests.simulation.model import NOTHING, Rules, State
 
 _MOST = 60_000
-_STILL = ("read", "get", "fork", "erase")
+_STILL = ("read", "get", "find", "fork", "erase")
 """What changes nothing; an erasure has others beside it that do."""
 
 

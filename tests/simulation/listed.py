@@ -12,7 +12,7 @@ from tests.simulation.acting import Op
 from tests.simulation.world import MINUTE
 
 _BEGINS = ("append", "replace_all", "create", "born")
-_ACTIVE = (*_BEGINS, "insert")
+_ACTIVE = (*_BEGINS, "insert", "cut")
 
 
 def complete(
@@ -96,7 +96,7 @@ def _may_end(
         if op.kind == "erase" and op.key.tenant == key.tenant and op.key.owner == thread.owner:
             return True
     return any(
-        op.kind == "delete" or (op.kind == "update" and op.given["patch"].ttl not in (UNSET, None))
+        op.kind == "delete" or getattr(op.given.get("patch"), "ttl", None) not in (UNSET, None)
         for op in own
         if op.start <= during.end and op.end >= last.start
     )

@@ -1,56 +1,18 @@
-"""A thread as a plain list, and what each operation may do to it and say of it.
-
-Clocks differ by up to a `tolerance`: around the time at which a thread expires it may be seen or not.
-"""
+"""What each operation may do to a thread and say of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
-from chatstore.contract import UNSET, NewThread, ThreadKey
-from chatstore.models import Appended, Deleted, Message, Page, Thread, to_micros
+from chatstore.models import Message, Page, Thread
 from tests.simulation.acting import Op
+from tests.simulation.lives import NOTHING, Life, Lives, State, epoch_of, missed
 
 __all__ = ["NOTHING", "Rules", "State"]
 
 
-class Life(NamedTuple):
-    """A thread: None is for what nobody can know. `expires` is between two times."""
-
-    owner: str | None
-    topic: str | None
-    expires: tuple[int, int] | None
-    revision: str | None = None
-    epoch: str | None = None
-    etag: str | None = None
-    messages: tuple[str, ...] = ()
-
-
-class State(NamedTuple):
-    """A thread or none, and the requests that are remembered: what each was answered, and whether surely."""
-
-    life: Life | None
-    requests: frozenset[tuple[str, Any, bool]] = frozenset()
-
-
-NOTHING = State(None)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass
-class Rules:
+class Rules(Lives):
     """What may follow from a state by an operation whose outcome is known or not."""
-
-    tolerance: int
-    labels: dict[str, str]
-    roots: dict[str, str]
-    places: dict[tuple[ThreadKey, str], str]
-    ids: dict[tuple[ThreadKey, str], set[str]]
-    maybe: set[tuple[ThreadKey, str]]
-    """Texts that were sent again and may have been stored under another id than the one that was seen."""
 
     def after(self, state: State, op: Op) -> Iterator[State]:
         """The states that `op` may leave and that explain its outcome; none where there is no explanation."""
@@ -91,64 +53,6 @@ class Rules:
         mine = state.life is not None and state.life.owner == op.key.owner
         yield State(None if mine else state.life, requests)
 
-    def _answer(self, op: Op) -> object:
-        result = op.result
-        if isinstance(result, Appended):
-            return tuple(one.id for one in result.messages), result.etag, result.kept
-        if isinstance(result, Thread):
-            return result.id, result.etag
-        if isinstance(result, Deleted):
-            return result.existed, result.etag
-        if isinstance(result, Message):
-            return result.id, result.etag
-        return repr(result)
-
-    # What is there for whom
-
-    def _refused(self, op: Op, *errors: str) -> bool:
-        return not op.unknown and op.error in errors
-
-    def _done(self, op: Op) -> bool:
-        return op.unknown or op.error is None
-
-    def _visible(self, view: Life | None, op: Op) -> Life | None:
-        return view if view is not None and op.key.owner in (None, view.owner) else None
-
-    def _matches(self, op: Op, current: str | None, *, appending: bool = False) -> bool | None:
-        """Whether the condition holds; None where nobody knows the etag."""
-        match = op.given.get("if_match")
-        if match is None:
-            return True
-        if current is None:
-            return None
-        if appending:
-            return bool(match.rpartition(".")[0] == current.rpartition(".")[0])
-        return bool(match == current)
-
-    def _conflict(self, op: Op, life: Life) -> tuple[str, ...]:
-        return () if self._matches(op, life.etag) is True else ("Conflict",)
-
-    def _conditional(
-        self, state: State, op: Op, current: str | None, done: Life | None, *, appending: bool = False
-    ) -> Iterator[Life | None]:
-        matches = self._matches(op, current, appending=appending)
-        if matches is not False and self._done(op):
-            yield done
-        if matches is not True and self._refused(op, "Conflict"):
-            yield state.life
-
-    def _logged(self, life: Life, op: Op, **changes: Any) -> Life:
-        """After a change of the log whose answer tells its etag."""
-        etag = op.result.etag if op.ok else None
-        return life._replace(etag=etag, epoch=_epoch(etag) or life.epoch, **changes)
-
-    def _begun(self, new: NewThread, op: Op) -> Life:
-        expires = None
-        if new.ttl is not None:
-            ttl = new.ttl // _MICROSECOND
-            expires = (op.start + ttl - 2 * self.tolerance, op.end + ttl + 2 * self.tolerance)
-        return Life(new.owner, new.topic, expires)
-
     # Operations
 
     def _append(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
@@ -159,8 +63,9 @@ class Rules:
 
     def _written(self, state: State, view: Life | None, op: Op, *, replaces: bool) -> Iterator[Life | None]:
         life, create, labels = self._visible(view, op), op.given["create"], op.given["labels"]
+        patch = op.given.get("patch")
         if life is None:
-            if op.given["if_match"] is not None:
+            if op.given["if_match"] is not None or op.given.get("if_thread") is not None:
                 if self._refused(op, "Conflict"):
                     yield state.life
             elif create is None:
@@ -170,20 +75,66 @@ class Rules:
                 if self._refused(op, "ThreadExists"):
                     yield state.life
             elif self._done(op):
-                yield self._logged(self._begun(create, op), op, messages=labels)
+                begun = self._begun(create, op)
+                begun = begun if patch is None else self._patched(begun, patch, op)
+                yield self._told(self._logged(begun, op, messages=labels), op)
             return
         if not replaces or not life.messages:
             done = self._logged(life, op, messages=life.messages + labels)
         else:
             done = self._logged(life._replace(epoch=None), op, messages=labels)
-        yield from self._conditional(state, op, life.etag, done, appending=not replaces)
+        done = done.renewed(op, self.tolerance, surely=not replaces)
+        if patch is not None:
+            done = self._patched(done, patch, op)
+        matches = self._both_match(op, life, appending=not replaces)
+        clash = not replaces and self._taken(life, labels)
+        yield from self._settled(state, op, matches, self._told(done, op), clash=clash)
+
+    def _cut(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
+        """What a cut leaves, and what is added behind it in the same step."""
+        life, target, labels = self._visible(view, op), op.given["target"], op.given["labels"]
+        if life is None:
+            missing = "ThreadNotFound" if op.given["if_match"] is None else "Conflict"
+            if self._refused(op, missing):
+                yield state.life
+            return
+        place = self._place(life, target)
+        if (place is None or self._twice(op, target)) and self._refused(op, "MessageNotFound"):
+            yield state.life
+        if place is None:
+            if self._matches(op, life.etag) is not True and self._refused(op, "Conflict"):
+                yield state.life
+            return
+        left = life._replace(messages=life.messages[: place + op.given["behind"]])
+        done = self._logged(left, op, messages=left.messages + labels)
+        done = done.renewed(op, self.tolerance, surely=True) if labels else done
+        clash = self._taken(left, labels)
+        yield from self._settled(state, op, self._matches(op, life.etag), done, clash=clash)
+
+    def _rate(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
+        """Something is kept beside a message."""
+        life, target = self._visible(view, op), op.given["target"]
+        if life is None:
+            if self._refused(op, "ThreadNotFound"):
+                yield state.life
+            return
+        place = self._place(life, target)
+        if self._refused(op, "MessageNotFound") and (place is None or self._twice(op, target)):
+            yield state.life
+        elif place is not None and self._done(op):
+            label = life.messages[place]
+            if op.ok and self.labels[op.result.text] != label:
+                return
+            root = self._root(label)
+            others = {one for one in life.rated if one[0] != root}
+            yield life._replace(rated=frozenset({*others, (root, op.given["stars"])}), etag=None)
 
     def _absent(self, state: State, op: Op) -> Iterator[Life | None]:
         """What is taken away from no thread."""
         if op.given["if_match"] is not None:
             if self._refused(op, "Conflict"):
                 yield state.life
-        elif op.unknown or _missed(op):
+        elif op.unknown or missed(op):
             yield state.life
 
     def _clear(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
@@ -191,7 +142,7 @@ class Rules:
         if life is None:
             yield from self._absent(state, op)
             return
-        if _missed(op):
+        if missed(op):
             return
         done = self._logged(life if not life.messages else life._replace(epoch=None), op, messages=())
         yield from self._conditional(state, op, life.etag, done)
@@ -204,22 +155,13 @@ class Rules:
             life = self._begun(op.given["create"], op)
             yield life if op.unknown else self._stamped(life, op.result)
 
-    def _stamped(self, life: Life, thread: Thread) -> Life:
-        expires = None
-        if thread.expires_at is not None:
-            at = to_micros(thread.expires_at)
-            expires = at - self.tolerance, at + self.tolerance
-        return life._replace(revision=thread.etag, expires=expires, topic=thread.topic)
-
     def _update(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life, patch = self._visible(view, op), op.given["patch"]
         if life is None:
             if self._refused(op, "ThreadNotFound"):
                 yield state.life
             return
-        done = life._replace(topic=patch.topic, revision=None)
-        if patch.ttl is not UNSET:
-            done = done._replace(expires=self._begun(NewThread(ttl=patch.ttl), op).expires)
+        done = self._patched(life, patch, op)
         if not op.unknown and op.error is None:
             done = self._stamped(done, op.result)
         yield from self._conditional(state, op, life.revision, done)
@@ -229,7 +171,7 @@ class Rules:
         if life is None:
             yield from self._absent(state, op)
             return
-        if _missed(op):
+        if missed(op):
             return
         yield from self._conditional(state, op, life.revision, None)
 
@@ -250,17 +192,9 @@ class Rules:
             if place is None:
                 return
             messages.insert(place + (at.after is not None), op.given["labels"][0])
-        yield from self._conditional(state, op, life.etag, life._replace(messages=tuple(messages), etag=None))
-
-    def _place(self, life: Life, root: str) -> int | None:
-        return next(
-            (place for place, label in enumerate(life.messages) if self.roots.get(label, label) == root), None
-        )
-
-    def _twice(self, op: Op, root: str) -> bool:
-        """Whether nobody can tell which message of a text is meant, because it was stored under two ids."""
-        text = op.key._replace(owner=None), root
-        return text in self.maybe or len(self.ids.get(text, ())) > 1
+        done = life._replace(messages=tuple(messages), etag=None).renewed(op, self.tolerance, surely=False)
+        clash = self._taken(life, op.given["labels"])
+        yield from self._settled(state, op, self._matches(op, life.etag), done, clash=clash)
 
     def _replace_message(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life = self._visible(view, op)
@@ -335,7 +269,7 @@ class Rules:
             return
         if op.error is not None or op.result.etag is None or life.etag not in (None, op.result.etag):
             return
-        epoch = _epoch(op.result.etag)
+        epoch = epoch_of(op.result.etag)
         if life.epoch not in (None, epoch) or span.epoch not in (None, epoch):
             return
         key = op.key._replace(owner=None)
@@ -352,10 +286,29 @@ class Rules:
             expected = expected[before:]
         more = len(expected) > span.limit
         expected = expected[-span.limit :] if span.newest else expected[: span.limit]
-        if [self.labels.get(one.text) for one in op.result.items] == expected and (
-            op.result.next is not None
-        ) == more:
+        shown = [self._shown(one) for one in op.result.items]
+        if shown == [self._kept(life, label) for label in expected] and (op.result.next is not None) == more:
             yield life._replace(etag=op.result.etag, epoch=epoch)
+
+    def _find(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
+        life, target = self._visible(view, op), op.given["target"]
+        place = None if life is None else self._place(life, target)
+        if op.unknown or (life is None and op.error == "ThreadNotFound"):
+            yield state.life
+        elif life is None:
+            return
+        elif op.error == "MessageNotFound":
+            if place is None or self._twice(op, target):
+                yield state.life
+        elif place is not None and op.ok and self._shown(op.result) == self._kept(life, life.messages[place]):
+            yield state.life
+
+    def _shown(self, message: Message) -> tuple[str | None, object]:
+        """What an answer says of a message, and what is kept beside it."""
+        return self.labels.get(message.text), message.metadata.get("stars")
+
+    def _kept(self, life: Life, label: str) -> tuple[str | None, object]:
+        return label, dict(life.rated).get(self._root(label))
 
     def _fork(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life = self._visible(view, op)
@@ -373,18 +326,18 @@ class Rules:
                 yield state.life
         elif last is None:
             return
-        elif op.error is None and copied in (None, life.messages[: last + 1]):
+        elif op.error is None and (
+            copied is None
+            or (copied, op.given["rated"]) == (life.messages[: last + 1], self._rated(life, copied))
+        ):
             yield state.life
 
+    def _rated(self, life: Life, labels: Sequence[str]) -> frozenset[tuple[str, int]]:
+        """What is kept beside some messages."""
+        roots = {self._root(label) for label in labels}
+        return frozenset(one for one in life.rated if one[0] in roots)
+
     def _born(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
-        copied, thread = op.given["from"].given["copied"], op.result
-        yield self._stamped(Life(thread.owner, thread.topic, None, messages=copied), thread)
-
-
-def _epoch(etag: str | None) -> str | None:
-    return None if etag is None else etag.split(".")[0]
-
-
-def _missed(op: Op) -> bool:
-    """Whether it says that there was no thread."""
-    return not op.unknown and op.error is None and not op.result.existed
+        origin, thread = op.given["from"].given, op.result
+        life = Life(thread.owner, thread.topic, None, messages=origin["copied"], rated=origin["rated"])
+        yield self._stamped(life, thread)

@@ -11,9 +11,9 @@ TENANTS = ("acme", "blue")
 OWNERS = ("ada", "bob")
 BEGIN = 1_790_000_000 * SECOND // HOUR * HOUR
 _CHANGES = {
-    "append": 26, "read": 12, "get": 4, "list": 8, "insert": 4, "replace_message": 5, "delete_message": 5,
+    "append": 32, "read": 12, "get": 4, "list": 8, "insert": 4, "replace_message": 5, "delete_message": 5,
     "pop": 4, "replace_all": 5, "clear": 3, "fork": 4, "update": 4, "delete": 6, "create": 4, "sweep": 10,
-    "erase": 5,
+    "erase": 5, "cut": 14, "rate": 4, "find": 3,
 }  # fmt: skip
 _KINDS, _WEIGHTS = list(_CHANGES), list(_CHANGES.values())
 

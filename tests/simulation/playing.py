@@ -16,16 +16,20 @@ from typing import Any, cast
 import pytest
 
 from chatstore.clocks import FURTHEST, ServerClock
-from chatstore.contract import Backend, NewThread, Span, ThreadKey
-from chatstore.engines.fenced import layout as azure_keys
-from chatstore.models import Appended, Page, Thread, from_micros
-from tests.simulation import listed
+from chatstore.contract import Backend, Span, ThreadKey
+from chatstore.engines.fenced import messages as fenced_messages
+from chatstore.engines.fenced import writing as fenced_writing
+from chatstore.engines.log import deciding as log_deciding
+from chatstore.engines.sql import steps as sql_steps
+from chatstore.models import from_micros
+from tests.simulation import listed, traces
 from tests.simulation.acting import ADDS, WRITES, Op
 from tests.simulation.clients import Clients
 from tests.simulation.judging import Undecided, explained, operations_on
 from tests.simulation.model import Rules
 from tests.simulation.plan import OWNERS, Plan, owner_name
 from tests.simulation.storages import Storage
+from tests.simulation.telling import told
 from tests.simulation.world import DAY, HOUR, LATE, MINUTE, SECOND, Endless, Faults, Process, World
 
 __all__ = ["Failure", "play", "shrunk"]
@@ -121,40 +125,6 @@ def shrunk(failure: Failure, storage: Callable[[], Storage], tries: int = 150) -
     return best
 
 
-def told(op: Op) -> str:
-    """An operation in a line."""
-    given = {name: value for name, value in op.given.items() if value is not None and name != "from"}
-    result = f"{op.error or ''} (unknown)" if op.unknown else op.error or _short(op.result)
-    end = f"+{(op.end - op.start) / 1000:.0f} ms"
-    request = f" request ..{op.request[-4:]}" if op.request else ""
-    key = f"{op.key.tenant}/{op.key.id}" + (f" of {op.key.owner}" if op.key.owner else "")
-    when = f"  {clock_time(op.start)} {end:>12} p{op.process} #{op.number}"
-    return f"{when} {op.kind} {key}{request} {_short(given)} -> {result}"
-
-
-def clock_time(micros: int) -> str:
-    """A day and a time of it."""
-    return datetime.datetime.fromtimestamp(micros / SECOND, datetime.UTC).strftime("%d %H:%M:%S.%f")[:-3]
-
-
-def _short(value: Any) -> str:
-    """What matters of a result."""
-    if isinstance(value, Page | Appended):
-        items = value.items if isinstance(value, Page) else value.messages
-        texts = [one.text[26:].partition("!")[0] for one in items]
-        return f"{texts} {value.etag}"
-    if isinstance(value, Thread):
-        return f"{value.id} {value.owner} {value.topic} until {value.expires_at} {value.etag}"
-    if isinstance(value, list):
-        return str([one.id for one in value])
-    if isinstance(value, NewThread):
-        return f"{value.owner} {value.ttl}"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={_short(one)}" for name, one in value.items())
-    text = str(value)
-    return text if len(text) < 300 else text[:300] + "…"
-
-
 class _History:
     def __init__(self, plan: Plan, storage: Storage) -> None:
         self.plan = plan
@@ -184,18 +154,29 @@ class _History:
         # What was deleted by one that was killed may be listed until a sweep comes by.
         self._look(sane, exact=self.plan.faults.share == 0)
         self._sweep_for_days(sane)
-        living = self._look(sane, exact=True)
+        shown: set[str] = set()
+        living = self._look(sane, exact=True, shown=shown)
         self._judge()
         # Who lists may have found what leads to nothing.
         self._sweep_for_days(sane[:1])
         dead = [key for key in self.actors.threads if key not in living]
-        self._no_trace(dead, "left after days of sweeps")
+        for trace in (
+            traces.of_threads(self.storage, self.actors, dead),
+            traces.of_texts(self.storage, self.actors, shown),
+        ):
+            if trace is not None:
+                raise _Wrong("traces", f"after days of sweeps {trace}")
         self._erase_all(sane, living)
 
     # The end
 
-    def _look(self, processes: list[Process], *, exact: bool) -> dict[ThreadKey, Any]:
-        """All threads as they are found, and in lists those that are, and no other if they are `exact`."""
+    def _look(
+        self, processes: list[Process], *, exact: bool, shown: set[str] | None = None
+    ) -> dict[ThreadKey, Any]:
+        """All threads as they are found, and in lists those that are, and no other if they are `exact`.
+
+        What their messages say is put into `shown`.
+        """
         living = {}
         process = processes[0]
         for key in self.actors.threads:
@@ -203,6 +184,8 @@ class _History:
             read = self._final(process, self.actors.read(901, process, key, Span(limit=1000)))
             if got.ok:
                 living[key] = got.result
+            if shown is not None and read.ok:
+                shown.update(self.actors.labels[one.text] for one in read.result.items)
             if got.ok != (read.result.etag is not None):
                 raise _Wrong("threads", f"{key.id} is there and is not: {told(got)} {told(read)}")
         # Whoever is killed, or gets no answer, leaves the note of activity to whoever comes next.
@@ -264,13 +247,14 @@ class _History:
             if op.kind == "fork" and requests.get(op.request or "", 0) > 1:
                 op.given["again"] = True
         rules = Rules(
-            self.tolerance, actors.labels, actors.roots, actors.places, actors.ids, _sent_again(actors.ops)
-        )
+            self.tolerance, actors.labels, actors.roots, actors.keys, actors.places, actors.ids,
+            _sent_again(actors.ops),
+        )  # fmt: skip
         for key in actors.threads:
             ops = [
                 op
                 for op in operations_on(actors.ops, key)
-                if not (op.unknown and op.kind in ("read", "get", "fork"))
+                if not (op.unknown and op.kind in ("read", "get", "find", "fork"))
             ]
             born = [op for op in ops if op.kind == "born"]
             if key.id.startswith("fork-") and not (born and "copied" in born[0].given["from"].given):
@@ -288,22 +272,6 @@ class _History:
                 lines = "\n".join(told(op) for op in ops if op not in best)
                 raise _Wrong("order", f"no order explains {key.tenant}/{key.id}; not placed are\n{lines}\n--")
 
-    def _no_trace(self, dead: list[ThreadKey], when: str) -> None:
-        needles = {}
-        # A fork that is still there says what it was forked from.
-        origins = {op.key.id for op in self.actors.ops if op.kind == "fork"}
-        for key in dead:
-            needles[azure_keys.partition(key.tenant, key.id).encode()] = key.id
-            needles[f"#{key.tenant}#{key.id}".encode()] = key.id
-            other = key._replace(tenant="acme" if key.tenant == "blue" else "blue")
-            if other not in self.actors.threads and key.id not in origins:
-                needles[key.id.encode()] = key.id
-        for name, body in self.storage.rows():
-            text = name.encode() + b" " + body[:2000]
-            for needle, what in needles.items():
-                if needle in text and not _longer(needle, text, needles):
-                    raise _Wrong("traces", f"{when} is of {what}, which is gone: {name} {body[:200]!r}")
-
     def _erased(self, erasure: Op) -> None:
         """After one beside which nobody wrote, nothing of its owner is there."""
         for op in self.actors.ops:
@@ -313,19 +281,9 @@ class _History:
         self._nothing_of({cast("str", erasure.key.owner)})
 
     def _nothing_of(self, owners: Collection[str]) -> None:
-        texts = {f"{label}!".encode() for label, (_, owner) in self.actors.owners.items() if owner in owners}
-        texts |= {owner.encode() for owner in owners}
-        for name, body in self.storage.rows():
-            if self.plan.faults.kills and " / p" in name:
-                # A piece on Azure, whose writer may have been killed: a sweep removes it, which is looked at.
-                continue
-            row = name.encode() + b" " + body
-            for text in texts:
-                if text in row:
-                    self.actors.wrong.append(
-                        ("erased", f"after an erasure {text!r} is in {name} {body[:200]!r}")
-                    )
-                    return
+        trace = traces.of_owners(self.storage, self.actors, owners, killed=self.plan.faults.kills > 0)
+        if trace is not None:
+            self.actors.wrong.append(("erased", f"after an erasure {trace}"))
 
     def _erase_all(self, processes: list[Process], living: dict[ThreadKey, Any]) -> None:
         process = processes[-1]
@@ -357,13 +315,6 @@ class _History:
         return ServerClock(lambda: world.now + process.offset, lambda: world.now)
 
 
-def _longer(needle: bytes, text: bytes, needles: dict[bytes, str]) -> bool:
-    """Whether it is but the beginning of another name."""
-    at = text.find(needle)
-    after = text[at + len(needle) : at + len(needle) + 1]
-    return needle not in needles or after.isdigit()
-
-
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Randomness that is the same for a seed."""
@@ -373,6 +324,12 @@ def _seeded(seed: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "token_hex", lambda count: chance.randbytes(count).hex())
         patch.setattr(secrets, "randbits", chance.getrandbits)
+        # Histories are short: so a cut of two messages is far from their end, five cuts are many, and a step
+        # of SQLite's ends after its first rows.
+        patch.setattr(fenced_messages, "_NEAR", 1)
+        patch.setattr(fenced_writing, "CUTS", 5)
+        patch.setattr(log_deciding, "MOST_CUTS", 5)
+        patch.setattr(sql_steps, "STEP_SECONDS", -1)
         yield
     random.setstate(state)
 

@@ -23,10 +23,14 @@ Trace: TypeAlias = Callable[[str], None] | None
 
 
 class Storage(Protocol):
-    """What processes share. Some are on machines of their own, with clocks of their own."""
+    """What processes share. Some are on machines of their own, with clocks of their own.
+
+    In some a turn stays in one row until all of it is gone: `whole_turns`.
+    """
 
     trace: Trace
     one_clock: bool
+    whole_turns: bool
 
     def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
         """A new life's way to it."""
@@ -40,12 +44,15 @@ class Storage(Protocol):
 
 class _Remote:
     one_clock = False
+    whole_turns = False
 
     def close(self) -> None: ...
 
 
 class LogStorage(_Remote):
     """Rows by partition, as the log wants them."""
+
+    whole_turns = True
 
     def __init__(self) -> None:
         self.parts: dict[str, dict[str, Row]] = {}

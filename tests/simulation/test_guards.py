@@ -7,14 +7,26 @@ from typing import Any
 
 import pytest
 
+from chatstore.backends import memory
 from chatstore.backends.memory import MemoryBackend
+from chatstore.backends.memory import stored as memory_stored
 from chatstore.clocks import ServerClock
+from chatstore.conditions import require
+from chatstore.engines.fenced import backend as fenced_backend
+from chatstore.engines.fenced import reading
+from chatstore.engines.fenced.header import State
+from chatstore.engines.fenced.keys import Keys
 from chatstore.engines.fenced.purging import Purger
 from chatstore.engines.fenced.sweeping import Sweeper
 from chatstore.engines.log import requests, visiting
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.visits import Visits
+from chatstore.engines.sql import backend as sql_backend
+from chatstore.engines.sql.hidden import Hidden
+from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.requests import Requests
+from chatstore.engines.sql.rows import Log
+from chatstore.engines.sql.threads import Threads
 from tests.simulation.plan import plan
 from tests.simulation.playing import play
 from tests.simulation.storages import STORAGES, AzureStorage, LogStorage
@@ -118,9 +130,105 @@ def expired_left(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryBackend, "_find", lambda self, key: self._threads.get((key.tenant, key.id)))
 
 
+def cut_rows_read(patch: pytest.MonkeyPatch) -> None:
+    """Rows that were cut away are read."""
+    patch.setattr(reading, "cut_off", lambda cuts, row: False)  # noqa: ARG005
+
+
+def cut_rows_left(patch: pytest.MonkeyPatch) -> None:
+    """A sweep finds nothing that was cut away."""
+
+    async def none(self: Purger, *args: Any) -> Any:
+        for row in list[Any]():
+            yield row
+
+    patch.setattr(Purger, "_cut_rows", none)
+
+
+def names_taken_from_others(patch: pytest.MonkeyPatch) -> None:
+    """A name is given whoever has it."""
+    claimed = Keys.claimed
+
+    async def heedless(self: Keys, *args: Any, **given: Any) -> Any:
+        change = await claimed(self, *args, **given)
+        return change._replace(claims=[claim._replace(kind="upsert") for claim in change.claims])
+
+    patch.setattr(Keys, "claimed", heedless)
+
+
+def properties_unchecked_on_tables(patch: pytest.MonkeyPatch) -> None:
+    """An append changes properties whatever they are."""
+    patch.setattr(fenced_backend, "require", _no_revision)
+
+
+def expiry_never_renewed(patch: pytest.MonkeyPatch) -> None:
+    """An append does not move an expiry that slides."""
+    touched = State.touched
+    patch.setattr(State, "touched", lambda self, now: touched(self, now)._replace(expires=self.expires))
+
+
+def cut_messages_shown(patch: pytest.MonkeyPatch) -> None:
+    """What was cut away and is still to be removed is found."""
+    seen = Messages._seen
+    patch.setattr(Log, "is_cut", lambda self, place: False)  # noqa: ARG005
+    patch.setattr(Messages, "_seen", lambda self, log: seen(self, log._replace(cuts=())))
+
+
+def cuts_left(patch: pytest.MonkeyPatch) -> None:
+    """Nobody removes what was cut away."""
+
+    async def none(self: Hidden, *args: Any) -> tuple[int, bool]:
+        return 0, False
+
+    patch.setattr(Hidden, "drain_cuts", none)
+
+
+def keys_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """A key is given to a message whether or not another has it."""
+
+    async def whatever(self: Messages, *args: Any) -> None: ...
+
+    patch.setattr(Messages, "require_new_keys", whatever)
+
+
+def properties_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """An append changes properties whatever they are."""
+    patch.setattr(sql_backend, "require", _no_revision)
+
+
+def patches_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Properties are not changed."""
+
+    async def unchanged(self: Threads, key: Any, thread: Any, changes: Any) -> Any:
+        return thread.etag
+
+    patch.setattr(Threads, "update", unchanged)
+
+
+def keys_unchecked_in_memory(patch: pytest.MonkeyPatch) -> None:
+    """A key is given to a message whether or not another has it."""
+    patch.setattr(memory_stored.Stored, "require_new_keys", lambda self, drafts, end: None)  # noqa: ARG005
+
+
+def cuts_ignored_in_memory(patch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut away."""
+    patch.setattr(memory_stored.Stored, "cut", lambda self, end: None)  # noqa: ARG005
+
+
+def properties_unchecked_in_memory(patch: pytest.MonkeyPatch) -> None:
+    """An append changes properties whatever they are."""
+    patch.setattr(memory, "require", _no_revision)
+
+
+def _no_revision(expected: str | None, current: str | None) -> None:
+    """A comparison that leaves out what names no log."""
+    if current is None or "." in current:
+        require(expected, current)
+
+
 GUARDS: list[tuple[str, Guard, int]] = [
     ("log", slots_overwritten, 20),
-    ("log", versions_ignored, 60),
+    ("log", versions_ignored, 100),
     ("log", requests_forgotten, 20),
     ("log", pointers_unwritten, 20),
     ("log", visits_unwritten, 20),
@@ -133,6 +241,19 @@ GUARDS: list[tuple[str, Guard, int]] = [
     ("sqlite", results_forgotten, 20),
     ("sqlite", rows_left_by_erasures, 20),
     ("memory", expired_left, 60),
+    ("tables", cut_rows_read, 20),
+    ("tables", cut_rows_left, 20),
+    ("tables", names_taken_from_others, 40),
+    ("tables", properties_unchecked_on_tables, 60),
+    ("tables", expiry_never_renewed, 100),
+    ("sqlite", cut_messages_shown, 60),
+    ("sqlite", cuts_left, 60),
+    ("sqlite", keys_unchecked, 20),
+    ("sqlite", properties_unchecked, 60),
+    ("sqlite", patches_forgotten, 20),
+    ("memory", keys_unchecked_in_memory, 20),
+    ("memory", cuts_ignored_in_memory, 20),
+    ("memory", properties_unchecked_in_memory, 60),
 ]
 """A storage, what is taken out, and within how many histories that is found."""
 

@@ -11,12 +11,18 @@ from typing import Any
 
 import pytest
 
-from chatstore import ChatStore
+from chatstore import ChatStore, MessageExists
 from chatstore.testing import ManualClock
 from tests.stored.storages import STORAGES
-from tests.stored.writing import ROWS, TENANTS, repeated, say, seen
+from tests.stored.writing import ROWS, TENANTS, repeated, repeated_of_more, say, seen
 
 FILES = sorted(ROWS.glob("*.json.gz"))
+
+
+def ids_behind(thread: Any, id: str) -> list[str]:
+    """The ids of what follows a message."""
+    ids = [message[0] for message in thread["messages"]]
+    return ids[ids.index(id) + 1 :]
 
 
 def kind_of(path: Path) -> str:
@@ -61,7 +67,39 @@ def test_a_repeated_request_has_its_first_result(told: Any, store: ChatStore) ->
         assert again["append"] == [threads["told"]["messages"][-1][0]]
         assert "popped" in again["pop"]
         assert again["thread"] == threads["made"]["times"][0].replace(" ", "T")
+        if "again" in told:
+            assert json.loads(json.dumps(repeated_of_more(store.for_tenant(tenant)))) == told["again"][tenant]
     assert json.loads(json.dumps(seen(store))) == told["seen"]
+
+
+def test_names_that_are_taken_stay_taken(told: Any, store: ChatStore) -> None:
+    for tenant in TENANTS:
+        scoped = store.for_tenant(tenant)
+        for id, thread in told["seen"][tenant]["threads"].items():
+            for message in thread["messages"]:
+                if len(message) > 5 and message[5] is not None:
+                    with pytest.raises(MessageExists) as taken:
+                        scoped.append(id, *say("another"), key=message[5])
+                    assert taken.value.message_id == message[0]
+                    page = scoped.read(id, limit=1000, after=f"key:{message[5]}")
+                    assert [one.id for one in page] == ids_behind(thread, message[0])
+    assert json.loads(json.dumps(seen(store))) == told["seen"]
+
+
+def test_it_is_cut_again(told: Any, store: ChatStore) -> None:
+    for tenant in TENANTS:
+        scoped = store.for_tenant(tenant)
+        for id, thread in told["seen"][tenant]["threads"].items():
+            if thread["messages"]:
+                first = thread["messages"][0][0]
+                added = scoped.append(id, *say("instead"), after=first, key="two").messages[0]
+                assert [message.id for message in scoped.iter_messages(id)] == [first, added.id]
+    store.sweep()
+    for tenant in TENANTS:
+        for id, thread in told["seen"][tenant]["threads"].items():
+            left = [message.id for message in store.for_tenant(tenant).iter_messages(id)]
+            assert left[:1] == [message[0] for message in thread["messages"][:1]]
+            assert len(left) == min(2, 2 * len(thread["messages"]))
 
 
 def test_a_thread_goes_on_under_its_old_etag(told: Any, store: ChatStore) -> None:

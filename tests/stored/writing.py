@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from chatstore import ChatStore, RequestId
+from chatstore import ChatStore, Message, RequestId
 from chatstore.testing import ManualClock
 from tests.stored.storages import STORAGES
 
@@ -33,6 +33,9 @@ REQUESTS = {
     "append": RequestId("01a0c450-6c00-7000-8000-000000000002"),
     "fork": RequestId("01a0c450-6c00-7000-8000-000000000003"),
     "create": RequestId("01a0c450-6c00-7000-8000-000000000004"),
+    "patch": RequestId("01a0c450-6c00-7000-8000-000000000005"),
+    "cut": RequestId("01a0c450-6c00-7000-8000-000000000006"),
+    "rate": RequestId("01a0c450-6c00-7000-8000-000000000007"),
 }
 
 
@@ -53,6 +56,22 @@ def repeated(store: ChatStore) -> dict[str, Any]:
         "thread": store.create_thread(
             "made", topic="kept", request_id=REQUESTS["create"]
         ).created_at.isoformat(),
+    }
+
+
+def repeated_of_more(store: ChatStore) -> dict[str, Any]:
+    """The same of what a cut, a patch and metadata of a message were answered."""
+    patched = store.append(
+        "patched",
+        *say("once more"),
+        patch={"topic": "by an append", "ttl": 10**8},
+        request_id=REQUESTS["patch"],
+    )
+    rated = store.update_message("named", "key:two", metadata={"stars": 5}, request_id=REQUESTS["rate"])
+    return {
+        "patch": [patched.messages[0].id, patched.thread_etag],
+        "cut": store.truncate("cut", after="key:10", request_id=REQUESTS["cut"]).etag,
+        "rate": [rated.id, rated.etag, rated.metadata, rated.text],
     }
 
 
@@ -84,9 +103,38 @@ def fill(store: ChatStore, clock: ManualClock) -> None:
         scoped.delete_thread("deleted")
         scoped.append("told", *say("first", "popped"))
         repeated(scoped)
+        _fill_more(scoped, clock)
         scoped.update_thread("plain", topic="other plans", metadata={"n": None, "t": {"deep": [[]]}})
         clock.advance(timedelta(minutes=61))
+        scoped.append("slides", *say("b"))
+        clock.advance(timedelta(minutes=122))
+        scoped.append("slides", *say("renewed"))
     clock.advance(timedelta(seconds=10))
+
+
+def _fill_more(store: ChatStore, clock: ManualClock) -> None:
+    """Names and metadata of messages, cuts, kinds, origins, expiries that slide."""
+    store.append("named", *say("one", "two", "three", "four"), key=["one", "two", "é/ {}", None], owner="ada",
+                 metadata=[{"client": 1}, {}, {"state": "partial", "n": 1.0}, {}])  # fmt: skip
+    store.replace_message("named", "key:one", *say("one, anew"))
+    store.update_message("named", "key:é/ {}", metadata={"state": None, "n": 2.0})
+    store.append("named", *say("short"), key="gone", expires_in=5)
+    clock.advance(timedelta(seconds=9))
+    store.append("named", *say("again"), key="gone")
+    store.delete_message("named", "key:two")
+    store.append("named", *say("two again"), key="two")
+    store.append("patched", *say("first"), owner="bob", topic="x", if_none_match="*")
+    for number in range(150):
+        store.append("cut", *say(f"{number} to be cut"), key=f"{number}")
+    store.append("cut", *say("instead"), after="key:20", key="30")
+    store.append("cut", *say("behind", "and cut"))
+    repeated_of_more(store)
+    store.append("cut", *say("behind the second cut"), key="11")
+    store.append("cut near", *say("question", "answer"), *say("second answer"))
+    store.append("cut near", *say("better"), after=_id(store, "cut near", 0))
+    store.append("receipt", *say("read"), kind="receipts", owner="ada", thread_metadata={"whole": None})
+    store.fork("named", "branch", before="key:two", topic="a branch")
+    store.append("slides", *say("a"), ttl=timedelta(hours=8), sliding=True)
 
 
 def seen(store: ChatStore) -> dict[str, Any]:
@@ -96,7 +144,9 @@ def seen(store: ChatStore) -> dict[str, Any]:
 
 def _tenant(store: ChatStore) -> dict[str, Any]:
     threads = list(store.iter_threads())
-    return {
+    others = [thread.id for thread in store.iter_threads(kind="*") if thread.kind != "chat"]
+    more = {"others": {id: _thread(store, id) for id in others}} if others else {}
+    return more | {
         "listed": [thread.id for thread in threads],
         "owned": {owner: [thread.id for thread in store.iter_threads(owner=owner)] for owner in OWNERS},
         "threads": {thread.id: _thread(store, thread.id) for thread in threads},
@@ -106,7 +156,9 @@ def _tenant(store: ChatStore) -> dict[str, Any]:
 def _thread(store: ChatStore, id: str) -> Mapping[str, Any]:
     thread = store.get_thread(id)
     page = store.read(id, last=3)
-    return {
+    more = [thread.kind, str(thread.sliding), thread.forked_from]
+    unusual = {"more": more} if more != ["chat", "None", None] else {}
+    return unusual | {
         "etag": thread.etag,
         "owner": thread.owner,
         "topic": thread.topic,
@@ -116,11 +168,16 @@ def _thread(store: ChatStore, id: str) -> Mapping[str, Any]:
         "log": page.etag,
         "last": [message.id for message in page],
         "before": None if page.next is None else str(page.next),
-        "messages": [
-            [message.id, str(message.position), message.etag, _short(message.text), str(message.created_at)]
-            for message in store.iter_messages(id)
-        ],
+        "messages": [_message(store, id, message) for message in store.iter_messages(id)],
     }
+
+
+def _message(store: ChatStore, thread: str, message: Message) -> list[Any]:
+    seen = [message.id, str(message.position), message.etag, _short(message.text), str(message.created_at)]
+    if message.key is None and not message.metadata:
+        return seen
+    by_key = None if message.key is None else store.get_message(thread, f"key:{message.key}").id
+    return [*seen, message.key, by_key, message.metadata]
 
 
 def _short(text: str) -> str:
@@ -144,7 +201,8 @@ def main(name: str) -> None:
             storage = opened(Path(folder), clock, None)
             store = ChatStore(storage.backend)
             fill(store, clock)
-            told = {"clock": clock(), "seen": seen(store), "rows": storage.rows()}
+            again = {tenant: repeated_of_more(store.for_tenant(tenant)) for tenant in TENANTS}
+            told = {"clock": clock(), "seen": seen(store), "again": again, "rows": storage.rows()}
             store.close()
         path.write_bytes(gzip.compress(json.dumps(told, sort_keys=True).encode(), mtime=0))
         print(path.name, path.stat().st_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 
 from azure.core.exceptions import (
     AzureError,
@@ -37,7 +38,7 @@ def faults(*, writing: bool = False) -> Iterator[None]:
     except AzureError as error:
         # What came was no answer of the service's, so it says nothing about what was done.
         raise Again from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, HTTPException) as error:
         # How the SDK fails on an answer to a group that is cut off or garbled.
         raise Again from error
 

@@ -21,9 +21,13 @@ from chatstore.models import Cursor, Message, Page
 __all__ = ["Gap", "Messages"]
 
 
-_NEAR = 64
-_NEAR_ROWS = 32
-"""Slots and rows behind a cut that are read, to be removed in its own group."""
+_NEAR = 128
+_NEAR_ROWS = 48
+"""Slots and rows behind a cut that are read, to be removed in its own group.
+
+A group takes a hundred rows: these and 51 others at most, which are the header, a request's result, the row
+in which the cut lies, 16 rows of messages, and 16 names each of what goes and of what comes.
+"""
 
 _FEW = 16
 """Messages whose rows leave room for that in the group."""

@@ -144,7 +144,7 @@ class SqlBackend(Lengthy):
                 await tables.messages.require_new_keys(key, log, drafts)
                 if present is not None and patch is not None:
                     told = await tables.threads.update(key, present, patch)
-            return replace(await tables.messages.add(log, drafts), thread_etag=told)
+            return await tables.messages.add(log, drafts, thread_etag=told)
 
         return await self._write(key, request, append, drafts, short=cut is None and _is_short(drafts))
 
@@ -153,7 +153,7 @@ class SqlBackend(Lengthy):
             log = await _log_of(tables, key, span)
             if log is None:
                 return Page(())
-            return await tables.messages.page(log, await tables.messages.bounded(key, log, span))
+            return await tables.messages.page(log, await _bounded(tables, key, log, span))
 
         return await self._read(caller_of(key), read, small(key, span, page_size))
 
@@ -162,7 +162,7 @@ class SqlBackend(Lengthy):
             log = await _log_of(tables, key, span)
             if log is None:
                 return Entries("")
-            return await tables.messages.entries(log, await tables.messages.bounded(key, log, span))
+            return await tables.messages.entries(log, await _bounded(tables, key, log, span))
 
         return await self._read(caller_of(key), read, small(key, span, text_size))
 
@@ -308,6 +308,13 @@ async def _log_of(tables: Tables, key: ThreadKey, span: Span) -> Log | None:
     if log is None and (span.after_message is not None or span.before_message is not None):
         raise ThreadNotFound(key.id)
     return log
+
+
+async def _bounded(tables: Tables, key: ThreadKey, log: Log, span: Span) -> Span:
+    """`span` with positions in place of messages, which few reads name. Raises MessageNotFound."""
+    if span.after_message is span.before_message is None:
+        return span
+    return await tables.messages.bounded(key, log, span)
 
 
 async def _previewed(tables: Tables, found: Found) -> Thread:

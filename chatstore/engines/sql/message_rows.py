@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chatstore.codec import Json, decode
+from chatstore.codec import Json, decode, is_object
 from chatstore.conditions import message_etag
 from chatstore.contract import Draft, Span
 from chatstore.engines.sql.port import Row
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MESSAGE = "text, id, position, created_at, revision, expires_at, metadata, key"
-ENTRY = f"{MESSAGE}, json_valid(text) AND (metadata IS NULL OR json_valid(metadata))"
+ENTRY = f"{MESSAGE}, json_valid(text)"
 
 _END = "~"
 """Sorts behind every position."""
@@ -53,6 +53,8 @@ def parts_of(log: Log, span: Span) -> list[tuple[str, str]]:
     So nobody walks through what was cut, however long it is.
     """
     low, end = span.after or "", span.before or _END
+    if not log.cuts:
+        return [(low, end)]
     parts: list[tuple[str, str]] = []
     for cut in log.cuts:
         parts.append((low, min(cut.low, end)))
@@ -95,19 +97,14 @@ def _entry(row: Row) -> Entry:
     text, message_id, place, created, revision, expires, metadata, key, is_json = row
     if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
         raise _damaged(row)
-    # The database has looked at the texts, but one may end for it where a character is zero.
-    if not is_json or not _is_object(text) or not (metadata is None or _is_object(metadata)):
+    # The database has looked at the text, but it may end for it where a character is zero.
+    if not is_json or text[:1] != "{" or "\0" in text or not (metadata is None or is_object(metadata)):
         raise CorruptData(f"the stored text of message {message_id!r} is damaged")
     return text, message_id, place, created, expires, message_etag(message_id, revision), key, metadata
 
 
 def _is_text(value: object) -> bool:
     return value is None or type(value) is str
-
-
-def _is_object(text: str) -> bool:
-    """Whether JSON text that the database found valid is an object, to its end."""
-    return text[:1] == "{" and "\0" not in text
 
 
 def message_of(row: Row) -> Message:

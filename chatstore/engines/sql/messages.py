@@ -34,12 +34,13 @@ class Messages(Finding):
 
     # Adding
 
-    async def add(self, log: Log, drafts: Sequence[Draft], kept: int = 0) -> Appended:
+    async def add(
+        self, log: Log, drafts: Sequence[Draft], kept: int = 0, *, thread_etag: str | None = None
+    ) -> Appended:
         """Store `drafts` at the last places of `log`, which were taken for them."""
         slots = range(log.tail - len(drafts) + 1, log.tail + 1)
-        return Appended(
-            await self._store(log, drafts, [position.nth(slot) for slot in slots]), log.etag, kept
-        )
+        messages = await self._store(log, drafts, [position.nth(slot) for slot in slots])
+        return Appended(messages, log.etag, kept, thread_etag)
 
     async def put_before(self, log: Log, draft: Draft, following: str) -> Message:
         """Store `draft` right in front of the position `following`."""
@@ -151,6 +152,8 @@ class Messages(Finding):
         await self._tx.remove("DELETE FROM messages WHERE thread = ? AND position = ?", log.key, place)
 
     async def _store(self, log: Log, drafts: Sequence[Draft], places: Sequence[str]) -> tuple[Message, ...]:
+        if not drafts:
+            return ()
         now = self._clock()
         rows = [
             (
@@ -168,8 +171,10 @@ class Messages(Finding):
         ]
         await self._tx.many(_INSERT, rows)
         return tuple(
-            message_of((text, id, place, now, 0, until, *beside))
-            for _, place, id, text, _, until, _, *beside in rows
+            [
+                message_of((text, id, place, now, 0, until, metadata, key))
+                for _, place, id, text, _, until, _, metadata, key in rows
+            ]
         )
 
     # Changing

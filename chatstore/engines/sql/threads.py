@@ -148,7 +148,8 @@ class Threads:
         if row is None:
             return None
         log = log_of(row)
-        await self._renew(log)
+        if log.sliding is not None:
+            await self._renew(log)
         return log
 
     async def skip(self, key: ThreadKey) -> Log | None:

@@ -96,27 +96,42 @@ class Isolation:
 
     def test_nothing_of_another_tenant_can_be_named(self, store: ChatStore) -> None:
         acme, other = store.for_tenant("acme"), store.for_tenant("other")
-        id = acme.append("t", say("secret"), say("too"), request_id=None).messages[0].id or ""
+        added = acme.append("t", say("secret"), say("too"), key=["k", None], metadata={"secret": True})
+        id = added.messages[0].id or ""
         cursor = acme.read("t", limit=1).next
         for call in (
             lambda: other.get_thread("t"),
             lambda: other.get_message("t", id),
+            lambda: other.get_message("t", "key:k"),
             lambda: other.update_thread("t"),
+            lambda: other.truncate("t", after=id),
+            lambda: other.append("t", say("mine"), after="key:k"),
+            lambda: other.read("t", after=id),
         ):
             with pytest.raises(ThreadNotFound):
                 call()
         other.append("t", say("own"))
-        with pytest.raises(MessageNotFound):
-            other.get_message("t", id)
+        for name in (
+            lambda: other.get_message("t", id),
+            lambda: other.get_message("t", "key:k"),
+            lambda: other.truncate("t", from_=id),
+            lambda: other.append("t", say("mine"), after="key:k"),
+            lambda: other.read("t", before="key:k"),
+        ):
+            with pytest.raises(MessageNotFound):
+                name()
         with pytest.raises(CursorExpired):
             other.read("t", after=cursor)
 
     def test_what_one_tenant_removes_stays_with_the_others(self, store: ChatStore) -> None:
         acme, other = store.for_tenant("acme"), store.for_tenant("other")
-        other.append("t", say("own"))
+        other.append("t", say("own"), say("too"), key=["k", None], metadata={"a": 1})
         before = state(other, "t")
         for change in (
-            lambda: acme.append("t", say("a")),
+            lambda: acme.append("t", say("a"), say("b"), key=["k", None]),
+            lambda: acme.append("t", say("c"), patch={"topic": "mine"}),
+            lambda: acme.append("t", say("d"), after="key:k", key="l"),
+            lambda: acme.truncate("t", after="key:k"),
             lambda: acme.replace_all("t", [say("b")]),
             lambda: acme.clear("t"),
             lambda: acme.update_thread("t", topic="x"),
