@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", f"real_data: needs {TASKMASTER.name}, real conversations")
     config.addinivalue_line("markers", "soak: takes long; runs only with CHATSTORE_SOAK=1")
+    config.addinivalue_line("markers", "each_server: tells servers apart, and so runs on all of them")
     config.stash[_deselected] = {}
 
 
@@ -89,7 +90,7 @@ def _tried_elsewhere(item: pytest.Function) -> str | None:
         entire = any(item.originalname in vars(suite) for suite in getattr(item.cls, "entire", ()))
         return None if entire else OTHER_COLOUR
     server = params.get("fresh", params.get("shared"))
-    if server in SERVERS:
+    if server in SERVERS and item.get_closest_marker("each_server") is None:
         turn = crc32(item.name.replace(server, "").encode()) % len(SERVERS)
         return None if SERVERS[turn] == server else OTHER_SERVER
     return None
