@@ -41,8 +41,8 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 	$(BIN)/python checks/bicep_types.py
 	@echo "detect-secrets"
 	@{ git ls-files -z --cached --others --exclude-standard || find . -type f -not -path '*/.*' -print0; } \
-		| xargs -0 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
-	$(BIN)/pytest -q tests/docs tests/packaging
+		| xargs -0 -n 100 -P 2 $(BIN)/detect-secrets-hook --no-verify --exclude-files '^(\./)?(requirements|lambda).*\.txt$$'
+	$(BIN)/pytest -q -n 2 --dist worksteal tests/docs tests/packaging
 
 soak: .venv/.dev $(SERVICES)  ## Run the tests with many more examples
 	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 3 --dist worksteal --timeout 1800 $(if $(CI),--require-services)

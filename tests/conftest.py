@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from zlib import crc32
@@ -25,6 +25,10 @@ ABSENT = "absent service: "
 """How the reason of the only permitted skip begins; --require-services makes a failure of it."""
 
 OTHER_CASE = "one case in so many on a slow server; `make soak` tries all, and so does memory"
+OTHER_COLOUR = "in another colour, or on the backend's other server; `make soak` runs all in each"
+OTHER_SERVER = "on another server, as on memory and SQLite; `make soak` runs all on each"
+SERVERS = ("service", "dynamodb", "aztables")
+"""Where what does not know its backend runs by turns: each of its tests is run on one of these."""
 
 _deselected = pytest.StashKey[dict[str, int]]()
 
@@ -45,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", f"real_data: needs {TASKMASTER.name}, real conversations")
     config.addinivalue_line("markers", "soak: takes long; runs only with CHATSTORE_SOAK=1")
+    config.addinivalue_line("markers", "each_server: tells servers apart, and so runs on all of them")
     config.stash[_deselected] = {}
 
 
@@ -59,6 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         marker = next((name for name in reasons if item.get_closest_marker(name) is not None), None)
         reason = OTHER_CASE if item in others else reasons.get(marker or "")
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and not SOAK:
+            reason = reason or _tried_elsewhere(item)
         if reason is None:
             kept.append(item)
         else:
@@ -68,6 +75,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
     if left:
         config.hook.pytest_deselected(items=left)
+
+
+def _tried_elsewhere(item: pytest.Function) -> str | None:
+    """Why the test need not be run here, where the same code runs it elsewhere.
+
+    A class may say in `thirds` which thirds of its tests it takes in a colour. It takes every test of a suite
+    that is `entire`.
+    """
+    params = item.callspec.params
+    thirds: Mapping[object, Container[int]] = getattr(item.cls, "thirds", {})
+    place = crc32(item.originalname.encode())
+    if place % 3 not in thirds.get(params.get("colour"), range(3)):
+        entire = any(item.originalname in vars(suite) for suite in getattr(item.cls, "entire", ()))
+        return None if entire else OTHER_COLOUR
+    server = params.get("fresh", params.get("shared"))
+    if server in SERVERS and item.get_closest_marker("each_server") is None:
+        turn = crc32(item.name.replace(server, "").encode()) % len(SERVERS)
+        return None if SERVERS[turn] == server else OTHER_SERVER
+    return None
 
 
 def _other_cases(items: Iterable[pytest.Item]) -> set[pytest.Item]:

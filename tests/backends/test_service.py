@@ -28,6 +28,7 @@ from chatstore.models import Found, Page
 from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 from chatstore.testing import BackendContract
+from chatstore.testing.colours import Colour
 from tests.conftest import SOAK
 from tests.http.serving import address, listening, serving
 
@@ -97,9 +98,10 @@ class OverService:
 
 
 class TestService(OverService, BackendContract):
-    """All of the contract."""
+    """All of the contract, in either colour: they differ in the client that sends a request."""
 
     one_case_in = 1 if SOAK else 3
+    thirds: ClassVar = {Colour.BLOCKING: (0,), Colour.ASYNC: (1, 2)}
 
 
 class Unsteady:

@@ -29,9 +29,9 @@ from tests.conftest import SOAK
 from tests.http.serving import serving
 
 KINDS = [*PLACES, "service"]
-STORES = 1000 if SOAK else 42
+STORES = 1000 if SOAK else 24
 EACH = settings(max_examples=-(-STORES // len(KINDS)), deadline=None)
-ON_SERVERS = settings(max_examples=20 if SOAK else 2, deadline=None, phases=[Phase.generate])
+ON_SERVERS = settings(max_examples=20 if SOAK else 1, deadline=None, phases=[Phase.generate])
 
 
 @contextmanager

@@ -237,15 +237,15 @@ def test_a_killed_import_goes_on_where_it_was(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["service", "sqlite"])
 def test_real_conversations(cli: Cli, taskmaster: Path, tmp_path: Path, where: str) -> None:
     kept_in, out = f"sqlite:///{tmp_path}/chat.db", tmp_path / "export.jsonl"
-    if where == "sqlite" or SOAK:
+    if SOAK:
         with service(kept_in) if where == "service" else nullcontext(kept_in) as url:
             check_real_conversations(cli, taskmaster, url, kept_in, out, threads=1500, messages=18_141)
         return
-    # A request for each thread, several times, takes half a minute for all of them.
+    # To bring in each thread several times takes half a minute for all of them.
     third = tmp_path / "third.jsonl"
     third.write_bytes(b"".join(taskmaster.read_bytes().splitlines(keepends=True)[::3]))
     messages = sum(len(each) for each in sent(third).values())
-    with service(kept_in) as url:
+    with service(kept_in) if where == "service" else nullcontext(kept_in) as url:
         check_real_conversations(cli, third, url, kept_in, out, threads=500, messages=messages)
 
 

@@ -15,6 +15,7 @@ from chatstore.testing import BackendContract, MachineContract
 from chatstore.testing.backend_tests import BackendTests
 from chatstore.testing.colours import Colour
 from chatstore.testing.suite.erase import Erase
+from chatstore.testing.suite.finding import Finding
 from chatstore.testing.suite.fork import Fork
 from chatstore.testing.suite.iterate import Iterate
 from chatstore.testing.suite.list_threads import ListThreads
@@ -76,6 +77,8 @@ class OnAServer(BackendContract, OnAServerTests, Sized):
 
 
 class TestAzureTables(OnAServer):
+    thirds: ClassVar = {Colour.BLOCKING: (1, 2)}
+    entire: ClassVar = (MachineContract,)
     colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.BLOCKING,)
 
     @pytest.fixture(autouse=True)
@@ -84,8 +87,13 @@ class TestAzureTables(OnAServer):
 
 
 class TestCosmos(OnAServer):
-    """Rows come in any order, pages end early, requests are throttled, and Cosmos DB's limits hold."""
+    """Rows come in any order, pages end early, requests are throttled, and Cosmos DB's limits hold.
 
+    Two thirds of what reads no pages are tried on Table Storage, and all in memory with this dialect.
+    """
+
+    thirds: ClassVar = {Colour.ASYNC: (0,)}
+    entire: ClassVar = (Read, Iterate, ListThreads, Finding, Sweep, MachineContract)
     scheme = "cosmos-table"
     colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.ASYNC,)
 

@@ -14,6 +14,10 @@ from chatstore.backends.dynamodb import DynamoBackend
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
 from chatstore.testing.colours import Colour
+from chatstore.testing.suite.exactness import Exactness
+from chatstore.testing.suite.fork import Fork
+from chatstore.testing.suite.list_threads import ListThreads
+from chatstore.testing.suite.read import Read
 from chatstore.urls import open_backend
 from tests.conftest import SOAK
 from tests.dynamodb.prefixed import Prefixed
@@ -24,9 +28,14 @@ CLOUD = os.environ.get("CHATSTORE_TEST_DYNAMODB")
 
 
 class TestOnMoto(BackendContract, MachineContract):
-    """Knows transactions, so threads can be forked on it; its own cost is most of the time."""
+    """Knows transactions, so threads can be forked on it; its own cost is most of the time.
+
+    Two thirds of all else are tried on dynalite.
+    """
 
     colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.BLOCKING,)
+    thirds: ClassVar = {Colour.BLOCKING: (0,)}
+    entire: ClassVar = (Fork, MachineContract)
     one_in = 50
     one_case_in = 1 if SOAK else 4
 
@@ -42,6 +51,8 @@ class TestOnDynalite(BackendContract, MachineContract):
     """Strict on sizes and pages; it knows no transactions, so nothing can be forked on it."""
 
     colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.ASYNC,)
+    thirds: ClassVar = {Colour.ASYNC: (1, 2)}
+    entire: ClassVar = (Read, ListThreads, Exactness, MachineContract)
     one_in = 50
     one_case_in = 1 if SOAK else 4
 

@@ -30,6 +30,22 @@ def test_of_a_service(absent):
     if {service}:
         absent("PostgreSQL", "pip install pgserver")
 
+class TestByTurns:
+    thirds = {{"blocking": (0,), "async": (1, 2)}}
+
+    @pytest.mark.parametrize("colour", ["blocking", "async"])
+    def test_in_one_colour(self, colour):
+        pass
+
+@pytest.mark.parametrize("fresh", ["memory", "service", "dynamodb", "aztables"])
+def test_in_memory_and_on_one_server(fresh):
+    pass
+
+@pytest.mark.each_server
+@pytest.mark.parametrize("fresh", ["memory", "service", "dynamodb", "aztables"])
+def test_on_each_server(fresh):
+    pass
+
 @pytest.mark.skipif({skipped}, reason="no reason to speak of")
 def test_that_is_skipped():
     pass
@@ -39,7 +55,7 @@ def test_that_is_skipped():
 @pytest.mark.parametrize(
     ("given", "options", "code", "said"),
     [
-        ((False, False), [], 0, "3 passed"),
+        ((False, False), [], 0, "10 passed"),
         ((True, False), ["-n", "1"], 0, "absent service: PostgreSQL; pip install pgserver"),
         ((True, False), ["--require-services"], 1, "PostgreSQL is required and not there: pip install"),
         ((False, True), ["-n", "1"], 1, "FAILS THE RUN"),
@@ -67,3 +83,5 @@ def test_nothing_is_left_out_in_silence(
     assert said in done.stdout
     assert "1 tests: there is no" in done.stdout
     assert "1 tests: only `make soak` takes that long" in done.stdout
+    assert "1 tests: in another colour" in done.stdout
+    assert "2 tests: on another server" in done.stdout

@@ -24,9 +24,9 @@ from tests.conftest import SOAK
 from tests.dynamodb.faulty_wire import Wire
 from tests.servers import table_for
 
-ROUNDS = 300 if SOAK else 30
+ROUNDS = 300 if SOAK else 20
 
-EXAMPLES = 30 if SOAK else 2
+EXAMPLES = 30 if SOAK else 1
 
 OUTAGE = 20
 """So many calls fail at the beginning: more than one operation makes before it gives up."""

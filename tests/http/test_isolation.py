@@ -28,7 +28,7 @@ from tests.conftest import SOAK
 from tests.http.serving import serving
 from tests.http.worlds import ACME, CALLERS, IDS, OTHER, THREADS, Caller, World, Worlds, X, Y
 
-CASES = 5_000 if SOAK else 550
+CASES = 5_000 if SOAK else 200
 OVER_SOCKETS = 1_000 if SOAK else 100
 HELLO = {"role": "user", "content": "hello"}
 NEVER_THE_SAME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{12,}")

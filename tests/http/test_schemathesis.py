@@ -19,7 +19,7 @@ from tests.conftest import SOAK
 from tests.http.serving import serving_process
 
 HERE = Path(__file__).parent
-EXAMPLES, SCENARIOS = (2000, 400) if SOAK else (80, 30)
+EXAMPLES, SCENARIOS = (2000, 400) if SOAK else (25, 15)
 RUNS = {
     "threads": ["--phases", "examples,coverage,fuzzing", "--exclude-path-regex", "messages"],
     "messages": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "messages"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import re
 import threading
@@ -37,6 +38,7 @@ pytestmark = [
 ]
 
 Talk = Callable[[BaseMemory], Sequence[str]]
+STATUSES = (None, MessageStatus.ACTIVE, MessageStatus.ARCHIVED)
 
 
 @pytest.fixture
@@ -55,15 +57,32 @@ async def disposed(store: SQLAlchemyChatStore) -> None:
     await store._async_engine.dispose()
 
 
+@functools.cache
+def held_in_memory(make: Callable[[SimpleChatStore], BaseMemory], talk: Talk) -> tuple[BaseMemory, list[str]]:
+    """What LlamaIndex's own store holds after the conversation, and its replies."""
+    kept = make(SimpleChatStore())
+    return kept, list(talk(kept))
+
+
+@functools.cache
+def held_in_sqlalchemy(talk: Talk) -> tuple[list[list[ChatMessage]], list[str]]:
+    """What LlamaIndex's memory holds of each status after the conversation, and its replies."""
+    theirs = SQLAlchemyChatStore("messages")
+    kept = memories.memory(theirs)
+    replies = list(talk(kept))
+    histories = [kept.get_all(status) for status in STATUSES]
+    asyncio.run(disposed(theirs))
+    return histories, replies
+
+
 @pytest.mark.parametrize("make", [memories.buffer, memories.summary_buffer], ids=["buffer", "summary"])
 @pytest.mark.parametrize("talk", [memories.chat_engine, by_an_agent], ids=["engine", "agent"])
 def test_buffers_hold_the_conversation_that_they_hold_in_memory(fresh: Fresh, make: Any, talk: Talk) -> None:
-    expected = make(SimpleChatStore())
-    replies = talk(expected)
+    expected, replies = held_in_memory(make, talk)
     assert len(replies) == TURNS
     with opened(fresh()) as store:
         kept = make(store)
-        assert talk(kept) == replies
+        assert list(talk(kept)) == replies
         assert kept.get_all() == expected.get_all()
         assert kept.get() == expected.get()
         assert asyncio.run(kept.aget_all()) == expected.get_all()
@@ -74,17 +93,12 @@ def test_buffers_hold_the_conversation_that_they_hold_in_memory(fresh: Fresh, ma
 @pytest.mark.parametrize("talk", [memories.chat_engine, by_an_agent], ids=["engine", "agent"])
 @pytest.mark.usefixtures("collected")
 def test_memory_holds_the_conversation_that_it_holds_in_sqlalchemy(fresh: Fresh, talk: Talk) -> None:
-    theirs = SQLAlchemyChatStore("messages")
-    expected = memories.memory(theirs)
-    replies = talk(expected)
-    statuses = (None, MessageStatus.ACTIVE, MessageStatus.ARCHIVED)
-    histories = [expected.get_all(status) for status in statuses]
-    asyncio.run(disposed(theirs))
+    histories, replies = held_in_sqlalchemy(talk)
     assert len(histories[2]) > TURNS  # most of it is archived by now
     ours = LlamaIndexAsyncDBChatStore.from_url(fresh())
     kept = memories.memory(ours)
-    assert talk(kept) == replies
-    assert [kept.get_all(status) for status in statuses] == histories
+    assert list(talk(kept)) == replies
+    assert [kept.get_all(status) for status in STATUSES] == histories
     again = memories.memory(ours)
     assert again.get_all() == histories[0]
     again.set([said("new")])
@@ -229,6 +243,7 @@ def test_memory_is_put_to_by_blocking_callers_inside_a_running_loop(fresh: Fresh
     asyncio.run(store.aclose())
 
 
+@pytest.mark.each_server
 @pytest.mark.usefixtures("collected")
 def test_the_table_of_a_conversation_counts_what_it_says(fresh: Fresh, capsys: Any) -> None:
     url = fresh()

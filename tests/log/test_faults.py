@@ -18,7 +18,7 @@ from tests.log.faulty_table import FaultyTable
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 
-@pytest.mark.parametrize("number", range(400 if SOAK else 6))
+@pytest.mark.parametrize("number", range(400 if SOAK else 3))
 def test_any_sequence_of_operations(number: int, record_property: Callable[[str, object], None]) -> None:
     chosen = random.randrange(2**32)
     print(f"seed {chosen}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chatstore.engines.fenced.header import State
 from chatstore.engines.log.records import Header, Slot
 from tests.schedules.explorer import Count
 
@@ -33,10 +34,12 @@ def _decoded_once(kind: Any) -> Any:
 
 
 _SLOT, _HEADER = _decoded_once(Slot), _decoded_once(Header)
+_STATE = staticmethod(functools.lru_cache(100_000)(State.load))
 
 
 @pytest.fixture(autouse=True)
 def decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Actors that are run again read the same rows again; nothing changes a slot or a header."""
+    """Actors that are run again read the same rows again; nothing changes what they are decoded to."""
     monkeypatch.setattr(Slot, "load", _SLOT)
     monkeypatch.setattr(Header, "load", _HEADER)
+    monkeypatch.setattr(State, "load", _STATE)

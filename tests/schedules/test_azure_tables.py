@@ -66,6 +66,13 @@ NOTED = (append_briefly, sweep_wildly)
 # These two keep one another from their ends for so long that a fault on the way takes minutes to explore.
 FAULTY = [pair for pair in PAIRS if pair not in ((create, erase), NOTED)]
 KINDS = ("there", "absent", "deleted", "expired")
+# The schedules in which nothing fails are among those in which one thing may.
+QUIET = [
+    (pair, kind)
+    for pair in PAIRS
+    for kind in KINDS
+    if (pair, kind) != (NOTED, "absent") and not (kind in KINDS[:2] and pair in FAULTY)
+]
 TRIPLES = list(itertools.combinations_with_replacement((append, replace_all, delete, pop, edit, sweep), 3))
 
 
@@ -88,11 +95,9 @@ def hold(
     assert count.ends
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("pair", PAIRS, ids=named)
+@pytest.mark.parametrize(("pair", "kind"), QUIET, ids=lambda one: one if isinstance(one, str) else named(one))
 def test_every_pair(pair: Sequence[Operation], kind: str, counted: list[Count]) -> None:
-    if (pair, kind) != (NOTED, "absent"):
-        hold(counted, TABLES, kind, pair)
+    hold(counted, TABLES, kind, pair)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)

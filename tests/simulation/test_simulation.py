@@ -15,7 +15,7 @@ from tests.simulation.plan import plan
 from tests.simulation.playing import play, shrunk
 from tests.simulation.storages import STORAGES
 
-HISTORIES = int(os.environ.get("CHATSTORE_HISTORIES", "20000" if SOAK else "100"))
+HISTORIES = int(os.environ.get("CHATSTORE_HISTORIES", "20000" if SOAK else "60"))
 SEED = os.environ.get("CHATSTORE_SEED")
 PARTS = 8 if SOAK else 1
 """So that several workers share them."""
