@@ -86,10 +86,10 @@ class Parameter(NamedTuple):
             )
         if isinstance(given, dict):
             return given
-        if kind == "integer":
-            return self._whole(given)
         if self.parse is not None:
             return self.parse(given)
+        if kind == "integer":
+            return self._whole(given)
         least, most = self.schema.get("minLength", 0), self.schema.get("maxLength", len(given))
         if not least <= len(given) <= most:
             raise ValueError(f"this has {least:,} to {most:,} characters, not {len(given):,}")
