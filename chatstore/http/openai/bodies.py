@@ -127,12 +127,13 @@ def _check_item(place: str, item: Json) -> None:
         )  # fmt: skip
     if kind != "message":
         return
-    for name in ("role", "content"):
-        if name not in item:
+    # Messages of chat completions have calls of tools in place of a content.
+    for name, one_of in (("role", {"role"}), ("content", {"content", "tool_calls"})):
+        if not one_of & set(item):
             raise _missing(f"{place}.{name}")
     if not isinstance(item["role"], str) or not item["role"]:
         raise _wrong_type(f"{place}.role", "a string", item["role"])
-    if not isinstance(item["content"], (str, list)):
+    if not isinstance(item.get("content"), (str, list, type(None))):
         raise _wrong_type(f"{place}.content", "a string or an array", item["content"])
 
 
