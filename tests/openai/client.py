@@ -1,8 +1,8 @@
 """OpenAI's clients for Python, in the environment that has them.
 
-Each line of stdin is a job, and the line that is printed is its outcome. A job says which ``kind`` of client does
-it, and is a ``call`` of a method, or ``turns``: for each conversation the items of one request after another,
-conversations side by side. It ends when stdin does.
+Each line of stdin is a job, and the line that is printed is its outcome. A job says which ``kind`` of client
+does it, and is a ``call`` of a method, or ``turns``: for each conversation the items of one request after
+another, conversations side by side. It ends when stdin does.
 """
 
 from __future__ import annotations

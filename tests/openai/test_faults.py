@@ -1,4 +1,4 @@
-"""Networks repeat and lose what OpenAI's clients send, and these repeat it themselves: each item is there once."""
+"""Networks lose and repeat what OpenAI's clients send, who repeat it themselves: each item is there once."""
 
 from __future__ import annotations
 
