@@ -1,4 +1,4 @@
-"""What a face adds to the start of an instance: ``python -m bench.faces``, the best of ten new processes each."""
+"""What a face adds to the start of an instance: ``python -m bench.faces``, the best of ten processes each."""
 
 from __future__ import annotations
 

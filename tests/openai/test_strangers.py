@@ -12,7 +12,7 @@ from tests.conftest import SOAK
 from tests.openai.scenarios import said
 from tests.openai.sdk import Sdk
 
-SECRET = "zyxwvut"
+WORD = "zyxwvut"
 NOBODYS = "conv_" + "0" * 32
 NOT_AN_ITEM = "msg_01a222d1-10ac-7fb0-9ad5-584f0d6b3eb7"
 
@@ -37,7 +37,7 @@ def told_of(outcome: dict[str, Any], name: str) -> dict[str, Any]:
 
 def test_a_second_user_never_meets_the_first(sdk: Sdk) -> None:
     ada, bob = sdk.of("ada"), sdk.of("bob")
-    hers = ada.call("create", items=[said(SECRET), said(f"{SECRET} too")], metadata={SECRET: SECRET})["id"]
+    hers = ada.call("create", items=[said(WORD), said(f"{WORD} too")], metadata={WORD: WORD})["id"]
     items = [one["id"] for one in ada.call("items.list", conversation_id=hers, collect=True)]
     his = bob.call("create", items=[said("his own")])["id"]
     before = ada.raw("get", f"/threads/{hers}/messages"), ada.call("retrieve", conversation_id=hers)
@@ -56,7 +56,7 @@ def test_a_second_user_never_meets_the_first(sdk: Sdk) -> None:
         if name == his and method in ("delete", "items.create", "update"):
             return
         outcome = bob.outcome(method, {"conversation_id": name, **args})
-        assert SECRET not in json.dumps(outcome)
+        assert WORD not in json.dumps(outcome)
         if name == hers:
             nobodys = bob.outcome(method, {"conversation_id": NOBODYS, **args})
             assert "error" in outcome
@@ -80,7 +80,7 @@ def test_a_second_user_never_meets_the_first(sdk: Sdk) -> None:
     play()
     listed = bob.raw("get", "/conversations", limit=100)
     assert [one["id"] for one in listed["data"] if one["id"] in (hers, his)] == [his]
-    assert SECRET not in json.dumps(listed)
+    assert WORD not in json.dumps(listed)
     for query in ({"after": items[0]}, {"from": items[0]}):
         cut = bob.job(do="call", method="delete", path=f"/conversations/{hers}/items", query=query)
         assert cut["status_code"] == 404
