@@ -8,9 +8,11 @@ another, conversations side by side. It ends when stdin does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import inspect
+import io
 import json
 import sys
 from typing import Any, get_args, get_origin
@@ -123,12 +125,21 @@ def samples() -> list[tuple[str, Any]]:
     return [(model.__name__, sample(model, pick)) for model in models for pick in (0, 1, -1)]
 
 
+def run(program: str) -> dict[str, str]:
+    """What a program of its own prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(program, "page", "exec"), {"__name__": "__main__"})  # noqa: S102 - it is from a page of ours
+    return {"ok": printed.getvalue()}
+
+
 async def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         kind = job["kind"]
         if job["do"] == "samples":
             outcome: Any = samples()
+        elif job["do"] == "run":
+            outcome = await asyncio.to_thread(run, job["program"])
         elif job["do"] == "agents":
             agents = importlib.import_module("agents_session")
             outcome = await agents.run(client(job, "async"))
