@@ -59,7 +59,7 @@ async function turns(job) {
     for (const items of requests) await asked.conversations.items.create(conversation, { items });
     return requests.length;
   };
-  const done = await Promise.all(Object.entries(job.turns).map(one));
+  const done = await Promise.all(job.turns.map(one));
   return { ok: done.reduce((all, some) => all + some, 0) };
 }
 

@@ -1,8 +1,8 @@
 """OpenAI's clients for Python, in the environment that has them.
 
 Each line of stdin is a job, and the line that is printed is its outcome. A job says which ``kind`` of client
-does it, and is a ``call`` of a method, or ``turns``: for each conversation the items of one request after
-another, conversations side by side. It ends when stdin does.
+does it, and is a ``call`` of a method, or ``turns``: writers side by side, each with a conversation and the
+items of one request after another. It ends when stdin does.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ async def turns(job: dict[str, Any], kind: str) -> Any:
                 await asyncio.to_thread(send, conversation, items=items)
         return len(requests)
 
-    done = await asyncio.gather(*(one(*conversation) for conversation in job["turns"].items()))
+    done = await asyncio.gather(*(one(*writer) for writer in job["turns"]))
     return {"ok": sum(done)}
 
 

@@ -34,7 +34,7 @@ def test_real_conversations_read_back_equal_at_both_faces(sdk: Sdk, taskmaster: 
             name: [one["messages"][at : at + 20] for at in range(0, len(one["messages"]), 20)]
             for name, one in zip(names, some, strict=True)
         }
-        assert "ok" in sdk.job(do="turns", turns=turns)
+        assert "ok" in sdk.job(do="turns", turns=list(turns.items()))
         for name, one in zip(names, some, strict=True):
             found = sdk.call("items.list", conversation_id=name, order="asc", limit=100, collect=True)
             assert [shown(item) for item in found] == one["messages"]
