@@ -14,10 +14,10 @@ __all__ = [
     "ConversationItem",
     "ConversationItemList",
     "ConversationList",
-    "Error",
+    "ConversationUpdate",
+    "ConversationsError",
     "NewConversation",
     "NewItems",
-    "Update",
 ]
 
 ConversationMetadata: TypeAlias = Annotated[
@@ -74,7 +74,7 @@ class NewItems(BaseModel):
     items: list[NewItem] = Field(min_length=1, max_length=20)
 
 
-class Update(BaseModel):
+class ConversationUpdate(BaseModel):
     """What a conversation's metadata is to be, and when it expires."""
 
     model_config = ConfigDict(extra="forbid")
@@ -139,7 +139,7 @@ class ConversationList(BaseModel):
     has_more: bool
 
 
-class Refusal(BaseModel):
+class ConversationsFault(BaseModel):
     """What is wrong. `param` names the place, `code` is stable."""
 
     message: str
@@ -148,7 +148,7 @@ class Refusal(BaseModel):
     code: str | None
 
 
-class Error(BaseModel):
+class ConversationsError(BaseModel):
     """An error as OpenAI's clients expect it."""
 
-    error: Refusal
+    error: ConversationsFault
