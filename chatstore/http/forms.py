@@ -40,19 +40,22 @@ class Parameter(NamedTuple):
     parse: Callable[[str], Any] | None = None
     name: str | None = None
 
-    def read(self, given: str | dict[str, str]) -> Any:
+    def read(self, given: str | list[str] | dict[str, str]) -> Any:
         """What is given, checked. Raises ValueError, which says what to change."""
         kind = self.schema["type"]
+        if isinstance(given, list):
+            item = Parameter(self.schema["items"], self.description)
+            return tuple(item.read(one) for one in given)
         if isinstance(given, dict) != (kind == "object"):
             raise ValueError(
                 "this is written NAME[KEY]=VALUE" if kind == "object" else "this has no keys in brackets"
             )
         if isinstance(given, dict):
             return given
-        if kind == "integer":
-            return self._whole(given)
         if self.parse is not None:
             return self.parse(given)
+        if kind == "integer":
+            return self._whole(given)
         least, most = self.schema.get("minLength", 0), self.schema.get("maxLength", len(given))
         if not least <= len(given) <= most:
             raise ValueError(f"this has {least:,} to {most:,} characters, not {len(given):,}")
@@ -100,8 +103,12 @@ def _path(form: type[P], named: Mapping[str, str], scope: Scope) -> P:
 
 
 def _query(form: type[Q], scope: Scope) -> Q:
-    given: dict[str, str | dict[str, str]] = {}
+    given: dict[str, Any] = {}
+    listed = _listed(form)
     for name, value in _pairs(scope["query_string"]):
+        if name in listed:
+            given.setdefault(name, []).append(value)
+            continue
         deep = _DEEP.fullmatch(name)
         target, key = (given.setdefault(deep[1], {}), deep[2]) if deep else (given, name)
         if not isinstance(target, dict) or key in target:
@@ -133,7 +140,7 @@ def _headers(form: type[H], scope: Scope) -> H:
         raise Malformed(f"{error}; given was {given!r}"[:1000]) from error
 
 
-def _form(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -> F:
+def _form(form: type[F], where: str, given: Mapping[str, str | list[str] | dict[str, str]]) -> F:
     known = parameters(form)
     values: dict[str, Any] = {}
     faults: list[tuple[str, str]] = []
@@ -150,6 +157,12 @@ def _form(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) 
     if faults:
         raise Invalid(faults)
     return form(**values)
+
+
+@cache
+def _listed(form: type[F]) -> frozenset[str]:
+    """The names of those parameters of a form that a query may give more than once."""
+    return frozenset(name for name, (_, one) in parameters(form).items() if one.schema["type"] == "array")
 
 
 @cache

@@ -36,6 +36,7 @@ _SHORT_BYTES, _FEW_VALUES = 64 * 1024, 2000
 class Body(NamedTuple, Generic[B]):
     """What a request's body is, by the name of its schema in `chatstore.http.schemas`.
 
+    That of another face is named like an `Answer`, and describes only: its `plain` refuses what is wrong.
     `plain` takes what needs no schema, and gives None for the rest. `drafted` writes the messages in what
     was checked as texts. One that is `optional` may be empty and is then like ``{}``.
     """

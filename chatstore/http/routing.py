@@ -72,7 +72,10 @@ class Call(NamedTuple, Generic[P, Q, H, B]):
 
 
 class Answer(NamedTuple):
-    """What one status means: its body, by its name in `chatstore.http.answers`, and its headers."""
+    """What one status means: its body, by its name in `chatstore.http.answers`, and its headers.
+
+    A model of another face has the name of its module below `chatstore.http` in front, with a dot.
+    """
 
     meaning: str
     shows: str | None
