@@ -90,8 +90,9 @@ async def turns(job: dict[str, Any], kind: str) -> Any:
                 await asyncio.to_thread(send, conversation, items=items)
         return len(requests)
 
-    done = await asyncio.gather(*(one(*writer) for writer in job["turns"]))
-    return {"ok": sum(done)}
+    done = await asyncio.gather(*(one(*writer) for writer in job["turns"]), return_exceptions=True)
+    errors = [failed(one) for one in done if isinstance(one, BaseException)]
+    return errors[0] if errors else {"ok": sum(count for count in done if isinstance(count, int))}
 
 
 def sample(of: Any, pick: int, depth: int = 0) -> Any:

@@ -42,7 +42,7 @@ def served(
     folder = tmp_path_factory.mktemp("openai")
     urls = {
         "sqlite": lambda: f"sqlite:///{folder}/chat.db?synchronous=NORMAL",
-        "dynamodb": lambda: url_for(request.getfixturevalue("moto"), folder),
+        "dynamodb": lambda: url_for(request.getfixturevalue("moto"), folder, timeout="60"),
         "azure": lambda: (
             f"aztables://{ACCOUNT}/{table_for(folder)}?endpoint={request.getfixturevalue('azurite')}"
         ),

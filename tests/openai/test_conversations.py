@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SOAK
-from tests.openai.sdk import Sdk
+from tests.openai.sdk import KINDS, Sdk
 
 COUNT = 1500 if SOAK else 30
 
@@ -23,6 +23,7 @@ def shown(item: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.real_data
+@pytest.mark.parametrize("kind", KINDS if SOAK else KINDS[1:])
 def test_real_conversations_read_back_equal_at_both_faces(sdk: Sdk, taskmaster: Path) -> None:
     with taskmaster.open() as lines:
         dialogues = [json.loads(line) for line, _ in zip(lines, range(COUNT), strict=False)]

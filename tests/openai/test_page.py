@@ -24,6 +24,6 @@ def test_the_pages_examples_run(python: Speaker, served: Callable[[str], str]) -
     told = python.ask({"do": "run", "kind": "sync", "program": blocks("py", address)})
     assert told == {"ok": "user Hello\n"}
     command = ["node", "--input-type=module", "-e", blocks("js", address)]
-    environ = {**os.environ, "CHATSTORE_KEY": secret("ada")}
+    environ = {**os.environ, "OPENAI_API_KEY": secret("ada")}
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "user Hello\n"), done.stderr
