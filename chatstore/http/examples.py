@@ -54,6 +54,11 @@ _SECOND = {"role": "assistant", "content": "TP 535 at noon."}
 _BACK = {"role": "user", "content": "And back?"}
 
 
+def _revision(number: int) -> str:
+    """An ETag of properties."""
+    return f"5c0e{number:010x}"
+
+
 def _entry(number: int, message: Json, key: str | None, metadata: Json, changes: int = 0) -> dict[str, Json]:
     id = f"019c1424-a800-7000-8000-00000000000{number}"
     return {
@@ -94,7 +99,7 @@ def _appended(number: int, changes: int, *items: Json, **more: Json) -> dict[str
 
 
 _BRANCH = _thread(
-    "by-train", "9a31c2be05f7d1", "Lisbon by train", {"plan": "pro"},
+    "by-train", _revision(3), "Lisbon by train", {"plan": "pro"},
     forked_from={"thread": "trip", "message": _entry(1, _ASK, None, {})["id"]},
 )  # fmt: skip
 
@@ -134,7 +139,7 @@ EXAMPLES = (
     Example(
         "patch", "Change the topic in the append's own step", "POST", _MESSAGES, _TRIP,
         {"messages": [_BACK], "patch": {"topic": "Lisbon and back"}},
-        201, _appended(5, 2, _entry(5, _BACK, None, {}), thread_etag="7f2d51c09be846"),
+        201, _appended(5, 2, _entry(5, _BACK, None, {}), thread_etag=_revision(2)),
     ),
     Example(
         "behind", "Read what follows a message", "GET", _MESSAGES, {"id": "trip", "after": "key:answer-2"},
@@ -151,7 +156,7 @@ EXAMPLES = (
     Example(
         "previews", "List threads with counts and previews", "GET", _THREADS,
         {"owner": "ada", "topic_prefix": "Lisbon", "preview": "true"}, None, 200,
-        {"items": [_thread("trip", "7f2d51c09be846", "Lisbon and back", {"plan": "pro"},
+        {"items": [_thread("trip", _revision(2), "Lisbon and back", {"plan": "pro"},
                            message_count=3, preview="And back?")], "next": None},
     ),
     Example(
@@ -169,12 +174,12 @@ EXAMPLES = (
     Example(
         "whole", "Replace metadata whole", "PATCH", _THREAD, _TRIP,
         {"metadata": {"legs": 2}, "merge": False}, 200,
-        _thread("trip", "15c8e27ba9d043", "Lisbon and back", {"legs": 2}),
+        _thread("trip", _revision(4), "Lisbon and back", {"legs": 2}),
     ),
     Example(
         "kind", "Create a thread that is no conversation", "POST", _THREADS, {},
         {"id": "seats", "kind": "state", "owner": "ada"}, 201,
-        _thread("seats", "c40be6f18a2953", None, {}, kind="state"),
+        _thread("seats", _revision(5), None, {}, kind="state"),
     ),
     Example(
         "count", "Count an owner's threads of every kind", "GET", "/v1/count", {"owner": "ada", "kind": "*"},
@@ -183,7 +188,7 @@ EXAMPLES = (
     Example(
         "changes", "Follow what changes: pass next later", "GET", "/v1/changes",
         {"limit": "1", "kind": "state"}, None, 200,
-        {"items": [_thread("seats", "c40be6f18a2953", None, {}, kind="state")],
+        {"items": [_thread("seats", _revision(5), None, {}, kind="state")],
          "next": "MTc2OTg2MDgwMDAwMDAwMCA.MTc2OTg2MDgwMDAwMDAwMCBzZWF0cw"},
     ),
     Example(
