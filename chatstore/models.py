@@ -345,7 +345,7 @@ class Appended:
     """What an append or a replace wrote.
 
     `messages` are those that were stored, with their ids and positions. `kept` counts the leading
-    leading messages that a replace left as they were. `etag` names the log after the write, and
+    messages that a replace left as they were. `etag` names the log after the write, and
     `thread_etag` the properties, where the write changed them or compared them.
     """
 

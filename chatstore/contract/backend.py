@@ -178,13 +178,16 @@ class Backend(ABC):
     ) -> Appended:
         """Add messages at the end, adjacent and visible together; creates the thread from `create`.
 
-        With `cut` everything behind it is taken away first; without drafts, that is all. What stays keeps
-        ids, positions and etags, the epoch goes on, the log's etag changes, and positions of what is added
-        later are above those of what was cut. With `patch` the properties
-        change too, as `update_thread` changes them, and those of a thread that it creates are those of
-        `create` as patched. Raises ThreadNotFound where `create` is None or there is a `cut`, Conflict for
-        an `if_match` or `if_thread` on no thread, MessageNotFound for the cut, MessageExists for a key.
-        Costs the same at any length of the thread, and whatever is cut.
+        With `cut`, everything behind it is taken away first; without drafts, that is all. What stays keeps
+        ids, positions and etags. The epoch goes on, the log's etag changes, and what is added later has
+        positions above those of what was cut. With `patch` the properties change too, as `update_thread`
+        changes them; a thread that is created has the properties of `create` as patched. `if_match` compares
+        epoch and tail alone, and with a `cut` the edits too; `if_thread` compares the properties' etag.
+
+        Raises ThreadNotFound if there is no thread and `create` is None or a `cut` is given, ThreadExists if
+        it is somebody else's, Conflict, also for a condition on no thread, MessageNotFound for the cut, and
+        MessageExists for a key. A key of what is cut is free in the same step. Costs the same at any length
+        of the thread, and whatever is cut.
         """
 
     @abstractmethod

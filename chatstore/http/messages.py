@@ -15,13 +15,12 @@ from chatstore.http import bodies, replies
 from chatstore.http.parameters import (
     IfNoneMatch,
     MessagePath,
-    MessagesQuery,
     Mutation,
     NoQuery,
     ThreadPath,
 )
 from chatstore.http.problems import TooLarge
-from chatstore.http.queries import CutQuery
+from chatstore.http.queries import CutQuery, MessagesQuery
 from chatstore.http.quota import check_quota
 from chatstore.http.routing import Call
 from chatstore.models import NAMED_BY_KEY, Entries, Message, Window

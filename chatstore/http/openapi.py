@@ -15,6 +15,7 @@ from chatstore import store
 from chatstore.codec import MAX_DEPTH, Json
 from chatstore.conditions import MAX_MESSAGE_METADATA_BYTES, MAX_PROPERTIES_BYTES
 from chatstore.http import schemas
+from chatstore.http.examples import EXAMPLES, Example
 from chatstore.http.faces import Face
 from chatstore.http.forms import Parameter, parameters
 from chatstore.http.identity import asks_nobody
@@ -197,6 +198,7 @@ def _operation(
     route: AnyRoute, face: Face | None, described: Mapping[str, Json], schemes: Mapping[str, Json]
 ) -> dict[str, Json]:
     summary, _, text = (getdoc(route.handler) or "").partition("\n")
+    told = [one for one in EXAMPLES if (one.method, one.path) == (route.method, route.path)]
     operation: dict[str, Json] = {
         "operationId": "_".join(
             [*route.handler.__module__.split(".")[2:], route.handler.__name__]  # below chatstore.http
@@ -206,19 +208,28 @@ def _operation(
         "description": " ".join([*text.split(), *_needed(route)]),
         "security": [{name: [*route.scopes]} for name in schemes] if route.scopes else [],
         "parameters": [
-            *_parameters("path", route.parameters),
-            *_parameters("query", route.query),
-            *_parameters("header", route.headers),
+            *_parameters("path", route.parameters, told),
+            *_parameters("query", route.query, told),
+            *_parameters("header", route.headers, told),
         ],
-        "responses": _responses(route, described) if face is None else _told(route, face, described),
+        "responses": _responses(route, described, told) if face is None else _told(route, face, described),
     }
     if route.body is not None:
         schema = described[route.body.shows]
         operation["requestBody"] = {
             "required": not route.body.optional,
-            "content": {media: {"schema": schema} for media in route.body.media},
+            "content": {
+                media: {"schema": schema} | _shown([(one, one.body) for one in told if one.body is not None])
+                for media in route.body.media
+            },
         }
     return operation
+
+
+def _shown(values: Iterable[tuple[Example, Json]]) -> dict[str, Json]:
+    """What examples say, under their names; nothing where there are none."""
+    shown = {one.name: {"summary": one.summary, "value": value} for one, value in values}
+    return {"examples": shown} if shown else {}
 
 
 def _needed(route: AnyRoute) -> tuple[str, ...]:
@@ -226,11 +237,19 @@ def _needed(route: AnyRoute) -> tuple[str, ...]:
     return (f"Needs the scope {named}.",) if named else ()
 
 
-def _parameters(where: str, form: type[tuple[Any, ...]]) -> list[Json]:
+def _parameters(where: str, form: type[tuple[Any, ...]], told: Iterable[Example]) -> list[Json]:
+    given = [(one.name, {**one.parameters, **one.headers}) for one in told]
     return [
         _parameter(where, name, parameter, field not in getattr(form, "_field_defaults", {}))
+        | _values({example: values[name] for example, values in given if name in values})
         for name, (field, parameter) in parameters(form).items()
     ]
+
+
+def _values(values: Mapping[str, str]) -> dict[str, Json]:
+    """A parameter's value in examples, each once."""
+    once = {value: name for name, value in reversed(list(values.items()))}
+    return {"examples": {name: {"value": value} for value, name in once.items()}} if once else {}
 
 
 def _parameter(where: str, name: str, parameter: Parameter, required: bool) -> dict[str, Json]:
@@ -245,8 +264,11 @@ def _parameter(where: str, name: str, parameter: Parameter, required: bool) -> d
     return described | ({"style": "deepObject", "explode": True} if deep else {})
 
 
-def _responses(route: AnyRoute, described: Mapping[str, Json]) -> dict[str, Json]:
-    answers = {str(status): _answer(answer, described) for status, answer in route.answers.items()}
+def _responses(route: AnyRoute, described: Mapping[str, Json], told: Iterable[Example]) -> dict[str, Json]:
+    answers = {
+        str(status): _answer(answer, described, [(one, one.answer) for one in told if one.status == status])
+        for status, answer in route.answers.items()
+    }
     asked = () if route.scope is None else (401,)
     for status in sorted({*_ANY_REQUEST, *(_WITH_BODY if route.body else ()), *asked, *route.problems}):
         answers[str(status)] = _problem(status, described)
@@ -255,7 +277,7 @@ def _responses(route: AnyRoute, described: Mapping[str, Json]) -> dict[str, Json
 
 def _told(route: AnyRoute, face: Face, described: Mapping[str, Json]) -> dict[str, Json]:
     """The answers of a route of another face."""
-    answers = {str(status): _answer(answer, described) for status, answer in route.answers.items()}
+    answers = {str(status): _answer(answer, described, ()) for status, answer in route.answers.items()}
     for status, meaning in face.statuses.items():
         answers[str(status)] = {
             "description": meaning,
@@ -265,8 +287,12 @@ def _told(route: AnyRoute, face: Face, described: Mapping[str, Json]) -> dict[st
     return answers
 
 
-def _answer(answer: Answer, described: Mapping[str, Json]) -> dict[str, Json]:
-    content = {} if answer.shows is None else {answer.media: {"schema": described[answer.shows]}}
+def _answer(
+    answer: Answer, described: Mapping[str, Json], told: Iterable[tuple[Example, Json]]
+) -> dict[str, Json]:
+    content: dict[str, Json] = {}
+    if answer.shows is not None:
+        content[answer.media] = {"schema": described[answer.shows]} | _shown(told)
     headers = {name: _HEADERS[name] for name in (*answer.headers, *_EVERY_ANSWER)}
     return {"description": answer.meaning, "headers": headers, **({"content": content} if content else {})}
 

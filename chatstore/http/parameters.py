@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated, NamedTuple
 
-from chatstore import RequestId, paths, store
+from chatstore import RequestId, paths
 from chatstore.codec import Json
 from chatstore.contract import ABSENT
 from chatstore.http.forms import Parameter
@@ -23,7 +23,6 @@ __all__ = [
     "IfMatch",
     "IfNoneMatch",
     "MessagePath",
-    "MessagesQuery",
     "Mutation",
     "NoHeaders",
     "NoPath",
@@ -42,10 +41,6 @@ ETAGS = rf"^{_ETAG}( *, *{_ETAG}){{0,31}}$"
 KEY = r'^("[!#-~]{1,254}"|[!#-~]{1,256})$'
 """A request id, in quotes or not."""
 
-_PLACE = (
-    r"^(([0-9A-Za-z]{1,64}~)?[0-9A-Za-z.]{1,512}"
-    r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|key:[\s\S]{1,256})$"
-)
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))")
 _HTTP_DATE = re.compile(
     r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
@@ -80,7 +75,6 @@ def time_of(value: str) -> datetime:
 
 
 _TEXT: Mapping[str, Json] = {"type": "string"}
-_COUNT: Mapping[str, Json] = {"maximum": store.MAX_LIMIT, "minimum": 1, "type": "integer"}
 _THREAD: Mapping[str, Json] = {"pattern": paths.THREAD_PATTERN, "type": "string"}
 _THREAD_ID = Parameter(
     _THREAD,
@@ -140,47 +134,6 @@ class MessagePath(NamedTuple):
 
 class NoQuery(NamedTuple):
     """No parameters in the query."""
-
-
-class MessagesQuery(NamedTuple):
-    """Which messages to read."""
-
-    last: Annotated[
-        int | None,
-        Parameter(_COUNT, "The newest so many. Not together with after, before, limit or max_tokens."),
-    ] = None
-    after: Annotated[
-        str | None,
-        Parameter(
-            {"pattern": _PLACE, "type": "string"},
-            "A cursor, a position, a message's id, or `key:` and its key: what follows it, from there on.",
-        ),
-    ] = None
-    before: Annotated[
-        str | None,
-        Parameter(
-            {"pattern": _PLACE, "type": "string"},
-            "A cursor, a position, a message's id, or `key:` and its key: alone, the nearest before it.",
-        ),
-    ] = None
-    limit: Annotated[int | None, Parameter(_COUNT, "The most messages in an answer; 100 unless given.")] = (
-        None
-    )
-    max_tokens: Annotated[
-        int | None,
-        Parameter(
-            {"maximum": 2**53, "minimum": 0, "type": "integer"},
-            "The newest messages that fit into so many tokens. Stands alone, but for keep.",
-        ),
-    ] = None
-    keep: Annotated[
-        str | None,
-        Parameter(
-            {"maxLength": 1000, "type": "string"},
-            "Only with max_tokens: the roles, separated by commas, of leading messages that stay; "
-            "system,developer unless given.",
-        ),
-    ] = None
 
 
 def etags(header: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Queries that find threads and messages, and the one that says where a history is cut."""
+"""Queries: which messages to read, which threads and messages to find, and where to cut a history."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from chatstore.http.forms import Parameter
 from chatstore.http.parameters import time_of
 from chatstore.models import CHAT
 
-__all__ = ["ChangesQuery", "CountQuery", "CutQuery", "SearchQuery", "ThreadsQuery"]
+__all__ = ["ChangesQuery", "CountQuery", "CutQuery", "MessagesQuery", "SearchQuery", "ThreadsQuery"]
 
 _UNBRACKETED = r"^[^\[\]]+$"
+_PLACE = (
+    r"^(([0-9A-Za-z]{1,64}~)?[0-9A-Za-z.]{1,512}"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|key:[\s\S]{1,256})$"
+)
+_COUNT: Mapping[str, Json] = {"maximum": store.MAX_LIMIT, "minimum": 1, "type": "integer"}
 _A_WORD = r"^[\s\S]*\S[\s\S]*$"
 _TIME: Mapping[str, Json] = {"format": "date-time", "type": "string"}
 _NAME: Mapping[str, Json] = {"maxLength": store.MAX_THREAD_ID_BYTES, "minLength": 1, "type": "string"}
@@ -40,8 +45,7 @@ def _newest_first(value: str) -> bool:
 
 
 def _limit(what: str) -> Parameter:
-    count: Mapping[str, Json] = {"maximum": store.MAX_LIMIT, "minimum": 1, "type": "integer"}
-    return Parameter({"default": store.DEFAULT_LIMIT, **count}, f"The most {what} in an answer.")
+    return Parameter({"default": store.DEFAULT_LIMIT, **_COUNT}, f"The most {what} in an answer.")
 
 
 def _kind(default: str) -> Parameter:
@@ -65,6 +69,47 @@ def _owner(what: str) -> Parameter:
 
 
 _OF_A_LISTING: Mapping[str, Json] = {"format": "thread-cursor", "type": "string"}
+
+
+class MessagesQuery(NamedTuple):
+    """Which messages to read."""
+
+    last: Annotated[
+        int | None,
+        Parameter(_COUNT, "The newest so many. Not together with after, before, limit or max_tokens."),
+    ] = None
+    after: Annotated[
+        str | None,
+        Parameter(
+            {"pattern": _PLACE, "type": "string"},
+            "A cursor, a position, a message's id, or `key:` and its key: what follows it, from there on.",
+        ),
+    ] = None
+    before: Annotated[
+        str | None,
+        Parameter(
+            {"pattern": _PLACE, "type": "string"},
+            "A cursor, a position, a message's id, or `key:` and its key: alone, the nearest before it.",
+        ),
+    ] = None
+    limit: Annotated[int | None, Parameter(_COUNT, "The most messages in an answer; 100 unless given.")] = (
+        None
+    )
+    max_tokens: Annotated[
+        int | None,
+        Parameter(
+            {"maximum": 2**53, "minimum": 0, "type": "integer"},
+            "The newest messages that fit into so many tokens. Stands alone, but for keep.",
+        ),
+    ] = None
+    keep: Annotated[
+        str | None,
+        Parameter(
+            {"maxLength": 1000, "type": "string"},
+            "Only with max_tokens: the roles, separated by commas, of leading messages that stay; "
+            "system,developer unless given.",
+        ),
+    ] = None
 
 
 class ThreadsQuery(NamedTuple):

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from html import escape
 
 from chatstore.codec import Json
+from chatstore.http.examples import EXAMPLES, Example
 from chatstore.http.problems import PROBLEMS, UNROUTED
 
 __all__ = ["CONTENT_SECURITY_POLICY", "page"]
@@ -34,6 +35,8 @@ code { font: .875em ui-monospace, monospace; overflow-wrap: anywhere; } h3 code 
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 td { border-top: 1px solid var(--line); padding: .4rem .75rem .4rem 0; vertical-align: top; }
 td:first-child { width: 15rem; } td p { margin: 0; } small { color: var(--faint); }
+pre { background: var(--soft); padding: .75rem 1rem; overflow: auto; margin: .25rem 0;
+  font: .8rem/1.45 ui-monospace, monospace; }
 .method { display: inline-block; min-width: 4rem; padding: .05rem .4rem; margin-right: .5rem;
   border-radius: .3rem; text-align: center; color: #fff;
   font: 600 .8rem ui-monospace, monospace; background: #57606a; }
@@ -116,7 +119,21 @@ def _operation(method: str, path: str, operation: Json) -> str:
     rows = [_answer(status, one) for status, one in answers if status not in problems]
     rows.append(("problems", f'<a href="#problems">{", ".join(problems)}</a>'))
     parts.append("<h4>Answers</h4>" + _table(rows))
+    parts += [_example(one) for one in EXAMPLES if (one.method.lower(), one.path) == (method, path)]
     return "".join(parts)
+
+
+def _example(example: Example) -> str:
+    """A request and its answer, as they are on the wire but for the spaces."""
+    lines = [f"{example.method} {example.url}", *[f"{name}: {one}" for name, one in example.headers.items()]]
+    if example.body is not None:
+        lines += ["", _json(example.body)]
+    asked, answered = "\n".join(lines), f"{example.status}\n\n{_json(example.answer)}"
+    return f"<h4>{escape(example.summary)}</h4><pre>{escape(asked)}</pre><pre>{escape(answered)}</pre>"
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def _parameter(parameter: Json) -> tuple[str, str]:

@@ -13,7 +13,6 @@ from chatstore.http.parameters import (
     IfMatch,
     IfNoneMatch,
     MessagePath,
-    MessagesQuery,
     Mutation,
     NoHeaders,
     NoPath,
@@ -23,7 +22,14 @@ from chatstore.http.parameters import (
     ThreadPath,
 )
 from chatstore.http.problems import NoSuchPath
-from chatstore.http.queries import ChangesQuery, CountQuery, CutQuery, SearchQuery, ThreadsQuery
+from chatstore.http.queries import (
+    ChangesQuery,
+    CountQuery,
+    CutQuery,
+    MessagesQuery,
+    SearchQuery,
+    ThreadsQuery,
+)
 from chatstore.http.receiving import Body
 from chatstore.http.replies import reply
 from chatstore.http.routing import Answer, AnyRoute, Call, Route

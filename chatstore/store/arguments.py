@@ -244,8 +244,10 @@ def page_span(
     """What a page is to hold."""
     if last is not None and (after is not None or before is not None or limit is not None):
         raise InvalidArgument("last stands alone: pass either last, or after, before and limit")
-    span = span_of(after, before, page_limit(limit if last is None else last), newest=last is not None)
-    return span._replace(max_bytes=page_bytes(max_bytes))
+    count, bytes_most = page_limit(limit if last is None else last), page_bytes(max_bytes)
+    if after is None and before is None:
+        return Span(count, newest=last is not None, max_bytes=bytes_most)
+    return span_of(after, before, count)._replace(max_bytes=bytes_most)
 
 
 def span_of(after: str | None, before: str | None, limit: int, *, newest: bool = False) -> Span:

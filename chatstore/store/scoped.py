@@ -100,6 +100,8 @@ class Scoped:
             return None
 
     def _request(self, request_id: str | None, *what: object) -> Request | None:
+        if request_id is None:
+            return None
         clock = self.backend.clock
         now = None if isinstance(clock, ServerClock) and clock.offset is None else clock()
         return arguments.request_of(request_id, now, self.backend.request_window, what)

@@ -33,11 +33,11 @@ class Threads(Scoped):
     ) -> Thread:
         """Create an empty thread; without an id it gets one, the same again for the same `request_id`.
 
-        `owner` is for ever. `ttl` counts from now, and with `sliding` from the last append, at least: so that
-        not each append has to renew it, a thread may live up to a quarter longer. `kind` says what a thread
-        is kept for that is no conversation: only listings that ask for that kind show it. Raises
-        ThreadExists. An `if_match` can name nothing that is still to be created: it is always a Conflict,
-        with what is there.
+        `owner` is for ever. `ttl` is seconds or a timedelta, and counts from now. With `sliding` it counts
+        from the last append; a thread may then live up to an eighth longer, so that not each append has to
+        renew it. `kind` says what a thread is kept for if it is no conversation: only listings that ask for
+        that kind show it. Raises ThreadExists. An `if_match` can name nothing that is still to be created, so
+        it always raises Conflict, with what is there.
         """
         new = properties.new_thread(self._owner(owner), ttl, sliding, topic, metadata, participants, kind)
         more = (new.sliding, new.kind) if (new.sliding, new.kind) != (False, CHAT) else ()
@@ -58,7 +58,7 @@ class Threads(Scoped):
         return await self.backend.create_thread(key, new, request=request)
 
     async def get_thread(self, thread_id: str) -> Thread:
-        """The thread's properties."""
+        """The thread's properties. Raises ThreadNotFound."""
         return await self.backend.get_thread(self._key(thread_id))
 
     async def update_thread(
@@ -76,9 +76,11 @@ class Threads(Scoped):
     ) -> Thread:
         """Change properties: those not given stay, None removes one.
 
-        `metadata` is merged into what is there (RFC 7396: a None inside removes that key), or replaces it
-        whole unless `merge`, and a None inside is then a value; `participants` replace those that are there;
-        `ttl` counts anew, from now, and with `sliding` from the last append from then on.
+        `metadata` is merged into what is there (RFC 7396: a None inside removes that key). With `merge` False
+        it replaces what is there, and a None inside is a value. `participants` replace those that are there.
+        `ttl` counts anew, from now, and with `sliding` from the last append from then on. `if_match` is an
+        ETag of the properties, which messages do not change. All of it is one atomic step. Raises
+        ThreadNotFound, Conflict.
         """
         patch = properties.patch_of(topic, metadata, participants, ttl, sliding, merge)
         more = (patch.sliding, patch.merge) if (patch.sliding, patch.merge) != (False, True) else ()
@@ -92,7 +94,11 @@ class Threads(Scoped):
     async def delete_thread(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
     ) -> Deleted:
-        """Remove a thread with all its messages; says whether it was there."""
+        """Remove a thread with all its messages; says whether it was there.
+
+        One that is not there is no error without `if_match`, which is an ETag of the properties. Its id may
+        be used again. Raises Conflict.
+        """
         request = self._request(request_id, "delete_thread")
         return await self.backend.delete_thread(
             self._key(thread_id), if_match=arguments.etag_or_none(if_match), request=request
@@ -114,11 +120,12 @@ class Threads(Scoped):
     ) -> Thread:
         """A new thread with this one's properties and its messages up to one of them, by its id or key.
 
-        That message is the last one with `through`, and the first left out with `before`; all messages
-        without either. `topic`, `metadata` (merged, or instead, as `update_thread` has it) and `owner`
-        change what the new thread has of them. It says what it was `forked_from`. The copies have ids of
-        their own, their texts, metadata and keys, and expire when the originals do. `if_match` is of this
-        thread's log. Raises ThreadExists, MessageNotFound.
+        `through` names the last message that is copied, `before` the first that is not; without either, all
+        messages are. `topic`, `metadata` (merged, or instead, as `update_thread` has it) and `owner`
+        change what the new thread has of them. It says what it was `forked_from`. The copies have new ids and
+        keep texts, metadata, keys and expiries. The source is copied as it was at one moment, and the new
+        thread appears whole. Costs as much as reading and writing what is copied. `if_match` is of this
+        thread's log. Raises ThreadNotFound, ThreadExists, MessageNotFound, Conflict.
         """
         if through is not None and before is not None:
             raise InvalidArgument("a fork goes through a message or ends before it: pass one of the two")
@@ -143,7 +150,8 @@ class Threads(Scoped):
     async def sweep(self, *, limit: int = 1000) -> Swept:
         """Remove at most about `limit` rows of what has expired, for every tenant; call it until not `more`.
 
-        What has expired is not given out in any case; this frees its space.
+        So it does with what was cut, replaced or deleted and is still stored. Nothing of that can be read in
+        any case; this frees its space.
         """
         if type(limit) is not int or limit < 1:
             raise InvalidArgument(f"limit is a positive number of rows, not {limit!r}")

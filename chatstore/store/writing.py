@@ -44,17 +44,25 @@ class Writing(Scoped):
         """Add messages at the end as one turn: visible together, adjacent, in this order, or not at all.
 
         A thread that is not there is created with `owner`, `ttl`, `sliding`, `topic`, `thread_metadata`,
-        `participants` and `kind`, unless `create` is False; all of them are ignored where it is there. With
-        `if_none_match` ``"*"`` they are a thread's first, or it is a Conflict.
+        `participants` and `kind`. With `create` False it raises ThreadNotFound instead. If the thread is
+        there, these arguments are ignored. With `if_none_match` ``"*"`` the messages are a thread's first,
+        or Conflict is raised.
 
-        `expires_in` is these messages' own time to live, `metadata` is kept beside them, `key` is a name of
-        your own for a message, unique in its thread: each one for all, or a list of one for each. Raises
-        MessageExists where a message with that key is there.
+        `expires_in` is the messages' own time to live in seconds or as a timedelta. `metadata` is kept beside
+        them, at most 16 KiB of JSON for each. `key` is a name of your own for a message, unique in its
+        thread; wherever an id is taken, ``"key:NAME"`` names the message too. Each of the three is one for
+        all or a list of one for each, and `key` alone names one message. Raises MessageExists if a message
+        with that key is there.
 
         With `after`, a message's id or key, what follows that message is taken away in the same step, as
-        `truncate` takes it, and `if_match` fails after edits too. `patch` changes the thread's properties in
-        the same step, by the names that `update_thread` has for them, and `if_thread` is a condition on them:
-        the thread's ETag. The answer's `thread_etag` is the new one.
+        `truncate` takes it; it raises ThreadNotFound and MessageNotFound, and creates no thread. `patch`
+        changes the thread's properties in the same step, by the names that `update_thread` has for them.
+        `if_thread` is the ETag that they must still have. If either is given, the answer's `thread_etag` is
+        that of the properties afterwards.
+
+        `if_match` is an ETag of the log; it fails if somebody else appended or cut, and with `after` also if
+        somebody edited. A condition that does not hold raises Conflict. After any error but Unavailable
+        nothing was written. Costs the same at any length of the thread.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
         new = properties.new_thread(
@@ -87,11 +95,13 @@ class Writing(Scoped):
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Appended:
-        """Take away all that follows a message, or that message too, named by its id or key.
+        """Take away all that follows the message `after`, or the message `from_` and all that follows it.
 
-        What stays keeps ids, positions, times and ETags, and cursors go on. What is cut cannot be read any
-        more, at once and together; sweeps free its space. `if_match` is of the log. The answer's `etag`
-        names the log after the cut. Costs the same whatever is cut. Raises ThreadNotFound, MessageNotFound.
+        Either is an id, or ``"key:NAME"``. It is one atomic step: from then on nothing of what was cut can be
+        read. What stays keeps ids, positions, times and ETags, and cursors into it go on. The space is freed
+        then or by a later sweep. `if_match` is an ETag of the log: it fails after appends, cuts and edits.
+        The answer has no messages; its `etag` names the log after the cut. Costs the same, however much is
+        cut. Raises ThreadNotFound, MessageNotFound, Conflict.
         """
         cut = arguments.cut_of(after, from_)
         if cut is None:
@@ -122,8 +132,10 @@ class Writing(Scoped):
     ) -> Message:
         """Add a message in front of or behind another, or at an index as ``list.insert`` has it.
 
-        Exactly one place is given; another message is named by id or key. An index is looked for from the
-        nearer end, so its cost grows with the distance. Raises MessageNotFound, MessageExists.
+        Exactly one of `index`, `before` and `after` is given; the last two name a message by id or key. An
+        index is looked for from the nearer end, so its cost grows with the distance. `expires_in`, `metadata`
+        and `key` are the message's own, as they are of `append`. `if_match` is of the log. Raises
+        ThreadNotFound, MessageNotFound, MessageExists, Conflict.
         """
         if sum(place is not None for place in (index, before, after)) != 1:
             raise InvalidArgument("insert needs exactly one of index, before and after")
@@ -151,8 +163,9 @@ class Writing(Scoped):
     ) -> Message:
         """Put another content in a message's place; its id, key, position, time and expiry stay.
 
-        So does its metadata, unless `metadata` replaces it in the same step, or is merged into it with
-        `merge`. `if_match` is of the message. Raises MessageNotFound.
+        The message is named by id or key. Its metadata stays too, unless `metadata` is given: that replaces
+        it in the same step, or is merged into it with `merge`. `if_match` is an ETag of the message. Raises
+        ThreadNotFound, MessageNotFound, Conflict.
         """
         [draft] = drafts_of([message])
         change = None if isinstance(metadata, Unset) else metadata_change(metadata, merge=merge)
@@ -184,9 +197,10 @@ class Writing(Scoped):
     ) -> Message:
         """Change a message's metadata, and nothing of what was sent; its ETag changes.
 
-        `metadata` is merged into what is there (RFC 7396: a None inside removes that key), or replaces it
-        unless `merge`; None removes all. `if_match` is of the message. Raises MessageNotFound, and
-        InvalidArgument where it would be more than 16 KiB of JSON.
+        The message is named by id or key. `metadata` is merged into what is there (RFC 7396: a None inside
+        removes that key). With `merge` False it replaces what is there, and None removes all of it.
+        `if_match` is an ETag of the message. Raises ThreadNotFound, MessageNotFound, Conflict, and
+        InvalidArgument if the metadata would be more than 16 KiB of JSON.
         """
         change = metadata_change(metadata, merge=merge)
         request = self._request(request_id, "update_message", message_id, change)
@@ -208,9 +222,10 @@ class Writing(Scoped):
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
-        """Take out one message, by its id or by an index (negative from the end), and return it.
+        """Take out one message, by its id or key, or by an index (negative from the end), and return it.
 
-        `if_match` is of the message when it is named by id, of the log otherwise. Raises MessageNotFound.
+        `if_match` is an ETag of the message if it is named by id or key, otherwise of the log. The key is
+        free again. Raises ThreadNotFound, MessageNotFound, Conflict.
         """
         if (message_id is None) == (index is None):
             raise InvalidArgument("delete_message needs either a message id or an index")
@@ -230,7 +245,10 @@ class Writing(Scoped):
     async def pop(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
     ) -> Message | None:
-        """Take out the newest message and return it; None where there is none. `if_match` is of the log."""
+        """Take out the newest message and return it; None if the thread has none. `if_match` is of the log.
+
+        Raises ThreadNotFound, Conflict.
+        """
         request = self._request(request_id, "pop")
         return await self.backend.delete_message(
             self._key(thread_id), -1, if_match=arguments.etag_or_none(if_match), request=request
@@ -239,7 +257,11 @@ class Writing(Scoped):
     async def clear(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
     ) -> Deleted:
-        """Remove all messages and keep the thread; says whether it was there. `if_match` is of the log."""
+        """Remove all messages and keep the thread; says whether the thread was there.
+
+        A thread that is not there is no error without `if_match`, which is of the log. Cursors from
+        before raise CursorExpired. Raises Conflict.
+        """
         request = self._request(request_id, "clear")
         return await self.backend.clear(
             self._key(thread_id), if_match=arguments.etag_or_none(if_match), request=request
@@ -267,10 +289,12 @@ class Writing(Scoped):
     ) -> Appended:
         """Replace the whole history at once: a reader sees the old one or the new one, never a part.
 
-        A history that only grew is an append: what is there stays, ids and all. With `create` a
-        thread that is not there is created, as `append` creates one. `expires_in`, `metadata` and `key` are
-        the messages' own, as they are of `append`. `if_match` is of the log. With `create` and
-        `if_none_match` ``"*"`` it is a thread's first history, or it is a Conflict.
+        If the present messages are the first of `messages`, it is an append: they stay with their ids, the
+        answer's `kept` counts them, and cursors go on. Otherwise all ids are new, and cursors from before
+        raise CursorExpired. With `create` a thread that is not there is created, as `append` creates one;
+        without it ThreadNotFound is raised. `expires_in`, `metadata` and `key` are the messages' own, as they
+        are of `append`. `if_match` is of the log. With `create` and `if_none_match` ``"*"`` it is a thread's
+        first history, or Conflict is raised. Reads the present history to compare it.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
         new = properties.new_thread(
