@@ -1,4 +1,4 @@
-"""A wire to a Redis that breaks at a chosen request, before the server has it or before its answer is told."""
+"""A wire to a Redis that breaks at a chosen request, before the server has it or before it answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wire breaks at every request of an operation, before it and behind it: it takes effect once, or says so."""
+"""The wire breaks at every request of an operation: it takes effect once, or says that it may have."""
 
 from __future__ import annotations
 
