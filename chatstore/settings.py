@@ -12,7 +12,15 @@ from datetime import timedelta
 
 from chatstore.errors import ConfigurationError
 
-__all__ = ["AzureAccess", "Settings", "cloud_platform", "easy_auth", "function_name", "open_telemetry"]
+__all__ = [
+    "AzureAccess",
+    "Settings",
+    "cloud_platform",
+    "easy_auth",
+    "function_name",
+    "open_telemetry",
+    "redis_password",
+]
 
 _PLATFORMS = {
     "AWS_LAMBDA_FUNCTION_NAME": "AWS Lambda",
@@ -310,6 +318,11 @@ def easy_auth(environ: Mapping[str, str] | None = None) -> bool:
     """Whether Azure's Easy Auth stands in front of this process and vouches for its headers."""
     environ = os.environ if environ is None else environ
     return environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+
+
+def redis_password() -> str | None:
+    """The password of a Redis, by the variable that its own command reads."""
+    return os.environ.get("REDISCLI_AUTH") or None
 
 
 @dataclass(frozen=True, slots=True)
