@@ -12,7 +12,15 @@ from datetime import timedelta
 
 from chatstore.errors import ConfigurationError
 
-__all__ = ["AzureAccess", "Settings", "cloud_platform", "easy_auth", "function_name", "open_telemetry"]
+__all__ = [
+    "AzureAccess",
+    "Settings",
+    "cloud_platform",
+    "credential",
+    "easy_auth",
+    "function_name",
+    "open_telemetry",
+]
 
 _PLATFORMS = {
     "AWS_LAMBDA_FUNCTION_NAME": "AWS Lambda",
@@ -292,6 +300,12 @@ def open_telemetry(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """OpenTelemetry's own variables, ``OTEL_…``, that are set."""
     environ = os.environ if environ is None else environ
     return {name: text for name, text in environ.items() if name.startswith("OTEL_") and text}
+
+
+def credential(*names: str, environ: Mapping[str, str] | None = None) -> str:
+    """The value of the first of these variables that has one; empty where none has."""
+    environ = os.environ if environ is None else environ
+    return next((environ[name] for name in names if environ.get(name)), "")
 
 
 def easy_auth(environ: Mapping[str, str] | None = None) -> bool:

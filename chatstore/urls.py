@@ -29,6 +29,7 @@ _SCHEMES = {
     "dynamodb": _Source("chatstore.backends.dynamodb:open_dynamodb", "dynamodb"),
     "aztables": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
     "cosmos-table": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
+    "tablestore": _Source("chatstore.backends.tablestore:open_tablestore", "tablestore"),
     "memory": _Source("chatstore.backends.memory:open_memory"),
     "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
     "http": _Source("chatstore.backends.service:open_service", "cli"),
