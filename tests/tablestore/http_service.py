@@ -1,4 +1,4 @@
-"""The service in memory behind HTTP, for other processes: ``python -m tests.tablestore.http_service PORT``."""
+"""The service in memory behind HTTP, for other processes: ``-m tests.tablestore.http_service PORT``."""
 
 from __future__ import annotations
 

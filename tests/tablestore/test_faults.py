@@ -25,7 +25,7 @@ from tests.tablestore.connected import connected, url_for
 from tests.tablestore.faulty_wire import FATES, FaultyWire
 from tests.tablestore.service import Service
 
-ROUNDS = 300 if SOAK else 15
+ROUNDS = 300 if SOAK else 10
 EXAMPLES = 30 if SOAK else 2
 
 Tell = Callable[[str, object], None]
