@@ -88,9 +88,7 @@ class Client:
                 retry_policy=NoRetryPolicy(),
             )
         except OTSClientError as error:
-            raise ConfigurationError(
-                f"no client for Tablestore: check region= and endpoint= ({error})"
-            ) from error
+            raise ConfigurationError("no client for Tablestore: check region= and endpoint=") from error
 
 
 class _Listening:
