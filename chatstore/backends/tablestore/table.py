@@ -182,7 +182,8 @@ class TablestoreTable(CalledTable):
         options = described.table_options
         if key != _KEY:
             raise ConfigurationError(
-                f"the table {self._name!r} is another one, with the key {key}: name one that chatstore init made"
+                f"the table {self._name!r} is another one, with the key {key}: name one that chatstore init "
+                "made"
             )
         if options.time_to_live != _FOR_EVER:
             raise ConfigurationError(
