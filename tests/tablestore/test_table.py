@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tablestore.protobuf import table_store_pb2 as messages
 from urllib3.exceptions import ProtocolError
 
 from chatstore.backends.tablestore import TablestoreBackend
@@ -21,7 +22,7 @@ from chatstore.urls import open_backend
 from examples.log_driver import MemoryTable
 from tests.conftest import SOAK
 from tests.tablestore.connected import connected, url_for
-from tests.tablestore.service import Answer, Service
+from tests.tablestore.service import Answer, Refused, Service
 
 _names = itertools.count()
 
@@ -96,21 +97,52 @@ def test_nothing_is_between_a_name_and_what_is_below_it_that_names_a_row(text: s
     under.encode()
 
 
-def test_a_batch_that_may_have_been_done_is_not_sent_again(service: Service) -> None:
-    table, sent, perform = opened(), 0, service.perform
+def lost(service: Service, url: str, headers: Mapping[str, str]) -> Answer:
+    raise ProtocolError("the connection broke off")
 
-    def lost(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        nonlocal sent
-        sent += 1
-        perform(url, headers, body)
-        raise ProtocolError("the connection broke off")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "perform", lost)
-        with pytest.raises(Unavailable, match="ProtocolError"):
+def timed_out(service: Service, url: str, headers: Mapping[str, str]) -> Answer:
+    return service.refusal(Refused(503, "OTSTimeout"), url, headers)
+
+
+def one_timed_out(service: Service, url: str, headers: Mapping[str, str]) -> Answer:
+    answer = messages.BatchWriteRowResponse()
+    [table] = service.tables
+    row = answer.tables.add(table_name=table).rows.add(is_ok=False)
+    row.error.code = "OTSInternalServerError"
+    return service.answered(200, url, headers, answer.SerializeToString())
+
+
+@pytest.mark.parametrize("answer", [lost, timed_out, one_timed_out])
+def test_a_batch_that_may_have_been_done_is_not_sent_again(
+    answer: Callable[[Service, str, Mapping[str, str]], Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(Service(time.time)) as service:
+        table, sent, perform = opened(), 0, service.perform
+
+        def unknown(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+            nonlocal sent
+            sent += 1
+            perform(url, headers, body)
+            return answer(service, url, headers)
+
+        monkeypatch.setattr(service, "perform", unknown)
+        with pytest.raises(Unavailable):
             run(table.write([made("p", "a", 1, "s")]))
-    assert sent == 1
-    assert run(table.get([Key("p", "a")])) == [made("p", "a", 1, "s")]
+        assert sent == 1
+        monkeypatch.setattr(service, "perform", perform)
+        assert run(table.get([Key("p", "a")])) == [made("p", "a", 1, "s")]
+
+
+def test_what_is_a_little_below_a_range_is_no_part_of_it(service: Service) -> None:
+    table, low = opened(), "b"
+    rows = [made("p", name, 1, "s") for name in (f"{below(low)}a", f"{below(low)}b", "b", "c")]
+    run(table.write(rows))
+    for limit in (1, 2, 3):
+        page = run(table.query("p", low, "c", limit=limit, newest=True))
+        assert page.rows == rows[:1:-1][:limit]
+    assert not run(table.query("p", low, "c", limit=3, newest=True)).more
+    assert not run(table.query("p", low, "c", limit=3, newest=True, after="b")).rows
 
 
 def test_a_row_that_is_too_large_is_an_error_of_ours(service: Service) -> None:
