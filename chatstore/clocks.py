@@ -103,8 +103,11 @@ class ServerClock:
         One that is missing or in another form than HTTP's is ignored.
         """
         stamped = None if date is None else _parsed(date)
-        if stamped is None:
-            return
+        if stamped is not None:
+            self.told(stamped, asked)
+
+    def told(self, stamped: int, asked: int) -> None:
+        """Take the server's time in microseconds, from an answer to what was asked at that time."""
         # In this order a pause between the two makes the measurement wider, not wrong.
         own = self._own()
         at = self.monotonic()

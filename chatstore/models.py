@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from chatstore.codec import Json, decode, encode, is_object
 from chatstore.errors import CorruptData, InvalidCursor, InvalidMessage
-from chatstore.wire import entry_text, from_micros, rfc3339, to_micros
+from chatstore.wire import Entry, entries_text, from_micros, rfc3339, to_micros
 
 __all__ = [
     "CHAT",
@@ -130,9 +130,12 @@ class Message:
 
         Raises CorruptData where that is not one JSON object.
         """
+        return entries_text([self._entry()])
+
+    def _entry(self) -> Entry:
         if not is_object(self.text):
             raise CorruptData(f"the stored text of message {self.id!r} is damaged")
-        return entry_text(
+        return (
             self.text,
             self.id,
             self.position,
@@ -312,8 +315,12 @@ class Entries:
     @classmethod
     def of(cls, page: Page[Message]) -> Entries:
         """The messages of `page`. Raises CorruptData where the text of one is damaged."""
-        text = ",".join([message.entry_text() for message in page.items])
-        return cls(text, page.next, page.end, page.etag, page.cost)
+        return cls(cls.text_of(page.items), page.next, page.end, page.etag, page.cost)
+
+    @staticmethod
+    def text_of(messages: Iterable[Message]) -> str:
+        """The entries of messages, with commas between. Raises CorruptData as `Message.entry_text` does."""
+        return entries_text([message._entry() for message in messages])
 
 
 @dataclass(frozen=True, slots=True)

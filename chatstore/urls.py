@@ -32,12 +32,17 @@ _SCHEMES = {
     "tablestore": _Source("chatstore.backends.tablestore:open_tablestore", "tablestore"),
     "memory": _Source("chatstore.backends.memory:open_memory"),
     "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
+    "redis": _Source("chatstore.backends.redis:open_redis", "redis"),
+    "rediss": _Source("chatstore.backends.redis:open_redis", "redis"),
+    "unix": _Source("chatstore.backends.redis:open_redis", "redis"),
+    "redis+sentinel": _Source("chatstore.backends.redis:open_redis", "redis"),
+    "redis+cluster": _Source("chatstore.backends.redis:open_redis", "redis"),
     "http": _Source("chatstore.backends.service:open_service", "cli"),
     "https": _Source("chatstore.backends.service:open_service", "cli"),
 }
 
 
-_SOURCES_ALONE = {"redis", "rediss", "postgresql", "postgres"}
+_SOURCES_ALONE = {"postgresql", "postgres"}
 """What only `chatstore import` reads."""
 
 

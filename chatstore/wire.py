@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import TypeAlias
 
 from chatstore.codec import quoted
 
-__all__ = ["entry_text", "from_micros", "rfc3339", "stamp", "to_micros"]
+__all__ = ["Entry", "entries_text", "from_micros", "rfc3339", "stamp", "to_micros"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -40,28 +42,35 @@ def _whole_second(seconds: int) -> str:
     return (_EPOCH + timedelta(0, seconds)).isoformat()[:-6]
 
 
-def entry_text(
-    text: str,
-    id: str | None,
-    position: str | None,
-    created_at: int | None,
-    expires_at: int | None,
-    etag: str | None,
-    key: str | None = None,
-    metadata: str | None = None,
-) -> str:
-    """A message on the wire, as `Message.to_entry` has it, with its JSON `text` inside as it is.
+Entry: TypeAlias = tuple[
+    str, str | None, str | None, int | None, int | None, str | None, str | None, str | None
+]
+"""A message's text, id, position, times of creation and expiry, ETag, key, and metadata as JSON text.
 
-    Times are in microseconds since 1970. The caller sees to it that `text` and `metadata` are one JSON object
-    each: what stands around anything else could be read as a part of it, or it as a part of that.
+Times are in microseconds since 1970. Whoever makes one sees to it that the texts are one JSON object each:
+what stands around anything else could be read as a part of it, or it as a part of that.
+"""
+
+
+def entries_text(entries: Iterable[Entry]) -> str:
+    """Messages on the wire, as `Message.to_entry` has them, with commas between.
+
+    Their texts go in as they are.
     """
-    created = "null" if created_at is None else f'"{stamp(created_at)}"'
-    expires = "null" if expires_at is None else f'"{stamp(expires_at)}"'
     # Written out, as this is done for every message that is read.
-    return (
-        f'{{"id":{"null" if id is None else quoted(id)},'
-        f'"position":{"null" if position is None else quoted(position)},'
-        f'"created_at":{created},"expires_at":{expires},'
-        f'"etag":{"null" if etag is None else quoted(etag)},'
-        f'"key":{"null" if key is None else quoted(key)},"metadata":{metadata or "{}"},"message":{text}}}'
+    return ",".join(
+        [
+            f'{{"id":{"null" if id is None else quoted(id)},'
+            f'"position":{"null" if position is None else quoted(position)},'
+            f'"created_at":{"null" if created is None else _stamped(created)},'
+            f'"expires_at":{"null" if expires is None else _stamped(expires)},'
+            f'"etag":{"null" if etag is None else quoted(etag)},'
+            f'"key":{"null" if key is None else quoted(key)},'
+            f'"metadata":{metadata or "{}"},"message":{text}}}'
+            for text, id, position, created, expires, etag, key, metadata in entries
+        ]
     )
+
+
+def _stamped(micros: int) -> str:
+    return f'"{stamp(micros)}"'

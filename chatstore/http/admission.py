@@ -14,9 +14,10 @@ from starlette.types import Scope
 
 from chatstore.http.problems import Overloaded
 
-__all__ = ["Admission", "Hold", "held"]
+__all__ = ["HOLD", "Admission", "Hold", "held"]
 
-_HOLD = "chatstore.hold"
+HOLD = "chatstore.hold"
+"""Where the ASGI scope holds the `Hold` of its request."""
 
 
 class _Shares:
@@ -104,10 +105,14 @@ class Hold:
         self._begun = False
         self._bytes = 0
 
-    def begin(self, caller: Hashable) -> None:
-        """Count the request, whose body is in, as its caller's. Raises Overloaded."""
+    async def begin(self, caller: Hashable, size: int) -> None:
+        """Count the request, whose body is in, as its caller's, and wait until it may use `size` bytes.
+
+        Raises Overloaded.
+        """
         self._admission.begin(caller)
         self._caller, self._begun = caller, True
+        await self.need(caller, size)
 
     async def need(self, caller: Hashable, size: int) -> None:
         """Wait until the request may use so many bytes in all."""
@@ -130,7 +135,7 @@ class Hold:
             self._admission.end(self._caller)
 
 
-def held(scope: Scope, admission: Admission) -> Hold:
-    """What the request has in hand; whoever asks first makes it, and releases it."""
-    hold: Hold = scope.setdefault(_HOLD, Hold(admission))
+def held(scope: Scope) -> Hold:
+    """What a request has in hand."""
+    hold: Hold = scope[HOLD]
     return hold

@@ -6,8 +6,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatstore.http.admission import Admission, held
-from chatstore.http.problems import SlowBody, TimedOut, problem_response
+from chatstore.http.admission import HOLD, Admission, Hold
+from chatstore.http.problems import TimedOut, problem_response
 from chatstore.settings import Settings
 
 __all__ = ["COPIES", "Bounds", "is_probe"]
@@ -27,7 +27,7 @@ def is_probe(scope: Scope) -> bool:
 
 
 class Bounds:
-    """Answers 503 beyond `request_seconds`, 408 to a body beyond `body_seconds`.
+    """Answers 503 beyond `request_seconds`.
 
     What a request has in hand is given back when its answer has been sent.
     """
@@ -43,7 +43,7 @@ class Bounds:
             await self.app(scope, receive, send)
             return
         started = False
-        hold = held(scope, self._admission)
+        hold = scope[HOLD] = Hold(self._admission)
 
         async def watched(message: Message) -> None:
             nonlocal started
@@ -66,7 +66,7 @@ class Bounds:
         whole = asyncio.timeout(self._settings.request_seconds)
         try:
             async with whole:
-                await self.app(scope, self._hurried(receive), watched)
+                await self.app(scope, receive, watched)
         except TimeoutError:
             if not whole.expired():
                 raise
@@ -74,25 +74,3 @@ class Bounds:
                 await problem_response(TimedOut())(scope, receive, send)
         finally:
             hold.release()
-
-    def _hurried(self, receive: Receive) -> Receive:
-        """`receive` that raises SlowBody where the body is not there in time."""
-        until = asyncio.get_running_loop().time() + self._settings.body_seconds
-        whole = False
-
-        async def hurried() -> Message:
-            nonlocal whole
-            if whole:
-                return await receive()
-            hurry = asyncio.timeout_at(until)
-            try:
-                async with hurry:
-                    message = await receive()
-            except TimeoutError as error:
-                raise SlowBody(
-                    f"a body is sent within {self._settings.body_seconds:g} s: send it in smaller parts"
-                ) from error
-            whole = not message.get("more_body", False)
-            return message
-
-        return hurried

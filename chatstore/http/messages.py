@@ -24,8 +24,7 @@ from chatstore.http.problems import TooLarge
 from chatstore.http.queries import CutQuery
 from chatstore.http.quota import check_quota
 from chatstore.http.routing import Call
-from chatstore.http.threads import unchanged
-from chatstore.models import NAMED_BY_KEY, Entries, Message, Page, Window
+from chatstore.models import NAMED_BY_KEY, Entries, Message, Window
 from chatstore.store import MessageLike
 
 __all__ = ["append", "change", "clear", "delete", "get", "read", "replace", "replace_all"]
@@ -82,10 +81,9 @@ async def read(call: Reading) -> Response:
         limit=query.limit,
         max_bytes=call.answer_bytes,
     )
-    rest = _rest(call, page)
-    return unchanged(call.headers, page.etag) or replies.entries(
-        page, rest, headers=_next(query, page.next, rest["href"])
-    )
+    href = replies.messages_href(call.base, call.path.id)
+    link = None if page.next is None else _next(query, page.next, href)
+    return replies.unchanged(call.headers, page.etag) or replies.page(page, href, headers=link)
 
 
 async def _window(call: Reading, max_tokens: int) -> Response:
@@ -102,8 +100,10 @@ async def _window(call: Reading, max_tokens: int) -> Response:
     window: Window[Message] = await call.store.window(
         call.path.id, max_tokens=max_tokens, keep=keep, max_bytes=call.answer_bytes
     )
-    rest = _rest(call, window) | {"tokens": {"total": window.tokens, "counter": window.counter}}
-    return unchanged(call.headers, window.etag) or replies.entries(Entries.of(window), rest)
+    tokens: Json = {"total": window.tokens, "counter": window.counter}
+    return replies.unchanged(call.headers, window.etag) or replies.page(
+        Entries.of(window), replies.messages_href(call.base, call.path.id), more={"tokens": tokens}
+    )
 
 
 async def replace_all(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
@@ -156,7 +156,7 @@ async def clear(call: Call[ThreadPath, CutQuery, Mutation, None]) -> Response:
 async def get(call: Call[MessagePath, NoQuery, IfNoneMatch, None]) -> Response:
     """Get a message"""
     found = await call.store.get_message(call.path.id, call.path.message_id)
-    return unchanged(call.headers, found.etag) or replies.entry(found)
+    return replies.unchanged(call.headers, found.etag) or replies.entry(found)
 
 
 async def replace(call: Call[MessagePath, NoQuery, Mutation, Draft]) -> Response:
@@ -222,19 +222,8 @@ def _counted(most: int, messages: Sequence[MessageLike]) -> Sequence[MessageLike
     return messages
 
 
-def _rest(call: Reading, page: Entries | Page[Message]) -> dict[str, Json]:
-    return {
-        "next": page.next,
-        "end": page.end,
-        "etag": page.etag,
-        "href": replies.messages_href(call.base, call.path.id),
-    }
-
-
-def _next(query: MessagesQuery, cursor: str | None, href: str) -> dict[str, str]:
+def _next(query: MessagesQuery, cursor: str, href: str) -> dict[str, str]:
     """The Link header that leads to the next page."""
-    if cursor is None:
-        return {}
     given: dict[str, object] = {
         "after": query.after,
         "before": query.before,

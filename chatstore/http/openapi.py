@@ -14,8 +14,8 @@ from chatstore import store
 from chatstore.codec import MAX_DEPTH, Json
 from chatstore.conditions import MAX_MESSAGE_METADATA_BYTES, MAX_PROPERTIES_BYTES
 from chatstore.http import answers, schemas
+from chatstore.http.forms import Parameter, parameters
 from chatstore.http.identity import asks_nobody
-from chatstore.http.parameters import Parameter, parameters
 from chatstore.http.problems import PROBLEMS, RETRY_AFTER_SECONDS
 from chatstore.http.rates import per_minute
 from chatstore.http.routing import Answer, AnyRoute

@@ -1,22 +1,21 @@
 """What comes in paths, queries and headers: each value is checked by what describes it in OpenAPI.
 
-A form is a named tuple whose fields carry their `Parameter`. pydantic, which checks bodies, is not needed for
-these, and a new instance that is not asked for more answers sooner without it.
+Each form is filled in by `chatstore.http.forms`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, NamedTuple
 
 from chatstore import RequestId, paths, store
 from chatstore.codec import Json
 from chatstore.contract import ABSENT
-from chatstore.http.problems import Invalid, Malformed
+from chatstore.http.forms import Parameter
+from chatstore.http.problems import Malformed
 
 __all__ = [
     "ETAGS",
@@ -30,17 +29,11 @@ __all__ = [
     "NoPath",
     "NoQuery",
     "OwnerPath",
-    "Parameter",
     "TenantPath",
     "ThreadPath",
     "etags",
-    "headers",
-    "parameters",
-    "read",
     "time_of",
 ]
-
-F = TypeVar("F", bound=tuple[Any, ...])
 
 _ETAG = r'((W/)?"[!#-~]{1,512}"|[!#-+\--~]{1,512})'
 ETAGS = rf"^{_ETAG}( *, *{_ETAG}){{0,31}}$"
@@ -53,97 +46,11 @@ _PLACE = (
     r"^(([0-9A-Za-z]{1,64}~)?[0-9A-Za-z.]{1,512}"
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|key:[\s\S]{1,256})$"
 )
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))")
 _HTTP_DATE = re.compile(
     r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) "
     r"[0-9]{4} [0-2][0-9]:[0-5][0-9]:[0-6][0-9] GMT"
 )
-
-
-class Parameter(NamedTuple):
-    """What one value may be, as OpenAPI has it.
-
-    `parse` makes of a text what it stands for, and checks it in place of the schema. `name` is what requests
-    call it, where that is not the field's own name.
-    """
-
-    schema: Mapping[str, Json]
-    description: str
-    parse: Callable[[str], Any] | None = None
-    name: str | None = None
-
-    def read(self, given: str | dict[str, str]) -> Any:
-        """What is given, checked. Raises ValueError, which says what to change."""
-        kind = self.schema["type"]
-        if isinstance(given, dict) != (kind == "object"):
-            raise ValueError(
-                "this is written NAME[KEY]=VALUE" if kind == "object" else "this has no keys in brackets"
-            )
-        if isinstance(given, dict):
-            return given
-        if kind == "integer":
-            return self._whole(given)
-        if self.parse is not None:
-            return self.parse(given)
-        least, most = self.schema.get("minLength", 0), self.schema.get("maxLength", len(given))
-        if not least <= len(given) <= most:
-            raise ValueError(f"this has {least:,} to {most:,} characters, not {len(given):,}")
-        if "pattern" in self.schema and not re.fullmatch(self.schema["pattern"], given):
-            raise ValueError(f"this does not match {self.schema['pattern']}")
-        return given
-
-    def _whole(self, given: str) -> int:
-        if not _WHOLE.fullmatch(given):
-            raise ValueError("this is a whole number in decimal digits")
-        number, least, most = int(given), self.schema["minimum"], self.schema["maximum"]
-        if not least <= number <= most:
-            raise ValueError(f"this is a number from {least:,} to {most:,}")
-        return number
-
-
-@cache
-def parameters(form: type[Any]) -> dict[str, tuple[str, Parameter]]:
-    """The parameters of a form by the names that requests use, each with its field."""
-    hints = get_type_hints(form, include_extras=True)
-    marked = {
-        field: next(one for one in get_args(hint) if isinstance(one, Parameter))
-        for field, hint in hints.items()
-    }
-    return {parameter.name or field: (field, parameter) for field, parameter in marked.items()}
-
-
-@cache
-def needed(form: type[F]) -> tuple[str, ...]:
-    """The names of those parameters of a form that have to be there."""
-    optional = getattr(form, "_field_defaults", {})
-    return tuple(name for name, (field, _) in parameters(form).items() if field not in optional)
-
-
-@cache
-def headers(form: type[F]) -> dict[bytes, str]:
-    """The names of a form's parameters by how ASGI writes them as headers."""
-    return {name.lower().encode(): name for name in parameters(form)}
-
-
-def read(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -> F:
-    """A form as it is filled in. Raises Invalid with what is wrong with each value."""
-    known = parameters(form)
-    values: dict[str, Any] = {}
-    faults: list[tuple[str, str]] = []
-    for name, value in given.items():
-        if name not in known:
-            faults.append((f"{where}.{name}", "there is no such parameter here"))
-            continue
-        field, parameter = known[name]
-        try:
-            values[field] = parameter.read(value)
-        except ValueError as error:
-            faults.append((f"{where}.{name}", str(error)))
-    faults += [(f"{where}.{name}", "this is needed") for name in needed(form) if name not in given]
-    if faults:
-        raise Invalid(faults)
-    return form(**values)
 
 
 def _http_date(value: str) -> datetime:

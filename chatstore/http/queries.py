@@ -9,7 +9,8 @@ from typing import Annotated, NamedTuple
 
 from chatstore import store
 from chatstore.codec import Json
-from chatstore.http.parameters import Parameter, time_of
+from chatstore.http.forms import Parameter
+from chatstore.http.parameters import time_of
 from chatstore.models import CHAT
 
 __all__ = ["ChangesQuery", "CountQuery", "CutQuery", "SearchQuery", "ThreadsQuery"]

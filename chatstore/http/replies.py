@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from starlette.responses import Response
 
 from chatstore.codec import Json, writer
+from chatstore.http.parameters import IfNoneMatch
 from chatstore.http.problems import quoted
 from chatstore.models import Appended, Cost, Deleted, Entries, Found, Message, Page, Thread, rfc3339
 from chatstore.paths import segment
@@ -16,15 +17,16 @@ from chatstore.paths import segment
 __all__ = [
     "appended",
     "deleted",
-    "entries",
     "entry",
     "found",
     "link",
     "listing",
     "messages_href",
+    "page",
     "reply",
     "thread",
     "thread_href",
+    "unchanged",
     "written",
 ]
 
@@ -50,6 +52,13 @@ def _page(texts: list[str], cursor: str | None, most_bytes: int) -> tuple[str, i
     return f'{{"items":[{",".join(texts)}],"next":{_text(cursor)}}}', fitting
 
 
+def unchanged(asked: IfNoneMatch, etag: str | None) -> Response | None:
+    """304 if the caller already holds what `etag` names."""
+    if asked.if_none_match is None or etag is None or not asked.holds(etag):
+        return None
+    return Response(status_code=304, headers={"ETag": quoted(etag)})
+
+
 def written(text: str, *, cost: Cost | None = None, headers: Mapping[str, str] | None = None) -> Response:
     """JSON text as an answer."""
     return _reply(text, 200, None, cost, headers)
@@ -72,8 +81,20 @@ def entry(message: Message, *, current: bool = True) -> Response:
     return _reply(message.entry_text(), 200, message.etag if current else None, message.cost)
 
 
-def entries(
-    page: Entries, rest: Mapping[str, Json], status: int = 200, *, headers: Mapping[str, str] | None = None
+def page(
+    page: Entries,
+    href: str,
+    *,
+    more: Mapping[str, Json] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A page of the messages at `href`, and what is to be told `more` of it."""
+    rest = {"next": page.next, "end": page.end, "etag": page.etag, "href": href, **(more or {})}
+    return _entries(page, rest, 200, headers)
+
+
+def _entries(
+    page: Entries, rest: Mapping[str, Json], status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Messages as the `items` of an answer, their texts exactly as the store keeps them, and the `rest`."""
     return _reply(f'{{"items":[{page.text}],{_text(rest)[1:]}', status, page.etag, page.cost, headers)
@@ -157,8 +178,8 @@ def appended(base: str, thread_id: str, result: Appended, status: int) -> Respon
     }
     if result.thread_etag is not None:
         rest["thread_etag"] = result.thread_etag
-    texts = ",".join([message.entry_text() for message in result.messages])
-    return entries(Entries(texts, etag=result.etag, cost=result.cost), rest, status)
+    texts = Entries.text_of(result.messages)
+    return _entries(Entries(texts, etag=result.etag, cost=result.cost), rest, status)
 
 
 def deleted(result: Deleted) -> Response:

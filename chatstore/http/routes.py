@@ -24,8 +24,9 @@ from chatstore.http.parameters import (
 )
 from chatstore.http.problems import NoSuchPath
 from chatstore.http.queries import ChangesQuery, CountQuery, CutQuery, SearchQuery, ThreadsQuery
+from chatstore.http.receiving import Body
 from chatstore.http.replies import reply
-from chatstore.http.routing import Answer, AnyRoute, Body, Call, Route
+from chatstore.http.routing import Answer, AnyRoute, Call, Route
 
 __all__ = ["ROUTES"]
 

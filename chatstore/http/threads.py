@@ -21,7 +21,6 @@ from chatstore.http.parameters import (
     NoQuery,
     ThreadPath,
 )
-from chatstore.http.problems import quoted
 from chatstore.http.queries import ThreadsQuery
 from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
@@ -30,7 +29,7 @@ from chatstore.http.routing import Call
 if TYPE_CHECKING:
     from chatstore.http import schemas
 
-__all__ = ["create", "delete", "fork", "get", "list_threads", "restore", "unchanged", "update"]
+__all__ = ["create", "delete", "fork", "get", "list_threads", "restore", "update"]
 
 _LIST_BYTES = 1024 * 1024
 """How much JSON the properties of the threads on a page are."""
@@ -88,7 +87,7 @@ async def get(call: Call[ThreadPath, NoQuery, IfNoneMatch, None]) -> Response:
     Its `etag` names the properties that can be changed, which does not include `active_at`.
     """
     found = await call.store.get_thread(call.path.id)
-    return unchanged(call.headers, found.etag) or _answer(call.base, found)
+    return replies.unchanged(call.headers, found.etag) or _answer(call.base, found)
 
 
 async def update(call: Call[ThreadPath, NoQuery, Mutation, schemas.ThreadPatch]) -> Response:
@@ -179,13 +178,6 @@ def _new_id(call: Call[Any, NoQuery, Mutation, Any]) -> str | None:
     if call.body.id is not None or call.headers.request_id is None:
         return cast("str | None", call.body.id)
     return call.store.new_id(call.headers.request_id)
-
-
-def unchanged(headers: IfNoneMatch, etag: str | None) -> Response | None:
-    """304 if the caller already holds what `etag` names."""
-    if etag is None or not headers.holds(etag):
-        return None
-    return Response(status_code=304, headers={"ETag": quoted(etag)})
 
 
 def _answer(base: str, found: models.Thread) -> Response:

@@ -59,7 +59,16 @@ def test_show_and_tail(cli: Cli, url: str) -> None:
     assert '→ weather({"day": 5})' in shown.out
     rows = cli("show", "t", "--from", url, "--json").rows
     assert len(rows) == 14
-    assert set(rows[0]) == {"id", "position", "created_at", "expires_at", "etag", "message"}
+    assert set(rows[0]) == {
+        "id",
+        "position",
+        "created_at",
+        "expires_at",
+        "etag",
+        "metadata",
+        "key",
+        "message",
+    }
     assert rows[-1]["message"] == WEATHER
     assert cli("show", "t", "--from", url, "--json", "--last", 3).rows == rows[-3:]
     assert cli("show", "t", "--from", url, "--json", "--last", 5000).rows == rows

@@ -173,10 +173,16 @@ def test_every_route_is_reached(worker: Worker) -> None:
         "POST /v1/threads/{id}/messages": call("POST", messages, said),
         "GET /v1/threads/{id}/messages": call("GET", f"{messages}?last=20"),
         "GET /v1/threads/{id}/messages/{message_id}": call("GET", f"{messages}/{first}"),
+        "PATCH /v1/threads/{id}/messages/{message_id}": call(
+            "PATCH", f"{messages}/{first}", '{"metadata": {"rating": 5}}'
+        ),
         "PUT /v1/threads/{id}/messages/{message_id}": call("PUT", f"{messages}/{first}", said),
         "DELETE /v1/threads/{id}/messages/{message_id}": call("DELETE", f"{messages}/{second}"),
         "PUT /v1/threads/{id}/messages": call("PUT", messages, f"[{said}]"),
         "DELETE /v1/threads/{id}/messages": call("DELETE", messages),
+        "GET /v1/changes": call("GET", "/v1/changes"),
+        "GET /v1/count": call("GET", "/v1/count?owner=ada"),
+        "GET /v1/search": call("GET", "/v1/search?owner=ada&text=hello"),
         "DELETE /v1/threads/{id}": call("DELETE", "/v1/threads/t"),
         "DELETE /v1/owners/{owner}": call("DELETE", "/v1/owners/ada"),
         "DELETE /v1/tenants/{tenant}": call("DELETE", "/v1/tenants/default"),
@@ -187,9 +193,10 @@ def test_every_route_is_reached(worker: Worker) -> None:
         "GET /docs": call("GET", "/docs"),
     }
     answers = worker(list(asked.values()), CHATSTORE_TELEMETRY="prometheus")["answers"][1:]
-    assert dict(zip(asked, (one.get("status") for one in answers), strict=True)) == {
-        f"{route.method} {route.path}": min(route.answers) for route in ROUTES
-    }
+    expected = {f"{route.method} {route.path}": min(route.answers) for route in ROUTES}
+    # Azure's tables have no index for these.
+    expected |= {"GET /v1/count": 501, "GET /v1/search": 501}
+    assert dict(zip(asked, (one.get("status") for one in answers), strict=True)) == expected
     for kind, answer in zip(asked, answers, strict=True):
         assert answer["body"], kind
 

@@ -24,7 +24,7 @@ SAFE = {
     ("backends/azure_tables/account.py", "_configured"): "before anything is stored, and without a password",
     ("backends/azure_tables/identity.py", "get_token"): "into an error of the SDK's, which is not repeated",
     ("http/logs.py", "without_content"): "only of errors of ours",
-    ("http/parameters.py", "read"): "a ValueError of our own",
+    ("http/forms.py", "_form"): "a ValueError of our own",
     ("integrations/llama_index/messages.py", "write"): "why the caller's own value cannot be written",
 }
 """Where the text of a foreign error is repeated, and why that tells nothing."""

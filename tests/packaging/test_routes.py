@@ -14,7 +14,7 @@ from starlette.routing import Route
 import chatstore
 from chatstore.http import openapi
 from chatstore.http.app import create_app
-from chatstore.http.parameters import parameters
+from chatstore.http.forms import parameters
 from chatstore.http.problems import PROBLEMS
 from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute

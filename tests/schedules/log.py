@@ -9,24 +9,22 @@ from typing import Any, TypeAlias, TypeVar
 
 from chatstore.blocking import run
 from chatstore.contract import (
-    Cut,
     Draft,
     InsertAt,
     NewThread,
     Request,
     Span,
     ThreadKey,
-    ThreadPatch,
 )
 from chatstore.engines.log import Key, LogBackend, Row, Rows, Table, layout
 from chatstore.errors import (
     Conflict,
     CorruptData,
-    MessageExists,
     MessageNotFound,
     ThreadNotFound,
     Unavailable,
 )
+from chatstore.models import Message
 from tests.log.memory_table import LogInMemory, MemoryTable
 from tests.schedules.explorer import Done, Lost, stop
 from tests.schedules.model import Modelled, explained
@@ -278,12 +276,16 @@ def delete_thread(by: str = "") -> Modelled:
 def read(name: str = "read", *, newest: bool = True) -> Modelled:
     async def call(backend: LogBackend) -> Any:
         page = await backend.read(KEY, Span(1000, newest=newest))
-        return None if page.etag is None else tuple(message.text for message in page)
+        return None if page.etag is None else tuple(map(_shown, page))
 
     def step(now: Texts) -> tuple[Texts, Any]:
         return now, now
 
     return Modelled(name, call, step)
+
+
+def _shown(message: Message) -> str:
+    return " ".join((message.text, *message.metadata.values()))
 
 
 def compact(by: str = "") -> Modelled:
@@ -316,14 +318,14 @@ def started(*turns: Sequence[str]) -> Any:
     return table, ids, backend
 
 
-def judge(there: Texts) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str | None]:
-    """What is wrong where a thread had these texts, after what was done to it since."""
+def judge(there: Texts, *, ahead: int = 0) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str | None]:
+    """What is wrong where a thread had these texts, after what was done to it since, which is read later."""
     last = read("finally")
     right: dict[object, bool] = {}
 
     @functools.cache
     def left_behind(table: MemoryTable) -> Any:
-        return run(last(Deterministic(table)))
+        return run(last(Deterministic(table, ahead=ahead)))
 
     def problem(table: MemoryTable, done: Sequence[Done[Modelled]]) -> str | None:
         over = frozenset(number for number, one in enumerate(done) if one.over)
@@ -342,80 +344,3 @@ def judge(there: Texts) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str
         )
 
     return problem
-
-
-def truncate(id: str, old: str, *texts: str, by: str = "") -> Modelled:
-    """Cut behind a message, and add what comes in place of the rest."""
-
-    async def call(backend: LogBackend) -> Any:
-        try:
-            await backend.append(
-                KEY,
-                [Draft(text) for text in texts],
-                create=None,
-                if_match=None,
-                request=Request(f"cut {id} {texts}{by}", "d"),
-                cut=Cut(id),
-            )
-        except (ThreadNotFound, MessageNotFound):
-            return "not there"
-        return "done"
-
-    def step(now: Texts) -> tuple[Texts, Any]:
-        at = next((place for place, text in enumerate(now or ()) if text in old.split("|")), None)
-        if now is None or at is None:
-            return now, "not there"
-        return (*now[: at + 1], *texts), "done"
-
-    return Modelled(f"truncate after {old} {texts}", call, step)
-
-
-def append_keyed(text: str, key: str, by: str = "") -> Modelled:
-    """Append a message whose text begins with its key."""
-
-    async def call(backend: LogBackend) -> Any:
-        drafts = [Draft(f"{key}={text}", key=key)]
-        request = Request(f"keyed {key} {text}{by}", "d")
-        try:
-            await backend.append(KEY, drafts, create=NewThread(), if_match=None, request=request)
-        except MessageExists:
-            return "exists"
-        return "done"
-
-    def step(now: Texts) -> tuple[Texts, Any]:
-        if any(one.startswith(f"{key}=") for one in now or ()):
-            return now, "exists"
-        return (*(now or ()), f"{key}={text}"), "done"
-
-    return Modelled(f"append {text} as {key}", call, step)
-
-
-def append_patched(topic: str, was: str, by: str = "") -> Modelled:
-    """Append what says the new topic, and change the topic, if the properties are still those of `was`."""
-
-    async def call(backend: LogBackend) -> Any:
-        request = Request(f"patched {topic}{by}", "d")
-        try:
-            await backend.append(
-                KEY,
-                [Draft(f"topic {topic}")],
-                create=None,
-                if_match=None,
-                request=request,
-                patch=ThreadPatch(topic=topic),
-                if_thread=was,
-            )
-        except Conflict:
-            return "conflict"
-        except ThreadNotFound:
-            return "no thread"
-        return "done"
-
-    def step(now: Texts) -> tuple[Texts, Any]:
-        if now is None:
-            return now, "conflict"
-        if any(text.startswith("topic ") for text in now):
-            return now, "conflict"
-        return (*now, f"topic {topic}"), "done"
-
-    return Modelled(f"append with topic {topic}", call, step)

@@ -16,16 +16,17 @@ from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
 from tests.schedules.explorer import Actor, Count, explore
 from tests.schedules.log import KEY, Deterministic, SteppedTable, judge
+from tests.schedules.log_cuts import append_keyed, append_patched, truncate
 from tests.schedules.model import Modelled
 from tests.schedules.test_log import IDS, STALE, STARTED, WRITERS, actor, hold
 
 ETAG = run(STARTED.get_thread(KEY)).etag
 
 NEW: dict[str, Callable[[str], Modelled]] = {
-    "cut": lambda by: do.truncate(IDS["b"], "b|B|B2", by=by),
-    "cut and append": lambda by: do.truncate(IDS["b"], "b|B|B2", f"n{by}", by=by),
-    "key": lambda by: do.append_keyed(f"k{by}", "key", by),
-    "patch": lambda by: do.append_patched(f"p{by}", ETAG, by),
+    "cut": lambda by: truncate(IDS["b"], "b|B|B2", by=by),
+    "cut and append": lambda by: truncate(IDS["b"], "b|B|B2", f"n{by}", by=by),
+    "key": lambda by: append_keyed(f"k{by}", "key", by),
+    "patch": lambda by: append_patched(f"p{by}", ETAG, by),
 }
 
 
@@ -44,7 +45,7 @@ def test_a_reader_beside_each(one: str, newest: bool, counted: list[Count]) -> N
 
 
 def test_what_comes_between_a_cut_and_what_follows_it(counted: list[Count]) -> None:
-    cut = do.truncate(IDS["a"], "a", "n")
+    cut = truncate(IDS["a"], "a", "n")
     hold(counted, actor(1, cut, do.pop(), do.append("x")), actor(2, do.insert_before(IDS["b"], "b", "i")))
 
 
@@ -52,9 +53,9 @@ def test_what_comes_between_a_cut_and_what_follows_it(counted: list[Count]) -> N
 def test_a_visit_that_removes_what_was_cut(other: str, counted: list[Count]) -> None:
     table, ids, begun = do.started(["a"], ["b", "c"], ["d"])
     assert ids.keys() == IDS.keys()
-    run(do.truncate(ids["b"], "b")(begun))
+    run(truncate(ids["b"], "b")(begun))
     late = 26 * HOUR
-    beside = do.truncate(ids["a"], "a", "n") if other == "cut" else _beside(other, ids)
+    beside = truncate(ids["a"], "a", "n") if other == "cut" else _beside(other, ids)
 
     def sweeping() -> LogBackend:
         return Deterministic(SteppedTable(), 1, ahead=late)
@@ -93,11 +94,11 @@ def test_without_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
         return slot
 
     monkeypatch.setattr(cuts, "shown", all_shown)
-    found_out([do.truncate(IDS["a"], "a"), do.read()])
+    found_out([truncate(IDS["a"], "a"), do.read()])
 
 
 def test_without_looking_for_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: Any) -> None: ...
 
     monkeypatch.setattr(Reader, "require_new_keys", never)
-    found_out([do.append_keyed("x", "key")], [do.append_keyed("y", "key", "2")])
+    found_out([append_keyed("x", "key")], [append_keyed("y", "key", "2")])

@@ -89,7 +89,7 @@ class FencedBackend(FencedThreads):
         known = self._seen.get(partition)
         for _ in range(TRIES):
             try:
-                return await self._messages.read(key, partition, span, known, self.clock())
+                return await self._messages.read(key, partition, span, known, self.clock)
             except Moved:
                 known = None
         raise restless(key)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from chatstore import position
-from chatstore.contract import Cut, Draft, InsertAt, Span, ThreadKey
+from chatstore.contract import Clock, Cut, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.cuts import vacant
@@ -101,16 +101,19 @@ class Messages:
         self._keys = keys
 
     async def read(
-        self, key: ThreadKey, partition: str, span: Span, known: Known | None, now: int
+        self, key: ThreadKey, partition: str, span: Span, known: Known | None, clock: Clock
     ) -> Page[Message]:
-        """The messages of `span`, as of one moment, by a header that is remembered, if any."""
+        """The messages of `span`, as of one moment, by a header that is remembered, if any.
+
+        The time is asked for when an answer has told it.
+        """
         guess = known is not None and known.state is not None and is_far(known.state, span)
         if known is not None and guess:
             # The newest rows would not help: the header is looked at afterwards alone.
             head = Head(known)
         else:
             head = await self._reader.head(partition, span.limit + 1)
-        view = View(key, partition, head.known, now)
+        view = View(key, partition, head.known, clock())
         state = view.state
         if guess and (state is None or span.epoch not in (None, state.generation)):
             raise Moved

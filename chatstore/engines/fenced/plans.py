@@ -16,7 +16,7 @@ from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.cuts import first_of, with_cut
 from chatstore.engines.fenced.header import State, born, properties_text, thread_of
 from chatstore.engines.fenced.keys import MOST_KEYS, released
-from chatstore.engines.fenced.segments import Segment, Stored, cut, stored
+from chatstore.engines.fenced.segments import Segment, Stored, laid_out, stored, widest
 from chatstore.errors import Conflict, ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Appended, Message, Thread, from_micros, to_micros
@@ -34,7 +34,6 @@ __all__ = [
     "is_far",
     "replaced",
     "restored_at",
-    "widest",
     "writable",
 ]
 
@@ -135,16 +134,16 @@ def appended(
     if cutting is not None:
         state = cutting.state
     messages = stored(drafts, state.tail, view.now)
-    segments = [Segment.of(state.generation, row) for row in cut(messages)]
+    segments = laid_out(state.generation, messages)
     state = state._replace(tail=state.tail + len(messages))
-    state = state._replace(widest=widest(segments, state))
+    state = state._replace(widest=widest(segments, state.widest))
     if messages:
         state = state.touched(view.now)
     due = None
     if text is not None:
         # What is left of an earlier life is not waited for.
         due = state.expires if view.known.state is None else view.now
-    result = Appended(tuple(one.message() for one in messages), state.etag, kept)
+    result = Appended(tuple(map(Stored.message, messages)), state.etag, kept)
     if cutting is not None:
         return Change(result, state, text, [*cutting.put, *segments], cutting.drop, cutting.due)
     return Change(result, state, text, segments, due=due)
@@ -153,8 +152,8 @@ def appended(
 def filled(view: View, thread: Thread, messages: Sequence[Stored]) -> Change[Thread]:
     """A new thread with messages that are numbered from one."""
     state = created(view, thread)._replace(tail=len(messages))
-    segments = [Segment.of(state.generation, row) for row in cut(messages)]
-    state = state._replace(widest=widest(segments, state))
+    segments = laid_out(state.generation, messages)
+    state = state._replace(widest=widest(segments, state.widest))
     return Change(thread, state, properties_text(thread), segments, due=earliest(state.expires, segments))
 
 
@@ -182,13 +181,13 @@ def restored_at(
         rows.append(Stored(cast("str", one.id), position.nth(slot), at, 0, until, one.text, beside, one.key))
         if layout.slot_in(rows[-1].id) != slot:
             state = state._replace(scattered=True)
-    segments = [Segment.of(state.generation, row) for row in cut(rows)]
+    segments = laid_out(state.generation, rows)
     state = state._replace(
         tail=state.tail + len(rows), created=to_micros(thread.created_at), active=to_micros(thread.active_at)
     )
-    state = state._replace(widest=widest(segments, state))
+    state = state._replace(widest=widest(segments, state.widest))
     due = state.expires if view.known.state is None or if_match is not None else view.now
-    result = Appended(tuple(one.message() for one in rows), state.etag)
+    result = Appended(tuple(map(Stored.message, rows)), state.etag)
     return Change(result, state, properties_text(thread), segments, due=due)
 
 
@@ -212,20 +211,15 @@ def replaced(
 def anew(view: View, state: State, messages: Sequence[Stored]) -> Change[Appended]:
     """`messages` as a history of its own, in the slots above the old one's."""
     generation = layout.next_generation(state.generation, view.now)
-    segments = [Segment.of(generation, row) for row in cut(messages)]
+    segments = laid_out(generation, messages)
     state = state._replace(
         generation=generation, base=state.tail, tail=state.tail + len(messages), widest=1, cuts=()
     )
-    state = state._replace(widest=widest(segments, state))
+    state = state._replace(widest=widest(segments, state.widest))
     if messages:
         state = state.touched(view.now)
-    result = Appended(tuple(one.message() for one in messages), state.etag)
+    result = Appended(tuple(map(Stored.message, messages)), state.etag)
     return Change(result, state, put=segments, due=view.now)
-
-
-def widest(segments: Sequence[Segment], state: State) -> int:
-    """How many slots the widest row takes."""
-    return max([state.widest, *(len(segment.messages) for segment in segments)])
 
 
 def earliest(expires: int | None, segments: Sequence[Segment]) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from chatstore import position
@@ -15,7 +15,7 @@ from chatstore.engines.fenced import layout
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
 
-__all__ = ["Segment", "Stored", "cut", "expiry_text", "new_message", "stored"]
+__all__ = ["Segment", "Stored", "expiry_text", "laid_out", "new_message", "stored", "widest"]
 
 _MESSAGES, _BYTES, _ROWS = 16, 192 * 1024, 40
 _SPLIT_ABOVE = 64
@@ -123,11 +123,17 @@ def new_message(draft: Draft, place: str, now: int) -> Stored:
     return Stored(id, place, now, 0, expiry(now, draft.ttl), draft.text, draft.metadata, draft.key)
 
 
-def cut(messages: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
-    """`messages` in rows: few in each, and so few rows that one group takes those of any turn."""
+def laid_out(generation: str, messages: Sequence[Stored]) -> list[Segment]:
+    """`messages` in new rows: few in each, and so few rows that one group takes those of any turn."""
     most = max(_MESSAGES, -(-len(messages) // _ROWS))
     bytes_most = max(_BYTES, sum(map(_length, messages)) // _ROWS)
-    return batches(messages, _length, most=most, size_most=bytes_most)
+    rows = batches(messages, _length, most=most, size_most=bytes_most)
+    return [Segment.of(generation, row) for row in rows]
+
+
+def widest(segments: Sequence[Segment], least: int) -> int:
+    """How many slots the widest row takes, `least` at least."""
+    return max([least, *(len(segment.messages) for segment in segments)])
 
 
 def expiry_text(expires: int | None) -> dict[str, str]:

@@ -250,7 +250,7 @@ class LogBackend(Backend):
             totals = edited(turn, gone=-1, expiring=expires is not None, active=True)
             row = gap.following.slot if gap.following.place else None
             if row is not None:
-                effect = Effect(row.position, row.version, "add", gap.following.place)
+                effect = Effect(row.position, row.edition, "add", gap.following.place)
             else:
                 effect = Effect(between, None, "add", 0)
             return await self._decide.edit(turn, key, totals, effect, entry, draft, row=row)
@@ -278,7 +278,7 @@ class LogBackend(Backend):
                 said = Draft((await self._exact.message(turn.head, entry)).text)
             else:
                 said, entry = draft, entry._replace(text=draft.text, blob=None)
-            effect = Effect(found.slot.position, found.slot.version, "put", found.place)
+            effect = Effect(found.slot.position, found.slot.edition, "put", found.place)
             return await self._decide.edit(
                 turn, key, edited(turn), effect, entry, said, row=found.slot, was=found.entry
             )
@@ -301,8 +301,8 @@ class LogBackend(Backend):
                     return await self._decide.note(turn, None)
                 if found is None:
                     raise MessageNotFound(key.id, message)
-            effect = Effect(found.slot.position, found.slot.version, "take", found.place)
-            totals = edited(turn, gone=1, emptied=len(found.slot.entries) == 1)
+            effect = Effect(found.slot.position, found.slot.edition, "take", found.place)
+            totals = edited(turn, gone=1, emptied=len(found.slot.present) == 1)
             taken = await self._exact.message(turn.head, found.entry)
             decision = await self._decide.edit(
                 turn, key, totals, effect, found.entry, Draft(taken.text), row=found.slot, was=found.entry

@@ -26,7 +26,6 @@ from chatstore.engines.log.visiting import (
     read_whole,
     require_awake,
     survey,
-    without_dead,
 )
 from chatstore.engines.log.visits import Visit
 from chatstore.engines.log.writing import Writer
@@ -215,7 +214,7 @@ class Cleaner:
                 return await self._visit(pk, now)
             # They go with their epoch.
             remains.faded.clear()
-        faded = await self._fade(met, now)
+        faded = await self._fade(met)
         await self._discard(key, met, now)
         if remains.rows or remains.ends or remains.shared:
             self._writer.known.forget(pk)
@@ -226,14 +225,14 @@ class Cleaner:
         _, known = await search(self._table, met.head, None, met.began)
         self._writer.known.put(met.head.pk, known)
 
-    async def _fade(self, met: _Met, now: int) -> int:
+    async def _fade(self, met: _Met) -> int:
         """Take what is dead out of rows that stay; how many messages that was."""
         faded, pk, remains = 0, met.head.pk, met.remains
-        for slot in remains.faded:
+        for bare in remains.faded:
             require_awake(self._clock() - met.began, "a sweep was held up for long: sweep again")
-            bare = without_dead(slot, now)
-            if await self._table.swap(bare.dump(pk), slot.version):
-                faded += len(slot.messages) - len(bare.messages)
+            # An edit that was decided before is for the same edition, and finds its message in its place.
+            if await self._table.swap(bare.row.dump(pk), bare.row.version - 1):
+                faded += bare.messages
         for row in await self._table.get(list(remains.worn)):
             left = without_others(row, remains.worn[Key(pk, str(row["sk"]))])
             await self._table.swap(left, cast("int", row["v"]))

@@ -14,6 +14,8 @@ __all__ = ["Blob", "Entry", "dumped", "loaded", "made"]
 
 _DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _FIELDS = 9
+_FADED = 1
+"""When what has faded expired, in microseconds: before all that was ever stored."""
 
 
 class Blob(NamedTuple):
@@ -52,6 +54,15 @@ class Entry(NamedTuple):
     def expired(self, now: int) -> bool:
         """Whether it is no longer there."""
         return self.expires_at is not None and self.expires_at <= now
+
+    @property
+    def faded(self) -> bool:
+        """Whether nothing is left of it but its place."""
+        return self.expires_at == _FADED and not self.text and self.blob is None
+
+    def fade(self, token: str, at: int) -> Entry:
+        """What is left of it in its slot, which says its id and its time."""
+        return Entry("", f"{self.position}-{token}", self.position, at, _FADED)
 
 
 def made(drafts: Sequence[Draft], position: str, token: str, at: int) -> tuple[Entry, ...]:

@@ -201,13 +201,13 @@ class Epochs:
             header = head.header
             if header is None or not header.living:
                 return Answer(None)
-            slots = [slot async for slot in self._reader.rows(head) if slot.messages]
+            slots = [slot async for slot in self._reader.rows(head) if slot.present]
             epoch = layout.epoch_after(head.epoch, turn.now, turn.token)
             version = header.version + 1
             totals = replace(turn.totals, places=0, version=version, cuts=())
             staged = [
-                slot._replace(epoch=epoch, totals=totals, request=None, result=None, header=None, kept=0,
-                        staged=True, version=0, told=None)
+                slot._replace(epoch=epoch, totals=totals, entries=slot.present, request=None, result=None,
+                        header=None, kept=0, staged=True, version=0, told=None, fades=0)
                 for slot in slots
             ]  # fmt: skip
             moved = header._replace(version=version, epoch=epoch, base=totals)

@@ -132,20 +132,27 @@ async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:
     ):
         return False
     if slot is not None and slot.effect is not None:
-        if row is None and slot.effect.version is not None:
-            at = Key(head.pk, layout.slot_row(slot.epoch, slot.effect.position))
-            row = next((Slot.load(found) for found in await table.get([at])), None)
+        at = Key(head.pk, layout.slot_row(slot.epoch, slot.effect.position))
+        if row is None and slot.effect.edition is not None:
+            row = await _row(table, at)
         edited = target_of(slot, row)
-        if edited is not None:
-            # Where this finds another version, somebody else applied it.
-            await table.swap(edited.dump(head.pk), slot.effect.version)
+        while edited is not None and not await table.swap(
+            edited.dump(head.pk), None if row is None else row.version
+        ):
+            # Somebody else applied it, or a sweep took out of the row what was dead.
+            row = await _row(table, at)
+            edited = None if row is None else target_of(slot, row)
     return True
+
+
+async def _row(table: Table, at: Key) -> Slot | None:
+    return next((Slot.load(found) for found in await table.get([at])), None)
 
 
 def target_of(slot: Slot, row: Slot | None) -> Slot | None:
     """The row that the effect of `slot` leaves; None where it was applied before."""
     effect = slot.effect
-    if effect is None or (None if row is None else row.version) != effect.version:
+    if effect is None or (None if row is None else row.edition) != effect.edition:
         return None
     return (row or Slot(slot.epoch, effect.position, slot.token, slot.at, EMPTY, version=-1)).apply(
         effect, slot

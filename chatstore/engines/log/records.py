@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from chatstore.conditions import log_etag
@@ -115,14 +115,14 @@ class Header(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a slot decides to be done to a row of messages: it brings that row, from one version, to another.
+    """What a slot decides to be done to a row of messages: it brings that row, from one edition, to the next.
 
     `place` counts into the row's messages: the entry there is replaced by the slot's own, taken
-    out (`take`), or pushed back by it (`add`). A row that is not there yet has version None.
+    out (`take`), or pushed back by it (`add`). A row that is not there yet has edition None.
     """
 
     position: str
-    version: int | None
+    edition: int | None
     verb: str
     place: int
 
@@ -135,7 +135,8 @@ class Slot(NamedTuple):
     it, `result` what it was answered where that is not plain from the rest. `token` is random.
     `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
     `pointer` is where a thread that ends here was listed: its activity, its id, its owner, the hours it left.
-    `told` is the etag of the properties that an append was answered.
+    `told` is the etag of the properties that an append was answered. `version` counts the changes of the row.
+    `fades` of those took out what was dead, which nobody decided.
     """
 
     epoch: str
@@ -154,6 +155,12 @@ class Slot(NamedTuple):
     staged: bool = False
     pointer: tuple[int, str, str | None, tuple[int, ...]] | None = None
     told: str | None = None
+    fades: int = 0
+
+    @property
+    def edition(self) -> int:
+        """How many effects brought the row to where it is: a sweep beside them does not count."""
+        return self.version - self.fades
 
     @property
     def number(self) -> int:
@@ -169,25 +176,19 @@ class Slot(NamedTuple):
         """The row of this slot."""
         form: dict[str, Any] = {"t": self.at, "z": _totals(self.totals)}
         form["m"] = entries.dumped(self.entries, self.position, self.token, self.at)
-        if self.request is not None:
-            form["r"] = self.request
-        if self.result is not None:
-            form["o"] = self.result
-        if self.kept:
-            form["k"] = self.kept
-        if self.header is not None:
-            form["h"] = self.header._form()
-        if self.effect is not None:
-            f = self.effect
-            form["f"] = [f.position, f.version, f.verb, f.place]
-        if self.seals:
-            form["c"] = 1
-        if self.staged:
-            form["g"] = 1
-        if self.pointer is not None:
-            form["p"] = self.pointer
-        if self.told is not None:
-            form["w"] = self.told
+        beside = {
+            "r": self.request,
+            "o": self.result,
+            "k": self.kept or None,
+            "h": None if self.header is None else self.header._form(),
+            "f": self.effect,
+            "c": 1 if self.seals else None,
+            "g": 1 if self.staged else None,
+            "p": self.pointer,
+            "w": self.told,
+            "d": self.fades or None,
+        }
+        form.update((name, value) for name, value in beside.items() if value is not None)
         overhead = len(pk.encode()) + 80
         body = forms.packed(form, [entry.text for entry in self.entries], overhead)
         at = layout.slot_row(self.epoch, self.position)
@@ -197,6 +198,11 @@ class Slot(NamedTuple):
     def messages(self) -> tuple[Entry, ...]:
         """The messages that are read here; what an effect carries is read where it is applied."""
         return self.entries if self.effect is None else ()
+
+    @property
+    def present(self) -> tuple[Entry, ...]:
+        """The messages of which anything is left here, expired ones too."""
+        return tuple(entry for entry in self.messages if not entry.faded)
 
     @property
     def refs(self) -> set[str]:
@@ -228,6 +234,7 @@ class Slot(NamedTuple):
             staged="g" in form,
             pointer=_pointer_of(form["p"]) if "p" in form else None,
             told=form.get("w"),
+            fades=form.get("d", 0),
         )
         return slot._replace(entries=entries.loaded(form["m"], texts, slot.position, slot.token, slot.at))
 
@@ -242,9 +249,17 @@ class Slot(NamedTuple):
             del left[effect.place]
         elif effect.verb == "add":
             left.insert(effect.place, by.entries[0])
-        else:
+        elif not left[effect.place].faded:
             left[effect.place] = by.entries[0]
         return self._replace(entries=tuple(left), version=self.version + 1)
+
+    def fade(self, places: Collection[int]) -> Slot:
+        """This row without what was in some places; the others stay in theirs, where an effect looks."""
+        left = [
+            entry.fade(self.token, self.at) if place in places else entry
+            for place, entry in enumerate(self.entries)
+        ]
+        return self._replace(entries=tuple(left), version=self.version + 1, fades=self.fades + 1)
 
 
 def chained(chain: str, texts: Sequence[str]) -> str:
@@ -268,8 +283,10 @@ def _totals(totals: Totals) -> list[Any]:
 
 def _totals_of(form: list[Any]) -> Totals:
     fixed = len(_TOTALS) - 2
-    left, ranges, *_ = [*form[fixed:], (), ()]
-    return replace(Totals(*form[:fixed]), left=tuple(left), cuts=cuts.loaded(ranges))
+    if len(form) == fixed:
+        return Totals(*form)
+    left, ranges, *_ = [*form[fixed:], ()]
+    return Totals(*[*form[:fixed], tuple(left), cuts.loaded(ranges)])
 
 
 def _pointer_of(form: list[Any]) -> tuple[int, str, str | None, tuple[int, ...]]:

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import cast
+from typing import NamedTuple, cast
 
 from chatstore.engines.log import cuts, layout
 from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.lists import Pointer
 from chatstore.engines.log.port import Key, Row, Rows, Table
-from chatstore.engines.log.records import Blob, Header, Slot
+from chatstore.engines.log.records import Blob, Entry, Header, Slot
 from chatstore.errors import Unavailable
 
-__all__ = ["KEPT", "Remains", "all_rows", "read_whole", "require_awake", "survey", "without_dead"]
+__all__ = ["KEPT", "Remains", "all_rows", "read_whole", "require_awake", "survey"]
 
 _PAGE = 1000
 
@@ -36,6 +36,13 @@ class _Epoch:
     pointers: list[Pointer] = field(default_factory=list)
 
 
+class Faded(NamedTuple):
+    """The next version of a row, without what is dead of it, and how many messages that is."""
+
+    row: Slot
+    messages: int = 0
+
+
 @dataclass(slots=True)
 class Remains:
     """What is dead of a thread: rows to be deleted, how much that is, and pointers that lead nowhere.
@@ -43,7 +50,7 @@ class Remains:
     `rows` have names that no other row will ever have; `shared` have not, and go while they are what was
     read, the header last. `ends` are those that name where the thread was listed, by `pointers`: they go when
     it no longer is. `ended` says that nothing is left but where a new thread of that id would begin.
-    `faded` are rows of the living history that hold something that is dead, `worn` rows of which only some
+    `faded` are rows of the living history without what is dead of them, `worn` rows of which only some
     texts are in use. `dead` are the times at which
     what was met had died, and `next` is when there is more to do, None for never.
     """
@@ -55,7 +62,7 @@ class Remains:
     messages: int = 0
     requests: int = 0
     pointers: list[Pointer] = field(default_factory=list)
-    faded: list[Slot] = field(default_factory=list)
+    faded: list[Faded] = field(default_factory=list)
     worn: dict[Key, list[Blob]] = field(default_factory=dict)
     dead: set[int] = field(default_factory=set)
     next: int | None = None
@@ -176,16 +183,12 @@ class _Survey:
         """Plan the removal of what was cut long ago: nobody aims at its slots, or asks for its requests."""
         remains, ranges = self._remains, self._head.totals.cuts
         for slot, row in self._cut:
-            places = [slot.position, *(entry.position for entry in slot.messages)]
-            by = [one.slot for one in ranges for place in places if one.holds(place)]
-            until = max(self._taken.get(one, self._now) for one in by) + KEPT
             if not cuts.is_cut(ranges, slot.position):
-                # A row that is cut in part stays as it is: an edit of it may be waiting for that version.
                 self._meet_living(slot)
-            elif not remains.meet(self._now, until):
+            elif not remains.meet(self._now, *self._cut_until(slot.position)):
                 self._used |= _blobs(slot)
             else:
-                remains.messages += len(slot.messages)
+                remains.messages += len(slot.present)
                 remains.requests += slot.request is not None
                 if slot.epoch == layout.ZERO:
                     remains.shared.append({**row, "b": b""})
@@ -194,13 +197,30 @@ class _Survey:
 
     def _meet_living(self, slot: Slot) -> None:
         # What an effect carries was applied, and is kept for repetitions alone.
-        if slot.effect is not None and self._remains.meet(self._now, slot.at + KEPT):
-            self._remains.faded.append(slot)
+        remains, now = self._remains, self._now
+        if slot.effect is not None and remains.meet(now, slot.at + KEPT):
+            bare = slot._replace(entries=(), effect=None, request=None, result=None, version=slot.version + 1)
+            remains.faded.append(Faded(bare))
             return
         self._used |= _blobs(slot)
-        ends = (one.expires_at for one in slot.messages if one.expires_at is not None)
-        if self._remains.meet(self._now, *ends):
-            self._remains.faded.append(slot)
+        dead = [place for place, entry in enumerate(slot.messages) if self._is_dead(entry)]
+        if not dead:
+            return
+        remains.faded.append(Faded(slot.fade(dead), len(dead)))
+        if any(slot.entries[place].blob is not None for place in dead):
+            # Its text goes once nothing refers to it.
+            remains.meet(now, now + layout.HOUR)
+
+    def _is_dead(self, entry: Entry) -> bool:
+        if entry.faded:
+            return False
+        until = [] if entry.expires_at is None else [entry.expires_at]
+        return self._remains.meet(self._now, *until, *self._cut_until(entry.position))
+
+    def _cut_until(self, place: str) -> list[int]:
+        """Until when a position stays that was cut; nothing for one that was not."""
+        by = [one.slot for one in self._head.totals.cuts if one.holds(place)]
+        return [max(self._taken.get(one, self._now) for one in by) + KEPT] if by else []
 
     def _meet_other(self, slot: Slot, row: Row) -> None:
         epoch = self._epochs.setdefault(slot.epoch, _Epoch(layout.made_at(slot.epoch) + KEPT))
@@ -209,7 +229,7 @@ class _Survey:
         if not slot.staged:
             epoch.until = max(epoch.until, slot.at + (layout.HOUR if slot.closes else KEPT))
         (epoch.rows if slot.pointer is None else epoch.ends).append({**row, "b": b""})
-        epoch.messages += len(slot.messages)
+        epoch.messages += len(slot.present)
         epoch.requests += slot.request is not None
         epoch.texts |= _blobs(slot)
         if slot.pointer is not None:
@@ -263,11 +283,3 @@ def require_awake(asleep: int, reason: str) -> None:
     """
     if asleep > layout.HOUR:
         raise Unavailable(reason)
-
-
-def without_dead(slot: Slot, now: int) -> Slot:
-    """A row without its messages that have expired, or without what it did to another and has answered."""
-    if slot.effect is not None:
-        return slot._replace(entries=(), effect=None, request=None, result=None, version=slot.version + 1)
-    left = tuple(entry for entry in slot.entries if not entry.expired(now))
-    return slot._replace(entries=left, version=slot.version + 1)

@@ -12,7 +12,7 @@ from chatstore.engines.sql.message_rows import (
     ENTRY,
     MESSAGE,
     NEXT,
-    entry_of,
+    entries_of,
     fitting,
     message_of,
     parts_of,
@@ -47,7 +47,7 @@ class Finding:
     async def entries(self, log: Log, span: Span) -> Entries:
         """The same as text. Raises CorruptData."""
         rows, rest = await self._page(log, span, ENTRY)
-        return Entries(",".join(map(entry_of, rows)), *rest)
+        return Entries(entries_of(rows), *rest)
 
     async def _page(
         self, log: Log, span: Span, columns: str

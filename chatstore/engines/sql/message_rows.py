@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chatstore.codec import Json, decode
 from chatstore.conditions import message_etag
 from chatstore.contract import Draft, Span
@@ -9,13 +11,13 @@ from chatstore.engines.sql.port import Row
 from chatstore.engines.sql.rows import Log
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
-from chatstore.wire import entry_text
+from chatstore.wire import Entry, entries_text
 
 __all__ = [
     "ENTRY",
     "MESSAGE",
     "NEXT",
-    "entry_of",
+    "entries_of",
     "fitting",
     "message_of",
     "parts_of",
@@ -84,16 +86,19 @@ def size_of(row: Row) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def entry_of(row: Row) -> str:
-    """A row as text. Raises CorruptData: a column of SQLite's holds anything."""
+def entries_of(rows: Iterable[Row]) -> str:
+    """Rows as text. Raises CorruptData: a column of SQLite's holds anything."""
+    return entries_text([_entry(row) for row in rows])
+
+
+def _entry(row: Row) -> Entry:
     text, message_id, place, created, revision, expires, metadata, key, is_json = row
     if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
         raise _damaged(row)
     # The database has looked at the texts, but one may end for it where a character is zero.
     if not is_json or not _is_object(text) or not (metadata is None or _is_object(metadata)):
         raise CorruptData(f"the stored text of message {message_id!r} is damaged")
-    etag = message_etag(message_id, revision)
-    return entry_text(text, message_id, place, created, expires, etag, key, metadata)
+    return text, message_id, place, created, expires, message_etag(message_id, revision), key, metadata
 
 
 def _is_text(value: object) -> bool:

@@ -14,8 +14,11 @@ def require_one(headers: Headers) -> None:
 
     A signature for AWS, which a function URL may ask for in that header, is none for this service.
     """
-    shown = [one for one in headers.getlist("authorization") if not one.startswith("AWS4-HMAC-SHA256 ")]
-    if len(shown) + len(headers.getlist("x-api-key")) > 1:
+    shown = 0
+    for name, value in headers.raw:
+        if name == b"x-api-key" or (name == b"authorization" and not value.startswith(b"AWS4-HMAC-SHA256 ")):
+            shown += 1
+    if shown > 1:
         raise Unauthenticated("send one credential: either Authorization or X-API-Key, once", invalid=True)
 
 

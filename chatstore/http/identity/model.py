@@ -42,19 +42,22 @@ class Identity:
     @property
     def caller(self) -> tuple[str, str | None]:
         """Whose share of what all use a request takes: a tenant's, or that of the owner it is confined to."""
-        return self.tenant, self.owner if self.restricted else None
+        return self.tenant, None if Scope.ADMIN in self.scopes else self.owner
 
-    def require(self, scope: Scope) -> None:
-        """Raise Forbidden unless `scope` is allowed."""
-        if not self.scopes & {scope, Scope.ADMIN}:
-            raise Forbidden(f"this needs the scope {scope}: use a credential that has it")
+    def require(self, scopes: Iterable[Scope]) -> None:
+        """Raise Forbidden unless all of `scopes` are allowed."""
+        if Scope.ADMIN in self.scopes:
+            return
+        for scope in scopes:
+            if scope not in self.scopes:
+                raise Forbidden(f"this needs the scope {scope}: use a credential that has it")
 
     def require_names(self, *, thread_id: str | None = None, owner: str | None = None) -> None:
         """Raise Forbidden if a restricted credential chooses a new thread's id, or another's owner.
 
         An id that it could choose would tell, by being taken, that a thread of somebody else is there.
         """
-        if not self.restricted:
+        if self.owner is None or Scope.ADMIN in self.scopes:
             return
         if thread_id is not None:
             raise Forbidden("this credential is of one owner, and the ids of its threads are made here")
@@ -64,7 +67,7 @@ class Identity:
     def scoped(self, store: AsyncChatStore) -> AsyncChatStore:
         """`store` as this identity sees it."""
         mine = store if store.tenant == self.tenant else store.for_tenant(self.tenant)
-        return mine.for_owner(self.owner) if self.restricted and self.owner is not None else mine
+        return mine if self.owner is None or Scope.ADMIN in self.scopes else mine.for_owner(self.owner)
 
 
 class Authenticator(Protocol):

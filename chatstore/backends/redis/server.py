@@ -1,0 +1,157 @@
+"""Where the servers are: one, those that Sentinels name, or a cluster, and how a client reaches them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from chatstore.errors import ConfigurationError
+from chatstore.urls import Url, shown
+
+__all__ = ["OPTIONS", "Server"]
+
+CONNECTIONS = 32
+"""Of one client, at most: further calls wait for one."""
+
+_TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+OPTIONS = ("prefix", "timeout", "replicas", "durable", "db", *_TLS)
+
+
+class Server(NamedTuple):
+    """How to reach what a URL names. `named` are arguments of the library's clients."""
+
+    scheme: str
+    hosts: tuple[tuple[str, int], ...]
+    service: str
+    named: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, url: Url) -> Server:
+        """Raises ConfigurationError for a URL that names no server, without repeating its password."""
+        tls = {name: url.options[name] for name in _TLS if name in url.options}
+        if tls and url.scheme != "rediss":
+            raise ConfigurationError(f"{next(iter(tls))} is an option of rediss://, which uses TLS")
+        who, _, where = url.host.rpartition("@")
+        user, colon, password = who.partition(":")
+        seconds = url.seconds("timeout", 5)
+        named: dict[str, Any] = {
+            "socket_timeout": seconds,
+            "socket_connect_timeout": seconds,
+            "username": unquote(user) or None,
+            "password": unquote(password) if colon else os.environ.get("REDISCLI_AUTH") or None,
+            **tls,
+        }
+        path = url.path.strip("/")
+        if url.scheme == "unix":
+            if where or not path:
+                raise ConfigurationError("a socket is written with three slashes: unix:///var/run/redis.sock")
+            return cls(url.scheme, (), "", {**named, "path": url.path, "db": _database(url, "")})
+        hosts = tuple(
+            _host(one, url, 26379 if "sentinel" in url.scheme else 6379) for one in where.split(",")
+        )
+        service, _, database = path.partition("/") if "sentinel" in url.scheme else ("", "", path)
+        if "sentinel" in url.scheme and not service:
+            raise ConfigurationError(
+                "the path names the service that Sentinels watch: redis+sentinel://HOST/mymaster"
+            )
+        if "cluster" in url.scheme and (database or "db" in url.options):
+            raise ConfigurationError("a cluster has no databases: leave the path out")
+        if len(hosts) > 1 and url.scheme in ("redis", "rediss"):
+            raise ConfigurationError(
+                f"{url.scheme}:// takes one host; redis+sentinel:// and redis+cluster:// several"
+            )
+        named |= {} if "cluster" in url.scheme else {"db": _database(url, database)}
+        return cls(url.scheme, hosts, service, named)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Any]:
+        """A blocking client, closed at the end."""
+        from redis import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+        from redis.backoff import NoBackoff
+        from redis.cluster import ClusterNode, RedisCluster
+        from redis.retry import Retry
+        from redis.sentinel import Sentinel
+
+        # The library would send again what may have been done: only the engine knows how to find that out.
+        named = {**self.named, "retry": Retry(NoBackoff(), 0)}
+        client: Any
+        if "cluster" in self.scheme:
+            client = RedisCluster(startup_nodes=[ClusterNode(*one) for one in self.hosts], **named)
+        elif "sentinel" in self.scheme:
+            timeouts = {name: named[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+            client = Sentinel(self.hosts, sentinel_kwargs=timeouts).master_for(self.service, **named)
+        else:
+            kinds = {"unix": UnixDomainSocketConnection, "rediss": SSLConnection}
+            pool = BlockingConnectionPool(
+                max_connections=CONNECTIONS,
+                timeout=named["socket_timeout"],
+                connection_class=kinds.get(self.scheme, Connection),
+                **self._where(),
+                **named,
+            )
+            client = Redis.from_pool(pool)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextlib.asynccontextmanager
+    async def async_client(self) -> AsyncIterator[Any]:
+        """A client for the running loop, closed at the end."""
+        from redis.asyncio import (
+            BlockingConnectionPool,
+            Connection,
+            Redis,
+            RedisCluster,
+            Sentinel,
+            SSLConnection,
+            UnixDomainSocketConnection,
+        )
+        from redis.asyncio.cluster import ClusterNode
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        named = {**self.named, "retry": Retry(NoBackoff(), 0)}
+        client: Any
+        if "cluster" in self.scheme:
+            client = RedisCluster(startup_nodes=[ClusterNode(*one) for one in self.hosts], **named)
+        elif "sentinel" in self.scheme:
+            timeouts = {name: named[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+            client = Sentinel(self.hosts, sentinel_kwargs=timeouts).master_for(self.service, **named)
+        else:
+            kinds = {"unix": UnixDomainSocketConnection, "rediss": SSLConnection}
+            pool = BlockingConnectionPool(
+                max_connections=CONNECTIONS,
+                timeout=named["socket_timeout"],
+                connection_class=kinds.get(self.scheme, Connection),
+                **self._where(),
+                **named,
+            )
+            client = Redis.from_pool(pool)
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+    def _where(self) -> dict[str, Any]:
+        return {} if not self.hosts else {"host": self.hosts[0][0], "port": self.hosts[0][1]}
+
+
+def _host(text: str, url: Url, port: int) -> tuple[str, int]:
+    host, colon, digits = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    host = (host if colon else text).strip("[]")
+    if not host or (colon and not digits.isdecimal()):
+        raise ConfigurationError(f"{shown(url.text)!r} names no server: write {url.scheme}://HOST:PORT")
+    return host, int(digits) if colon else port
+
+
+def _database(url: Url, path: str) -> int:
+    text = path or url.options.get("db", "0")
+    if not text.isdecimal():
+        raise ConfigurationError(
+            f"a database of Redis is a number, such as {url.scheme}://HOST/0, not {text!r}"
+        )
+    return int(text)
