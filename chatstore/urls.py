@@ -37,6 +37,7 @@ _SCHEMES = {
     "unix": _Source("chatstore.backends.redis:open_redis", "redis"),
     "redis+sentinel": _Source("chatstore.backends.redis:open_redis", "redis"),
     "redis+cluster": _Source("chatstore.backends.redis:open_redis", "redis"),
+    "upstash": _Source("chatstore.backends.upstash:open_upstash", "upstash"),
     "http": _Source("chatstore.backends.service:open_service", "cli"),
     "https": _Source("chatstore.backends.service:open_service", "cli"),
 }

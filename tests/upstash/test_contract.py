@@ -1,0 +1,52 @@
+"""Upstash keeps the contract, over its REST API before a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from chatstore.contract import Backend, Clock
+from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.backend_tests import opted_out
+from chatstore.testing.colours import Colour
+from chatstore.testing.suite.lifecycle import Lifecycle
+from chatstore.testing.suite.read import Read
+from chatstore.testing.suite.requests import Requests
+from chatstore.testing.suite.together import Together
+from chatstore.urls import open_backend
+from tests.conftest import SOAK
+from tests.redis.servers import prefixed
+from tests.upstash.proxy import Proxy
+
+
+class _Proxied:
+    @pytest.fixture(autouse=True)
+    def _server(self, proxied: tuple[Proxy, int]) -> None:
+        self.url = f"upstash://127.0.0.1:{proxied[1]}"
+
+    def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
+        return open_backend(prefixed(f"{self.url}?timeout=30", tmp_path), blocking=blocking, clock=clock)
+
+    test_what_was_written_outlives_the_backend = opted_out("a failover may lose what was acknowledged")
+
+
+class TestForBlockingCallers(_Proxied, BackendContract, MachineContract):
+    colours: ClassVar[Sequence[Colour]] = (Colour.BLOCKING,)
+    one_in = 1 if SOAK else 50
+    one_case_in = 1 if SOAK else 6
+
+
+class TestForEventLoops(_Proxied, Read, Requests, Together, Lifecycle):
+    """What is different there is how calls are waited for: a part shows it, and `make soak` tries all."""
+
+    colours: ClassVar[Sequence[Colour]] = (Colour.ASYNC,)
+    one_case_in = 1 if SOAK else 6
+
+
+if SOAK:
+
+    class TestAllForEventLoops(TestForBlockingCallers):
+        colours: ClassVar[Sequence[Colour]] = (Colour.ASYNC,)
