@@ -1,9 +1,9 @@
 """Upstash's REST API before a real Redis, as https://upstash.com/docs/redis/features/restapi describes it.
 
-A command is a JSON array, posted to ``/``; several are one of arrays, posted to ``/pipeline`` or, to be done as
-one, to ``/multi-exec``. An answer is ``{"result": …}`` of 200, or ``{"error": …}`` of 400, or of 401 for a wrong
-token; other methods are 405. With ``Upstash-Encoding: base64`` texts of results are base64, but for ``OK``.
-Arguments are text: JSON has no other. Faults are drawn by a seed, and some requests arrive late.
+A command is a JSON array, posted to ``/``; several are one of arrays, posted to ``/pipeline`` or, to be done
+as one, to ``/multi-exec``. An answer is ``{"result": …}`` of 200, or ``{"error": …}`` of 400, or of 401 for a
+wrong token; other methods are 405. With ``Upstash-Encoding: base64`` texts of results are base64, but for
+``OK``. Arguments are text: JSON has no other. Faults are drawn by a seed, and some requests arrive late.
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ class Proxy:
                 late.left = 1
             self._arrive()
 
+    def close(self) -> None:
+        """Give back the connections to the Redis."""
+        self._redis.close()
+
     def billed(self) -> dict[str, int]:
         """How often the database ran each command so far, those in scripts too."""
         stats: dict[str, Any] = self._redis.info("commandstats")
@@ -170,6 +174,7 @@ def proxy_to(url: str, seed: int = 0) -> Iterator[tuple[Proxy, int]]:
         finally:
             server.shutdown()
             serving.join()
+            proxy.close()
 
 
 def _told(result: Any) -> dict[str, Any]:
