@@ -111,14 +111,14 @@ class Proxy:
             return 200, json.dumps([self._run(command) for command in commands]).encode()
         with self._redis.pipeline(transaction=True) as together:
             for command in commands:
-                together.execute_command(*command)
+                together.execute_command(*command)  # type: ignore[no-untyped-call]
             results = together.execute(raise_on_error=False)
         return 200, json.dumps([_told(one) for one in results]).encode()
 
     def _run(self, command: list[Any]) -> dict[str, Any]:
         assert all(isinstance(one, (str, int, float)) for one in command)
         try:
-            return _told(self._redis.execute_command(*command))
+            return _told(self._redis.execute_command(*command))  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             return _told(error)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -27,6 +29,12 @@ __all__ = ["AsyncRestCaller", "BlockingRestCaller", "Database"]
 
 _CONNECTIONS: Final = 32
 _HERE: Final = {"localhost", "127.0.0.1"}
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: to make it takes longer than many a request."""
+    return httpx.create_ssl_context()
 
 
 class Database(NamedTuple):
@@ -53,6 +61,7 @@ class Database(NamedTuple):
                 # Rows are binary, and JSON has only text.
                 "Upstash-Encoding": "base64",
             },
+            "verify": _tls(),
             # Callers beyond the size of the pool wait for a connection as long as they must.
             "timeout": httpx.Timeout(self.seconds, pool=None),
             "limits": httpx.Limits(max_connections=_CONNECTIONS),
