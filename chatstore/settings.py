@@ -16,10 +16,10 @@ __all__ = [
     "AzureAccess",
     "Settings",
     "cloud_platform",
+    "credential",
     "easy_auth",
     "function_name",
     "open_telemetry",
-    "redis_password",
 ]
 
 _PLATFORMS = {
@@ -314,15 +314,16 @@ def open_telemetry(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: text for name, text in environ.items() if name.startswith("OTEL_") and text}
 
 
+def credential(*names: str, environ: Mapping[str, str] | None = None) -> str:
+    """The value of the first of these variables that has one; empty where none has."""
+    environ = os.environ if environ is None else environ
+    return next((environ[name] for name in names if environ.get(name)), "")
+
+
 def easy_auth(environ: Mapping[str, str] | None = None) -> bool:
     """Whether Azure's Easy Auth stands in front of this process and vouches for its headers."""
     environ = os.environ if environ is None else environ
     return environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
-
-
-def redis_password() -> str | None:
-    """The password of a Redis, by the variable that its own command reads."""
-    return os.environ.get("REDISCLI_AUTH") or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ _SCHEMES = {
     "dynamodb": _Source("chatstore.backends.dynamodb:open_dynamodb", "dynamodb"),
     "aztables": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
     "cosmos-table": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
+    "tablestore": _Source("chatstore.backends.tablestore:open_tablestore", "tablestore"),
     "memory": _Source("chatstore.backends.memory:open_memory"),
     "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
     "redis": _Source("chatstore.backends.redis:open_redis", "redis"),
@@ -36,6 +37,7 @@ _SCHEMES = {
     "unix": _Source("chatstore.backends.redis:open_redis", "redis"),
     "redis+sentinel": _Source("chatstore.backends.redis:open_redis", "redis"),
     "redis+cluster": _Source("chatstore.backends.redis:open_redis", "redis"),
+    "upstash": _Source("chatstore.backends.upstash:open_upstash", "upstash"),
     "http": _Source("chatstore.backends.service:open_service", "cli"),
     "https": _Source("chatstore.backends.service:open_service", "cli"),
 }

@@ -9,8 +9,9 @@ import sys
 
 from bench import conversation
 from bench.conversation.traffic import DynamoTraffic
+from chatstore.backends.calls import BlockingCalls
 from chatstore.backends.dynamodb import DynamoBackend
-from chatstore.backends.dynamodb.client import BlockingCalls, Client
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.contract import system_clock
 from chatstore.store import ChatStore

@@ -19,8 +19,9 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
+from chatstore.backends.calls import BlockingCalls
 from chatstore.backends.dynamodb import DynamoBackend
-from chatstore.backends.dynamodb.client import BlockingCalls, Client
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.contract import Clock
 

@@ -11,8 +11,9 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError
 
 from chatstore import ChatStore, StorageError
+from chatstore.backends.calls import BlockingCalls
 from chatstore.backends.dynamodb import DynamoBackend
-from chatstore.backends.dynamodb.client import BlockingCalls, Client
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.contract import system_clock
 from chatstore.testing.samples import contents, say

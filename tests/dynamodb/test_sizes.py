@@ -14,8 +14,9 @@ import pytest
 
 import chatstore
 from chatstore import ChatStore
+from chatstore.backends.calls import BlockingCalls
 from chatstore.backends.dynamodb import DynamoBackend
-from chatstore.backends.dynamodb.client import BlockingCalls, Client
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.codec import Json
 from chatstore.testing import ManualClock

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from chatstore.backends.dynamodb.client import BlockingCalls, Client
+from chatstore.backends.calls import BlockingCalls
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.blocking import run
 from chatstore.engines.log import Key, Row

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from chatstore import AsyncChatStore, ChatStore
-from chatstore.backends.dynamodb.client import BlockingCalls, Client
+from chatstore.backends.calls import BlockingCalls
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.blocking import run
 from chatstore.contract import Backend, system_clock

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from chatstore.backends.calls import BlockingCalls, Calls, ThreadCalls
 from chatstore.backends.clients import beside_loops
-from chatstore.backends.dynamodb.client import BlockingCalls, Calls, Client, ThreadCalls
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.table import DynamoTable
 from chatstore.clocks import ServerClock, followed
 from chatstore.contract import Capability, Clock

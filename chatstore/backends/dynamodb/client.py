@@ -1,38 +1,27 @@
-"""Calls to DynamoDB through botocore's low-level client: directly, or on threads for event loops."""
+"""Calls to DynamoDB through botocore's low-level client."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import functools
 import os
 import threading
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing
-from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chatstore.backends.clients import ProcessClient, ProcessThreads
-from chatstore.blocking import run
+from chatstore.backends.calls import CONNECTIONS
+from chatstore.backends.clients import ProcessClient
 from chatstore.clocks import ServerClock
 from chatstore.errors import ConfigurationError
-from chatstore.turns import AsyncTurns, BlockingTurns
 from chatstore.urls import shown
 
-__all__ = ["BlockingCalls", "Calls", "Client", "ThreadCalls"]
+__all__ = ["Client"]
 
 Parameters: TypeAlias = Mapping[str, Any]
 
-T = TypeVar("T")
-
-_CONNECTIONS = 32
-_TOGETHER = 8
 _CONNECT_SECONDS = 2
 
 
@@ -119,7 +108,7 @@ class Client:
         config = Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=self._timeout,
-            max_pool_connections=_CONNECTIONS,
+            max_pool_connections=CONNECTIONS,
             # Repeated here would be unseen: the log repeats what it knows how to.
             retries={"total_max_attempts": 1},
             parameter_validation=False,
@@ -136,97 +125,6 @@ class Client:
             ) from error
 
 
-def _run(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    return run(call())
-
-
 def _date(answer: Parameters) -> str | None:
     date: str | None = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return date
-
-
-class Calls(ABC):
-    """How a caller waits: for a call, and for a while."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    @abstractmethod
-    async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
-        """One call, tried once."""
-
-    @abstractmethod
-    async def pause(self, seconds: float) -> None:
-        """Wait."""
-
-    @abstractmethod
-    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Wait for others of this process that have the turn of that name."""
-
-    @abstractmethod
-    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
-        """Make calls side by side, as `Table.together` says."""
-
-    async def close(self) -> None:
-        """Give back what is held."""
-        self._client.close()
-
-
-class BlockingCalls(Calls):
-    """For blocking callers: never suspends. What is made side by side runs on threads that end with it."""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self._turns = BlockingTurns()
-
-    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
-        if len(calls) < 2:
-            return [await call() for call in calls]
-        with ThreadPoolExecutor(min(len(calls), _TOGETHER), "chatstore-dynamodb") as threads:
-            # Each in a copy of the context, where what it costs is told to the same operation.
-            made = [threads.submit(contextvars.copy_context().run, _run, call) for call in calls]
-        return [one.result() for one in made]
-
-    async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
-        return self._client.call(operation, parameters)
-
-    async def pause(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what these callers asked for
-
-    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
-        return self._turns.turn(name)
-
-
-class ThreadCalls(Calls):
-    """For event loops: as many threads as there are connections. None is bound to a loop."""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(client)
-        self._threads = ProcessThreads(_CONNECTIONS, "chatstore-dynamodb")
-        self._turns = AsyncTurns()
-
-    async def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:
-        return await self._threads.run(partial(self._client.call, operation, parameters))
-
-    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
-        slots = asyncio.Semaphore(_TOGETHER)
-
-        async def made(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-            async with slots:
-                return await call()
-
-        results = await asyncio.gather(*map(made, calls), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in results if not isinstance(result, BaseException)]
-
-    async def pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
-        return self._turns.turn(name)
-
-    async def close(self) -> None:
-        self._threads.close()
-        await super().close()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -19,20 +17,17 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from chatstore.backends.dynamodb.client import Calls, Client
+from chatstore.backends.calls import TRIES, CalledTable, Calls
+from chatstore.backends.dynamodb.client import Client
 from chatstore.backends.dynamodb.meter import billed, size_of
 from chatstore.batching import batches
-from chatstore.engines.log import Key, Row, Rows, Table
+from chatstore.engines.log import Key, Row, Rows
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
-from chatstore.metering import retried, spent
+from chatstore.metering import spent
 
 __all__ = ["DynamoTable"]
 
-T = TypeVar("T")
-
 _PRICES = "dynamodb"
-_TRIES = 4
-_BACKOFF_SECONDS = 0.05
 _GET_TOGETHER, _WRITE_TOGETHER = 100, 25
 _WRITE_TOGETHER_BYTES = 8_000_000
 _READY_TRIES = 120
@@ -50,11 +45,11 @@ _CANCELED = "TransactionCanceledException"
 _ABSENT = "ResourceNotFoundException"
 
 
-class DynamoTable(Table):
+class DynamoTable(CalledTable):
     """Rows as items: text, numbers and binary."""
 
     def __init__(self, calls: Calls, client: Client) -> None:
-        self._calls = calls
+        super().__init__(calls)
         self._client = client
         self._name = client.table
 
@@ -164,18 +159,6 @@ class DynamoTable(Table):
     async def ping(self) -> None:
         await self.query("P", " ", "~", limit=1)
 
-    async def pause(self, seconds: float) -> None:
-        await self._calls.pause(seconds)
-
-    async def together(self, calls: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
-        return await self._calls.together(calls)
-
-    def turn(self, pk: str) -> AbstractAsyncContextManager[None]:
-        return self._calls.turn(pk)
-
-    async def close(self) -> None:
-        await self._calls.close()
-
     async def create(self) -> None:
         """Make the table, if it is not there, and wait until it can be used."""
         pause, longest = _READY_PAUSE_SECONDS
@@ -224,7 +207,7 @@ class DynamoTable(Table):
         """One round trip, counted; raises botocore's error where the answer is one that callers read."""
         try:
             try:
-                answer = await self._calls.call(operation, sent)
+                answer: dict[str, Any] = await self._calls.call(operation, sent)
             except ClientError as error:
                 if _code(error) != _ABSENT or not self._client.is_local:
                     raise
@@ -241,15 +224,6 @@ class DynamoTable(Table):
         spent(_PRICES, billed(operation, sent, answer))
         return answer
 
-    async def _patiently(self, call: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-        """What does no harm twice, tried again while the table cannot answer."""
-        for attempt in range(_TRIES - 1):
-            try:
-                return await call()
-            except Unavailable:
-                await self._rest(attempt)
-        return await call()
-
     async def _until_all(
         self, asked: dict[str, Any], some: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
     ) -> None:
@@ -258,15 +232,11 @@ class DynamoTable(Table):
         while asked:
             left = await some(asked)
             silences = silences + 1 if _count(left) == _count(asked) else 0
-            if silences == _TRIES:
+            if silences == TRIES:
                 raise Unavailable("DynamoDB cannot take a batch for now")
             asked = left
             if asked:
                 await self._rest(max(silences - 1, 0))
-
-    async def _rest(self, attempt: int) -> None:
-        retried()
-        await self.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
 
     async def _put_pair(self, put: dict[str, Any], row: Row, free: Key) -> Row | None:
         check = {

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from chatstore.errors import ConfigurationError
-from chatstore.settings import redis_password
+from chatstore.settings import credential
 from chatstore.urls import Url, shown
 
 __all__ = ["OPTIONS", "Server"]
@@ -41,7 +41,7 @@ class Server(NamedTuple):
             "socket_timeout": seconds,
             "socket_connect_timeout": seconds,
             "username": unquote(user) or None,
-            "password": unquote(password) if colon else redis_password(),
+            "password": unquote(password) if colon else credential("REDISCLI_AUTH") or None,
             **tls,
         }
         path = url.path.strip("/")
