@@ -219,6 +219,7 @@ class SqlBackend(Lengthy):
         self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
     ) -> Appended:
         async def restore(tables: Tables) -> Appended:
+            await tables.threads.hold(key)
             properties = thread
             if if_match is None:
                 log = await tables.threads.create(key, NewThread())

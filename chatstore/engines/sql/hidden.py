@@ -56,7 +56,8 @@ class Hidden:
     async def is_there(self, copy: Place) -> bool:
         """Whether a copy that was begun is still kept."""
         row = await self._tx.one(
-            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND epoch = ? AND expires_at > ?",
+            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND epoch = ? AND expires_at > ?"
+            f"{self._tx.held}",
             copy.key,
             HIDDEN,
             copy.epoch,
@@ -117,7 +118,7 @@ class Hidden:
     async def purge(self, named: ThreadKey) -> None:
         """Remove a thread, or what is left of one that expired; hide it where that takes long."""
         row = await self._tx.one(
-            "SELECT key FROM threads WHERE tenant = ? AND id = ?", named.tenant, named.id
+            f"SELECT key FROM threads WHERE tenant = ? AND id = ?{self._tx.held}", named.tenant, named.id
         )
         if row is None:
             return
@@ -160,7 +161,10 @@ class Hidden:
         """Remove some of a thread that was hidden, if it is still there; whether there is more."""
         # What was removed by others meanwhile may have left its key to a thread that is seen.
         row = await self._tx.one(
-            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND expires_at = ?", key, HIDDEN, _LEFT
+            f"SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND expires_at = ?{self._tx.held}",
+            key,
+            HIDDEN,
+            _LEFT,
         )
         if row is None:
             return False
@@ -174,20 +178,20 @@ class Hidden:
         """
         where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
         hidden = await self._tx.all(
-            f"SELECT key FROM threads WHERE tenant = ? AND topic = ?{where} LIMIT ?",
+            f"SELECT key FROM threads WHERE tenant = ? AND topic = ?{where} LIMIT ?{self._tx.held}",
             HIDDEN,
             tenant,
             *named,
             limit,
         )
         seen = await self._tx.all(
-            f"SELECT key FROM threads WHERE tenant = ?{where} LIMIT ?", tenant, *named, limit
+            f"SELECT key FROM threads WHERE tenant = ?{where} LIMIT ?{self._tx.held}", tenant, *named, limit
         )
         return [(key, True) for (key,) in hidden] + [(key, False) for (key,) in seen]
 
     async def expired(self, limit: int) -> list[int]:
         """Keys of at most `limit` threads that are only waiting to be removed."""
         rows = await self._tx.all(
-            "SELECT key FROM threads WHERE expires_at <= ? LIMIT ?", self._clock(), limit
+            f"SELECT key FROM threads WHERE expires_at <= ? LIMIT ?{self._tx.held}", self._clock(), limit
         )
         return [key for (key,) in rows]

@@ -22,7 +22,7 @@ __all__ = ["LIVING", "Log", "Threads"]
 LIVING = "(expires_at IS NULL OR expires_at > ?)"
 """The condition on rows that have not expired; its parameter is the present."""
 
-_NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (? IS NULL OR owner = ?)"
+_NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (CAST(? AS TEXT) IS NULL OR owner = ?)"
 _PROPERTIES = "id, owner, topic, metadata, participants, created_at, active_at, expires_at, revision"
 _EXAMINED, _NEEDLES = 1000, 8
 
@@ -47,6 +47,12 @@ class Threads:
         self._tx = tx
         self._clock = clock
         self._hidden = hidden
+
+    async def hold(self, key: ThreadKey) -> None:
+        """Keep everybody else from changing the thread until the transaction ends."""
+        if self._tx.held:
+            sql = f"SELECT key FROM threads WHERE tenant = ? AND id = ?{self._tx.held}"
+            await self._tx.one(sql, key.tenant, key.id)
 
     async def log(self, key: ThreadKey) -> Log | None:
         """The thread's log, None where there is no thread."""
