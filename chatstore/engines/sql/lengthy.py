@@ -111,7 +111,7 @@ async def _erase_some(tables: Tables, tenant: str, owner: str | None) -> tuple[E
 
 
 class _Progress(NamedTuple):
-    """How far a fork has come: where the copy is, of which state of its source, and how often it was begun."""
+    """How far a fork has come: where its copy is, of which state of the source, and how often begun."""
 
     place: Place | None = None
     seen: tuple[str, int] | None = None

@@ -59,7 +59,7 @@ class Small(NamedTuple):
 class Driver(Protocol):
     """Runs work in transactions: all of it is committed, or none if it raises.
 
-    What met another transaction may be done again from its beginning, so work changes nothing but the database.
+    Work that met another transaction may be done again, so it changes nothing but the database.
 
     Where work waits, callers take turns: who asks for much keeps nobody waiting for all of it.
     """

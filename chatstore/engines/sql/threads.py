@@ -17,7 +17,7 @@ from chatstore.errors import CorruptData, ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Page, Participant, Thread, ThreadCursor, from_micros, to_micros
 
-__all__ = ["LIVING", "Log", "Threads"]
+__all__ = ["LIVING", "Log", "Threads", "properties_text"]
 
 LIVING = "(expires_at IS NULL OR expires_at > ?)"
 """The condition on rows that have not expired; its parameter is the present."""
@@ -89,8 +89,7 @@ class Threads:
             key.id,
             new.owner,
             new.topic,
-            _json(new.metadata),
-            _participants(new.participants),
+            *properties_text(new),
             now,
             now,
             expiry(now, new.ttl),
@@ -322,6 +321,11 @@ def _looked_through(row: Row) -> int:
 
 def _cursor(thread: Thread) -> str:
     return ThreadCursor(thread.active_at, thread.id).text()
+
+
+def properties_text(new: NewThread) -> tuple[str, str]:
+    """Metadata and participants as they are stored."""
+    return _json(new.metadata), _participants(new.participants)
 
 
 def _json(value: object) -> str:

@@ -1,0 +1,203 @@
+"""PostgreSQL and its kin, by psycopg.
+
+``postgresql://USER@HOST/DATABASE?schema=chatstore``, or ``postgres://``, ``yugabytedb://`` and ``cockroachdb://``.
+The password comes from ``PGPASSWORD``, a password file or a service file, and every parameter of libpq's may
+be an option. Options of ours:
+
+``schema``
+    Where the tables are: ``chatstore`` by default. ``chatstore init`` makes it.
+``pool``
+    How many connections a process, or an event loop, has at most: 10 by default.
+``timeout``
+    Seconds that a call waits for the server, or for a connection: 10 by default.
+``prepared``
+    ``OFF`` spares a pooler prepared statements; where one knows none, that is found out.
+``reads``
+    ``REPLICA`` reads from a standby where there is one, which may lag behind.
+``vacuum``
+    ``OFF`` leaves the pages of what an erasure removed to autovacuum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import psycopg
+
+from chatstore.backends.postgres.address import address_of
+from chatstore.backends.postgres.dialects import DIALECTS, Spoken
+from chatstore.backends.postgres.driver import AsyncDriver, BlockingDriver, PostgresDriver
+from chatstore.backends.postgres.faults import translated
+from chatstore.backends.postgres.listing import ListedThreads
+from chatstore.backends.postgres.once import Append, Found, read_rows
+from chatstore.backends.postgres.schema import prepare, require_version, version_of
+from chatstore.conditions import expiry
+from chatstore.contract import Capability, Clock, Draft, Listing, NewThread, Request, Span, ThreadKey
+from chatstore.engines.sql import SqlBackend, Transaction
+from chatstore.engines.sql.threads import Log
+from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
+from chatstore.errors import ConfigurationError, CursorExpired
+from chatstore.metering import metered
+from chatstore.models import Appended, Entries, Message, Page, Thread
+from chatstore.urls import Url
+
+__all__ = ["PostgresBackend", "open_postgres"]
+
+_READS = ("PRIMARY", "REPLICA")
+_SWITCH = ("ON", "OFF")
+
+
+def open_postgres(url: Url, *, blocking: bool, clock: Clock) -> PostgresBackend:
+    """The schema of the database that `url` names. Raises ConfigurationError for what cannot be used."""
+    address = address_of(url)
+    dialect = DIALECTS[url.scheme if url.scheme in DIALECTS else "postgresql"]
+    reading = None
+    if url.choice("reads", _READS) == "REPLICA":
+        options = {**url.options, "target_session_attrs": "prefer-standby"}
+        reading = address_of(replace(url, options=options))
+    kind = BlockingDriver if blocking else AsyncDriver
+    driver = kind(
+        address,
+        Spoken(dialect, url.options.get("schema", "chatstore")),
+        most=_count(url, "pool", 10),
+        seconds=url.seconds("timeout", 10),
+        prepared=url.choice("prepared", _SWITCH) == "ON",
+        vacuum=url.choice("vacuum", _SWITCH) == "ON",
+        reading=reading,
+    )
+    return PostgresBackend(driver, clock)
+
+
+def _count(url: Url, name: str, default: int) -> int:
+    text = url.options.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"{name}={text} is not a number of connections, which is 1 at least")
+    return int(text)
+
+
+class PostgresBackend(SqlBackend):
+    """Threads in a schema of a database."""
+
+    name = "postgresql"
+    capabilities = frozenset(Capability)
+
+    def __init__(self, driver: PostgresDriver, clock: Clock) -> None:
+        super().__init__(driver, clock)
+        self._driver = driver
+
+    async def prepare(self) -> None:
+        """Make the schema, or bring it to the present version; needs a role that may."""
+        await self._driver.aside(self._prepare, NOBODY)
+
+    async def must_exist(self) -> None:
+        version = await self._driver.aside(self._version, NOBODY)
+        require_version(version, self._driver.spoken.schema)
+
+    def _prepare(self) -> None:
+        with self._connected() as connection:
+            prepare(connection, self._driver.spoken)
+
+    def _version(self) -> int:
+        with self._connected() as connection:
+            return version_of(connection, self._driver.spoken)
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        address = self._driver.address
+        try:
+            with psycopg.connect(address.conninfo, autocommit=True) as connection:
+                yield connection
+        except psycopg.Error as error:
+            raise translated(error, address.place) from error
+
+    def _tables(self, tx: Transaction) -> Tables:
+        tables = super()._tables(tx)
+        now = self.clock()
+        return tables._replace(threads=ListedThreads(tx, lambda: now, tables.hidden))
+
+    # In one trip
+
+    @metered
+    async def append(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        *,
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+    ) -> Appended:
+        now = self.clock()
+        append = Append(key, drafts, request, now)
+        if append.fits(if_match):
+            until = expiry(now, self.request_window)
+
+            async def run(tx: Transaction) -> Appended | None:
+                return await append.run(tx, create, if_match, cast("int", until))
+
+            known = request is not None
+            done = await self._driver.once(run, caller_of(key), writes=True, twice=known)
+            if done is not None:
+                return done
+        return await super().append(key, drafts, create=create, if_match=if_match, request=request)
+
+    @metered
+    async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
+        log, messages = await self._found(key, span, checked=False)
+        return Page(()) if log is None else await messages.page(log, span)
+
+    @metered
+    async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
+        log, messages = await self._found(key, span, checked=True)
+        return Entries("") if log is None else await messages.entries(log, span)
+
+    async def _found(self, key: ThreadKey, span: Span, *, checked: bool) -> tuple[Log | None, Found]:
+        now = self.clock()
+
+        async def find(tx: Transaction) -> tuple[Log | None, Found]:
+            log, rows = await read_rows(tx, key, span, now)
+            return log, Found(tx, now, rows, checked=checked)
+
+        log, found = await self._driver.once(find, caller_of(key))
+        if span.epoch is not None and (log is None or log.epoch != span.epoch):
+            raise CursorExpired
+        return log, found
+
+    @metered
+    async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
+        async def find(tx: Transaction) -> Page[Thread]:
+            return await self._tables(tx).threads.page(tenant, listing)
+
+        if listing.metadata:
+            return await super().list_threads(tenant, listing)
+        return await self._driver.once(find, (tenant, None))
+
+    @metered
+    async def get_thread(self, key: ThreadKey) -> Thread:
+        async def get(tx: Transaction) -> Thread:
+            return await self._tables(tx).threads.get(key)
+
+        return await self._driver.once(get, caller_of(key))
+
+
+for _name in (
+    "create_thread",
+    "update_thread",
+    "delete_thread",
+    "get_message",
+    "replace_all",
+    "clear",
+    "insert",
+    "replace_message",
+    "delete_message",
+    "fork",
+    "sweep",
+    "erase",
+    "restore",
+    "list_tenants",
+):
+    # What the engine does tells its cost, too.
+    setattr(PostgresBackend, _name, metered(getattr(PostgresBackend, _name)))

@@ -1,0 +1,162 @@
+"""Connections in the two colours: one suspends, one blocks, and everything above knows neither.
+
+Each is in autocommit mode, and a transaction is what its statements say. A call that takes longer than its
+time ends with an error, whatever the server or the network do; its connection is then not used again.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import psycopg
+from psycopg import waiting
+from psycopg.abc import PQGen
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.string import StrBinaryDumper, StrDumper
+
+from chatstore.backends.postgres.address import Address
+from chatstore.metering import spent
+
+__all__ = ["AsyncLink", "BlockingLink", "Link", "Result"]
+
+R = TypeVar("R")
+Result: TypeAlias = tuple[Sequence[tuple[Any, ...]], int]
+"""The rows of a statement, and how many it met."""
+
+_adapters = AdaptersMap(psycopg.adapters)
+# A statement is prepared for types, so these do not go by how large a number is or whether a text is there.
+_adapters.register_dumper(int, Int8BinaryDumper)
+_adapters.register_dumper(str, StrBinaryDumper)
+_adapters.register_dumper(str, StrDumper)
+
+
+_inherited: list[object] = []
+"""What a fork brought along: connections of the parent, which are not to be closed here in any way."""
+
+
+class _Blocking(psycopg.Connection[Any]):
+    seconds = 0.0
+
+    def wait(self, gen: PQGen[R], interval: float = 0.0, timeout: float | None = None) -> R:
+        return waiting.wait(
+            gen, self.pgconn.socket, interval=interval or 0.1, timeout=timeout or self.seconds
+        )
+
+
+class _Async(psycopg.AsyncConnection[Any]):
+    seconds = 0.0
+
+    async def wait(
+        self,
+        gen: PQGen[R],
+        interval: float = 0.0,
+        timeout: float | None = None,  # noqa: ASYNC109 - as it is called by psycopg
+    ) -> R:
+        return await waiting.wait_async(
+            gen, self.pgconn.socket, interval=interval or 0.1, timeout=timeout or self.seconds
+        )
+
+
+class Link(Protocol):
+    """A connection."""
+
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), *, prepared: bool = True) -> Result:
+        """Run one statement, in one trip."""
+
+    async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each of `rows`, in one trip."""
+
+    def is_usable(self) -> bool:
+        """Whether it is idle, and nothing was heard of its end. Asks nobody."""
+
+    def close(self) -> None:
+        """Give it back; may be called in any state."""
+
+
+class _Link:
+    def __init__(self, connection: _Blocking | _Async) -> None:
+        self._bare = connection
+        self._process = os.getpid()
+
+    def is_usable(self) -> bool:
+        pgconn = self._bare.pgconn
+        if pgconn.status != ConnStatus.OK or pgconn.transaction_status != TransactionStatus.IDLE:
+            return False
+        # A server that says something unasked says that it ends.
+        poll = select.poll()
+        poll.register(pgconn.socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        if self._process == os.getpid():
+            self._bare.pgconn.finish()
+        else:
+            _inherited.append(self._bare)
+
+
+class BlockingLink(_Link):
+    """For blocking callers: never suspends."""
+
+    def __init__(self, connection: _Blocking) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, address: Address, seconds: float) -> BlockingLink:
+        connection = _Blocking.connect(address.conninfo, autocommit=True, context=_adapters)
+        connection.seconds = seconds
+        return cls(connection)
+
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), *, prepared: bool = True) -> Result:
+        cursor = self._connection.execute(sql, parameters, prepare=None if prepared else False)
+        rows = cursor.fetchall() if cursor.description else []
+        _spent(sql, parameters, rows)
+        return rows, cursor.rowcount
+
+    async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+        _spent(sql, (), ())
+
+
+class AsyncLink(_Link):
+    """For event loops."""
+
+    def __init__(self, connection: _Async) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, address: Address, seconds: float) -> AsyncLink:
+        connection = await _Async.connect(address.conninfo, autocommit=True, context=_adapters)
+        connection.seconds = seconds
+        return cls(connection)
+
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), *, prepared: bool = True) -> Result:
+        cursor = await self._connection.execute(sql, parameters, prepare=None if prepared else False)
+        rows = await cursor.fetchall() if cursor.description else []
+        _spent(sql, parameters, rows)
+        return rows, cursor.rowcount
+
+    async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(sql, rows)
+        _spent(sql, (), ())
+
+
+def _spent(sql: bytes, parameters: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
+    """Note a trip, and about how many bytes of values it carried."""
+    sent = sum(map(_size, parameters))
+    received = sum(sum(map(_size, row)) for row in rows)
+    spent("postgresql", {"bytes_sent": len(sql) + sent, "bytes_received": received})
+
+
+def _size(value: object) -> int:
+    if type(value) is str:
+        return len(value)
+    return sum(map(_size, value)) if type(value) is list else 8
