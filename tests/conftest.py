@@ -16,6 +16,7 @@ import pytest
 from tests.azure_tables import azurite as emulator
 from tests.dynamodb import servers as dynamodb
 from tests.integrations import sources as peers
+from tests.postgres.servers import await_postgres
 
 pytest_plugins = ["chatstore.testing.summary"]
 
@@ -196,4 +197,5 @@ def postgres(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
     if not peers.has("pgserver"):
         absent("PostgreSQL", peers.HOW_TO_GET_THEM)
     with peers.postgresql_running() as url:
+        await_postgres(url)
         yield url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import psycopg
@@ -10,7 +11,10 @@ import psycopg
 from chatstore.contract import system_clock
 from chatstore.urls import open_backend
 
-__all__ = ["Emptied", "prepared"]
+__all__ = ["SCHEMA", "Emptied", "await_postgres", "prepared"]
+
+SCHEMA = '"of ""postgresql"""'
+"""The schema of `Emptied`, as it is written in statements."""
 
 _made: set[str] = set()
 _last: dict[str, Path] = {}
@@ -32,9 +36,21 @@ class Emptied:
             name = self._schema.replace('"', '""')
             with psycopg.connect(self._server, autocommit=True) as connection:
                 for table in ("threads", "messages", "requests"):
-                    connection.execute(f'DELETE FROM "{name}".{table}'.encode())
+                    connection.execute(f'DELETE FROM "{name}".{table}'.encode())  # noqa: S608
             _last[self._url] = folder
         return self._url
+
+
+def await_postgres(url: str) -> None:
+    """Wait until a server that listens already lets somebody in."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(url).close()
+            return
+        except psycopg.OperationalError:
+            assert time.monotonic() < until
+            time.sleep(0.05)
 
 
 def prepared(url: str) -> str:

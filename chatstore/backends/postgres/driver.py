@@ -13,7 +13,15 @@ import psycopg
 
 from chatstore.backends.postgres.address import Address
 from chatstore.backends.postgres.dialects import Spoken
-from chatstore.backends.postgres.faults import MET, MOVED, UNPREPARED, is_lost, may_come_back, translated
+from chatstore.backends.postgres.faults import (
+    MET,
+    MOVED,
+    UNPREPARED,
+    NotConnected,
+    is_lost,
+    may_come_back,
+    translated,
+)
 from chatstore.backends.postgres.links import AsyncLink, BlockingLink, Link
 from chatstore.backends.postgres.pool import Pool, blocked, suspended
 from chatstore.backends.postgres.schema import require_version
@@ -191,11 +199,12 @@ class PostgresDriver:
                     raise translated(error, address.place) from error
                 pause = random.uniform(0, min(0.002 * 2**tries, 0.25))  # noqa: S311 - so that two do not meet again
                 await self._pause(pause)
-            except psycopg.Error as error:
-                # Only connecting ends here: what a statement raised was judged.
-                if tries == _CONNECTS or time.monotonic() > until or not may_come_back(error):
-                    raise translated(error, address.place) from error
+            except NotConnected as failed:
+                if tries == _CONNECTS or time.monotonic() > until or not may_come_back(failed.reason):
+                    raise translated(failed.reason, address.place) from failed.reason
                 await self._pause(_CONNECT_PAUSE)
+            except psycopg.Error as error:
+                raise translated(error, address.place) from error
         raise AssertionError("the last try returns or raises")
 
     def _statements(self, link: Link) -> Statements:

@@ -6,7 +6,7 @@ import psycopg
 
 from chatstore.errors import ChatStoreError, ConfigurationError, CorruptData, StorageError, Unavailable
 
-__all__ = ["MET", "MOVED", "UNPREPARED", "is_lost", "may_come_back", "translated"]
+__all__ = ["MET", "MOVED", "UNPREPARED", "NotConnected", "is_lost", "may_come_back", "translated"]
 
 MET = frozenset({"40001", "40P01", "23505"})
 """Another transaction was met: nothing was done, and it may be tried again."""
@@ -17,8 +17,19 @@ MOVED = frozenset({"25006", "57P01", "57P02", "57P03"})
 UNPREPARED = frozenset({"26000", "42P05"})
 """A pooler in between gave the connection to others, and knows no prepared statements."""
 
+_FOR_NOW = ("the database system is", "too many", "remaining connection slots", "terminating connection")
+"""What a server says that lets nobody in at the moment."""
+
 _GRANTS = "docs/postgres.md lists what the service's role is granted"
 _UNMADE = frozenset({"42P01", "3F000", "42703"})
+
+
+class NotConnected(Exception):
+    """A connection could not be had, for the reason that is its cause."""
+
+    def __init__(self, reason: psycopg.Error) -> None:
+        super().__init__(type(reason).__name__)
+        self.reason = reason
 
 
 def is_lost(error: psycopg.Error) -> bool:
@@ -29,7 +40,7 @@ def is_lost(error: psycopg.Error) -> bool:
 def may_come_back(error: psycopg.Error) -> bool:
     """Whether a server that was not reached may be so a moment later."""
     text = str(error)
-    return error.sqlstate is None and ("FATAL" not in text or "the database system is" in text)
+    return error.sqlstate is None and ("FATAL" not in text or any(words in text for words in _FOR_NOW))
 
 
 def translated(error: psycopg.Error, place: str) -> ChatStoreError:
@@ -46,8 +57,11 @@ def translated(error: psycopg.Error, place: str) -> ChatStoreError:
         return ConfigurationError(
             f"{place} lets nobody in by this URL ({name}): check database, user, password"
         )
-    if state is None and "authentication failed" in str(error):
-        return ConfigurationError(f"{place} refuses this user: check PGUSER, PGPASSWORD or the password file")
+    if state is None and "FATAL" in str(error) and not may_come_back(error):
+        return ConfigurationError(
+            f"{place} lets nobody in so ({name}): "
+            "check the database, PGUSER, and PGPASSWORD or the password file"
+        )
     if state is None or state[:2] in {"08", "40", "53", "55", "57"} or state in {"25006", "23505"}:
         return Unavailable(f"{place} did not do it ({name}): try again")
     if state in {"XX001", "XX002"}:

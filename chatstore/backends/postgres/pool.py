@@ -10,6 +10,9 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
+import psycopg
+
+from chatstore.backends.postgres.faults import NotConnected
 from chatstore.backends.postgres.links import Link
 from chatstore.engines.sql import Caller
 from chatstore.errors import Unavailable
@@ -75,7 +78,10 @@ class Pool:
             link.close()
 
     async def _connected(self) -> Link:
-        link = await self._connect()
+        try:
+            link = await self._connect()
+        except psycopg.Error as error:
+            raise NotConnected(error) from error
         if not self._known:
             link = await self._welcome(link)
             self._known = True
