@@ -27,14 +27,17 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[object], end: signal.Signals = signal.SIGKILL, cwd: Path = ROOT
+    command: Sequence[object],
+    end: signal.Signals = signal.SIGKILL,
+    cwd: Path = ROOT,
+    listens: int | None = None,
 ) -> Iterator[int]:
-    """The port that the program listens on, which is where its command says ``{port}``.
+    """The port that the program listens on, which is where its command says ``{port}``, or is `listens`.
 
     It gets the signal `end` when it is no longer needed. A program that does not come to listen fails
     the test with all that it has printed.
     """
-    port = free_port()
+    port = listens or free_port()
     parts = [str(part).replace("{port}", str(port)) for part in command]
     with (
         tempfile.TemporaryFile() as log,

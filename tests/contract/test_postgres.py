@@ -28,3 +28,17 @@ class OnPostgres(BackendContract, MachineContract):
 
 class TestPostgres(OnPostgres):
     """Both colours."""
+
+
+class TestCockroachForm(MachineContract):
+    """The tables and statements as CockroachDB has them, on PostgreSQL."""
+
+    one_in = 10 if SOAK else 100
+    colours: ClassVar[Sequence[Colour]] = (Colour.BLOCKING,)
+
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres: str) -> None:
+        self.emptied = Emptied(postgres, "cockroachdb")
+
+    def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
+        return open_backend(self.emptied.url(tmp_path), blocking=blocking, clock=clock)

@@ -135,8 +135,8 @@ def noted(patch: pytest.MonkeyPatch, sent: list[tuple[bytes, list[Any]]]) -> Non
     """Have every statement that is sent noted."""
     real = BlockingLink.fetch
 
-    async def fetch(self: BlockingLink, sql: bytes, parameters: Any = (), *, prepared: bool = True) -> Any:
+    async def fetch(self: BlockingLink, sql: bytes, parameters: Any = ()) -> Any:
         sent.append((sql, list(parameters)))
-        return await real(self, sql, parameters, prepared=prepared)
+        return await real(self, sql, parameters)
 
     patch.setattr(BlockingLink, "fetch", fetch)

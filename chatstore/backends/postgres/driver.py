@@ -120,7 +120,7 @@ class PostgresDriver:
         async def vacuum(link: Link) -> bool:
             [row], _ = await link.fetch(_MAY_VACUUM.format(schema=self.spoken.schema).encode())
             if row[0]:
-                await link.fetch(f"VACUUM (INDEX_CLEANUP ON) {tables}".encode(), prepared=False)
+                await link.fetch(f"VACUUM (INDEX_CLEANUP ON) {tables}".encode())
             return bool(row[0])
 
         if not await self._repeated(self._judged(vacuum), caller, self.address):
@@ -139,10 +139,10 @@ class PostgresDriver:
         async def attempt(link: Link) -> T:
             ending = False
             try:
-                await link.fetch(begin, prepared=False)
+                await link.fetch(begin)
                 result = await work(self._statements(link))
                 ending = True
-                await link.fetch(b"COMMIT", prepared=False)
+                await link.fetch(b"COMMIT")
                 return result
             except psycopg.Error as error:
                 await self._undo(link, error)
@@ -172,7 +172,7 @@ class PostgresDriver:
             link.close()
             return
         try:
-            await link.fetch(b"ROLLBACK", prepared=False)
+            await link.fetch(b"ROLLBACK")
         except psycopg.Error:
             link.close()
 
@@ -191,6 +191,7 @@ class PostgresDriver:
         for tries in range(1, _TRIES + 1):
             try:
                 async with self._pool(address).link(caller) as link:
+                    link.prepare(self.prepared)
                     return await attempt(link)
             except _Again as again:
                 error = again.__cause__
@@ -208,7 +209,7 @@ class PostgresDriver:
         raise AssertionError("the last try returns or raises")
 
     def _statements(self, link: Link) -> Statements:
-        return Statements(link, self.spoken, prepared=self.prepared)
+        return Statements(link, self.spoken)
 
     def _pool(self, address: Address) -> Pool:
         here = self._here()

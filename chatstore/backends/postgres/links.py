@@ -35,6 +35,9 @@ _adapters.register_dumper(str, StrBinaryDumper)
 _adapters.register_dumper(str, StrDumper)
 
 
+_OFTEN = 3
+"""A statement is prepared when it comes for more than that many times on a connection."""
+
 _inherited: list[object] = []
 """What a fork brought along: connections of the parent, which are not to be closed here in any way."""
 
@@ -65,11 +68,14 @@ class _Async(psycopg.AsyncConnection[Any]):
 class Link(Protocol):
     """A connection."""
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), *, prepared: bool = True) -> Result:
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
         """Run one statement, in one trip."""
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each of `rows`, in one trip."""
+
+    def prepare(self, on: bool) -> None:
+        """Have statements that come often prepared from now on, or none."""
 
     def is_usable(self) -> bool:
         """Whether it is idle, and nothing was heard of its end. Asks nobody."""
@@ -82,6 +88,9 @@ class _Link:
     def __init__(self, connection: _Blocking | _Async) -> None:
         self._bare = connection
         self._process = os.getpid()
+
+    def prepare(self, on: bool) -> None:
+        self._bare.prepare_threshold = _OFTEN if on else None
 
     def is_usable(self) -> bool:
         pgconn = self._bare.pgconn
@@ -112,8 +121,8 @@ class BlockingLink(_Link):
         connection.seconds = seconds
         return cls(connection)
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), *, prepared: bool = True) -> Result:
-        cursor = self._connection.execute(sql, parameters, prepare=None if prepared else False)
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
+        cursor = self._connection.execute(sql, parameters)
         rows = cursor.fetchall() if cursor.description else []
         _spent(sql, parameters, rows)
         return rows, cursor.rowcount
@@ -137,8 +146,8 @@ class AsyncLink(_Link):
         connection.seconds = seconds
         return cls(connection)
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), *, prepared: bool = True) -> Result:
-        cursor = await self._connection.execute(sql, parameters, prepare=None if prepared else False)
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
+        cursor = await self._connection.execute(sql, parameters)
         rows = await cursor.fetchall() if cursor.description else []
         _spent(sql, parameters, rows)
         return rows, cursor.rowcount

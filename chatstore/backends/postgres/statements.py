@@ -16,14 +16,13 @@ __all__ = ["Statements"]
 class Statements:
     """Runs the engine's statements on a connection."""
 
-    __slots__ = ("_link", "_prepared", "_spoken")
+    __slots__ = ("_link", "_spoken")
 
     held = " FOR UPDATE"
 
-    def __init__(self, link: Link, spoken: Spoken, *, prepared: bool) -> None:
+    def __init__(self, link: Link, spoken: Spoken) -> None:
         self._link = link
         self._spoken = spoken
-        self._prepared = prepared
 
     async def one(self, sql: str, *parameters: object) -> Row | None:
         rows = await self.all(sql, *parameters)
@@ -54,9 +53,9 @@ class Statements:
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         sent = [written(row) for row in rows]
         if len(sent) == 1:
-            await self._link.fetch(self._spoken(sql), sent[0], prepared=self._prepared)
+            await self._link.fetch(self._spoken(sql), sent[0])
         elif sent:
             await self._link.many(self._spoken(sql), sent)
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> tuple[Sequence[Row], int]:
-        return await self._link.fetch(self._spoken(sql), written(parameters), prepared=self._prepared)
+        return await self._link.fetch(self._spoken(sql), written(parameters))
