@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.colours import Colour
 from chatstore.urls import open_backend
 from tests.conftest import SOAK
 from tests.postgres.servers import Emptied

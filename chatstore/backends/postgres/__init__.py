@@ -20,10 +20,12 @@ be an option. Options of ours:
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import psycopg
 
@@ -36,7 +38,7 @@ from chatstore.backends.postgres.once import Append, Found, read_rows
 from chatstore.backends.postgres.schema import prepare, require_version, version_of
 from chatstore.conditions import expiry
 from chatstore.contract import Capability, Clock, Draft, Listing, NewThread, Request, Span, ThreadKey
-from chatstore.engines.sql import SqlBackend, Transaction
+from chatstore.engines.sql import SqlBackend, Transaction, Work
 from chatstore.engines.sql.threads import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
 from chatstore.errors import ConfigurationError, CursorExpired
@@ -46,8 +48,11 @@ from chatstore.urls import Url
 
 __all__ = ["PostgresBackend", "open_postgres"]
 
+T = TypeVar("T")
+
 _READS = ("PRIMARY", "REPLICA")
 _SWITCH = ("ON", "OFF")
+_MOST_SEEN = 10_000
 
 
 def open_postgres(url: Url, *, blocking: bool, clock: Clock) -> PostgresBackend:
@@ -87,6 +92,8 @@ class PostgresBackend(SqlBackend):
     def __init__(self, driver: PostgresDriver, clock: Clock) -> None:
         super().__init__(driver, clock)
         self._driver = driver
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Threads that were there a while ago, by their names."""
 
     async def prepare(self) -> None:
         """Make the schema, or bring it to the present version; needs a role that may."""
@@ -135,14 +142,25 @@ class PostgresBackend(SqlBackend):
         if append.fits(if_match):
             until = expiry(now, self.request_window)
 
-            async def run(tx: Transaction) -> Appended | None:
+            async def run(tx: Transaction, create: NewThread | None = create) -> Appended | None:
                 return await append.run(tx, create, if_match, cast("int", until))
 
-            known = request is not None
-            done = await self._driver.once(run, caller_of(key), writes=True, twice=known)
+            done = None
+            named = key.tenant, key.id
+            if named in self._seen:
+                # Without what makes a thread the statement is shorter.
+                done = await self._once(partial(run, create=None), key, request)
+            if done is None:
+                done = await self._once(run, key, request)
             if done is not None:
+                self._seen[named] = None
+                while len(self._seen) > _MOST_SEEN:
+                    self._seen.popitem(last=False)
                 return done
         return await super().append(key, drafts, create=create, if_match=if_match, request=request)
+
+    async def _once(self, work: Work[T], key: ThreadKey, request: Request | None) -> T:
+        return await self._driver.once(work, caller_of(key), writes=True, twice=request is not None)
 
     @metered
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:

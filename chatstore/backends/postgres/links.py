@@ -77,8 +77,11 @@ class Link(Protocol):
     def prepare(self, on: bool) -> None:
         """Have statements that come often prepared from now on, or none."""
 
-    def is_usable(self) -> bool:
-        """Whether it is idle, and nothing was heard of its end. Asks nobody."""
+    def is_idle(self) -> bool:
+        """Whether it is in no transaction, and in order as far as is known."""
+
+    def is_alive(self) -> bool:
+        """Whether nothing was heard of its end, where it is idle. Asks nobody."""
 
     def close(self) -> None:
         """Give it back; may be called in any state."""
@@ -88,18 +91,19 @@ class _Link:
     def __init__(self, connection: _Blocking | _Async) -> None:
         self._bare = connection
         self._process = os.getpid()
+        self._poll = select.poll()
+        self._poll.register(connection.pgconn.socket, select.POLLIN)
 
     def prepare(self, on: bool) -> None:
         self._bare.prepare_threshold = _OFTEN if on else None
 
-    def is_usable(self) -> bool:
+    def is_idle(self) -> bool:
         pgconn = self._bare.pgconn
-        if pgconn.status != ConnStatus.OK or pgconn.transaction_status != TransactionStatus.IDLE:
-            return False
+        return pgconn.status == ConnStatus.OK and pgconn.transaction_status == TransactionStatus.IDLE
+
+    def is_alive(self) -> bool:
         # A server that says something unasked says that it ends.
-        poll = select.poll()
-        poll.register(pgconn.socket, select.POLLIN)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     def close(self) -> None:
         if self._process == os.getpid():
@@ -123,7 +127,7 @@ class BlockingLink(_Link):
 
     async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
         cursor = self._connection.execute(sql, parameters)
-        rows = cursor.fetchall() if cursor.description else []
+        rows = cursor.fetchall() if _has_rows(cursor) else []
         _spent(sql, parameters, rows)
         return rows, cursor.rowcount
 
@@ -148,7 +152,7 @@ class AsyncLink(_Link):
 
     async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
         cursor = await self._connection.execute(sql, parameters)
-        rows = await cursor.fetchall() if cursor.description else []
+        rows = await cursor.fetchall() if _has_rows(cursor) else []
         _spent(sql, parameters, rows)
         return rows, cursor.rowcount
 
@@ -158,14 +162,21 @@ class AsyncLink(_Link):
         _spent(sql, (), ())
 
 
+def _has_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:
+    # Not by the cursor's description, which is made for every column anew.
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+
+
 def _spent(sql: bytes, parameters: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
     """Note a trip, and about how many bytes of values it carried."""
-    sent = sum(map(_size, parameters))
-    received = sum(sum(map(_size, row)) for row in rows)
-    spent("postgresql", {"bytes_sent": len(sql) + sent, "bytes_received": received})
+    received = sum(map(_size, zip(*rows, strict=True)))
+    spent("postgresql", {"bytes_sent": len(sql) + _size(parameters), "bytes_received": received})
 
 
-def _size(value: object) -> int:
-    if type(value) is str:
-        return len(value)
-    return sum(map(_size, value)) if type(value) is list else 8
+def _size(values: Iterable[Any]) -> int:
+    """About how long values are; what is no text counts as eight bytes."""
+    size = 0
+    for value in values:
+        kind = type(value)
+        size += len(value) if kind is str else _size(value) if kind is list else 8
+    return size

@@ -52,11 +52,10 @@ class ListedThreads(Threads):
             f"FROM (SELECT {chosen}, {_PROPERTIES}, row_number() {_WINDOW} AS number_, "
             f"sum({size}) {_WINDOW} AS held_, {size} AS size_ "
             f"FROM threads WHERE {' AND '.join(where)} "
-            "ORDER BY active_in DESC, active_at DESC, id DESC LIMIT ?) found "
+            f"ORDER BY active_in DESC, active_at DESC, id DESC LIMIT {int(count) + 1}) found "
             "WHERE number_ <= 2 OR held_ - size_ <= CAST(? AS bigint) ORDER BY at DESC, name DESC",
             most,
             *parameters,
-            count + 1,
             most,
         )
         # The last row only shows that there is more.

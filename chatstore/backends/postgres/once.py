@@ -33,27 +33,26 @@ _ASKED = (
     "asked AS (SELECT digest, result, expires_at FROM requests "
     "WHERE tenant = ? AND thread = ? AND scope = ? AND id = ?), "
 )
-_UNASKED = (
-    "asked AS (SELECT CAST(NULL AS text) AS digest, CAST(NULL AS text) AS result, "
-    "CAST(NULL AS bigint) AS expires_at WHERE false), "
-)
-_MOVED = (
-    "moved AS (UPDATE threads SET tail = tail + ?, active_at = ? "
-    f"WHERE {_NAMED} AND NOT EXISTS (SELECT 1 FROM asked)"
-)
+_MOVED = f"moved AS (UPDATE threads SET tail = tail + ?, active_at = ? WHERE {_NAMED}"
+_UNLESS = " AND NOT EXISTS (SELECT 1 FROM asked)"
 _AS = " AND epoch || '.' || tail = ANY(CAST(? AS text[]))"
 _MADE = (
     "made AS (INSERT INTO threads (tenant, id, owner, topic, metadata, participants, created_at, active_at, "
     "expires_at, revision, epoch, tail, edits) SELECT CAST(? AS text), CAST(? AS text), CAST(? AS text), "
     "CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), "
     "CAST(? AS bigint), CAST(? AS text), CAST(? AS text), CAST(? AS bigint), 0 "
-    "WHERE NOT EXISTS (SELECT 1 FROM asked) AND NOT EXISTS (SELECT 1 FROM moved) ON CONFLICT DO NOTHING"
+    "WHERE NOT EXISTS (SELECT 1 FROM moved)"
 )
+_UNTAKEN = " ON CONFLICT DO NOTHING"
 _RETURNING = " RETURNING key, epoch, tail, edits, owner), "
 _OLD = "log AS (SELECT * FROM moved), "
 _EITHER = "log AS (SELECT * FROM moved UNION ALL SELECT * FROM made), "
-_ADDED = (
-    "added AS (INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision) "
+_ADDED = "added AS (INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision) "
+_ONE = (
+    "SELECT log.key, lpad(CAST(log.tail AS text), 10, '0'), CAST(? AS text), CAST(? AS text), "
+    "CAST(? AS bigint), CAST(? AS bigint), 0 FROM log)"
+)
+_SEVERAL = (
     "SELECT log.key, lpad(CAST(log.tail - CAST(? AS bigint) + new.n AS text), 10, '0'), new.id, new.text, "
     "CAST(? AS bigint), new.expires_at, 0 FROM log, unnest(CAST(? AS text[]), CAST(? AS text[]), "
     "CAST(? AS bigint[])) WITH ORDINALITY AS new (id, text, expires_at, n))"
@@ -62,12 +61,12 @@ _NOTED = (
     ", noted AS (INSERT INTO requests (tenant, thread, scope, id, digest, result, owner, expires_at) "
     "SELECT CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), "
     "(SELECT string_agg(piece || lpad(CAST(log.tail - CAST(? AS bigint) + n AS text), 10, '0'), '' "
-    "ORDER BY n) "
-    "FROM unnest(CAST(? AS text[])) WITH ORDINALITY AS pieces (piece, n)) "
+    "ORDER BY n) FROM unnest(CAST(? AS text[])) WITH ORDINALITY AS pieces (piece, n)) "
     "|| CAST(? AS text) || log.epoch || '.' || log.tail || '.' || log.edits || CAST(? AS text), "
     "coalesce(log.owner, CAST(? AS text)), CAST(? AS bigint) FROM log)"
 )
-_GIVEN = (
+_GIVEN = " SELECT key, epoch, tail, edits, NULL, NULL, NULL FROM log"
+_GIVEN_OR_ASKED = (
     " SELECT key, epoch, tail, edits, CAST(NULL AS text), CAST(NULL AS text), CAST(NULL AS bigint) FROM log "
     "UNION ALL SELECT CAST(NULL AS bigint), NULL, NULL, NULL, digest, result, expires_at FROM asked"
 )
@@ -105,35 +104,28 @@ class Append:
         self, tx: Transaction, create: NewThread | None, if_match: str | None, until: int
     ) -> Appended | None:
         """The result, remembered `until` then; None where the thread is not as it has to be."""
-        sql, values = self._log(create, if_match)
-        asked, noted, ask, note = tuple[object, ...](), tuple[object, ...](), _UNASKED, ""
-        if self._request is not None:
-            ask, note = _ASKED, _NOTED
+        log, values = self._log(create, if_match)
+        added, new = self._added()
+        if self._request is None:
+            row = await tx.one(f"WITH {log}{added}{_GIVEN}", *values, *new)
+        else:
             asked = (self._key.tenant, self._key.id, self._key.owner or "", self._request.id)
             *pieces, before, after = self._record()
-            noted = (
-                *asked,
-                self._request.digest,
-                len(pieces),
-                pieces,
-                before,
-                after,
-                self._key.owner,
-                until,
-            )
-        added = (len(self._drafts), self._now, *self._new)
-        row = await tx.one(f"WITH {ask}{sql}{_ADDED}{note}{_GIVEN}", *asked, *values, *added, *noted)
+            noted = (self._request.digest, len(pieces), pieces, before, after, self._key.owner, until)
+            sql = f"WITH {_ASKED}{log}{added}{_NOTED}{_GIVEN_OR_ASKED}"
+            row = await tx.one(sql, *asked, *values, *new, *asked, *noted)
         return None if row is None else self._result(row)
 
     def _log(self, create: NewThread | None, if_match: str | None) -> tuple[str, Row]:
         """How the statement comes to the thread's row, which is then called `log`."""
         key, now, count = self._key, self._now, len(self._drafts)
-        values: Row = (count, now, key.tenant, key.id, now, key.owner, key.owner)
+        unless = "" if self._request is None else _UNLESS
+        moved, values = f"{_MOVED}{unless}", (count, now, key.tenant, key.id, now, key.owner, key.owner)
         if if_match is not None:
             known = [etag.strip().rpartition(".")[0] for etag in if_match.split(",")]
-            return f"{_MOVED}{_AS}{_RETURNING}{_OLD}", (*values, known)
+            return f"{moved}{_AS}{_RETURNING}{_OLD}", (*values, known)
         if create is None:
-            return f"{_MOVED}{_RETURNING}{_OLD}", values
+            return f"{moved}{_RETURNING}{_OLD}", values
         made = (
             key.tenant,
             key.id,
@@ -147,7 +139,14 @@ class Append:
             token(),
             count,
         )
-        return f"{_MOVED}{_RETURNING}{_MADE}{_RETURNING}{_EITHER}", (*values, *made)
+        return f"{moved}{_RETURNING}{_MADE}{unless}{_UNTAKEN}{_RETURNING}{_EITHER}", (*values, *made)
+
+    def _added(self) -> tuple[str, Row]:
+        """How the statement adds the messages."""
+        if len(self._drafts) > 1:
+            return f"{_ADDED}{_SEVERAL}", (len(self._drafts), self._now, *self._new)
+        [message_id], [text], [expires] = self._new
+        return f"{_ADDED}{_ONE}", (message_id, text, self._now, expires)
 
     def _result(self, row: Row) -> Appended | None:
         key, epoch, tail, edits, digest, result, expires = row
@@ -190,7 +189,8 @@ _COLUMNS = "text, id, position, created_at, revision, expires_at"
 async def read_rows(tx: Transaction, key: ThreadKey, span: Span, now: int) -> tuple[Log | None, list[Row]]:
     """The thread's log and the rows of `span`, as they are at one moment.
 
-    Of rows that hold more than `max_bytes`, what the page needs to know that it ends.
+    Of rows that hold more than `max_bytes`, what the page needs to know that it ends. The limit is a part of
+    the statement: a plan that does not know it may read a long thread through.
     """
     order = "DESC" if span.newest else "ASC"
     measured, limited, most = "", "", tuple[object, ...]()
@@ -206,7 +206,7 @@ async def read_rows(tx: Transaction, key: ThreadKey, span: Span, now: int) -> tu
         f"(SELECT key, epoch, tail, edits FROM threads WHERE {_NAMED}) log "
         f"LEFT JOIN LATERAL (SELECT {_COLUMNS} FROM (SELECT {_COLUMNS}{measured} FROM messages "
         f"WHERE thread = log.key AND position > ? AND position < ? AND {LIVING} "
-        f"ORDER BY position {order} LIMIT ?) found{limited}) message ON true "
+        f"ORDER BY position {order} LIMIT {int(span.limit) + 1}) found{limited}) message ON true "
         f"ORDER BY message.position {order}",
         key.tenant,
         key.id,
@@ -216,7 +216,6 @@ async def read_rows(tx: Transaction, key: ThreadKey, span: Span, now: int) -> tu
         span.after or "",
         span.before or "~",
         now,
-        span.limit + 1,
         *most,
     )
     if not rows:

@@ -93,13 +93,13 @@ class Pool:
                 link = self._idle.pop()
             except IndexError:
                 return None  # another thread was here first
-            if link.is_usable():
+            if link.is_alive():
                 return link
             link.close()
         return None
 
     def _give_back(self, link: Link) -> None:
-        if link.is_usable():
+        if link.is_idle():
             self._idle.append(link)
         else:
             link.close()

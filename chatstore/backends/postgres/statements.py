@@ -30,7 +30,7 @@ class Statements:
 
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
         rows, _ = await self._fetch(sql, parameters)
-        return [read(row) for row in rows]
+        return read(rows)
 
     async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
         """What is sized is the column `text`, which the database measures without reading it."""

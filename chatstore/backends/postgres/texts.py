@@ -6,8 +6,10 @@ they differed, and sort as they sorted. No JSON holds either character as it is:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from chatstore.engines.sql import Row
 
 __all__ = ["read", "written"]
 
@@ -17,12 +19,11 @@ def written(values: Iterable[Any]) -> list[Any]:
     return [_written(value) if type(value) is str else value for value in values]
 
 
-def read(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row as it was before it was sent."""
-    for value in row:
-        if type(value) is str and "\1" in value:
-            return tuple(_read(value) if type(value) is str else value for value in row)
-    return row
+def read(rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows as they were before they were sent."""
+    if not any(type(value) is str and "\1" in value for row in rows for value in row):
+        return rows
+    return [tuple(_read(value) if type(value) is str else value for value in row) for row in rows]
 
 
 def _written(value: str) -> str:
