@@ -45,6 +45,9 @@ _inherited: list[object] = []
 class _Blocking(psycopg.Connection[Any]):
     seconds = 0.0
 
+    def __del__(self) -> None:
+        """Whoever ends without closing the store is not told so: libpq closes what is of this process."""
+
     def wait(self, gen: PQGen[R], interval: float = 0.0, timeout: float | None = None) -> R:
         return waiting.wait(
             gen, self.pgconn.socket, interval=interval or 0.1, timeout=timeout or self.seconds
@@ -53,6 +56,9 @@ class _Blocking(psycopg.Connection[Any]):
 
 class _Async(psycopg.AsyncConnection[Any]):
     seconds = 0.0
+
+    def __del__(self) -> None:
+        """As above."""
 
     async def wait(
         self,
