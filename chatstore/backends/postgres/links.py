@@ -45,7 +45,7 @@ _inherited: list[object] = []
 class _Blocking(psycopg.Connection[Any]):
     seconds = 0.0
 
-    def __del__(self) -> None:
+    def __del__(self, *_: Any) -> None:
         """Whoever ends without closing the store is not told so: libpq closes what is of this process."""
 
     def wait(self, gen: PQGen[R], interval: float = 0.0, timeout: float | None = None) -> R:
@@ -57,7 +57,7 @@ class _Blocking(psycopg.Connection[Any]):
 class _Async(psycopg.AsyncConnection[Any]):
     seconds = 0.0
 
-    def __del__(self) -> None:
+    def __del__(self, *_: Any) -> None:
         """As above."""
 
     async def wait(
