@@ -26,7 +26,7 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 # Beside our own: other projects' stores, and servers and tools to test against.
 SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed \
 	.venv-peers-llama-index/.installed \
-	node_modules/.installed .worker/.installed
+	node_modules/.installed .worker/.installed .pgbouncer/.installed
 
 # On two cores: a test and the server that it talks to take turns.
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
@@ -118,9 +118,15 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .worker .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	@rm -rf .tools .venv .venv-* .worker .pgbouncer .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		.hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian's pooler for the tests of PostgreSQL, unpacked and not installed. Elsewhere one on the path is used.
+.pgbouncer/.installed:
+	@mkdir -p .pgbouncer && cd .pgbouncer && apt-get download -qq pgbouncer libevent-2.1-7 libc-ares2 \
+		&& for package in *.deb; do dpkg -x "$$package" .; done && touch .installed \
+		|| echo "There is no pgbouncer: its test says so"
 
 node_modules/.installed: package-lock.json .npmrc
 	@echo "Installing the emulators from npm into node_modules"

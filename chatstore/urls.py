@@ -29,6 +29,10 @@ _SCHEMES = {
     "dynamodb": _Source("chatstore.backends.dynamodb:open_dynamodb", "dynamodb"),
     "aztables": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
     "cosmos-table": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
+    "postgresql": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "postgres": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "yugabytedb": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "cockroachdb": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
     "memory": _Source("chatstore.backends.memory:open_memory"),
     "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
     "http": _Source("chatstore.backends.service:open_service", "cli"),
@@ -36,7 +40,7 @@ _SCHEMES = {
 }
 
 
-_SOURCES_ALONE = {"redis", "rediss", "postgresql", "postgres"}
+_SOURCES_ALONE = {"redis", "rediss"}
 """What only `chatstore import` reads."""
 
 

@@ -16,7 +16,8 @@ AS_TESTED = "--constraint requirements/dev.txt"
 LOCKS = {
     "requirements/dev.txt": "--all-extras --group build --group dev",
     "requirements/server.txt": (
-        f"--extra server --extra cli --extra dynamodb --extra azure-tables --group build {AS_TESTED}"
+        "--extra server --extra cli --extra dynamodb --extra azure-tables --extra postgres "
+        f"--group build {AS_TESTED}"
     ),
     "requirements.txt": f"--extra azure-functions --extra telemetry {AS_TESTED}",
     "lambda/requirements.txt": f"--extra aws-lambda --extra telemetry {AS_TESTED}",

@@ -23,6 +23,8 @@ class Statements:
 
     __slots__ = ("_connection", "removed")
 
+    held = ""
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.removed = False
