@@ -33,6 +33,8 @@ _SCHEMES = {
     "postgres": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
     "yugabytedb": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
     "cockroachdb": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "cloudsql-postgres": _Source("chatstore.backends.postgres:open_postgres", "cloud-sql"),
+    "alloydb": _Source("chatstore.backends.postgres:open_postgres", "alloydb"),
     "memory": _Source("chatstore.backends.memory:open_memory"),
     "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
     "http": _Source("chatstore.backends.service:open_service", "cli"),

@@ -18,11 +18,15 @@ class Wire:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self.trips = 0
+        self.clients = 0
+        """How many were let in."""
         self.lose_request: Callable[[bytes], bool] = lambda _: False
         """Says of what a client sends whether the connection is cut in front of it."""
         self.lose_answer: Callable[[bytes], bool] = lambda _: False
         """Says of what a client sends whether the connection is cut behind it, before the answer."""
         self.hangs = False
+        self.refuses = False
+        """Whether nobody is let in."""
 
     def serve(self, listener: socket.socket) -> None:
         while True:
@@ -30,11 +34,15 @@ class Wire:
                 client, _ = listener.accept()
             except OSError:
                 return
+            if self.refuses:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._port))
             except OSError:
                 client.close()
                 continue
+            self.clients += 1
             for one in (client, server):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._sockets.append(one)

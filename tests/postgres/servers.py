@@ -98,5 +98,11 @@ def bouncing(server: str, options: str = "") -> Iterator[str]:
 
 def prepared(url: str) -> str:
     """The URL, whose tables are there now."""
-    asyncio.run(open_backend(url, blocking=False, clock=system_clock).prepare())
+
+    async def prepare() -> None:
+        backend = open_backend(url, blocking=False, clock=system_clock)
+        await backend.prepare()
+        await backend.close()
+
+    asyncio.run(prepare())
     return url

@@ -16,15 +16,7 @@ from chatstore.errors import ConfigurationError, StorageError, Unavailable
 from chatstore.testing.samples import contents, say, whole
 from tests.postgres.proxy import wired
 from tests.postgres.servers import SCHEMA, prepared
-
-WRITES: dict[str, Any] = {
-    "append": lambda store, **given: store.append("t", say("new"), **given),
-    "replace_all": lambda store, **given: store.replace_all("t", [say("new")], **given),
-    "update_thread": lambda store, **given: store.update_thread("t", topic="new", **given),
-    "delete_message": lambda store, **given: store.pop("t", **given),
-    "fork": lambda store, **given: store.fork("t", "u", **given),
-}
-
+from tests.postgres.writes import WRITES
 
 END_THEM = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'chatstore'"
 
@@ -56,17 +48,17 @@ def test_a_connection_lost_at_every_trip(url: str, what: str, side: str) -> None
     """With a request id a write takes effect once, wherever its connection is lost."""
     with wired(url) as (address, wire), chatstore.connect(address) as store:
         for number in range(1, 30):
-            for name in ("t", "u"):
+            for name in ("t", "t forked"):
                 store.delete_thread(name)
             store.append("t", say("a"), say("b"))
             untouched = state(url)
             setattr(wire, side, nth(number))
             request = chatstore.uuid7()
             try:
-                WRITES[what](store, request_id=request)
+                WRITES[what](store, "t", request_id=request)
             except Unavailable:
                 setattr(wire, side, lambda _: False)
-                WRITES[what](store, request_id=request)
+                WRITES[what](store, "t", request_id=request)
             more = not getattr(wire, side)(b"")  # the trip of that number was made
             setattr(wire, side, lambda _: False)
             after = state(url)
@@ -97,35 +89,6 @@ def test_connections_that_the_server_ended_are_not_used(url: str, postgres: str)
         db.execute(END_THEM)
         store.append("t", say("b"))
         assert contents(whole(store, "t")) == ["a", "b"]
-
-
-@pytest.mark.parametrize("state", ["40001", "40P01"])
-def test_met_transactions_are_done_again(url: str, postgres: str, state: str) -> None:
-    """A trigger refuses each of the first writes of an operation, as the kin of PostgreSQL do."""
-    with chatstore.connect(url) as store, psycopg.connect(postgres, autocommit=True) as db:
-        store.append("t", say("a"), say("b"))
-        db.execute(
-            f"""CREATE SEQUENCE IF NOT EXISTS refusals; SELECT setval('refusals', 1);
-            CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                IF nextval('refusals') < 6 THEN RAISE EXCEPTION 'met' USING ERRCODE = '{state}'; END IF;
-                RETURN NULL; END $$;
-            CREATE TRIGGER refused AFTER INSERT OR UPDATE OR DELETE ON {SCHEMA}.threads
-                FOR EACH ROW EXECUTE FUNCTION refuse()""".encode()
-        )
-        try:
-            for what, call in WRITES.items():
-                db.execute("SELECT setval('refusals', 1)")
-                call(store)
-                if what == "append":
-                    assert contents(whole(store, "t")) == ["a", "b", "new"]
-            db.execute("SELECT setval('refusals', 1)")
-            # Unlike those that go on for ever.
-            db.execute("ALTER SEQUENCE refusals INCREMENT BY -1 MINVALUE -1000000")
-            with pytest.raises(Unavailable):
-                store.append("t", say("never"))
-        finally:
-            db.execute(f"DROP TRIGGER refused ON {SCHEMA}.threads; DROP SEQUENCE refusals".encode())
-        assert contents(whole(store, "u")) == contents(whole(store, "t"))
 
 
 def test_a_server_that_hangs(url: str) -> None:

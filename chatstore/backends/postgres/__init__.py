@@ -30,10 +30,12 @@ from typing import Any, TypeVar, cast
 import psycopg
 
 from chatstore.backends.postgres.address import address_of
+from chatstore.backends.postgres.connectors import CONNECTORS, connector_of
 from chatstore.backends.postgres.dialects import DIALECTS, Spoken
 from chatstore.backends.postgres.driver import AsyncDriver, BlockingDriver, PostgresDriver
 from chatstore.backends.postgres.faults import translated
 from chatstore.backends.postgres.listing import ListedThreads
+from chatstore.backends.postgres.nodes import Nodes
 from chatstore.backends.postgres.once import Append
 from chatstore.backends.postgres.reading import Checked, ReadAlready, previews, read_rows
 from chatstore.backends.postgres.schema import prepare, require_version, version_of
@@ -72,10 +74,13 @@ _MOST_SEEN = 10_000
 
 def open_postgres(url: Url, *, blocking: bool, clock: Clock) -> PostgresBackend:
     """The schema of the database that `url` names. Raises ConfigurationError for what cannot be used."""
-    address = address_of(url)
     dialect = DIALECTS[url.scheme if url.scheme in DIALECTS else "postgresql"]
+    connector = connector_of(url) if url.scheme in CONNECTORS else None
+    address = address_of(url) if connector is None else connector.address
     reading = None
     if url.choice("reads", _READS) == "REPLICA":
+        if connector is not None:
+            raise ConfigurationError("reads=replica needs a URL of several hosts: name the instance to read")
         options = {**url.options, "target_session_attrs": "prefer-standby"}
         reading = address_of(replace(url, options=options))
     kind = BlockingDriver if blocking else AsyncDriver
@@ -87,8 +92,20 @@ def open_postgres(url: Url, *, blocking: bool, clock: Clock) -> PostgresBackend:
         prepared=url.choice("prepared", _SWITCH) == "ON",
         vacuum=url.choice("vacuum", _SWITCH) == "ON",
         reading=reading,
+        nodes=_nodes(url),
+        connector=connector,
     )
     return PostgresBackend(driver, clock)
+
+
+def _nodes(url: Url) -> Nodes | None:
+    balanced = url.choice("load_balance", ("FALSE", "TRUE")) == "TRUE"
+    keys = url.options.get("topology_keys", "")
+    if (balanced or keys) and url.scheme != "yugabytedb":
+        raise ConfigurationError("load_balance and topology_keys are for yugabytedb://")
+    if keys and not balanced:
+        raise ConfigurationError("topology_keys are without effect unless there is load_balance=true")
+    return Nodes(keys) if balanced else None
 
 
 def _count(url: Url, name: str, default: int) -> int:
@@ -132,7 +149,11 @@ class PostgresBackend(SqlBackend):
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         address = self._driver.address
         try:
-            with psycopg.connect(address.conninfo, autocommit=True) as connection:
+            if address.dial is None:
+                made = psycopg.connect(address.conninfo, autocommit=True)
+            else:
+                made = address.dial(None)
+            with made as connection:
                 yield connection
         except psycopg.Error as error:
             raise translated(error, address.place) from error
@@ -187,10 +208,11 @@ class PostgresBackend(SqlBackend):
 
         done = None
         named = key.tenant, key.id
-        if named in self._seen:
-            # Without what makes a thread the statement is shorter.
+        makes = create is not None and if_match is None and self._driver.spoken.dialect.changes_twice
+        # Without what makes a thread the statement is shorter.
+        if named in self._seen or not makes:
             done = await self._once(partial(run, create=None), key, request)
-        if done is None:
+        if done is None and makes:
             done = await self._once(run, key, request)
         if done is not None:
             self._seen[named] = None

@@ -1,8 +1,10 @@
-"""From a URL to what libpq connects with."""
+"""From a URL to what connects: libpq's parameters, and who makes the connection where libpq does not."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import psycopg
@@ -11,20 +13,35 @@ from psycopg.conninfo import conninfo_to_dict
 from chatstore.errors import ConfigurationError
 from chatstore.urls import Url, shown
 
-__all__ = ["OWN", "Address", "address_of"]
+__all__ = ["OWN", "Address", "Dial", "address_of"]
 
-OWN = ("schema", "pool", "timeout", "reads", "prepared", "vacuum")
+OWN = (
+    "schema",
+    "pool",
+    "timeout",
+    "reads",
+    "prepared",
+    "vacuum",
+    "login",
+    "ip",
+    "load_balance",
+    "topology_keys",
+)
 """Options of ours; all others are libpq's."""
 
 _CONNECT_SECONDS = 10
 
+Dial: TypeAlias = Callable[[psycopg.abc.AdaptContext | None], "psycopg.Connection[Any]"]
+"""Makes a connection in autocommit mode, with the adapters of what it is given. Blocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to connect, as libpq reads it, and how it is named in errors."""
+    """Where to connect, as libpq reads it, and how it is named in errors; `dial` is who else connects."""
 
     conninfo: str
     place: str
+    dial: Dial | None = field(default=None, compare=False)
 
 
 def address_of(url: Url) -> Address:

@@ -23,6 +23,8 @@ class Dialect:
     """Leaves room in a page for the next version of a row."""
     vacuum: bool = True
     """Whether what is removed stays in its page until a VACUUM."""
+    changes_twice: bool = True
+    """Whether two parts of one statement may change the same table."""
 
 
 DIALECTS = {
@@ -36,7 +38,7 @@ DIALECTS = {
         sparse="",
         vacuum=False,
     ),
-    "cockroachdb": Dialect("cockroachdb", collate="", sparse="", vacuum=False),
+    "cockroachdb": Dialect("cockroachdb", collate="", sparse="", vacuum=False, changes_twice=False),
 }
 
 _TABLE = re.compile(r"\b(FROM|INTO|UPDATE|JOIN) (threads|messages|requests)\b")

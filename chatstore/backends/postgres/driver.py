@@ -7,11 +7,14 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 
 from chatstore.backends.postgres.address import Address
+from chatstore.backends.postgres.connectors import Connector
 from chatstore.backends.postgres.dialects import Spoken
 from chatstore.backends.postgres.faults import (
     MET,
@@ -23,7 +26,8 @@ from chatstore.backends.postgres.faults import (
     translated,
 )
 from chatstore.backends.postgres.links import AsyncLink, BlockingLink, Link
-from chatstore.backends.postgres.pool import Pool, blocked, suspended
+from chatstore.backends.postgres.nodes import Nodes
+from chatstore.backends.postgres.pool import Pool
 from chatstore.backends.postgres.schema import require_version
 from chatstore.backends.postgres.statements import Statements
 from chatstore.engines.sql import Caller, Small, Work
@@ -61,6 +65,8 @@ class PostgresDriver:
         prepared: bool = True,
         vacuum: bool = True,
         reading: Address | None = None,
+        nodes: Nodes | None = None,
+        connector: Connector | None = None,
     ) -> None:
         self.address = address
         self.spoken = spoken
@@ -69,6 +75,8 @@ class PostgresDriver:
         self._seconds = seconds
         self._vacuum = vacuum and spoken.dialect.vacuum
         self._reading = reading
+        self._nodes = nodes
+        self._connector = connector
         self._pools: dict[tuple[Home, Address], Pool] = {}
 
     # The engine's port
@@ -132,6 +140,8 @@ class PostgresDriver:
     async def close(self) -> None:
         here = self._here()
         self._drop(lambda home: home == here)
+        if self._connector is not None:
+            await self.aside(self._connector.close, ("", None))
 
     # Within
 
@@ -237,6 +247,17 @@ class PostgresDriver:
         raise NotImplementedError
 
     def _new_pool(self, address: Address) -> Pool:
+        async def connect() -> Link:
+            if self._nodes is not None:
+                return await self._nodes.connect(self._link, address)
+            return await self._link(address)
+
+        return Pool(self._most, self._seconds, connect, self._wait, self._welcome)
+
+    async def _link(self, address: Address) -> Link:
+        raise NotImplementedError
+
+    async def _wait(self, future: Future[None], seconds: float) -> None:
         raise NotImplementedError
 
     async def _pause(self, seconds: float) -> None:
@@ -266,11 +287,11 @@ class BlockingDriver(PostgresDriver):
     def _here(self) -> Home:
         return os.getpid(), None
 
-    def _new_pool(self, address: Address) -> Pool:
-        async def connect() -> Link:
-            return await BlockingLink.connect(address, self._seconds)
+    async def _link(self, address: Address) -> Link:
+        return await BlockingLink.connect(address, self._seconds)
 
-        return Pool(self._most, self._seconds, connect, blocked, self._welcome)
+    async def _wait(self, future: Future[None], seconds: float) -> None:
+        future.result(seconds)
 
 
 class AsyncDriver(PostgresDriver):
@@ -298,11 +319,11 @@ class AsyncDriver(PostgresDriver):
     def _here(self) -> Home:
         return os.getpid(), asyncio.get_running_loop()
 
-    def _new_pool(self, address: Address) -> Pool:
-        async def connect() -> Link:
-            return await AsyncLink.connect(address, self._seconds)
+    async def _link(self, address: Address) -> Link:
+        return await AsyncLink.connect(address, self._seconds, partial(self.aside, caller=("", None)))
 
-        return Pool(self._most, self._seconds, connect, suspended, self._welcome)
+    async def _wait(self, future: Future[None], seconds: float) -> None:
+        await asyncio.wait_for(asyncio.wrap_future(future), seconds)
 
 
 def _is_over(home: Home) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg import waiting
@@ -25,6 +26,8 @@ from chatstore.metering import spent
 __all__ = ["AsyncLink", "BlockingLink", "Link", "Result"]
 
 R = TypeVar("R")
+Aside: TypeAlias = Callable[[Callable[[], "psycopg.Connection[Any]"]], "Awaitable[psycopg.Connection[Any]]"]
+"""Waits for a call that blocks, beside the event loop."""
 Result: TypeAlias = tuple[Sequence[tuple[Any, ...]], int]
 """The rows of a statement, and how many it met."""
 
@@ -69,6 +72,12 @@ class _Async(psycopg.AsyncConnection[Any]):
         return await waiting.wait_async(
             gen, self.pgconn.socket, interval=interval or 0.1, timeout=timeout or self.seconds
         )
+
+
+def _taken(connection: psycopg.Connection[Any]) -> _Blocking:
+    """A connection that somebody else made, as one of ours."""
+    connection.__class__ = _Blocking
+    return cast("_Blocking", connection)
 
 
 class Link(Protocol):
@@ -127,7 +136,10 @@ class BlockingLink(_Link):
 
     @classmethod
     async def connect(cls, address: Address, seconds: float) -> BlockingLink:
-        connection = _Blocking.connect(address.conninfo, autocommit=True, context=_adapters)
+        if address.dial is None:
+            connection = _Blocking.connect(address.conninfo, autocommit=True, context=_adapters)
+        else:
+            connection = _taken(address.dial(_adapters))
         connection.seconds = seconds
         return cls(connection)
 
@@ -151,8 +163,14 @@ class AsyncLink(_Link):
         self._connection = connection
 
     @classmethod
-    async def connect(cls, address: Address, seconds: float) -> AsyncLink:
-        connection = await _Async.connect(address.conninfo, autocommit=True, context=_adapters)
+    async def connect(cls, address: Address, seconds: float, aside: Aside) -> AsyncLink:
+        if address.dial is None:
+            connection = await _Async.connect(address.conninfo, autocommit=True, context=_adapters)
+        else:
+            dialled = _taken(await aside(partial(address.dial, _adapters)))
+            connection = _Async(dialled.pgconn)
+            await connection.set_autocommit(True)
+            connection._adapters = AdaptersMap(_adapters)
         connection.seconds = seconds
         return cls(connection)
 

@@ -51,7 +51,7 @@ class ListedThreads(Lists):
             "FROM (SELECT *, "
             f"row_number() {window} AS nth, "
             f"sum(octet_length(metadata)) {window} AS looked, "
-            f"count(*) FILTER (WHERE passes) {window} AS passed, "
+            f"sum(CAST(passes AS int)) {window} AS passed, "
             f"sum(CASE WHEN passes THEN {_SIZE} ELSE 0 END) {window} AS held "
             f"FROM ({' UNION ALL '.join(parts)}) part ORDER BY {by} LIMIT {int(count) + 1}) found "
             "WHERE nth <= 2 OR (looked - octet_length(metadata) <= ? "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,20 +16,10 @@ from chatstore.backends.postgres.links import Link
 from chatstore.engines.sql import Caller
 from chatstore.errors import Unavailable
 
-__all__ = ["Pool", "Waiting", "blocked", "suspended"]
+__all__ = ["Pool", "Waiting"]
 
 Waiting: TypeAlias = Callable[["Future[None]", float], Awaitable[None]]
 """Waits for a future for so many seconds. Raises TimeoutError."""
-
-
-async def blocked(future: Future[None], seconds: float) -> None:
-    """Wait as a blocking caller does."""
-    future.result(seconds)
-
-
-async def suspended(future: Future[None], seconds: float) -> None:
-    """Wait in an event loop."""
-    await asyncio.wait_for(asyncio.wrap_future(future), seconds)
 
 
 class Pool:

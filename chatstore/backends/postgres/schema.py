@@ -41,7 +41,7 @@ MIGRATIONS = (
         cuts text,
         {threads}
     ){sparse};
-    CREATE UNIQUE INDEX IF NOT EXISTS threads_by_id ON {schema}.threads (tenant, id);
+    CREATE UNIQUE INDEX IF NOT EXISTS threads_by_id ON {schema}.threads (tenant ASC, id ASC);
     CREATE INDEX IF NOT EXISTS threads_by_activity ON {schema}.threads (tenant, active_in)
         WHERE kind = 'chat';
     CREATE INDEX IF NOT EXISTS threads_by_owner ON {schema}.threads (tenant, owner, active_in)
@@ -52,7 +52,7 @@ MIGRATIONS = (
         WHERE kind <> 'chat' AND owner IS NOT NULL;
     CREATE INDEX IF NOT EXISTS threads_cut ON {schema}.threads (key) WHERE cuts IS NOT NULL;
     CREATE INDEX IF NOT EXISTS threads_by_topic ON {schema}.threads (topic) WHERE tenant = '';
-    CREATE INDEX IF NOT EXISTS threads_by_expiry ON {schema}.threads (expires_at)
+    CREATE INDEX IF NOT EXISTS threads_by_expiry ON {schema}.threads (expires_at ASC)
         WHERE expires_at IS NOT NULL;
 
     CREATE TABLE IF NOT EXISTS {schema}.messages (
@@ -70,7 +70,7 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX IF NOT EXISTS messages_by_id ON {schema}.messages (thread, id);
     CREATE UNIQUE INDEX IF NOT EXISTS messages_by_key ON {schema}.messages (thread, key)
         WHERE key IS NOT NULL;
-    CREATE INDEX IF NOT EXISTS messages_by_expiry ON {schema}.messages (expires_at)
+    CREATE INDEX IF NOT EXISTS messages_by_expiry ON {schema}.messages (expires_at ASC)
         WHERE expires_at IS NOT NULL;
 
     CREATE TABLE IF NOT EXISTS {schema}.requests (
@@ -84,7 +84,7 @@ MIGRATIONS = (
         expires_at bigint NOT NULL,
         {requests}
     );
-    CREATE INDEX IF NOT EXISTS requests_by_expiry ON {schema}.requests (expires_at);
+    CREATE INDEX IF NOT EXISTS requests_by_expiry ON {schema}.requests (expires_at ASC);
     CREATE INDEX IF NOT EXISTS requests_by_owner ON {schema}.requests (tenant, owner)
         WHERE owner IS NOT NULL;
     """,
