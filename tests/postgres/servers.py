@@ -7,6 +7,8 @@ import contextlib
 import os
 import platform
 import shutil
+import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,9 +19,10 @@ import psycopg
 
 from chatstore.contract import system_clock
 from chatstore.urls import open_backend
+from tests.integrations import sources as peers
 from tests.servers import ROOT, free_port, running
 
-__all__ = ["SCHEMA", "Emptied", "await_postgres", "bouncer_there", "bouncing", "prepared"]
+__all__ = ["SCHEMA", "Emptied", "Killable", "await_postgres", "bouncer_there", "bouncing", "prepared"]
 
 SCHEMA = '"of ""postgresql"""'
 """The schema of `Emptied`, as it is written in statements."""
@@ -50,6 +53,32 @@ class Emptied:
                     connection.execute(f'DELETE FROM "{name}".{table}'.encode())  # noqa: S608
             _last[self._url] = folder
         return self._url
+
+
+class Killable:
+    """A server in a folder and at a port of its own."""
+
+    def __init__(self, folder: str) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self, *, primary: int | None = None) -> None:
+        """Start it, the first time as the standby of a server at that port if there is one."""
+        program = Path(peers.__file__).with_name("postgresql.py")
+        self._process = subprocess.Popen(
+            [
+                *(peers.PYTHON, program, self._folder, str(self.port)),
+                *(() if primary is None else [str(primary)]),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        await_postgres(self.url)
+
+    def kill(self) -> None:
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def await_postgres(url: str) -> None:

@@ -2,58 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
-import pytest
-
 import chatstore
 from chatstore.errors import Unavailable
 from chatstore.testing.samples import contents, say, whole
-from tests.integrations import sources as peers
 from tests.postgres import servers
-from tests.postgres.servers import Emptied, await_postgres, bouncing, prepared
-from tests.servers import free_port
-
-
-class Killable:
-    """A server in a folder and at a port of its own."""
-
-    def __init__(self, folder: str) -> None:
-        self._port = free_port()
-        self._folder = folder
-        self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
-
-    def start(self) -> None:
-        program = Path(peers.__file__).with_name("postgresql.py")
-        self._process = subprocess.Popen(
-            [peers.PYTHON, program, self._folder, str(self._port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        await_postgres(self.url)
-
-    def kill(self) -> None:
-        os.kill(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
-@pytest.fixture
-def killable(absent: Callable[[str, str], NoReturn]) -> Iterator[Killable]:
-    if not peers.has("pgserver"):
-        absent("PostgreSQL", peers.HOW_TO_GET_THEM)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        server = Killable(folder)
-        server.start()
-        yield server
-        server.kill()
+from tests.postgres.servers import Emptied, Killable, bouncing, prepared
 
 
 def test_a_server_that_is_killed_loses_nothing_acknowledged(killable: Killable) -> None:
