@@ -15,7 +15,8 @@ be an option. Options of ours:
 ``reads``
     ``REPLICA`` reads from a standby where there is one, which may lag behind.
 ``vacuum``
-    ``OFF`` leaves the pages of what an erasure removed to autovacuum.
+    ``FULL`` has an erasure write the tables anew, which stops everybody meanwhile; ``OFF`` leaves what it
+    removed to autovacuum.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def open_postgres(url: Url, *, blocking: bool, clock: Clock) -> PostgresBackend:
         most=_count(url, "pool", 10),
         seconds=url.seconds("timeout", 10),
         prepared=url.choice("prepared", _SWITCH) == "ON",
-        vacuum=url.choice("vacuum", _SWITCH) == "ON",
+        vacuum=url.choice("vacuum", ("ON", "FULL", "OFF")),
         reading=reading,
         nodes=_nodes(url),
         connector=connector,

@@ -23,6 +23,8 @@ class Dialect:
     """Leaves room in a page for the next version of a row."""
     vacuum: bool = True
     """Whether what is removed stays in its page until a VACUUM."""
+    places: bool = True
+    """Whether a row has a place, `ctid`, by which it is found."""
     changes_twice: bool = True
     """Whether two parts of one statement may change the same table."""
 
@@ -37,8 +39,11 @@ DIALECTS = {
         requests="PRIMARY KEY ((tenant, thread) HASH, scope ASC, id ASC)",
         sparse="",
         vacuum=False,
+        places=False,
     ),
-    "cockroachdb": Dialect("cockroachdb", collate="", sparse="", vacuum=False, changes_twice=False),
+    "cockroachdb": Dialect(
+        "cockroachdb", collate="", sparse="", vacuum=False, places=False, changes_twice=False
+    ),
 }
 
 _TABLE = re.compile(r"\b(FROM|INTO|UPDATE|JOIN) (threads|messages|requests)\b")

@@ -63,7 +63,7 @@ class PostgresDriver:
         most: int,
         seconds: float,
         prepared: bool = True,
-        vacuum: bool = True,
+        vacuum: str = "ON",
         reading: Address | None = None,
         nodes: Nodes | None = None,
         connector: Connector | None = None,
@@ -73,7 +73,7 @@ class PostgresDriver:
         self.prepared = prepared
         self._most = most
         self._seconds = seconds
-        self._vacuum = vacuum and spoken.dialect.vacuum
+        self._vacuum = vacuum if spoken.dialect.vacuum else "OFF"
         self._reading = reading
         self._nodes = nodes
         self._connector = connector
@@ -121,14 +121,15 @@ class PostgresDriver:
 
     async def scrub(self, caller: Caller) -> None:
         """Have the space of what was removed given up. Raises StorageError where the role may not."""
-        if not self._vacuum:
+        if self._vacuum == "OFF":
             return
         tables = ", ".join(f"{self.spoken.schema}.{table}" for table in _TABLES)
+        how = "FULL" if self._vacuum == "FULL" else "INDEX_CLEANUP ON"
 
         async def vacuum(link: Link) -> bool:
             [row], _ = await link.fetch(_MAY_VACUUM.format(schema=self.spoken.schema).encode())
             if row[0]:
-                await link.fetch(f"VACUUM (INDEX_CLEANUP ON) {tables}".encode())
+                await link.fetch(f"VACUUM ({how}) {tables}".encode())
             return bool(row[0])
 
         if not await self._repeated(self._judged(vacuum), caller, self.address):

@@ -50,6 +50,17 @@ class Statements:
     async def remove(self, sql: str, *parameters: object) -> int:
         return await self.run(sql, *parameters)
 
+    async def remove_some(self, table: str, keys: str, where: str, *parameters: object, limit: int) -> int:
+        """Rows that somebody else has just removed do not count: each is held before it is removed.
+
+        They are found once, whatever the planner believes about how many there are.
+        """
+        if self._spoken.dialect.places:
+            some = f"SELECT ctid FROM {table} WHERE {where} LIMIT ? FOR UPDATE"
+            return await self.run(f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({some}))", *parameters, limit)
+        some = f"SELECT {keys} FROM {table} WHERE {where} LIMIT ? FOR UPDATE"
+        return await self.run(f"DELETE FROM {table} WHERE ({keys}) IN ({some})", *parameters, limit)
+
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         sent = [written(row) for row in rows]
         if len(sent) == 1:

@@ -56,6 +56,10 @@ class Statements:
         self.removed = self.removed or removed > 0
         return removed
 
+    async def remove_some(self, table: str, keys: str, where: str, *parameters: object, limit: int) -> int:
+        some = f"SELECT {keys} FROM {table} WHERE {where} LIMIT ?"
+        return await self.remove(f"DELETE FROM {table} WHERE ({keys}) IN ({some})", *parameters, limit)
+
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         self._connection.executemany(sql, rows)
 

@@ -84,13 +84,7 @@ class Hidden:
         """Remove messages of a thread, expired ones too: how many, and whether some may be left."""
 
         async def some(count: int) -> int:
-            return await self._tx.remove(
-                "DELETE FROM messages WHERE thread = ? AND position IN "
-                "(SELECT position FROM messages WHERE thread = ? LIMIT ?)",
-                key,
-                key,
-                count,
-            )
+            return await self._tx.remove_some("messages", "thread, position", "thread = ?", key, limit=count)
 
         return await step.repeat(some, most)
 
@@ -133,13 +127,13 @@ class Hidden:
 
     async def _remove(self, key: int, cut: Range, step: Step, most: int | None = None) -> tuple[int, bool]:
         async def some(count: int) -> int:
-            return await self._tx.remove(
-                "DELETE FROM messages WHERE thread = ? AND position IN "
-                "(SELECT position FROM messages WHERE thread = ? AND position BETWEEN ? AND ? LIMIT ?)",
-                key,
+            return await self._tx.remove_some(
+                "messages",
+                "thread, position",
+                "thread = ? AND position BETWEEN ? AND ?",
                 key,
                 *cut,
-                count,
+                limit=count,
             )
 
         return await step.repeat(some, most)

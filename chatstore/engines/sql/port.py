@@ -38,6 +38,12 @@ class Transaction(Protocol):
     async def remove(self, sql: str, *parameters: object) -> int:
         """The same for a change that takes content away, which is then owed a `Driver.scrub`."""
 
+    async def remove_some(self, table: str, keys: str, where: str, *parameters: object, limit: int) -> int:
+        """Remove at most `limit` rows of `table` where a condition holds; how many.
+
+        `keys` are the columns that name a row. Fewer than `limit` were found only where there are no more.
+        """
+
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         """Execute a change for each of `rows`."""
 
