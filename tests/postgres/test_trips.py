@@ -21,8 +21,16 @@ CALLS: dict[str, tuple[int, Callable[[Any], Any]]] = {
     "append": (1, lambda store: store.append("t", say("a"), say("b"))),
     "append to a new thread": (1, lambda store: store.append("new", say("a"), owner="mallory")),
     "append with a request id": (1, lambda store: store.append("t", say("a"), request_id="once")),
+    "append of a message with a key": (
+        1,
+        lambda store: store.append("t", say("a"), key="k", metadata={"a": 1}),
+    ),
     "last 20": (1, lambda store: store.read("t", last=20)),
     "a page": (1, lambda store: store.read("t", limit=5)),
+    "a page behind a message": (1, lambda store: store.read("t", after="key:first", limit=5)),
+    "threads of a kind": (1, lambda store: store.list_threads(kind="agent")),
+    "threads by metadata": (1, lambda store: store.list_threads(metadata={"a": 1}, limit=5)),
+    "threads with previews": (4, lambda store: store.list_threads(preview=True, limit=5)),
     "a list": (1, lambda store: store.list_threads(limit=5)),
     "an owner's list": (1, lambda store: store.list_threads(owner="mallory")),
     "properties": (1, lambda store: store.get_thread("t")),
@@ -39,6 +47,9 @@ INSERT INTO {SCHEMA}.threads (tenant, id, owner, metadata, participants, created
 INSERT INTO {SCHEMA}.messages (thread, position, id, text, created_at, revision)
     SELECT key, lpad((n + 1)::text, 10, '0'), 'id ' || n, '{{"role":"user"}}', 0, 0
         FROM {SCHEMA}.threads, generate_series(1, 10000) n WHERE id = 't';
+INSERT INTO {SCHEMA}.messages (thread, position, id, text, created_at, revision)
+    SELECT key, lpad(n::text, 10, '0'), 'id ' || n, '{{"role":"user"}}', 0, 0
+        FROM {SCHEMA}.threads, generate_series(1, 3) n WHERE id <> 't';
 UPDATE {SCHEMA}.threads SET tail = 10001 WHERE id = 't'
 """  # noqa: S608
 
@@ -53,7 +64,7 @@ def trips(wire: Wire, call: Callable[[], Any]) -> tuple[int, Any]:
 def test_trips_of_a_warm_store(url: str, what: str) -> None:
     count, call = CALLS[what]
     with wired(url) as (address, wire), chatstore.connect(address) as store:
-        store.append("t", *map(say, range(30)), owner="mallory")
+        store.append("t", *map(say, range(30)), key=["first", *[None] * 29], owner="mallory")
         seen, result = trips(wire, lambda: call(store))
         assert seen == count
         if result is not None:
@@ -112,7 +123,7 @@ def test_plans_are_scans_of_indexes(url: str, postgres: str) -> None:
     """With ten thousand threads and a thread of ten thousand messages, nothing reads a table through."""
     plans: dict[str, str] = {}
     with chatstore.connect(url) as store, psycopg.connect(postgres, autocommit=True) as db:
-        store.append("t", say("a"), owner="mallory")
+        store.append("t", say("a"), key="first", owner="mallory")
         db.execute(FILL.encode())
         db.execute(f"ANALYZE {SCHEMA}.threads, {SCHEMA}.messages".encode())
         for name, (_, call) in CALLS.items():
