@@ -62,7 +62,7 @@ bench-cold-start-azure: .venv/.dev .venv-bench-azure/.installed .worker/.install
 # Not a part of check: it asks a vulnerability service on the network, and what holds changes with the day.
 audit: .venv-audit/.installed  ## Ask the vulnerability service about every locked package; needs the network
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
-		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt lambda/requirements.txt)
+		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt $(wildcard lambda/*.txt))
 
 # What `make deploy-aws` takes: STACK, AWS_REGION, ARCHITECTURE, and any parameter of the template in PARAMETERS.
 STACK ?= chatstore
@@ -77,6 +77,7 @@ deploy-aws: $(UV) .venv-aws-tools/.installed  ## Build and deploy infra/aws; cre
 	@parameters="Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME) Build=$$(date +%s) $(PARAMETERS)"; \
 	set -f; $(AWS) infra.aws.preflight $(STACK) $(AWS_REGION) $$parameters; \
 	export PYTHON="$$(command -v $(PYTHON))" ARCHITECTURE=$(ARCHITECTURE) SAM_CLI_TELEMETRY=0; \
+	export DATABASE=$(if $(filter Database=%,$(PARAMETERS)),postgres); \
 	.venv-aws-tools/bin/sam build --region $(AWS_REGION) --template infra/aws/template.yaml \
 		--build-dir .aws-sam/build --parameter-overrides "$$parameters"; \
 	.venv-aws-tools/bin/sam deploy --region $(AWS_REGION) --stack-name $(STACK) \
