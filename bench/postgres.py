@@ -148,7 +148,7 @@ def main(url: str) -> None:
             for number, length in enumerate(LENGTHS):
                 compared(store, db, number, length)
     if PEERS.exists():
-        command = [str(PEERS), "-c", PEER, url, json.dumps(LENGTHS), "10"]
+        command = [str(PEERS), "-c", PEER, url, json.dumps(LENGTHS), "3"]
         peer = subprocess.run(command, capture_output=True, text=True, check=True)
         for length, line in zip(LENGTHS, peer.stdout.splitlines(), strict=True):
             appended, read = json.loads(line)

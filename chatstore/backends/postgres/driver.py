@@ -199,11 +199,14 @@ class PostgresDriver:
 
     async def _repeated(self, attempt: Callable[[Link], Awaitable[T]], caller: Caller, address: Address) -> T:
         until = time.monotonic() + self._seconds
+
+        async def once(link: Link) -> T:
+            link.prepare(self.prepared)
+            return await attempt(link)
+
         for tries in range(1, _TRIES + 1):
             try:
-                async with self._pool(address).link(caller) as link:
-                    link.prepare(self.prepared)
-                    return await attempt(link)
+                return await self._pool(address).use(once, caller)
             except _Again as again:
                 error = again.__cause__
                 if tries == _TRIES or time.monotonic() > until:

@@ -10,7 +10,7 @@ import os
 import select
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 import psycopg
 from psycopg import waiting
@@ -21,11 +21,13 @@ from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper, StrDumper
 
 from chatstore.backends.postgres.address import Address
+from chatstore.backends.postgres.texts import ESCAPE, read, written
 from chatstore.metering import spent
 
 __all__ = ["AsyncLink", "BlockingLink", "Link", "Result"]
 
 R = TypeVar("R")
+C = TypeVar("C")
 Aside: TypeAlias = Callable[[Callable[[], "psycopg.Connection[Any]"]], "Awaitable[psycopg.Connection[Any]]"]
 """Waits for a call that blocks, beside the event loop."""
 Result: TypeAlias = tuple[Sequence[tuple[Any, ...]], int]
@@ -38,6 +40,7 @@ _adapters.register_dumper(str, StrBinaryDumper)
 _adapters.register_dumper(str, StrDumper)
 
 
+_CURSORS, _SMALL = 32, 32 * 1024
 _OFTEN = 3
 """A statement is prepared when it comes for more than that many times on a connection."""
 
@@ -102,9 +105,11 @@ class Link(Protocol):
         """Give it back; may be called in any state."""
 
 
-class _Link:
+class _Link(Generic[C]):
     def __init__(self, connection: _Blocking | _Async) -> None:
         self._bare = connection
+        self._cursors: dict[bytes, C] = {}
+        """Of statements that came lately: one that is used again knows already how values are written."""
         self._process = os.getpid()
         self._poll = select.poll()
         self._poll.register(connection.pgconn.socket, select.POLLIN)
@@ -120,14 +125,22 @@ class _Link:
         # A server that says something unasked says that it ends.
         return not self._poll.poll(0)
 
+    def _keep(self, sql: bytes, cursor: C, received: int) -> None:
+        """Keep a cursor for the next time, unless it holds much: it holds its last answer."""
+        if received <= _SMALL:
+            if len(self._cursors) >= _CURSORS:
+                self._cursors.clear()
+            self._cursors[sql] = cursor
+
     def close(self) -> None:
+        self._cursors.clear()
         if self._process == os.getpid():
             self._bare.pgconn.finish()
         else:
             _inherited.append(self._bare)
 
 
-class BlockingLink(_Link):
+class BlockingLink(_Link["psycopg.Cursor[Any]"]):
     """For blocking callers: never suspends."""
 
     def __init__(self, connection: _Blocking) -> None:
@@ -144,18 +157,20 @@ class BlockingLink(_Link):
         return cls(connection)
 
     async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
-        cursor = self._connection.execute(sql, parameters)
-        rows = cursor.fetchall() if _has_rows(cursor) else []
-        _spent(sql, parameters, rows)
+        cursor = self._cursors.pop(sql, None) or self._connection.cursor()
+        cursor.execute(sql, written(parameters), binary=True)
+        rows, received = _received(cursor.fetchall()) if _has_rows(cursor) else ([], 0)
+        self._keep(sql, cursor, received)
+        _spent(sql, parameters, received)
         return rows, cursor.rowcount
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         with self._connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
-        _spent(sql, (), ())
+            cursor.executemany(sql, map(written, rows))
+        _spent(sql, (), 0)
 
 
-class AsyncLink(_Link):
+class AsyncLink(_Link["psycopg.AsyncCursor[Any]"]):
     """For event loops."""
 
     def __init__(self, connection: _Async) -> None:
@@ -175,15 +190,17 @@ class AsyncLink(_Link):
         return cls(connection)
 
     async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
-        cursor = await self._connection.execute(sql, parameters)
-        rows = await cursor.fetchall() if _has_rows(cursor) else []
-        _spent(sql, parameters, rows)
+        cursor = self._cursors.pop(sql, None) or self._connection.cursor()
+        await cursor.execute(sql, written(parameters), binary=True)
+        rows, received = _received(await cursor.fetchall()) if _has_rows(cursor) else ([], 0)
+        self._keep(sql, cursor, received)
+        _spent(sql, parameters, received)
         return rows, cursor.rowcount
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         async with self._connection.cursor() as cursor:
-            await cursor.executemany(sql, rows)
-        _spent(sql, (), ())
+            await cursor.executemany(sql, map(written, rows))
+        _spent(sql, (), 0)
 
 
 def _has_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:
@@ -191,9 +208,14 @@ def _has_rows(cursor: psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]) -> bool:
     return cursor.pgresult is not None and cursor.pgresult.nfields > 0
 
 
-def _spent(sql: bytes, parameters: Sequence[Any], rows: Sequence[Sequence[Any]]) -> None:
+def _received(rows: list[tuple[Any, ...]]) -> tuple[Sequence[tuple[Any, ...]], int]:
+    """The rows as they were before they were sent, and about how long they are."""
+    text = "".join([value for row in rows for value in row if type(value) is str])
+    return read(rows) if ESCAPE in text else rows, len(text) + 8 * len(rows)
+
+
+def _spent(sql: bytes, parameters: Sequence[Any], received: int) -> None:
     """Note a trip, and about how many bytes of values it carried."""
-    received = sum(map(_size, zip(*rows, strict=True)))
     spent("postgresql", {"bytes_sent": len(sql) + _size(parameters), "bytes_received": received})
 
 

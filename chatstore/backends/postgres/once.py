@@ -14,12 +14,11 @@ from dataclasses import replace
 from typing import NamedTuple, cast
 
 from chatstore import position, records
-from chatstore.backends.postgres.reading import NAMED
 from chatstore.codec import decode
 from chatstore.conditions import expiry, message_etag
 from chatstore.contract import ABSENT, Draft, NewThread, Request, ThreadKey
 from chatstore.engines.sql import Row, Transaction
-from chatstore.engines.sql.rows import Log, compact, participants_text
+from chatstore.engines.sql.rows import LIVING, Log, compact, participants_text
 from chatstore.errors import RequestMismatch
 from chatstore.ids import token, uuid7
 from chatstore.models import Appended, Message, from_micros
@@ -36,7 +35,7 @@ _MOVED = (
     # An expiry that slides is renewed as the engine does it, an eighth beyond where it has to be.
     "moved AS (UPDATE threads SET tail = tail + ?, active_at = ?, expires_at = CASE "
     "WHEN expires_at < sliding + ? THEN sliding + sliding / 8 + ? ELSE expires_at END "
-    f"WHERE {NAMED}"
+    f"WHERE tenant = ? AND id = ? AND {LIVING}"
 )
 _UNLESS = " AND NOT EXISTS (SELECT 1 FROM asked)"
 _AS = " AND epoch || '.' || tail = ANY(CAST(? AS text[]))"
@@ -135,16 +134,20 @@ class Append:
     def _log(self, create: NewThread | None, if_match: str | None) -> tuple[str, Row]:
         """How the statement comes to the thread's row, which is then called `log`."""
         key, now, count = self._key, self._now, len(self._drafts)
+        values: list[object]
         unless = "" if self._request is None else _UNLESS
-        moved = f"{_MOVED}{unless}"
-        values: Row = (count, now, now, now, key.tenant, key.id, now, key.owner, key.owner)
+        moved, values = f"{_MOVED}{unless}", [count, now, now, now, key.tenant, key.id, now]
+        if key.owner is not None:
+            moved = f"{moved} AND owner = ?"
+            values.append(key.owner)
         if self._keys:
-            moved, values = f"{moved}{_WITHOUT_KEYS}", (*values, self._keys)
+            moved = f"{moved}{_WITHOUT_KEYS}"
+            values.append(self._keys)
         if if_match is not None:
             known = [etag.strip().rpartition(".")[0] for etag in if_match.split(",")]
             return f"{moved}{_AS}{_RETURNING}{_OLD}", (*values, known)
         if create is None:
-            return f"{moved}{_RETURNING}{_OLD}", values
+            return f"{moved}{_RETURNING}{_OLD}", tuple(values)
         made = f"{_MADE}{unless}{_UNTAKEN}{_RETURNING}{_EITHER}"
         return f"{moved}{_RETURNING}{made}", (*values, *self._made(create))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import psycopg
 
@@ -18,6 +17,7 @@ from chatstore.errors import Unavailable
 
 __all__ = ["Pool", "Waiting"]
 
+T = TypeVar("T")
 Waiting: TypeAlias = Callable[["Future[None]", float], Awaitable[None]]
 """Waits for a future for so many seconds. Raises TimeoutError."""
 
@@ -44,9 +44,8 @@ class Pool:
         self._waiting: OrderedDict[Caller, deque[Future[None]]] = OrderedDict()
         self._idle: list[Link] = []
 
-    @asynccontextmanager
-    async def link(self, caller: Caller) -> AsyncIterator[Link]:
-        """A connection of one's own; it is closed unless it is idle afterwards.
+    async def use(self, work: Callable[[Link], Awaitable[T]], caller: Caller) -> T:
+        """What `work` gives with a connection of its own, which is closed unless it is idle afterwards.
 
         Raises Unavailable where none is given back in time.
         """
@@ -54,7 +53,7 @@ class Pool:
         link: Link | None = None
         try:
             link = self._usable() or await self._connected()
-            yield link
+            return await work(link)
         finally:
             if link is not None:
                 self._give_back(link)

@@ -10,13 +10,14 @@ from chatstore.engines.sql import Row, Transaction
 from chatstore.engines.sql.listing import Found
 from chatstore.engines.sql.message_rows import ENTRY, MESSAGE
 from chatstore.engines.sql.messages import Messages
-from chatstore.engines.sql.rows import LIVING, LOG, Log, log_of
+from chatstore.engines.sql.rows import LIVING, Log, log_of
 from chatstore.models import NAMED_BY_KEY
 
 __all__ = ["Checked", "ReadAlready", "previews", "read_rows"]
 
-_LOG = len(LOG.split(", "))
-NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (CAST(? AS text) IS NULL OR owner = ?)"
+_COLUMNS = len(MESSAGE.split(", "))
+_LOG = "key, epoch, tail, edits, cuts"
+_NAMED = f"tenant = ? AND id = ? AND {LIVING}"
 
 
 class Checked(Messages):
@@ -48,7 +49,8 @@ async def read_rows(tx: Transaction, key: ThreadKey, span: Span, now: int) -> tu
 
     Of rows that hold more than `max_bytes`, what the page needs to know that it ends. Where the message that
     the span names is not there, there are no rows. The limit is a part of the statement: a plan that does not
-    know it may read a long thread through.
+    know it may read a long thread through. Bounds that nobody gave are not: they would make each plan that is
+    kept look worse than planning anew.
     """
     order = "DESC" if span.newest else "ASC"
     measured, limited, most = "", "", tuple[object, ...]()
@@ -59,19 +61,19 @@ async def read_rows(tx: Transaction, key: ThreadKey, span: Span, now: int) -> tu
             f"sum(octet_length(text)) {window} - octet_length(text) AS before_"
         )
         limited, most = " WHERE number_ <= 2 OR before_ <= CAST(? AS bigint)", (span.max_bytes,)
-    after, low = _bound(span.after or "", span.after_message, now)
-    before, high = _bound(span.before or "~", span.before_message, now)
+    after, low = _bound(">", span.after, span.after_message, now)
+    before, high = _bound("<", span.before, span.before_message, now)
+    owned, owner = ("", ()) if key.owner is None else (" AND owner = ?", (key.owner,))
     rows = await tx.all(
-        f"SELECT log.*, message.* FROM (SELECT {LOG} FROM threads WHERE {NAMED}) log "
+        f"SELECT message.*, log.* FROM (SELECT {_LOG} FROM threads WHERE {_NAMED}{owned}) log "
         f"LEFT JOIN LATERAL (SELECT {MESSAGE} FROM (SELECT {MESSAGE}{measured} FROM messages "
-        f"WHERE thread = log.key AND position > {after} AND position < {before} AND {LIVING} "
+        f"WHERE thread = log.key{after}{before} AND {LIVING} "
         f"ORDER BY position {order} LIMIT {int(span.limit) + 1}) found{limited}) message ON true "
         f"ORDER BY message.position {order}",
         key.tenant,
         key.id,
         now,
-        key.owner,
-        key.owner,
+        *owner,
         *low,
         *high,
         now,
@@ -79,16 +81,17 @@ async def read_rows(tx: Transaction, key: ThreadKey, span: Span, now: int) -> tu
     )
     if not rows:
         return None, []
-    return log_of(rows[0][:_LOG]), [row[_LOG:] for row in rows if row[_LOG] is not None]
+    log = log_of((*rows[0][_COLUMNS:], None, None))
+    return log, [row[:_COLUMNS] for row in rows] if rows[0][0] is not None else []
 
 
-def _bound(place: str, named: str | None, now: int) -> tuple[str, tuple[object, ...]]:
-    """A position, or where the message is that has an id or key, for a statement and its parameters."""
-    if named is None:
-        return "?", (place,)
-    column = "key" if named.startswith(NAMED_BY_KEY) else "id"
-    found = f"(SELECT position FROM messages WHERE thread = log.key AND {column} = ? AND {LIVING})"
-    return found, (named.removeprefix(NAMED_BY_KEY) if column == "key" else named, now)
+def _bound(sign: str, place: str | None, named: str | None, now: int) -> tuple[str, tuple[object, ...]]:
+    """The condition that a position bounds, or the message that has an id or key; and its parameters."""
+    if named is not None:
+        column = "key" if named.startswith(NAMED_BY_KEY) else "id"
+        found = f"(SELECT position FROM messages WHERE thread = log.key AND {column} = ? AND {LIVING})"
+        return f" AND position {sign} {found}", (named.removeprefix(NAMED_BY_KEY), now)
+    return ("", ()) if place is None else (f" AND position {sign} ?", (place,))
 
 
 async def previews(tx: Transaction, found: Sequence[Found], now: int) -> dict[int, tuple[int, str | None]]:

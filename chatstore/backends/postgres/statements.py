@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from chatstore.backends.postgres.dialects import Spoken
 from chatstore.backends.postgres.links import Link
-from chatstore.backends.postgres.texts import read, written
 from chatstore.engines.sql import Row
 
 __all__ = ["Statements"]
@@ -29,8 +27,8 @@ class Statements:
         return rows[0] if rows else None
 
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
-        rows, _ = await self._fetch(sql, parameters)
-        return read(rows)
+        rows, _ = await self._link.fetch(self._spoken(sql), parameters)
+        return rows
 
     async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
         """What is sized is the column `text`, which the database measures without reading it."""
@@ -44,7 +42,7 @@ class Statements:
         return [row[:-2] for row in await self.all(limited, *parameters, most)]
 
     async def run(self, sql: str, *parameters: object) -> int:
-        _, count = await self._fetch(sql, parameters)
+        _, count = await self._link.fetch(self._spoken(sql), parameters)
         return count
 
     async def remove(self, sql: str, *parameters: object) -> int:
@@ -62,11 +60,8 @@ class Statements:
         return await self.run(f"DELETE FROM {table} WHERE ({keys}) IN ({some})", *parameters, limit)
 
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
-        sent = [written(row) for row in rows]
+        sent = list(rows)
         if len(sent) == 1:
             await self._link.fetch(self._spoken(sql), sent[0])
         elif sent:
             await self._link.many(self._spoken(sql), sent)
-
-    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> tuple[Sequence[Row], int]:
-        return await self._link.fetch(self._spoken(sql), written(parameters))

@@ -11,7 +11,9 @@ from typing import Any
 
 from chatstore.engines.sql import Row
 
-__all__ = ["read", "written"]
+__all__ = ["ESCAPE", "read", "written"]
+
+ESCAPE = "\1"
 
 
 def written(values: Iterable[Any]) -> list[Any]:
@@ -23,9 +25,7 @@ def written(values: Iterable[Any]) -> list[Any]:
 
 
 def read(rows: Sequence[Row]) -> Sequence[Row]:
-    """Rows as they were before they were sent."""
-    if not any(type(value) is str and "\1" in value for row in rows for value in row):
-        return rows
+    """Rows as they were before they were sent; where none holds `ESCAPE`, they are so already."""
     return [tuple(_read(value) if type(value) is str else value for value in row) for row in rows]
 
 
