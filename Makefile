@@ -26,7 +26,7 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 # Beside our own: other projects' stores, and servers and tools to test against.
 SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed \
 	.venv-peers-llama-index/.installed .venv-peers-openai/.installed \
-	node_modules/.installed .worker/.installed
+	node_modules/.installed .worker/.installed .pgbouncer/.installed
 
 # On two cores: a test and the server that it talks to take turns.
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
@@ -62,7 +62,7 @@ bench-cold-start-azure: .venv/.dev .venv-bench-azure/.installed .worker/.install
 # Not a part of check: it asks a vulnerability service on the network, and what holds changes with the day.
 audit: .venv-audit/.installed  ## Ask the vulnerability service about every locked package; needs the network
 	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
-		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt lambda/requirements.txt)
+		$(addprefix -r ,$(wildcard requirements/*.txt) requirements.txt $(wildcard lambda/*.txt))
 
 # What `make deploy-aws` takes: STACK, AWS_REGION, ARCHITECTURE, and any parameter of the template in PARAMETERS.
 STACK ?= chatstore
@@ -77,6 +77,7 @@ deploy-aws: $(UV) .venv-aws-tools/.installed  ## Build and deploy infra/aws; cre
 	@parameters="Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME) Build=$$(date +%s) $(PARAMETERS)"; \
 	set -f; $(AWS) infra.aws.preflight $(STACK) $(AWS_REGION) $$parameters; \
 	export PYTHON="$$(command -v $(PYTHON))" ARCHITECTURE=$(ARCHITECTURE) SAM_CLI_TELEMETRY=0; \
+	export DATABASE=$(if $(filter Database=%,$(PARAMETERS)),postgres); \
 	.venv-aws-tools/bin/sam build --region $(AWS_REGION) --template infra/aws/template.yaml \
 		--build-dir .aws-sam/build --parameter-overrides "$$parameters"; \
 	.venv-aws-tools/bin/sam deploy --region $(AWS_REGION) --stack-name $(STACK) \
@@ -118,9 +119,15 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .worker .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	@rm -rf .tools .venv .venv-* .worker .pgbouncer .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		.hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian's pooler for the tests of PostgreSQL, unpacked and not installed. Elsewhere one on the path is used.
+.pgbouncer/.installed:
+	@mkdir -p .pgbouncer && cd .pgbouncer && apt-get download -qq pgbouncer libevent-2.1-7 libc-ares2 \
+		&& for package in *.deb; do dpkg -x "$$package" .; done && touch .installed \
+		|| echo "There is no pgbouncer: its test says so"
 
 node_modules/.installed: package-lock.json .npmrc
 	@echo "Installing the emulators from npm into node_modules"

@@ -30,6 +30,12 @@ _SCHEMES = {
     "aztables": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
     "cosmos-table": _Source("chatstore.backends.azure_tables:open_azure_tables", "azure-tables"),
     "tablestore": _Source("chatstore.backends.tablestore:open_tablestore", "tablestore"),
+    "postgresql": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "postgres": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "yugabytedb": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "cockroachdb": _Source("chatstore.backends.postgres:open_postgres", "postgres"),
+    "cloudsql-postgres": _Source("chatstore.backends.postgres:open_postgres", "cloud-sql"),
+    "alloydb": _Source("chatstore.backends.postgres:open_postgres", "alloydb"),
     "memory": _Source("chatstore.backends.memory:open_memory"),
     "sqlite": _Source("chatstore.backends.sqlite:open_sqlite"),
     "redis": _Source("chatstore.backends.redis:open_redis", "redis"),
@@ -41,10 +47,6 @@ _SCHEMES = {
     "http": _Source("chatstore.backends.service:open_service", "cli"),
     "https": _Source("chatstore.backends.service:open_service", "cli"),
 }
-
-
-_SOURCES_ALONE = {"postgresql", "postgres"}
-"""What only `chatstore import` reads."""
 
 
 class _Opener(Protocol):
@@ -129,10 +131,8 @@ def open_backend(text: str, *, blocking: bool, clock: Clock, token: str | None =
     url = replace(Url.parse(text), token=token)
     source = _SCHEMES.get(url.scheme)
     if source is None:
-        hint = f"; chatstore import reads what LlamaIndex left there: llama-index+{url.scheme}://…"
         raise ConfigurationError(
             f"no backend for {url.scheme}://; there are: {', '.join(sorted(_SCHEMES))}"
-            f"{hint if url.scheme in _SOURCES_ALONE else ''}"
         )
     if token is not None and url.scheme not in {"http", "https"}:
         raise ConfigurationError(f"a token is for a running service, and {url.scheme}:// is not one")

@@ -17,11 +17,14 @@ LOCKS = {
     "requirements/dev.txt": "--all-extras --group build --group dev",
     "requirements/server.txt": (
         "--extra server --extra cli --extra dynamodb --extra azure-tables --extra tablestore "
-        "--extra redis --extra upstash "
+        "--extra redis --extra upstash --extra postgres "
         f"--group build {AS_TESTED}"
     ),
-    "requirements.txt": f"--extra azure-functions --extra telemetry {AS_TESTED}",
+    "requirements.txt": f"--extra azure-functions --extra telemetry --extra postgres {AS_TESTED}",
     "lambda/requirements.txt": f"--extra aws-lambda --extra telemetry {AS_TESTED}",
+    "lambda/requirements-postgres.txt": (
+        f"--extra aws-lambda --extra telemetry --extra postgres {AS_TESTED}"
+    ),
     "requirements/aws-tools.txt": "--group aws-tools",
     "requirements/aws-runtime.txt": "--group aws-runtime",
     "requirements/bench-azure.txt": f"--group bench-azure {AS_TESTED}",

@@ -15,6 +15,8 @@ import pytest
 
 from tests.azure_tables import azurite as emulator
 from tests.dynamodb import servers as dynamodb
+from tests.integrations import sources as peers
+from tests.postgres.servers import await_postgres
 
 pytest_plugins = ["chatstore.testing.summary"]
 
@@ -213,3 +215,13 @@ def azurite(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, emulator.running() as endpoint:
         patch.setenv("AZURE_STORAGE_KEY", emulator.KEY)
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def postgres(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
+    """The URL of the first database of a PostgreSQL."""
+    if not peers.has("pgserver"):
+        absent("PostgreSQL", peers.HOW_TO_GET_THEM)
+    with peers.postgresql_running() as url:
+        await_postgres(url)
+        yield url

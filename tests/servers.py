@@ -31,14 +31,15 @@ def running(
     end: signal.Signals = signal.SIGKILL,
     cwd: Path = ROOT,
     serves: Callable[[int], bool] = lambda _: True,
+    listens: int | None = None,
 ) -> Iterator[int]:
-    """The port that the program listens on, which is where its command says ``{port}``.
+    """The port that the program listens on, which is where its command says ``{port}``, or is `listens`.
 
     Where listening is not enough, `serves` says whether what listens there serves yet. The program gets the
     signal `end` when it is no longer needed. One that does not come to serve fails the test with all that it
     has printed.
     """
-    port = free_port()
+    port = listens or free_port()
     parts = [str(part).replace("{port}", str(port)) for part in command]
     with (
         tempfile.TemporaryFile() as log,

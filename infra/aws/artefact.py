@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 BACKENDS = ("clients.py", "dynamodb")
 """What of chatstore/backends is deployed: the storage that template.yaml names, and what that shares."""
 
+DATABASE = {"backends": "postgres", "engines": "sql"}
+"""What a deployment with a database has besides."""
+
 LEFT_OUT = (
     "chatstore/__main__.py", "chatstore/backends", "chatstore/cli", "chatstore/engines/fenced",
     "chatstore/engines/sql", "chatstore/exporting.py",
@@ -45,15 +48,21 @@ DYNAMODB_API = "2012-08-10"
 PLATFORMS = {"arm64": "aarch64-manylinux2014", "x86_64": "x86_64-manylinux2014"}
 
 
-def build(target: Path, architecture: str) -> None:
+def build(target: Path, architecture: str, *, database: bool = False) -> None:
     """Fill the folder `target` for Lambda's `architecture`."""
     target.mkdir(parents=True, exist_ok=True)
-    _install(target, PLATFORMS[architecture])
+    _install(target, PLATFORMS[architecture], "requirements-postgres.txt" if database else "requirements.txt")
     for pattern in UNUSED:
         for path in list(target.glob(pattern)):
             _remove(path)
     _slim(target / "botocore/data")
     _copy(ROOT / "chatstore", target / "chatstore")
+    for folder, name in DATABASE.items() if database else ():
+        shutil.copytree(
+            ROOT / "chatstore" / folder / name,
+            target / "chatstore" / folder / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
     shutil.copy(ROOT / "lambda/handler.py", target)
     # Lambda changes the files' times, by which bytecode is usually checked; these are never checked.
     compiled = compileall.compile_dir(
@@ -63,12 +72,12 @@ def build(target: Path, architecture: str) -> None:
         sys.exit("some modules of the artefact cannot be compiled")
 
 
-def _install(target: Path, platform: str) -> None:
+def _install(target: Path, platform: str, requirements: str) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     options = "--quiet --require-hashes --only-binary :all: --link-mode copy"
     command: list[str | Path] = [ROOT / ".tools/bin/uv", "pip", "install", *options.split()]
     command += ["--target", target, "--python-platform", platform, "--python-version", version]
-    subprocess.run([*command, "-r", ROOT / "lambda/requirements.txt"], check=True)
+    subprocess.run([*command, "-r", ROOT / "lambda" / requirements], check=True)
 
 
 def _slim(data: Path) -> None:
@@ -133,8 +142,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", type=Path, help="the folder to fill")
     parser.add_argument("--architecture", choices=PLATFORMS, default="arm64", help="(default: arm64)")
+    parser.add_argument("--database", action="store_true", help="with what talks to a PostgreSQL")
     arguments = parser.parse_args()
-    build(arguments.target.absolute(), arguments.architecture)
+    build(arguments.target.absolute(), arguments.architecture, database=arguments.database)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ param insightsName string
 param cosmos bool
 @description('A name even where there is no such account: those of resources that are not made are checked, too.')
 param cosmosName string
+@description('The Key Vault that holds the password of a database; none if empty.')
+param vaultName string
 
 var storageTableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 var monitoringMetricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
+var keyVaultSecretsUser = '4633458b-17de-408a-874b-0445c86b69e6'
 var cosmosTableDataContributor = '00000000-0000-0000-0000-000000000002'
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' existing = {
@@ -22,6 +25,10 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2026-03-15' existing = if (cosmos) {
   name: cosmosName
+}
+
+resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = if (!empty(vaultName)) {
+  name: empty(vaultName) ? 'none' : vaultName
 }
 
 // The threads. The host, too, notes there what it could not start.
@@ -53,6 +60,16 @@ resource serviceMetrics 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: servicePrincipalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', monitoringMetricsPublisher)
+  }
+}
+
+resource serviceVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(vaultName)) {
+  scope: vault
+  name: guid(vault.id, servicePrincipalId, keyVaultSecretsUser)
+  properties: {
+    principalId: servicePrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', keyVaultSecretsUser)
   }
 }
 

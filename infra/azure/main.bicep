@@ -96,14 +96,28 @@ param otlpEndpoint string = ''
 @description('Headers for the collector, as api-key=..., with commas.')
 param otlpHeaders string = ''
 
+@description('The URL of a PostgreSQL, without a password, in place of Table Storage and Cosmos DB.')
+param database string = ''
+
+@description('The Key Vault in this resource group that holds the password of the database; nobody logs in by one if empty.')
+param databaseVault string = ''
+
+@description('The name of the secret there.')
+param databaseSecret string = 'chatstore-database'
+
+@description('The id of a subnet, delegated to Microsoft.App/environments, from which the database is reached; if empty, none.')
+param subnet string = ''
+
 var token = uniqueString(resourceGroup().id, environmentName)
 var tags = { application: 'chatstore', 'azd-env-name': environmentName }
 var tableName = 'chat'
 var containerName = 'deployment'
 var cosmosName = 'cosmos-${token}'
 var hasAlarms = !empty(alarmEmail)
+var hasTables = empty(database)
 var readsTokens = contains(auth, 'jwt')
-var url = cosmos ? 'cosmos-table://${cosmosName}/${tableName}' : 'aztables://st${token}/${tableName}'
+var tablesUrl = cosmos ? 'cosmos-table://${cosmosName}/${tableName}' : 'aztables://st${token}/${tableName}'
+var url = hasTables ? tablesUrl : database
 
 // Threads outlive the deployment: `make destroy-azure TABLE=delete` deletes them, too.
 resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
@@ -140,7 +154,7 @@ resource tables 'Microsoft.Storage/storageAccounts/tableServices@2025-01-01' = {
   name: 'default'
 }
 
-resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-01' = if (!cosmos) {
+resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-01' = if (hasTables && !cosmos) {
   parent: tables
   name: tableName
 }
@@ -270,7 +284,7 @@ resource sweepsFallBehind 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = 
   }
 }
 
-resource tablesThrottle 'Microsoft.Insights/metricAlerts@2018-03-01' = if (hasAlarms && !cosmos) {
+resource tablesThrottle 'Microsoft.Insights/metricAlerts@2018-03-01' = if (hasAlarms && hasTables && !cosmos) {
   name: 'throttled-${token}'
   location: 'global'
   tags: tags
@@ -334,6 +348,7 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    virtualNetworkSubnetId: empty(subnet) ? null : subnet
     functionAppConfig: {
       deployment: {
         storage: {
@@ -369,7 +384,7 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     APPLICATIONINSIGHTS_CONNECTION_STRING: insights.properties.ConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'Authorization=AAD'
     // The blocking client loads sooner, and a function starts often.
-    CHATSTORE_URL: '${url}?client=blocking'
+    CHATSTORE_URL: hasTables ? '${tablesUrl}?client=blocking' : database
     CHATSTORE_AUTH: auth
     CHATSTORE_JWT_ISSUER: readsTokens ? jwtIssuer : ''
     CHATSTORE_JWT_AUDIENCE: readsTokens ? jwtAudience : ''
@@ -379,6 +394,9 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     CHATSTORE_TELEMETRY: telemetry
     // Looking for plugins takes a part of every cold start, and there are none.
     PYDANTIC_DISABLE_PLUGINS: '__all__'
+  }, empty(databaseVault) ? {} : {
+    // Read by the function's identity, again within a day of a change.
+    PGPASSWORD: '@Microsoft.KeyVault(VaultName=${databaseVault};SecretName=${databaseSecret})'
   }, empty(defaultTtl) ? {} : { CHATSTORE_DEFAULT_TTL: defaultTtl }, empty(otlpEndpoint) ? {} : {
     OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint
     OTEL_EXPORTER_OTLP_HEADERS: otlpHeaders
@@ -426,6 +444,7 @@ module access 'access.bicep' = {
     insightsName: insights.name
     cosmos: cosmos
     cosmosName: cosmosName
+    vaultName: databaseVault
   }
   dependsOn: [account]
 }

@@ -130,6 +130,27 @@ def test_cosmos_is_made_where_it_is_asked_for() -> None:
     assert Settings.from_environment(made).url == "cosmos-table://cosmos-0abcdefghijkl/chat?client=blocking"
 
 
+def test_threads_may_be_in_a_postgresql() -> None:
+    url = "postgresql://served@db.example/app?sslmode=verify-full&pool=2"
+    given = {"database": url, "databaseVault": "secrets", "subnet": "/subscriptions/1/subnets/functions"}
+    made = resource("settings", **given)["properties"]
+    assert Settings.from_environment(made).url == url
+    # The password is the vault's, and only a reference to it is here.
+    assert made["PGPASSWORD"] == "@Microsoft.KeyVault(VaultName=secrets;SecretName=chatstore-database)"
+    assert resource("site", **given)["properties"]["virtualNetworkSubnetId"] == given["subnet"]
+    access = Deployment(**given).module("access")
+    assert access.resource("vault") == {"name": "secrets"}
+    assert access.resource("serviceVault") is not None
+    assert Deployment(**given).resource("table") is None
+    assert Deployment(**given, alarmEmail="a@b").resource("tablesThrottle") is None
+    # Without it, nothing of all that is there.
+    plain = Deployment()
+    assert "PGPASSWORD" not in resource("settings")["properties"]
+    assert plain.module("access").resource("serviceVault") is None
+    assert resource("site")["properties"]["virtualNetworkSubnetId"] is None
+    assert plain.resource("table") is not None
+
+
 def test_the_log_is_capped_and_somebody_hears_of_alarms_and_costs() -> None:
     assert resource("workspace")["properties"]["workspaceCapping"] == {"dailyQuotaGb": 1}
     made = ("people", "serviceFails", "tablesThrottle", "budget", "sweepsFallBehind")
@@ -186,6 +207,7 @@ def test_the_identity_may_do_what_it_does_and_nothing_else() -> None:
         "storageTableDataContributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
         "storageBlobDataOwner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
         "monitoringMetricsPublisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+        "keyVaultSecretsUser": "4633458b-17de-408a-874b-0445c86b69e6",
         "cosmosTableDataContributor": "00000000-0000-0000-0000-000000000002",
     }
     granted = set()
@@ -201,6 +223,7 @@ def test_the_identity_may_do_what_it_does_and_nothing_else() -> None:
         ("servicePrincipalId", "storageTableDataContributor", "storage"),
         ("servicePrincipalId", "storageBlobDataOwner", "storage"),
         ("servicePrincipalId", "monitoringMetricsPublisher", "insights"),
+        ("servicePrincipalId", "keyVaultSecretsUser", "vault"),
         ("personPrincipalId", "storageTableDataContributor", "storage"),
     }
     elsewhere = {one["type"] for one in parsed()["main"]["resources"].values()}

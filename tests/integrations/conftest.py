@@ -16,6 +16,7 @@ from chatstore.store import AsyncChatStore
 from tests.azure_tables import azurite
 from tests.dynamodb.servers import url_for
 from tests.http.serving import serving
+from tests.postgres.servers import Emptied
 from tests.servers import table_for
 
 Fresh = Callable[[], str]
@@ -68,12 +69,20 @@ def _aztables(request: pytest.FixtureRequest) -> Fresh:
     )
 
 
+def _postgresql(request: pytest.FixtureRequest) -> Fresh:
+    server, numbers = request.getfixturevalue("postgres"), itertools.count()
+    # A new one every other time, as a test may have two at once.
+    several = itertools.cycle([Emptied(server), Emptied(server, "postgres")])
+    return lambda: next(several).url(Path(f"{id(numbers)}-{next(numbers)}"))
+
+
 BACKENDS = {
     "memory": _memory,
     "sqlite": _sqlite,
     "service": _service,
     "dynamodb": _dynamodb,
     "aztables": _aztables,
+    "postgresql": _postgresql,
 }
 """What every test that asks for `fresh` runs on: a line each."""
 

@@ -1,4 +1,7 @@
-"""PostgreSQL, in the environment that has one: in the folder and at the port that the command line names."""
+"""PostgreSQL, in the environment that has one: in the folder and at the port that the command line names.
+
+A second port names a server of which this one is to be the standby.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,27 @@ from pathlib import Path
 from typing import Any
 
 theirs: Any = importlib.import_module("pgserver.postgres_server")
+commands: Any = importlib.import_module("pgserver._commands")
 
 
-def prepare(folder: str) -> str | None:
+def prepare(folder: str, *primary: str) -> str | None:
     """Make a server's files there; gives the user that it is to run as, where that is not who runs this."""
+
+    def copied(_: object, *, pgdata: Path, user: str | None) -> None:
+        place = ["-h", "127.0.0.1", "-U", "postgres", "-p", *primary]
+        commands.pg_basebackup(["-R", "-c", "fast", *place], pgdata=pgdata, user=user)
+
     theirs.PostgresServer.ensure_postgres_running = lambda _: None
+    if primary:
+        theirs.initdb = copied
     server = theirs.PostgresServer(Path(folder).resolve(), cleanup_mode=None)
     user: str | None = server.system_user
     return user
 
 
 def main() -> None:
-    folder, port = sys.argv[1:]
-    user = prepare(folder)
+    folder, port, *primary = sys.argv[1:]
+    user = prepare(folder, *primary)
     if user is not None:
         account = pwd.getpwnam(user)
         os.setgid(account.pw_gid)

@@ -28,6 +28,7 @@ from tests.cli.running import Cli, Finished, killed_import
 from tests.integrations import sources
 from tests.integrations.llama import BLOCKS, KWARGS, opened, said, texts
 from tests.integrations.sources import Peers
+from tests.postgres.servers import prepared
 
 Threads = dict[str, list[ChatMessage]]
 Absent = Callable[[str, str], NoReturn]
@@ -67,11 +68,8 @@ def peers(absent: Absent) -> Iterator[Peers]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(absent: Absent) -> Iterator[str]:
-    if not sources.has("pgserver"):
-        absent("PostgreSQL", "pgserver has wheels up to Python 3.12: set PYTHON")
-    with sources.postgresql_running() as url:
-        yield url
+def postgresql(postgres: str) -> str:
+    return postgres
 
 
 @pytest.fixture(scope="session")
@@ -436,6 +434,17 @@ def test_damage_in_sql_tables(cli: Cli, peers: Peers, place: Callable[[str], Pla
     assert list(damage(done)) == ["c"]
     assert len(bad(done)) == 2
     assert contents(url) == {"a": ["1", "2"], "c": [None], "empty": []}
+
+
+def test_a_database_takes_what_it_holds_itself(
+    cli: Cli, peers: Peers, place: Callable[[str], Place], tmp_path: Path
+) -> None:
+    """LlamaIndex's tables and those of the store stand side by side."""
+    where = place("postgres")
+    peers("postgres", where.target, put("a", [said("1"), said("2")]), put("b", [said("3")]))
+    url = prepared(where.target)
+    imported(cli, where, url)
+    assert contents(url) == {"a": ["1", "2"], "b": ["3"]}
 
 
 def test_a_table_is_named_where_there_are_several(

@@ -28,6 +28,7 @@ from tests.lambda_.conftest import PORTER
 from tests.lambda_.emulator import ARCHITECTURE, ROOT, RUNTIME, TOOLS, emulated, require_tools
 from tests.lambda_.events import SCHEDULED, function_url
 from tests.lambda_.template import OFFLINE, REGION, TEMPLATE, properties, run, translated
+from tests.postgres.servers import prepared
 
 BACKEND = ROOT / "chatstore/backends/dynamodb"
 ADMINISTRATION = {"CreateTable", "DescribeTable"}
@@ -35,6 +36,8 @@ ADMINISTRATION = {"CreateTable", "DescribeTable"}
 
 TRANSACTION = {"TransactWriteItems": {"PutItem", "ConditionCheckItem"}}
 """IAM knows no action for a transaction, but those that it is made of."""
+
+NOTHING = {"Ref": "AWS::NoValue"}
 
 MAKERS = {"x86_64": 62, "arm64": 183}
 """The number of each processor in the head of a shared library."""
@@ -77,6 +80,14 @@ def operations() -> set[str]:
         if isinstance(given, ast.Constant)
     }
     return known & said
+
+
+def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a policy allows where threads are in a table."""
+    table, log = policy["PolicyDocument"]["Statement"]
+    condition, allowed, otherwise = table["Fn::If"]
+    assert (condition, otherwise) == ("UsesTable", NOTHING)
+    return [allowed, log]
 
 
 def test_cloudformations_rules_hold() -> None:
@@ -182,12 +193,46 @@ def test_where_metrics_go_is_a_parameter() -> None:
     telemetry |= collector
     variables = properties("Function")["Environment"]["Variables"]
     assert variables.items() >= telemetry.items()
-    url = {"CHATSTORE_URL": variables["CHATSTORE_URL"]}
-    assert properties("Sweeper")["Environment"]["Variables"] == url | telemetry
+    storage = {name: variables[name] for name in ("CHATSTORE_URL", "PGPASSWORD")}
+    assert properties("Sweeper")["Environment"]["Variables"] == storage | telemetry
     # Headers may hold a key of the collector's.
     assert parameters["OtlpHeaders"]["NoEcho"] is True
     [rule] = [one["Assert"] for one in translated()["Rules"]["CollectorIsNamed"]["Assertions"]]
     assert "OtlpEndpoint" in str(rule)
+
+
+def test_threads_may_be_in_a_postgresql() -> None:
+    parameters = translated()["Parameters"]
+    for url, fits in (
+        ("", True),
+        ("postgresql://served@db.internal/app?sslmode=verify-full&pool=1", True),
+        ("postgresql://served:secret@db.internal/app", False),
+        ("sqlite:///chat.db", False),
+    ):
+        assert bool(re.fullmatch(parameters["Database"]["AllowedPattern"], url)) is fits
+    network = {"SubnetIds": {"Ref": "Subnets"}, "SecurityGroupIds": {"Ref": "SecurityGroups"}}
+    for function, role in (("Function", "Role"), ("Sweeper", "SweeperRole")):
+        made = properties(function)
+        variables = made["Environment"]["Variables"]
+        assert variables["CHATSTORE_URL"]["Fn::If"][::2] == ["UsesTable", {"Ref": "Database"}]
+        # The password is Secrets Manager's, and nowhere in the template or its parameters.
+        condition, secret, otherwise = variables["PGPASSWORD"]["Fn::If"]
+        assert (condition, otherwise) == ("HasSecret", NOTHING)
+        assert secret["Fn::Sub"] == "{{resolve:secretsmanager:${DatabaseSecret}:SecretString:password}}"
+        assert made["VpcConfig"] == {"Fn::If": ["InVpc", network, NOTHING]}
+        condition, policies, otherwise = properties(role)["ManagedPolicyArns"]["Fn::If"]
+        assert (condition, otherwise) == ("InVpc", NOTHING)
+        assert [one["Fn::Sub"].rpartition("/")[2] for one in policies] == ["AWSLambdaVPCAccessExecutionRole"]
+    rules = translated()["Rules"]
+    assert "ExistingTable" in str(rules["OneStorage"])
+    assert "Database" in str(rules["SecretIsOfADatabase"]["Assertions"])
+    conditions = translated()["Conditions"]
+    assert conditions["MakesTable"] == {
+        "Fn::And": [{"Condition": "UsesTable"}, {"Condition": "NamesNoTable"}]
+    }
+    for name in ("WritesAreThrottled", "ReadsAreThrottled"):
+        assert translated()["Resources"][name]["Condition"] == "UsesTable"
+    assert "DATABASE" in (ROOT / "lambda/Makefile").read_text()
 
 
 def test_sam_finds_the_template_valid() -> None:
@@ -202,12 +247,11 @@ def test_the_function_may_do_what_it_does_and_nothing_else() -> None:
     [allowed] = properties("ReleaseRole")["ManagedPolicyArns"]
     assert allowed["Fn::Sub"].endswith("/AWSCodeDeployRoleForLambdaLimited")
     assert properties("Function")["Role"] == {"Fn::GetAtt": ["Role", "Arn"]}
-    assert "ManagedPolicyArns" not in properties("Role")
     [policy] = properties("Role")["Policies"]
-    table, log = policy["PolicyDocument"]["Statement"]
+    table, log = statements(policy)
     [sweeps] = properties("SweeperRole")["Policies"]
     assert properties("Sweeper")["Role"] == {"Fn::GetAtt": ["SweeperRole", "Arn"]}
-    swept, logged = sweeps["PolicyDocument"]["Statement"]
+    swept, logged = statements(sweeps)
     assert (swept["Resource"], logged) == (table["Resource"], log)
     assert set(table["Action"]) - set(swept["Action"]) == {"dynamodb:ConditionCheckItem"}
     called = operations() - ADMINISTRATION
@@ -243,7 +287,7 @@ def test_sweeps_make_no_call_that_their_role_does_not_allow(
             while store.sweep().more:
                 pass
     [policy] = properties("SweeperRole")["Policies"]
-    allowed = policy["PolicyDocument"]["Statement"][0]["Action"]
+    allowed = statements(policy)[0]["Action"]
     assert {f"dynamodb:{one}" for one in called} == set(allowed)
 
 
@@ -395,6 +439,25 @@ def test_the_artefact_serves_the_table_so_made(
         assert [one["message"].get("n") for one in read["items"]] == [0, None, 1, None, 2, None]
         assert function.invoke(SCHEDULED)["more"] is False
     assert client("dynamodb").scan(TableName=stack["TableName"])["Count"] > 0
+
+
+def test_the_artefact_for_a_database_serves_it(postgres: str, tmp_path: Path) -> None:
+    """What Database in the parameters has built besides is enough, and the pool is as small as it says."""
+    artefact = tmp_path / "artefact"
+    built = run(
+        sys.executable, ROOT / "infra/aws/artefact.py", "--architecture", ARCHITECTURE, "--database", artefact
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    url = prepared(f"{postgres}?schema=of+a+function&pool=1")
+    variables = {"CHATSTORE_URL": url, "CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": PORTER}
+    with emulated(artefact, tmp_path / "log", **variables) as function:
+        path = "/v1/threads/first/messages"
+        kept = function.ask(function_url, "POST", path, [{"role": "user", "n": 1}])
+        assert kept.status == 201, kept.body
+        assert kept.headers["chatstore-cost"].startswith("postgresql; ")
+        read = function.ask(function_url, "GET", f"{path}?last=20").json()
+        assert [one["message"]["n"] for one in read["items"]] == [1]
+        assert function.invoke(SCHEDULED)["more"] is False
 
 
 @pytest.mark.parametrize("options", [[], ["--delete-threads"]])

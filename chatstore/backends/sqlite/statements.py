@@ -23,6 +23,8 @@ class Statements:
 
     __slots__ = ("_connection", "removed")
 
+    held = ""
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.removed = False
@@ -53,6 +55,10 @@ class Statements:
         removed = await self.run(sql, *parameters)
         self.removed = self.removed or removed > 0
         return removed
+
+    async def remove_some(self, table: str, keys: str, where: str, *parameters: object, limit: int) -> int:
+        some = f"SELECT {keys} FROM {table} WHERE {where} LIMIT ?"
+        return await self.remove(f"DELETE FROM {table} WHERE ({keys}) IN ({some})", *parameters, limit)
 
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         self._connection.executemany(sql, rows)

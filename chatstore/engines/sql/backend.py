@@ -96,10 +96,14 @@ class SqlBackend(Lengthy):
             page = await tables.lists.page(tenant, listing)
             items = [one.thread for one in page.items]
             if listing.preview:
-                items = [await _previewed(tables, one) for one in page.items]
+                items = await self._previewed(tables, page.items)
             return Page(tuple(items), next=page.next)
 
         return await self._read((tenant, None), find)
+
+    async def _previewed(self, tables: Tables, found: Sequence[Found]) -> list[Thread]:
+        """Threads with how many messages each has, and what the newest of them says."""
+        return [await _previewed(tables, one) for one in found]
 
     async def count_threads(self, tenant: str, owner: str | None, kind: str | None) -> int:
         async def count(tables: Tables) -> int:
@@ -277,6 +281,7 @@ class SqlBackend(Lengthy):
         self, key: ThreadKey, thread: Thread, messages: Sequence[Message], *, if_match: str | None
     ) -> Appended:
         async def restore(tables: Tables) -> Appended:
+            await tables.threads.hold(key)
             properties = thread
             if if_match is None:
                 log = await tables.threads.create(key, NewThread())

@@ -59,7 +59,8 @@ class Hidden:
     async def is_there(self, copy: Place) -> bool:
         """Whether a copy that was begun is still kept."""
         row = await self._tx.one(
-            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND epoch = ? AND expires_at > ?",
+            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND epoch = ? AND expires_at > ?"
+            f"{self._tx.held}",
             copy.key,
             HIDDEN,
             copy.epoch,
@@ -83,13 +84,7 @@ class Hidden:
         """Remove messages of a thread, expired ones too: how many, and whether some may be left."""
 
         async def some(count: int) -> int:
-            return await self._tx.remove(
-                "DELETE FROM messages WHERE thread = ? AND position IN "
-                "(SELECT position FROM messages WHERE thread = ? LIMIT ?)",
-                key,
-                key,
-                count,
-            )
+            return await self._tx.remove_some("messages", "thread, position", "thread = ?", key, limit=count)
 
         return await step.repeat(some, most)
 
@@ -125,18 +120,20 @@ class Hidden:
 
     async def cut_threads(self, limit: int) -> list[tuple[int, tuple[Range, ...]]]:
         """At most `limit` threads from which something was cut away that is still to be removed."""
-        rows = await self._tx.all("SELECT key, cuts FROM threads WHERE cuts IS NOT NULL LIMIT ?", limit)
+        rows = await self._tx.all(
+            f"SELECT key, cuts FROM threads WHERE cuts IS NOT NULL LIMIT ?{self._tx.held}", limit
+        )
         return [(key, ranges_of(key, cuts)) for key, cuts in rows]
 
     async def _remove(self, key: int, cut: Range, step: Step, most: int | None = None) -> tuple[int, bool]:
         async def some(count: int) -> int:
-            return await self._tx.remove(
-                "DELETE FROM messages WHERE thread = ? AND position IN "
-                "(SELECT position FROM messages WHERE thread = ? AND position BETWEEN ? AND ? LIMIT ?)",
-                key,
+            return await self._tx.remove_some(
+                "messages",
+                "thread, position",
+                "thread = ? AND position BETWEEN ? AND ?",
                 key,
                 *cut,
-                count,
+                limit=count,
             )
 
         return await step.repeat(some, most)
@@ -154,7 +151,7 @@ class Hidden:
     async def purge(self, named: ThreadKey) -> None:
         """Remove a thread, or what is left of one that expired; hide it where that takes long."""
         row = await self._tx.one(
-            "SELECT key FROM threads WHERE tenant = ? AND id = ?", named.tenant, named.id
+            f"SELECT key FROM threads WHERE tenant = ? AND id = ?{self._tx.held}", named.tenant, named.id
         )
         if row is None:
             return
@@ -199,13 +196,18 @@ class Hidden:
 
         Whether there is more.
         """
-        row = await self._tx.one("SELECT cuts FROM threads WHERE key = ? AND cuts IS NOT NULL", key)
+        row = await self._tx.one(
+            f"SELECT cuts FROM threads WHERE key = ? AND cuts IS NOT NULL{self._tx.held}", key
+        )
         if row is not None:
             _, more = await self.drain_cuts(key, ranges_of(key, *row), Step())
             return more
         # What was removed by others meanwhile may have left its key to a thread that is seen.
         row = await self._tx.one(
-            "SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND expires_at = ?", key, HIDDEN, _LEFT
+            f"SELECT 1 FROM threads WHERE key = ? AND tenant = ? AND expires_at = ?{self._tx.held}",
+            key,
+            HIDDEN,
+            _LEFT,
         )
         if row is None:
             return False
@@ -218,18 +220,22 @@ class Hidden:
         Of each kind at most `limit` of those that are hidden, and as many of the others.
         """
         where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        most = f" LIMIT ?{self._tx.held}"
         found: list[tuple[int, bool]] = []
         # Each kind has its own index.
         for kind in KINDS:
             hidden = await self._tx.all(
-                f"SELECT key FROM threads WHERE {kind} AND tenant = ? AND topic = ?{where} LIMIT ?",
+                f"SELECT key FROM threads WHERE {kind} AND tenant = ? AND topic = ?{where}{most}",
                 HIDDEN,
                 tenant,
                 *named,
                 limit,
             )
             seen = await self._tx.all(
-                f"SELECT key FROM threads WHERE {kind} AND tenant = ?{where} LIMIT ?", tenant, *named, limit
+                f"SELECT key FROM threads WHERE {kind} AND tenant = ?{where}{most}",
+                tenant,
+                *named,
+                limit,
             )
             found += [(key, True) for (key,) in hidden] + [(key, False) for (key,) in seen]
         return found
@@ -237,6 +243,6 @@ class Hidden:
     async def expired(self, limit: int) -> list[int]:
         """Keys of at most `limit` threads that are only waiting to be removed."""
         rows = await self._tx.all(
-            "SELECT key FROM threads WHERE expires_at <= ? LIMIT ?", self._clock(), limit
+            f"SELECT key FROM threads WHERE expires_at <= ? LIMIT ?{self._tx.held}", self._clock(), limit
         )
         return [key for (key,) in rows]

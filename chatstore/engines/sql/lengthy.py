@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
+from typing import NamedTuple, cast
 
 from chatstore.conditions import forked, require_log
 from chatstore.contract import UNSET, Cut, Request, Span, ThreadKey, ThreadPatch, Unset
@@ -49,27 +49,29 @@ class Lengthy(Transacting):
             lambda thread, origin: forked(thread, key.id, origin, patch, owner, self.clock()),
         )
 
-        async def step(tables: Tables) -> tuple[Thread | None, bool]:
+        async def step(tables: Tables) -> tuple[tuple[Thread | None, _Progress], bool]:
+            await tables.threads.hold(source)
             found = None if request is None else await self._repeated(tables, key, request)
             if found is not None:
-                return cast("Thread", found[0]), False
-            shown = await copy.step(tables)
+                return (cast("Thread", found[0]), copy.progress), False
+            shown, progress = await copy.step(tables)
             if shown is not None and request is not None:
                 await self._remember(tables, key, request, shown)
-            return shown, shown is None
+            return (shown, progress), shown is None
+
+        def done(result: tuple[Thread | None, _Progress]) -> None:
+            copy.progress = result[1]
 
         try:
-            shown = await self._in_steps(caller_of(key), step)
-            # Of a copy that is shown now, nothing is hidden.
-            copy.place = None if copy.shown else copy.place
+            shown, _ = await self._in_steps(caller_of(key), step, done)
             return cast("Thread", shown)
         except GeneratorExit:
             # Whoever waited is gone, and nothing can be waited for: a sweep removes what is left hidden.
-            copy.place = None
+            copy.progress = _Progress()
             raise
         finally:
-            if copy.place is not None:
-                await self._give_up(key, copy.place)
+            if copy.progress.place is not None:
+                await self._give_up(key, copy.progress.place)
 
     async def _give_up(self, key: ThreadKey, place: Place) -> None:
         with suppress(StorageError):
@@ -99,13 +101,11 @@ class Lengthy(Transacting):
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         erased = Erased(0, 0, 0)
 
-        async def step(tables: Tables) -> tuple[Erased, bool]:
+        def done(removed: Erased) -> None:
             nonlocal erased
-            removed, more = await _erase_some(tables, tenant, owner)
             erased += removed
-            return erased, more
 
-        await self._in_steps((tenant, None), step)
+        await self._in_steps((tenant, None), lambda tables: _erase_some(tables, tenant, owner), done)
         await self.driver.scrub((tenant, None))
         return erased
 
@@ -126,8 +126,16 @@ async def _erase_some(tables: Tables, tenant: str, owner: str | None) -> tuple[E
     return Erased(threads, messages, requests), more
 
 
+class _Progress(NamedTuple):
+    """How far a fork has come: where its copy is, of which state of the source, and how often begun."""
+
+    place: Place | None = None
+    seen: tuple[str, int] | None = None
+    tries: int = 0
+
+
 class _Copy:
-    """A fork on its way."""
+    """A fork on its way; its `progress` is what was committed."""
 
     def __init__(
         self,
@@ -137,51 +145,46 @@ class _Copy:
         if_match: str | None,
         properties: Callable[[Thread, Origin], Thread],
     ) -> None:
-        self.place: Place | None = None
-        self.shown = False
+        self.progress = _Progress()
         self._source = source
         self._key = key
         self._cut = cut
         self._if_match = if_match
         self._properties = properties
-        self._seen: tuple[str, int] | None = None
-        self._tries = 0
 
-    async def step(self, tables: Tables) -> Thread | None:
-        """Copy some; the new thread where that was all."""
+    async def step(self, tables: Tables) -> tuple[Thread | None, _Progress]:
+        """Copy some: the new thread where that was all, and the progress with it."""
         origin = await tables.threads.existing(self._source)
         require_log(self._if_match, origin.etag)
         await tables.threads.require_free(self._key)
         end = None
         if self._cut is not None:
             end = await tables.messages.end(self._source, origin, self._cut)
-        place, more = await tables.messages.copy(origin, await self._place(tables, origin), end)
-        self.place = place
+        progress = await self._place(tables, origin)
+        place, more = await tables.messages.copy(origin, cast("Place", progress.place), end)
         if more:
-            return None
-        self.shown = True
+            return None, progress._replace(place=place)
         newest = (await tables.messages.page(origin, Span(1, before=end, newest=True))).items
         forked_from = Origin(self._source.id, newest[0].id if newest else None)
         thread = self._properties(await tables.threads.get(self._source), forked_from)
         await tables.threads.show(place, self._key, thread)
-        return await tables.threads.get(self._key._replace(owner=None))
+        # Of a copy that is shown, nothing is hidden.
+        return await tables.threads.get(self._key._replace(owner=None)), _Progress()
 
-    async def _place(self, tables: Tables, origin: Log) -> Place:
+    async def _place(self, tables: Tables, origin: Log) -> _Progress:
         """Where to go on; the beginning where what was copied is no longer what is there."""
-        seen = origin.epoch, origin.edits
-        place, self.place = self.place, None
+        now = origin.epoch, origin.edits
+        place, seen, tries = self.progress
         if (
             place is not None
-            and self._seen == seen
+            and seen == now
             and await tables.hidden.is_there(place)
             # What was copied last may have been cut away since.
             and await tables.messages.holds(origin, place.after)
         ):
-            return place
+            return self.progress
         if place is not None:
             await tables.hidden.give_up(place)
-        if self._tries == _TRIES:
+        if tries == _TRIES:
             raise Unavailable(f"thread {self._source.id!r} kept changing while it was copied: try again")
-        self._tries += 1
-        self._seen = seen
-        return await tables.hidden.begin(origin.key)
+        return _Progress(await tables.hidden.begin(origin.key), now, tries + 1)

@@ -14,9 +14,9 @@ from chatstore.engines.sql.port import Row, Transaction
 from chatstore.engines.sql.rows import KINDS, LIVING, PROPERTIES, compact, thread_of
 from chatstore.models import CHAT, Page, Thread, ThreadCursor, from_micros, to_micros
 
-__all__ = ["Found", "Lists"]
+__all__ = ["EXAMINED", "Found", "Lists", "bounds_of", "indexed_by"]
 
-_EXAMINED, _NEEDLES = 1000, 8
+EXAMINED, _NEEDLES = 1000, 8
 
 
 class Found(NamedTuple):
@@ -36,7 +36,7 @@ class Lists:
     async def count(self, tenant: str, owner: str | None, kind: str | None) -> int:
         """How many threads of that owner and kind there are."""
         counted = 0
-        for indexed in _indexed(kind):
+        for indexed in indexed_by(kind):
             where, parameters = [indexed, "tenant = ?", LIVING], [tenant, self._clock()]
             if owner is not None:
                 where.append("owner = ?")
@@ -59,7 +59,7 @@ class Lists:
                 continue
             row = tuple(properties)
             if filters:
-                row = cast("Row", await self._tx.one(f"SELECT {PROPERTIES} FROM threads WHERE key = ?", key))
+                row = await self._properties(key, row)
             thread = thread_of(row)
             if not listed(thread, listing):
                 continue
@@ -71,6 +71,10 @@ class Lists:
                 return Page(tuple(found), next=_cursor(thread))
         end = ThreadCursor(from_micros(rows[-1][1]), rows[-1][2]).text() if more else None
         return Page(tuple(found), next=end)
+
+    async def _properties(self, key: int, row: Row) -> Row:  # noqa: ARG002 - where it has them already
+        """The properties of a row that was found by a filter."""
+        return cast("Row", await self._tx.one(f"SELECT {PROPERTIES} FROM threads WHERE key = ?", key))
 
     async def _rows(
         self, tenant: str, listing: Listing, filters: Sequence[tuple[str, object]]
@@ -85,12 +89,12 @@ class Lists:
         if filters:
             passes = " AND ".join(sql for sql, _ in filters)
             columns = f"CASE WHEN {passes} THEN key END, active_at, id, length(metadata)"
-            count, most, size = _EXAMINED, EXAMINED_BYTES, _looked_through
-        where, bounds = _bounds(listing)
+            count, most, size = EXAMINED, EXAMINED_BYTES, _looked_through
+        where, bounds = bounds_of(listing)
         where = ["tenant = ?", LIVING, *where]
         parts: list[str] = []
         parameters: list[object] = []
-        for indexed in _indexed(listing.kind):
+        for indexed in indexed_by(listing.kind):
             parts.append(f"SELECT {columns} FROM threads WHERE {' AND '.join([indexed, *where])}")
             parameters += [*(value for _, value in filters), tenant, self._clock(), *bounds]
         # Of two parts each comes in this order out of its index, and they are merged as they are read.
@@ -107,12 +111,12 @@ class Lists:
         return rows[:-1] if more else rows, more
 
 
-def _indexed(kind: str | None) -> Sequence[str]:
+def indexed_by(kind: str | None) -> Sequence[str]:
     """The conditions of the indexes that have the threads of a kind, or of every kind."""
     return KINDS if kind is None else KINDS[:1] if kind == CHAT else KINDS[1:]
 
 
-def _bounds(listing: Listing) -> tuple[list[str], list[object]]:
+def bounds_of(listing: Listing) -> tuple[list[str], list[object]]:
     """Which part of an index is listed: conditions, and their parameters."""
     where: list[str] = []
     parameters: list[object] = []
@@ -145,7 +149,7 @@ def _filters(listing: Listing) -> list[tuple[str, object]]:
     if listing.forked_from is not None:
         filters.append(("instr(origin, ?) = 1", f"{compact([listing.forked_from])[:-1]},"))
     for key, value in itertools.islice(listing.metadata.items(), _NEEDLES):
-        filters.append(("instr(metadata, ?)", encode({key: value})[1:-1]))
+        filters.append(("instr(metadata, ?) > 0", encode({key: value})[1:-1]))
     return filters
 
 

@@ -199,11 +199,8 @@ class Messages(Finding):
         """Remove messages that have expired, in any thread: how many, and whether some may be left."""
 
         async def some(count: int) -> int:
-            return await self._tx.remove(
-                "DELETE FROM messages WHERE (thread, position) IN "
-                "(SELECT thread, position FROM messages WHERE expires_at <= ? LIMIT ?)",
-                self._clock(),
-                count,
+            return await self._tx.remove_some(
+                "messages", "thread, position", "expires_at <= ?", self._clock(), limit=count
             )
 
         return await step.repeat(some, most)

@@ -14,6 +14,12 @@ T = TypeVar("T")
 class Transaction(Protocol):
     """One transaction as a backend sees it. Parameters are marked ``?``."""
 
+    held: str
+    """What ends a SELECT of threads that nobody else is to change until the transaction ends.
+
+    Empty where no other write goes beside it.
+    """
+
     async def one(self, sql: str, *parameters: object) -> Row | None:
         """The first row, None where there is none."""
 
@@ -31,6 +37,12 @@ class Transaction(Protocol):
 
     async def remove(self, sql: str, *parameters: object) -> int:
         """The same for a change that takes content away, which is then owed a `Driver.scrub`."""
+
+    async def remove_some(self, table: str, keys: str, where: str, *parameters: object, limit: int) -> int:
+        """Remove at most `limit` rows of `table` where a condition holds; how many.
+
+        `keys` are the columns that name a row. Fewer than `limit` were found only where there are no more.
+        """
 
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         """Execute a change for each of `rows`."""
@@ -53,14 +65,17 @@ class Small(NamedTuple):
 class Driver(Protocol):
     """Runs work in transactions: all of it is committed, or none if it raises.
 
+    Work that met another transaction may be done again, so it changes nothing but the database.
+
     Where work waits, callers take turns: who asks for much keeps nobody waiting for all of it.
     """
 
     async def write(self, work: Work[T], caller: Caller, *, short: bool = False) -> T:
-        """A transaction that sees every earlier one and lets no other write beside it.
+        """A transaction that sees every earlier one.
 
-        `short` work writes little, and may share its transaction with other such work: it is committed with
-        them, and undone alone if it raises.
+        No other write goes beside it, or none to the threads that it holds. `short` work writes little, and
+        may share its transaction with other such work: it is committed with them, and undone alone if it
+        raises.
         """
 
     async def read(self, work: Work[T], caller: Caller, small: Small | None = None) -> T:

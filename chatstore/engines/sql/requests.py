@@ -12,6 +12,8 @@ from chatstore.errors import RequestMismatch
 
 __all__ = ["Requests"]
 
+_KEYS = "tenant, thread, scope, id"
+
 
 class Requests:
     """Finds and adds rows of requests; one past its window is not there."""
@@ -53,12 +55,7 @@ class Requests:
 
     async def remove_expired(self, limit: int) -> int:
         """Remove at most `limit` requests past their window; how many."""
-        return await self._tx.remove(
-            "DELETE FROM requests WHERE (tenant, thread, scope, id) IN "
-            "(SELECT tenant, thread, scope, id FROM requests WHERE expires_at <= ? LIMIT ?)",
-            self._clock(),
-            limit,
-        )
+        return await self._tx.remove_some("requests", _KEYS, "expires_at <= ?", self._clock(), limit=limit)
 
     async def remove_owned(self, tenant: str, owner: str | None, step: Step) -> tuple[int, bool]:
         """Remove results of requests about an owner's threads, or the tenant's.
@@ -68,12 +65,8 @@ class Requests:
         where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
 
         async def some(count: int) -> int:
-            return await self._tx.remove(
-                "DELETE FROM requests WHERE (tenant, thread, scope, id) IN "
-                f"(SELECT tenant, thread, scope, id FROM requests WHERE tenant = ?{where} LIMIT ?)",
-                tenant,
-                *named,
-                count,
+            return await self._tx.remove_some(
+                "requests", _KEYS, f"tenant = ?{where}", tenant, *named, limit=count
             )
 
         return await step.repeat(some)

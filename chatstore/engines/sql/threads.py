@@ -27,7 +27,7 @@ from chatstore.models import Thread
 
 __all__ = ["Threads"]
 
-_NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (? IS NULL OR owner = ?)"
+_NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (CAST(? AS TEXT) IS NULL OR owner = ?)"
 
 
 class Threads:
@@ -37,6 +37,12 @@ class Threads:
         self._tx = tx
         self._clock = clock
         self._hidden = hidden
+
+    async def hold(self, key: ThreadKey) -> None:
+        """Keep everybody else from changing the thread until the transaction ends."""
+        if self._tx.held:
+            sql = f"SELECT key FROM threads WHERE tenant = ? AND id = ?{self._tx.held}"
+            await self._tx.one(sql, key.tenant, key.id)
 
     async def log(self, key: ThreadKey) -> Log | None:
         """The thread's log, None where there is no thread."""

@@ -49,6 +49,9 @@ def caller_of(key: ThreadKey) -> Caller:
 class Transacting(Backend):
     """A backend over a `Driver`, whose operations are transactions."""
 
+    messages: type[Messages] = Messages
+    lists: type[Lists] = Lists
+
     def __init__(self, driver: Driver, clock: Clock) -> None:
         self.driver = driver
         self.clock = clock
@@ -82,11 +85,17 @@ class Transacting(Backend):
         short: bool = False,
     ) -> R:
         """`operation`, or its first result again; its record is part of the same transaction."""
+
+        async def alone(tables: Tables) -> R:
+            await tables.threads.hold(key)
+            return await operation(tables)
+
         if request is None:
-            return await self._change(caller_of(key), operation, short=short)
+            return await self._change(caller_of(key), alone, short=short)
         asked = request
 
         async def once(tables: Tables) -> R:
+            await tables.threads.hold(key)
             found = await self._repeated(tables, key, asked, drafts)
             if found is not None:
                 return cast("R", found[0])
@@ -128,8 +137,12 @@ class Transacting(Backend):
         with suppress(StorageError):
             await self._in_steps(caller, step)
 
-    async def _in_steps(self, caller: Caller, step: Operation[tuple[T, bool]]) -> T:
+    async def _in_steps(
+        self, caller: Caller, step: Operation[tuple[T, bool]], done: Callable[[T], None] = lambda _: None
+    ) -> T:
         """Take steps while each says that there is more; what the last one gave.
+
+        Each is told to `done` once it is committed.
 
         Each is followed by a rest as long as itself and its waiting, so that however many do so at once, the
         writer has half of its time for everybody else.
@@ -137,6 +150,7 @@ class Transacting(Backend):
         while True:
             began = time.monotonic()
             result, more = await self._change(caller, step)
+            done(result)
             if not more:
                 return result
             await self.driver.rest(time.monotonic() - began)
@@ -150,5 +164,10 @@ class Transacting(Backend):
 
         hidden = Hidden(tx, clock)
         return Tables(
-            tx, Threads(tx, clock, hidden), Messages(tx, clock), Lists(tx, clock), Requests(tx, clock), hidden
+            tx,
+            Threads(tx, clock, hidden),
+            self.messages(tx, clock),
+            self.lists(tx, clock),
+            Requests(tx, clock),
+            hidden,
         )

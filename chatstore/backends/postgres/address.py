@@ -1,0 +1,61 @@
+"""From a URL to what connects: libpq's parameters, and who makes the connection where libpq does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from chatstore.errors import ConfigurationError
+from chatstore.urls import Url, shown
+
+__all__ = ["OWN", "Address", "Dial", "address_of"]
+
+OWN = (
+    "schema",
+    "pool",
+    "timeout",
+    "reads",
+    "prepared",
+    "vacuum",
+    "login",
+    "ip",
+    "load_balance",
+    "topology_keys",
+)
+"""Options of ours; all others are libpq's."""
+
+_CONNECT_SECONDS = 10
+
+Dial: TypeAlias = Callable[[psycopg.abc.AdaptContext | None], "psycopg.Connection[Any]"]
+"""Makes a connection in autocommit mode, with the adapters of what it is given. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect, as libpq reads it, and how it is named in errors; `dial` is who else connects."""
+
+    conninfo: str
+    place: str
+    dial: Dial | None = field(default=None, compare=False)
+
+
+def address_of(url: Url) -> Address:
+    """Raises ConfigurationError for a parameter that libpq does not know."""
+    parameters = {name: value for name, value in url.options.items() if name not in OWN}
+    parameters.setdefault("connect_timeout", str(_CONNECT_SECONDS))
+    parameters.setdefault("application_name", "chatstore")
+    _, _, rest = url.text.partition("?")[0].partition("://")
+    conninfo = f"postgresql://{rest}?{urlencode(parameters)}"
+    try:
+        conninfo_to_dict(conninfo)
+    except psycopg.Error as error:
+        raise ConfigurationError(
+            f"{shown(url.text)!r} is not a URL that libpq reads; beside its parameters there are: "
+            f"{', '.join(OWN)}"
+        ) from error
+    return Address(conninfo, shown(url.text))

@@ -1,0 +1,126 @@
+"""The connections of one process, or of one event loop: so many at most, given out in turn."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import TypeAlias, TypeVar
+
+import psycopg
+
+from chatstore.backends.postgres.faults import NotConnected
+from chatstore.backends.postgres.links import Link
+from chatstore.engines.sql import Caller
+from chatstore.errors import Unavailable
+
+__all__ = ["Pool", "Waiting"]
+
+T = TypeVar("T")
+Waiting: TypeAlias = Callable[["Future[None]", float], Awaitable[None]]
+"""Waits for a future for so many seconds. Raises TimeoutError."""
+
+
+class Pool:
+    """At most `most` connections. Of callers that wait, the one who had a turn longest ago comes first."""
+
+    def __init__(
+        self,
+        most: int,
+        seconds: float,
+        connect: Callable[[], Awaitable[Link]],
+        wait: Waiting,
+        welcome: Callable[[Link], Awaitable[Link]],
+    ) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._connect = connect
+        self._wait = wait
+        self._welcome = welcome
+        self._known = False
+        self._lock = threading.Lock()
+        self._free = most
+        self._waiting: OrderedDict[Caller, deque[Future[None]]] = OrderedDict()
+        self._idle: list[Link] = []
+
+    async def use(self, work: Callable[[Link], Awaitable[T]], caller: Caller) -> T:
+        """What `work` gives with a connection of its own, which is closed unless it is idle afterwards.
+
+        Raises Unavailable where none is given back in time.
+        """
+        await self._take(caller)
+        link: Link | None = None
+        try:
+            link = self._usable() or await self._connected()
+            return await work(link)
+        finally:
+            if link is not None:
+                self._give_back(link)
+            self._give()
+
+    def forget_idle(self) -> None:
+        """Close the connections that nobody uses: they lead to a server that is no longer the one."""
+        idle, self._idle = self._idle, []
+        for link in idle:
+            link.close()
+
+    async def _connected(self) -> Link:
+        try:
+            link = await self._connect()
+        except psycopg.Error as error:
+            raise NotConnected(error) from error
+        if not self._known:
+            link = await self._welcome(link)
+            self._known = True
+        return link
+
+    def _usable(self) -> Link | None:
+        while self._idle:
+            try:
+                link = self._idle.pop()
+            except IndexError:
+                return None  # another thread was here first
+            if link.is_alive():
+                return link
+            link.close()
+        return None
+
+    def _give_back(self, link: Link) -> None:
+        if link.is_idle():
+            self._idle.append(link)
+        else:
+            link.close()
+
+    async def _take(self, caller: Caller) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            future: Future[None] = Future()
+            self._waiting.setdefault(caller, deque()).append(future)
+        try:
+            await self._wait(future, self._seconds)
+        except BaseException as error:
+            if not future.cancel():
+                self._give()  # it came as the wait ended
+            if isinstance(error, TimeoutError):
+                raise Unavailable(
+                    f"all {self._most} connections were in use for {self._seconds:g} seconds: "
+                    "try again, or raise ?pool="
+                ) from error
+            raise
+
+    def _give(self) -> None:
+        with self._lock:
+            while self._waiting:
+                caller, futures = next(iter(self._waiting.items()))
+                future = futures.popleft()
+                if futures:
+                    self._waiting.move_to_end(caller)
+                else:
+                    del self._waiting[caller]
+                if future.set_running_or_notify_cancel():
+                    future.set_result(None)
+                    return
+            self._free += 1
