@@ -131,9 +131,7 @@ def open_backend(text: str, *, blocking: bool, clock: Clock, token: str | None =
     url = replace(Url.parse(text), token=token)
     source = _SCHEMES.get(url.scheme)
     if source is None:
-        raise ConfigurationError(
-            f"no backend for {url.scheme}://; there are: {', '.join(sorted(_SCHEMES))}"
-        )
+        raise ConfigurationError(f"no backend for {url.scheme}://; there are: {', '.join(sorted(_SCHEMES))}")
     if token is not None and url.scheme not in {"http", "https"}:
         raise ConfigurationError(f"a token is for a running service, and {url.scheme}:// is not one")
     module, _, name = source.opener.partition(":")
