@@ -146,13 +146,15 @@ class Writing(Scoped):
         *,
         metadata: Mapping[str, Json] | Unset | None = UNSET,
         merge: bool = False,
+        if_thread: str | None = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
         """Put another content in a message's place; its id, key, position, time and expiry stay.
 
         So does its metadata, unless `metadata` replaces it in the same step, or is merged into it with
-        `merge`. `if_match` is of the message. Raises MessageNotFound.
+        `merge`. `if_match` is of the message, `if_thread` of the thread's properties, as `append` has it.
+        Raises MessageNotFound.
         """
         [draft] = drafts_of([message])
         change = None if isinstance(metadata, Unset) else metadata_change(metadata, merge=merge)
@@ -170,6 +172,7 @@ class Writing(Scoped):
             metadata=change,
             if_match=arguments.etag_or_none(if_match),
             request=request,
+            if_thread=arguments.etag_or_none(if_thread),
         )
 
     async def update_message(
@@ -179,14 +182,15 @@ class Writing(Scoped):
         *,
         metadata: Mapping[str, Json] | None,
         merge: bool = True,
+        if_thread: str | None = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
         """Change a message's metadata, and nothing of what was sent; its ETag changes.
 
         `metadata` is merged into what is there (RFC 7396: a None inside removes that key), or replaces it
-        unless `merge`; None removes all. `if_match` is of the message. Raises MessageNotFound, and
-        InvalidArgument where it would be more than 16 KiB of JSON.
+        unless `merge`; None removes all. `if_match` is of the message, `if_thread` of the thread.
+        Raises MessageNotFound, and InvalidArgument where it would be more than 16 KiB of JSON.
         """
         change = metadata_change(metadata, merge=merge)
         request = self._request(request_id, "update_message", message_id, change)
@@ -197,6 +201,7 @@ class Writing(Scoped):
             metadata=change,
             if_match=arguments.etag_or_none(if_match),
             request=request,
+            if_thread=arguments.etag_or_none(if_thread),
         )
 
     async def delete_message(
