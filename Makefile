@@ -25,7 +25,7 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 
 # Beside our own: other projects' stores, and servers and tools to test against.
 SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed \
-	.venv-peers-llama-index/.installed \
+	.venv-peers-llama-index/.installed .venv-peers-openai/.installed \
 	node_modules/.installed .worker/.installed
 
 # On two cores: a test and the server that it talks to take turns.

@@ -70,6 +70,9 @@ class Settings:
     sweep_every: float = 3600.0
     """Seconds between two sweeps of a running service; 0 for none."""
 
+    faces: str = "native"
+    """Which interfaces the service has: some of ``native``, ``openai``, ``acs``, with commas."""
+
     auth: str = "none"
     """How callers show who they are: ``none``, or some of ``api-key``, ``user-token``, ``jwt``, ``platform``,
     with commas."""
@@ -242,6 +245,13 @@ def _destinations(name: str, text: str) -> str:
     return ",".join(given)
 
 
+def _faces(name: str, text: str) -> str:
+    given = {one.strip() for one in text.split(",") if one.strip()}
+    if not given or not given <= set(_FACES):
+        raise ConfigurationError(f"{name} is some of {', '.join(_FACES)} with commas, not {text[:100]!r}")
+    return ",".join(one for one in _FACES if one in given)
+
+
 def _addresses(name: str, text: str) -> str:
     given = [one.strip() for one in text.split(",") if one.strip()]
     for one in given:
@@ -258,12 +268,14 @@ _DURATION = re.compile(r"([0-9]{1,12})([smhdw]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST = timedelta(days=36525)
 _DESTINATIONS = ("otlp", "emf", "prometheus")
+_FACES = ("native", "openai", "acs")
 _READERS: Mapping[str, Callable[[str, str], object]] = {
     "default_ttl": _ttl,
     "tenant_ttls": _ttls,
     "sweep_every": _seconds,
     "proxies": _addresses,
     "telemetry": _destinations,
+    "faces": _faces,
 }
 
 

@@ -26,6 +26,7 @@ LOCKS = {
     "requirements/bench-fastapi.txt": "--group bench-fastapi",
     "requirements/bench-llama-index.txt": "--group bench-llama-index",
     "requirements/peers-llama-index.txt": "--group peers-llama-index",
+    "requirements/peers-openai.txt": "--group peers-openai",
     "requirements/audit.txt": "--group audit",
     "requirements/azure-tools.txt": "--group azure-tools",
     # Its packages are for the Python that the cloud runs.

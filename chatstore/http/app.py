@@ -19,11 +19,11 @@ from chatstore.http import exposure
 from chatstore.http.access import Access
 from chatstore.http.bounds import Bounds
 from chatstore.http.dispatch import Dispatch
+from chatstore.http.faces import Faced, faces_of, routes_of
 from chatstore.http.identity import Authenticating, asks_nobody, authenticators
 from chatstore.http.problems import Refusal, problem_response
 from chatstore.http.rates import Rates
 from chatstore.http.retention import sweeping
-from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute, endpoint
 from chatstore.http.service import Service
 from chatstore.http.unread import Unread
@@ -45,8 +45,13 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
     anybody = asks_nobody(service.settings)
     if anybody:
         exposure.require_own_machine()
-    public = {route.path for route in ROUTES if route.scope is None}
+    faces = faces_of(service.settings)
+    service.routes = routes_of(service.settings, faces)
+    service.faces = faces
+    public = {route.path for route in service.routes if route.scope is None}
     origins = exposure.origins_of(service.settings.cors_origins)
+    sent = [*exposure.CORS["allow_headers"], *(name for face in faces for name in face.sends)]
+    cors = {**exposure.CORS, "allow_headers": sent}
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -59,17 +64,18 @@ def create_app(store: AsyncChatStore | None = None, settings: Settings | None = 
         return problem_response(service.rates.counted(request.scope, error))
 
     paths: dict[str, dict[str, AnyRoute]] = {}
-    for route in ROUTES:
+    for route in service.routes:
         paths.setdefault(route.path, {})[route.method] = route
     served = [Route(path, endpoint(routes, service), methods=list(routes)) for path, routes in paths.items()]
     app = Starlette(
         routes=served,
         middleware=[
+            *([Middleware(Faced, faces=faces)] if faces else []),
             Middleware(Unread),
             Middleware(Access, telemetry=service.telemetry),
             *([Middleware(_Edge, origins=origins, rates=service.rates)] if anybody else []),
             Middleware(Bounds, settings=service.settings, admission=service.admission),
-            *([Middleware(CORSMiddleware, allow_origins=origins, **exposure.CORS)] if origins else []),
+            *([Middleware(CORSMiddleware, allow_origins=origins, **cors)] if origins else []),
             Middleware(Authenticating, asked=asked, public=public, rates=service.rates),
             Middleware(Dispatch, routes=served),
         ],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from inspect import getdoc
 from typing import Any
 
@@ -13,7 +14,8 @@ import chatstore
 from chatstore import store
 from chatstore.codec import MAX_DEPTH, Json
 from chatstore.conditions import MAX_MESSAGE_METADATA_BYTES, MAX_PROPERTIES_BYTES
-from chatstore.http import answers, schemas
+from chatstore.http import schemas
+from chatstore.http.faces import Face
 from chatstore.http.identity import asks_nobody
 from chatstore.http.parameters import Parameter, parameters
 from chatstore.http.problems import PROBLEMS, RETRY_AFTER_SECONDS
@@ -74,14 +76,20 @@ _PROBLEM_HEADERS: Mapping[int, tuple[str, ...]] = {
 }
 
 
-def document(routes: Iterable[AnyRoute], settings: Settings, base: str = "") -> dict[str, Json]:
-    """The document for these routes, with the limits that are set, of a service mounted under `base`."""
+def document(
+    routes: Iterable[AnyRoute], settings: Settings, base: str = "", faces: Sequence[Face] = ()
+) -> dict[str, Json]:
+    """The document for these routes, with the limits that are set, of a service mounted under `base`.
+
+    What is refused at a path of one of `faces` is described as that one tells it.
+    """
     routes = tuple(routes)
-    described, definitions = _describe(routes)
+    described, definitions = _describe(routes, faces)
     schemes = _schemes(settings)
     paths: dict[str, dict[str, Json]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, described, schemes)
+        face = next((one for one in faces if one.has(route.path)), None)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, face, described, schemes)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -135,20 +143,27 @@ def _limits(settings: Settings) -> dict[str, Json]:
     }
 
 
-def _describe(routes: tuple[AnyRoute, ...]) -> tuple[dict[str, Json], dict[str, Json]]:
+def _describe(routes: tuple[AnyRoute, ...], faces: Sequence[Face]) -> tuple[dict[str, Json], dict[str, Json]]:
     """A schema for each body and model by its name, and the definitions that they refer to."""
-    models = {"Problem": TypeAdapter[Any](answers.Problem)}
+    models = {name: _model(name) for name in ("Problem", *(face.error for face in faces))}
     for route in routes:
         if route.body is not None:
-            models[route.body.shows] = schemas.adapter(route.body.shows)
+            own = route.body.shows in schemas.BODIES
+            models[route.body.shows] = (schemas.adapter if own else _model)(route.body.shows)
         for answer in route.answers.values():
             if answer.shows is not None:
-                models[answer.shows] = TypeAdapter(getattr(answers, answer.shows))
+                models[answer.shows] = _model(answer.shows)
     found, extra = TypeAdapter.json_schemas(
         [(key, "validation", adapter) for key, adapter in models.items()], ref_template=_REF
     )
     described = {key: _without_defaults(schema) for (key, _), schema in found.items()}
     return described, _without_defaults(extra.get("$defs", {}))
+
+
+def _model(shows: str) -> TypeAdapter[Any]:
+    """The model of this name in `chatstore.http.answers`; a face's has its module's name in front."""
+    module, _, name = shows.rpartition(".")
+    return TypeAdapter(getattr(import_module(f"chatstore.http.{module or 'answers'}"), name))
 
 
 def _without_defaults(schema: Json) -> Json:
@@ -179,11 +194,13 @@ def _schemes(settings: Settings) -> dict[str, Json]:
 
 
 def _operation(
-    route: AnyRoute, described: Mapping[str, Json], schemes: Mapping[str, Json]
+    route: AnyRoute, face: Face | None, described: Mapping[str, Json], schemes: Mapping[str, Json]
 ) -> dict[str, Json]:
     summary, _, text = (getdoc(route.handler) or "").partition("\n")
     operation: dict[str, Json] = {
-        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "operationId": "_".join(
+            [*route.handler.__module__.split(".")[2:], route.handler.__name__]  # below chatstore.http
+        ),
         "tags": [route.tag],
         "summary": summary,
         "description": " ".join([*text.split(), *_needed(route)]),
@@ -193,7 +210,7 @@ def _operation(
             *_parameters("query", route.query),
             *_parameters("header", route.headers),
         ],
-        "responses": _responses(route, described),
+        "responses": _responses(route, described) if face is None else _told(route, face, described),
     }
     if route.body is not None:
         schema = described[route.body.shows]
@@ -233,6 +250,18 @@ def _responses(route: AnyRoute, described: Mapping[str, Json]) -> dict[str, Json
     asked = () if route.scope is None else (401,)
     for status in sorted({*_ANY_REQUEST, *(_WITH_BODY if route.body else ()), *asked, *route.problems}):
         answers[str(status)] = _problem(status, described)
+    return answers
+
+
+def _told(route: AnyRoute, face: Face, described: Mapping[str, Json]) -> dict[str, Json]:
+    """The answers of a route of another face."""
+    answers = {str(status): _answer(answer, described) for status, answer in route.answers.items()}
+    for status, meaning in face.statuses.items():
+        answers[str(status)] = {
+            "description": meaning,
+            "headers": {name: _HEADERS[name] for name in (*_PROBLEM_HEADERS.get(status, ()), *_EVERY_ANSWER)},
+            "content": {"application/json": {"schema": described[face.error]}},
+        }
     return answers
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "ThreadPath",
     "etags",
     "headers",
+    "listed",
     "parameters",
     "read",
     "time_of",
@@ -73,19 +74,22 @@ class Parameter(NamedTuple):
     parse: Callable[[str], Any] | None = None
     name: str | None = None
 
-    def read(self, given: str | dict[str, str]) -> Any:
+    def read(self, given: str | list[str] | dict[str, str]) -> Any:
         """What is given, checked. Raises ValueError, which says what to change."""
         kind = self.schema["type"]
+        if isinstance(given, list):
+            item = Parameter(self.schema["items"], self.description)
+            return tuple(item.read(one) for one in given)
         if isinstance(given, dict) != (kind == "object"):
             raise ValueError(
                 "this is written NAME[KEY]=VALUE" if kind == "object" else "this has no keys in brackets"
             )
         if isinstance(given, dict):
             return given
-        if kind == "integer":
-            return self._whole(given)
         if self.parse is not None:
             return self.parse(given)
+        if kind == "integer":
+            return self._whole(given)
         least, most = self.schema.get("minLength", 0), self.schema.get("maxLength", len(given))
         if not least <= len(given) <= most:
             raise ValueError(f"this has {least:,} to {most:,} characters, not {len(given):,}")
@@ -114,6 +118,12 @@ def parameters(form: type[Any]) -> dict[str, tuple[str, Parameter]]:
 
 
 @cache
+def listed(form: type[F]) -> frozenset[str]:
+    """The names of those parameters of a form that a query may give more than once."""
+    return frozenset(name for name, (_, one) in parameters(form).items() if one.schema["type"] == "array")
+
+
+@cache
 def needed(form: type[F]) -> tuple[str, ...]:
     """The names of those parameters of a form that have to be there."""
     optional = getattr(form, "_field_defaults", {})
@@ -126,7 +136,7 @@ def headers(form: type[F]) -> dict[bytes, str]:
     return {name.lower().encode(): name for name in parameters(form)}
 
 
-def read(form: type[F], where: str, given: Mapping[str, str | dict[str, str]]) -> F:
+def read(form: type[F], where: str, given: Mapping[str, str | list[str] | dict[str, str]]) -> F:
     """A form as it is filled in. Raises Invalid with what is wrong with each value."""
     known = parameters(form)
     values: dict[str, Any] = {}

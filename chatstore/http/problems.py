@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from chatstore.codec import Json, encode
 
 __all__ = [
     "PROBLEMS",
+    "TELLING",
     "UNROUTED",
     "AnswerTooLong",
     "Forbidden",
@@ -37,6 +38,7 @@ __all__ = [
     "Relayed",
     "SlowBody",
     "TimedOut",
+    "Told",
     "TooLarge",
     "TooManyRequests",
     "Unauthenticated",
@@ -44,6 +46,9 @@ __all__ = [
     "problem_response",
     "quoted",
 ]
+
+TELLING = "chatstore.telling"
+"""Where the ASGI scope holds how a face tells what is refused, where it does so in a form of its own."""
 
 RETRY_AFTER_SECONDS = 1
 _FAULTS_SHOWN = 10
@@ -138,6 +143,15 @@ class Invalid(Refusal):
             for place, reason in itertools.islice(faults, _FAULTS_SHOWN)
         ]
         super().__init__("; ".join(f"{place}: {reason}" for place, reason in self.faults))
+
+
+class Told(NamedTuple):
+    """The answer to an error in the form of another face than the native one, with headers of its own."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+    media: str = "application/json"
 
 
 class Problem(NamedTuple):
@@ -239,7 +253,7 @@ def problem_response(error: Exception) -> Response:
         headers["Connection"] = "close"  # what is still to come of the body is not the next request
     if problem.status >= 500 and not isinstance(error, (Refusal, errors.Unsupported)):
         _log.error("%s", problem.title, exc_info=error)
-    return _response(problem, problem.detail or str(error), more, headers)
+    return _response(error, problem, problem.detail or str(error), more, headers)
 
 
 def quoted(etag: str) -> str:
@@ -255,11 +269,11 @@ def _routing_problem(error: HTTPException) -> Response:
         else "nothing is at this path; the reference, which type leads to, has those that there are"
     )
     code, title = UNROUTED.get(error.status_code, ("malformed", error.detail))
-    return _response(Problem(error.status_code, code, title), detail, {}, headers)
+    return _response(error, Problem(error.status_code, code, title), detail, {}, headers)
 
 
 def _response(
-    problem: Problem, detail: str, more: Mapping[str, Json], headers: Mapping[str, str]
+    error: Exception, problem: Problem, detail: str, more: Mapping[str, Json], headers: Mapping[str, str]
 ) -> Response:
     body = {
         "title": problem.title,
@@ -268,16 +282,18 @@ def _response(
         "code": problem.code,
         **more,
     }
-    return _ProblemResponse(body, headers)
+    return _ProblemResponse(error, body, headers)
 
 
 class _ProblemResponse(Response):
     """A problem, whose code is told to what stands around the application.
 
-    Its type leads to the reference, which is where the application is mounted.
+    Its type leads to the reference, which is where the application is mounted. At the paths of another face
+    it has the form that this face gives it.
     """
 
-    def __init__(self, problem: Mapping[str, Json], headers: Mapping[str, str]) -> None:
+    def __init__(self, error: Exception, problem: Mapping[str, Json], headers: Mapping[str, str]) -> None:
+        self._error = error
         self._problem = problem
         super().__init__(self._under(""), problem["status"], headers, "application/problem+json")
 
@@ -286,6 +302,14 @@ class _ProblemResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["chatstore.error"] = self._problem["code"]
-        self.body = self._under(scope.get("root_path", "").rstrip("/"))
+        tell: Callable[[Exception, Mapping[str, Json]], Told] | None = scope.get(TELLING)
+        if tell is None:
+            self.body = self._under(scope.get("root_path", "").rstrip("/"))
+        else:
+            self._told(tell(self._error, self._problem))
         self.headers["Content-Length"] = str(len(self.body))
         await super().__call__(scope, receive, send)
+
+    def _told(self, told: Told) -> None:
+        self.status_code, self.body = told.status, told.body
+        self.headers.update({"Content-Type": told.media, **told.headers})

@@ -112,7 +112,7 @@ def _operation(method: str, path: str, operation: Json) -> str:
             f"<h4>Body</h4><p>{_type(next(iter(content.values()))['schema'])} as {media}{optional}</p>"
         )
     answers = operation["responses"].items()
-    problems = [status for status, one in answers if _PROBLEM in one.get("content", {})]
+    problems = [status for status, _ in answers if status >= "400"]
     rows = [_answer(status, one) for status, one in answers if status not in problems]
     rows.append(("problems", f'<a href="#problems">{", ".join(problems)}</a>'))
     parts.append("<h4>Answers</h4>" + _table(rows))

@@ -92,7 +92,8 @@ def _document(call: Plain, media: str) -> Response:
             made.clear()
         from chatstore.http import openapi, reference
 
-        document = openapi.document(ROUTES, call.service.settings, call.base)
+        service = call.service
+        document = openapi.document(service.routes, service.settings, call.base, service.faces)
         made[call.base, "application/json"] = openapi.encoded(document)
         made[call.base, _HTML] = reference.page(document).encode()
     return Response(made[call.base, media], media_type=media)

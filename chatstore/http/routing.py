@@ -87,7 +87,10 @@ class Call(NamedTuple, Generic[P, Q, H, B]):
 
 
 class Answer(NamedTuple):
-    """What one status means: its body, by its name in `chatstore.http.answers`, and its headers."""
+    """What one status means: its body, by its name in `chatstore.http.answers`, and its headers.
+
+    A model of another face has the name of its module below `chatstore.http` in front, with a dot.
+    """
 
     meaning: str
     shows: str | None
@@ -98,6 +101,7 @@ class Answer(NamedTuple):
 class Body(NamedTuple, Generic[B]):
     """What a request's body is, by the name of its schema in `chatstore.http.schemas`.
 
+    That of another face is named like an `Answer`, and describes only: its `plain` refuses what is wrong.
     `plain` takes what needs no schema, and gives None for the rest. `drafted` writes the messages in what
     was checked as texts. One that is `optional` may be empty and is then like ``{}``.
     """
@@ -207,8 +211,12 @@ def _path(form: type[P], request: Request) -> P:
 
 
 def _query(form: type[Q], request: Request) -> Q:
-    given: dict[str, str | dict[str, str]] = {}
+    given: dict[str, Any] = {}
+    listed = parameters.listed(form)
     for name, value in _pairs(request.scope["query_string"]):
+        if name in listed:
+            given.setdefault(name, []).append(value)
+            continue
         deep = _DEEP.fullmatch(name)
         target, key = (given.setdefault(deep[1], {}), deep[2]) if deep else (given, name)
         if not isinstance(target, dict) or key in target:

@@ -12,6 +12,8 @@ from chatstore.settings import Settings
 from chatstore.store import AsyncChatStore
 
 if TYPE_CHECKING:
+    from chatstore.http.faces import Face
+    from chatstore.http.routing import AnyRoute
     from chatstore.http.telemetry import Telemetry
 
 __all__ = ["Service", "telemetry_of"]
@@ -30,7 +32,8 @@ class Service:
     """A store, given or named by `settings`; `documents` keeps what is made once, by mount and media type.
 
     `rates` says how often a caller may ask, `admission` how much at once. What is in `forgetting` makes this
-    process forget the keys of a tenant's owner, or of all its owners.
+    process forget the keys of a tenant's owner, or of all its owners. `routes` are all that is served, and
+    `faces` are those beside the native one.
     """
 
     def __init__(self, store: AsyncChatStore | None, settings: Settings | None) -> None:
@@ -43,6 +46,8 @@ class Service:
             shared=self.settings.auth != "none",
         )
         self.documents: dict[tuple[str, str], bytes] = {}
+        self.routes: tuple[AnyRoute, ...] = ()
+        self.faces: tuple[Face, ...] = ()
         self.forgetting: list[Callable[[str, str | None], None]] = []
         self._given = store
         self._opened: AsyncChatStore | None = None

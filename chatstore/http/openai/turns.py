@@ -1,0 +1,104 @@
+"""Adding items once, though OpenAI's clients repeat requests and name none of them.
+
+What a client says is how often it has tried before. So each try is written under a request id made of the
+items. The tries of one request share the id and differ in what is digested with it: the first one bears a
+number of its own, repetitions bear the same word. Whichever is written first keeps the others out:
+
+- a repetition that finds its word is answered what another repetition wrote;
+- a first try that finds a repetition's word came late, and is answered what that one wrote;
+- a first try that finds another first try's number says the same once more, and is added;
+- a repetition that finds a first try's number looks whether those items are among the newest.
+
+The last is the only guess: somebody may have said the same shortly before, and the first try of this may have
+been lost. Only what is young enough counts, and hardly anything where others have written behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import add as plus
+
+from chatstore.contract import Draft
+from chatstore.errors import Conflict, RequestMismatch
+from chatstore.http.openai.parameters import Trying
+from chatstore.ids import token
+from chatstore.models import Appended, Cost, Message, Page
+from chatstore.store import AsyncChatStore
+
+__all__ = ["add"]
+
+_NEWEST = timedelta(minutes=10)
+"""How long the newest items may be what a repeated request wrote at its first try."""
+_AMONG = timedelta(minutes=1)
+"""How long that may be of items that others have written behind, and how late a first try may come."""
+
+_LOOKED_THROUGH = 20
+_AGAIN = "again"
+
+
+async def add(store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft], trying: Trying) -> Appended:
+    """Add items as one turn, once for all tries of a request. Raises ThreadNotFound, RequestMismatch.
+
+    Costs an append, where nothing was repeated.
+    """
+    if trying.key is not None or trying.tries is None:
+        return await store.append(thread_id, *drafts, create=False, request_id=trying.request_id)
+    texts = [draft.text for draft in drafts]
+    request_id = f"items-{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:40]}"
+
+    async def tried(word: str) -> Appended | None:
+        # The topic would be that of a new thread: where none is made it is digested and nothing else.
+        try:
+            return await store.append(thread_id, *drafts, create=False, topic=word, request_id=request_id)
+        except RequestMismatch:
+            return None
+
+    if not trying.repeated:
+        written = await tried(token())
+        if written is not None:
+            return written
+    written = await tried(_AGAIN)
+    if written is not None and _is_young(written.messages, await store.now(), _AMONG):
+        return written
+    if not trying.repeated:
+        return await store.append(thread_id, *drafts, create=False)
+    return await _unless_there(store, thread_id, drafts)
+
+
+async def _unless_there(store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft]) -> Appended:
+    """Add items unless they are among the newest, and nobody has written since these were looked through."""
+    costs: list[Cost | None] = []
+    while True:
+        page = await store.read(thread_id, last=_LOOKED_THROUGH + len(drafts))
+        costs.append(page.cost)
+        found = _found(page, [draft.text for draft in drafts], await store.now())
+        if found:
+            return Appended(found, page.etag or "", cost=_sum(costs))
+        try:
+            written = await store.append(thread_id, *drafts, create=False, if_match=page.etag)
+        except Conflict:
+            continue
+        return Appended(written.messages, written.etag, cost=_sum([*costs, written.cost]))
+
+
+def _found(page: Page[Message], texts: list[str], now: datetime) -> tuple[Message, ...]:
+    """The messages of a page that have these texts, if they may be what a first try wrote."""
+    items, count = page.items, len(texts)
+    for end in range(len(items), count - 1, -1):
+        run = items[end - count : end]
+        if [message.text for message in run] == texts:
+            return run if _is_young(run, now, _NEWEST if end == len(items) else _AMONG) else ()
+    return ()
+
+
+def _is_young(messages: Sequence[Message], now: datetime, most: timedelta) -> bool:
+    return all(one.created_at is not None and now - one.created_at <= most for one in messages)
+
+
+def _sum(costs: Sequence[Cost | None]) -> Cost | None:
+    told = [cost for cost in costs if cost is not None]
+    return reduce(plus, told) if told else None
