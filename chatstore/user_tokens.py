@@ -152,7 +152,7 @@ def check(token: str, secrets: Sequence[str], *, leeway: int = 0) -> UserToken:
 def _require_time(claims: Mapping[str, Json], leeway: int) -> None:
     now = time.time()
     ends, begins = claims.get("exp"), claims.get("nbf", 0)
-    if type(ends) not in (int, float) or type(begins) not in (int, float):
+    if not isinstance(ends, (int, float)) or not isinstance(begins, (int, float)):
         raise TokenRefused("the token needs exp, in seconds since 1970")
     if ends <= now - leeway:
         raise TokenRefused("the token has expired")
