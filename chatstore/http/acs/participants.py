@@ -66,9 +66,11 @@ async def remove(call: Call[ThreadPath, Version, Repeating, Given]) -> Response:
         if not them:
             return
         mark = await memberships.mark(store, thread.id, gone)
+        # It names what it changed, so that a repetition is no first result: what a participant who was added
+        # again has since then is not taken away.
         await store.append(
             thread.id,
-            event("participantRemoved", user, participants=forms.participants(them)),
+            event("participantRemoved", user, participants=forms.participants(them), of=thread.etag),
             create=False,
             patch={"participants": [one for one in thread.participants if one.id != gone]},
             if_thread=thread.etag,

@@ -185,7 +185,7 @@ async def _patch(store: AsyncChatStore, thread: Thread, asked: Update) -> dict[s
     patch: dict[str, Any] = {} if asked.topic is None else {"topic": asked.topic}
     metadata = dict(asked.metadata or {})
     if asked.retention is not None:
-        metadata[OWN] = {"retentionPolicy": asked.retention.shown()}
+        metadata[OWN] = {"retentionPolicy": {"deleteThreadAfterDays": None, **asked.retention.shown()}}
         life = asked.retention.lifetime
         left = None if life is None else thread.created_at + life - await store.now()
         # What should have been deleted already is so at once.
