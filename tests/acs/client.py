@@ -216,7 +216,8 @@ class Python:
                 return await listed(of.list_read_receipts(**page), receipt, size)
             case "typing":
                 return await got(of.send_typing_notification(sender_display_name=args.get("name"), **more))
-        raise AssertionError(job["do"])
+            case other:
+                raise AssertionError(other)
 
     async def _turns(self, job: dict[str, Any]) -> dict[str, Any]:
         """Texts sent to threads side by side.

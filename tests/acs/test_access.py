@@ -185,7 +185,7 @@ class Model:
 
 
 @given(steps=st.lists(STEPS, min_size=5, max_size=25))
-@settings(max_examples=400 if SOAK else 25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=400 if SOAK else 10, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_participants_see_a_thread_from_when_it_is_shared_and_others_never(steps: list[Step]) -> None:
     async def play() -> None:
         clock = ManualClock()

@@ -24,7 +24,7 @@ def error_of(sdk: Sdk, status: int) -> str:
     return {401: "ClientAuthenticationError", 404: "ResourceNotFoundError"}.get(status, "HttpResponseError")
 
 
-def is_refused(sdk: Sdk, do: str, thread: str | None = None, status: int = 403, **args: Any) -> bool:
+def is_refused(sdk: Sdk, do: str, thread: str | None = None, status: Any = 403, **args: Any) -> bool:
     code = {400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound"}[status]
     return sdk.fails(do, thread, **args) == (error_of(sdk, status), status, code)
 

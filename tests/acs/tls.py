@@ -67,5 +67,4 @@ def serving(app: ASGIApp, certificate: Path) -> Iterator[str]:
             yield f"https://127.0.0.1:{server.getsockname()[1]}"
         finally:
             runner.should_exit = True
-            runner.force_exit = True  # clients keep their connections
             thread.join()

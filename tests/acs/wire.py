@@ -108,7 +108,7 @@ class Wire:
 
 async def _closed(server: asyncio.Server) -> None:
     server.close()
-    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
 
 def _closing(head: bytes) -> bytes:
@@ -126,7 +126,7 @@ def faulty(upstream: str, seed: int, shown: ssl.SSLContext) -> Iterator[tuple[st
     """The address of a wire to `upstream`, and the wire; what is held is delivered at the end."""
     wire = Wire(upstream, seed)
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     def run(work: Coroutine[Any, Any, T]) -> T:
