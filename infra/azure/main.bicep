@@ -82,6 +82,9 @@ param monthlyBudget int = 0
 @description('The first day of the month in which the budget begins, such as 2026-03-01; it cannot be changed later.')
 param budgetStart string = ''
 
+@description('CHATSTORE_FACES, which interfaces the service has: some of native, openai, acs, with commas.')
+param faces string = 'native'
+
 @allowed(['off', 'otlp'])
 @description('CHATSTORE_TELEMETRY, whether metrics and spans go to a collector.')
 param telemetry string = 'off'
@@ -372,6 +375,7 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
     CHATSTORE_JWT_AUDIENCE: readsTokens ? jwtAudience : ''
     CHATSTORE_JWT_TENANT_CLAIM: jwtTenantClaim
     CHATSTORE_CORS_ORIGINS: corsOrigins
+    CHATSTORE_FACES: faces
     CHATSTORE_TELEMETRY: telemetry
     // Looking for plugins takes a part of every cold start, and there are none.
     PYDANTIC_DISABLE_PLUGINS: '__all__'

@@ -41,7 +41,9 @@ def name(document: Path) -> str:
 @pytest.fixture
 def service(request: pytest.FixtureRequest, installed: Installed, tmp_path: Path) -> Iterator[str]:
     """The address of a service over an empty store, from the document's own environment."""
-    programs = installed(request.getfixturevalue("document"))
+    document: Path = request.getfixturevalue("document")
+    programs = installed(document)
+    faces = re.search(r"CHATSTORE_FACES=(\S+) chatstore serve", document.read_text())
     command = [
         str(programs / "chatstore"),
         "serve",
@@ -50,7 +52,8 @@ def service(request: pytest.FixtureRequest, installed: Installed, tmp_path: Path
         "--url",
         f"sqlite:///{tmp_path}/service.db",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    environ = {**os.environ, **({"CHATSTORE_FACES": faces[1]} if faces else {})}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
     assert process.stdout is not None
     try:
         found = re.search(r"http://(\S+)", process.stdout.readline())

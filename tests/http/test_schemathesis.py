@@ -24,11 +24,13 @@ RUNS = {
     "threads": ["--phases", "examples,coverage,fuzzing", "--exclude-path-regex", "messages"],
     "messages": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "messages"],
     "sequences": ["--phases", "stateful"],
+    "conversations": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "conversations"],
 }
+RARELY = [pytest.param(run, marks=pytest.mark.soak) if run == "conversations" else run for run in RUNS]
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("run", RARELY)
 def test_the_service_is_what_its_document_says(run: str, tmp_path: Path) -> None:
     environ = {
         **os.environ,
@@ -38,6 +40,7 @@ def test_the_service_is_what_its_document_says(run: str, tmp_path: Path) -> None
     id, key = new_key()
     kept = {"id": id, "sha256": digest(key), "tenant": "acme", "scopes": ["read", "write"]}
     settings = {"CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": json.dumps([kept])}
+    settings |= {"CHATSTORE_FACES": "openai"} if run == "conversations" else {}
     examples = SCENARIOS if run == "sequences" else EXAMPLES
     with serving_process("memory://", **settings) as base:
         command = [

@@ -16,7 +16,6 @@ async def run(client: Any) -> dict[str, Any]:
     """Two runs of an agent, the second with the first in its session; then what a session can do besides."""
     called: list[str] = []
 
-    @agents.function_tool
     def weather(city: str) -> str:
         """Tell the weather of a city."""
         called.append(city)
@@ -29,7 +28,7 @@ async def run(client: Any) -> dict[str, Any]:
             [testing.assistant_message("Take an umbrella.")],
         ]
     )
-    agent = agents.Agent(name="assistant", model=model, tools=[weather])
+    agent = agents.Agent(name="assistant", model=model, tools=[agents.function_tool(weather)])
     session = memory.OpenAIConversationsSession(openai_client=client)
     first = await agents.Runner.run(agent, "How is Paris?", session=session)
     second = await agents.Runner.run(agent, "And now?", session=session)

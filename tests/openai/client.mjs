@@ -10,6 +10,16 @@ function client({ base, key }) {
   return made.get(name);
 }
 
+const failed = (error) => ({
+  error: error.constructor.name,
+  status_code: error.status ?? null,
+  code: error.code ?? null,
+  param: error.param ?? null,
+  type: error.type ?? null,
+  request_id: error.requestID ?? null,
+  message: error.message,
+});
+
 async function call(job) {
   const asked = client(job);
   const { conversation_id: conversation, item_id: item, ...rest } = job.args ?? {};
@@ -41,15 +51,7 @@ async function call(job) {
     return { ok: JSON.parse(JSON.stringify(value.data && value.body ? value.body : value)) };
   } catch (error) {
     if (!(error instanceof OpenAI.OpenAIError)) throw error;
-    return {
-      error: error.constructor.name,
-      status_code: error.status ?? null,
-      code: error.code ?? null,
-      param: error.param ?? null,
-      type: error.type ?? null,
-      request_id: error.requestID ?? null,
-      message: error.message,
-    };
+    return failed(error);
   }
 }
 
@@ -59,8 +61,10 @@ async function turns(job) {
     for (const items of requests) await asked.conversations.items.create(conversation, { items });
     return requests.length;
   };
-  const done = await Promise.all(Object.entries(job.turns).map(one));
-  return { ok: done.reduce((all, some) => all + some, 0) };
+  const done = await Promise.allSettled(job.turns.map(one));
+  const error = done.find((some) => some.status === "rejected");
+  if (error) return failed(error.reason);
+  return { ok: done.reduce((all, some) => all + some.value, 0) };
 }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -1,16 +1,18 @@
 """OpenAI's clients for Python, in the environment that has them.
 
-Each line of stdin is a job, and the line that is printed is its outcome. A job says which ``kind`` of client does
-it, and is a ``call`` of a method, or ``turns``: for each conversation the items of one request after another,
-conversations side by side. It ends when stdin does.
+Each line of stdin is a job, and the line that is printed is its outcome. A job says which ``kind`` of client
+does it, and is a ``call`` of a method, or ``turns``: writers side by side, each with a conversation and the
+items of one request after another. It ends when stdin does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import inspect
+import io
 import json
 import sys
 from typing import Any, get_args, get_origin
@@ -88,8 +90,9 @@ async def turns(job: dict[str, Any], kind: str) -> Any:
                 await asyncio.to_thread(send, conversation, items=items)
         return len(requests)
 
-    done = await asyncio.gather(*(one(*conversation) for conversation in job["turns"].items()))
-    return {"ok": sum(done)}
+    done = await asyncio.gather(*(one(*writer) for writer in job["turns"]), return_exceptions=True)
+    errors = [failed(one) for one in done if isinstance(one, BaseException)]
+    return errors[0] if errors else {"ok": sum(count for count in done if isinstance(count, int))}
 
 
 def sample(of: Any, pick: int, depth: int = 0) -> Any:
@@ -123,12 +126,21 @@ def samples() -> list[tuple[str, Any]]:
     return [(model.__name__, sample(model, pick)) for model in models for pick in (0, 1, -1)]
 
 
+def run(program: str) -> dict[str, str]:
+    """What a program of its own prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(program, "page", "exec"), {"__name__": "__main__"})  # noqa: S102 - it is from a page of ours
+    return {"ok": printed.getvalue()}
+
+
 async def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         kind = job["kind"]
         if job["do"] == "samples":
             outcome: Any = samples()
+        elif job["do"] == "run":
+            outcome = await asyncio.to_thread(run, job["program"])
         elif job["do"] == "agents":
             agents = importlib.import_module("agents_session")
             outcome = await agents.run(client(job, "async"))

@@ -9,40 +9,28 @@ import pytest
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from tests.azure_tables.azurite import ACCOUNT
+from tests.conftest import SOAK
 from tests.dynamodb.servers import url_for
 from tests.http.serving import serving
-from tests.openai.sdk import (
-    FOLDER,
-    HOW_TO_GET_IT,
-    KINDS,
-    NODE,
-    PYTHON,
-    SETTINGS,
-    Sdk,
-    Speaker,
-    secret,
-    speaking,
-)
+from tests.openai.sdk import KINDS, SETTINGS, Sdk, Speaker, clients, secret
 from tests.servers import table_for
 
 
 @pytest.fixture(scope="session")
-def python(absent: Callable[[str, str], NoReturn]) -> Iterator[Speaker]:
-    if not PYTHON.exists():
-        absent("OpenAI's client for Python", HOW_TO_GET_IT)
-    with speaking(PYTHON, FOLDER / "client.py") as speaker:
-        yield speaker
+def speakers(absent: Callable[[str, str], NoReturn]) -> Iterator[dict[str, Speaker]]:
+    """A client of each kind, for the session."""
+    with clients(absent) as kinds:
+        yield kinds
 
 
-@pytest.fixture(scope="session")
-def javascript(absent: Callable[[str, str], NoReturn]) -> Iterator[Speaker]:
-    if not NODE.exists():
-        absent("OpenAI's client for JavaScript", HOW_TO_GET_IT)
-    with speaking("node", FOLDER / "client.mjs") as speaker:
-        yield speaker
+@pytest.fixture
+def python(speakers: dict[str, Speaker]) -> Speaker:
+    return speakers["async"]
 
 
 PLACES = ("sqlite", "dynamodb", "azure")
+LEFT_OUT = () if SOAK else (("dynamodb", "sync"), ("azure", "sync"))
+"""Python's blocking client sends what the other one sends."""
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +42,7 @@ def served(
     folder = tmp_path_factory.mktemp("openai")
     urls = {
         "sqlite": lambda: f"sqlite:///{folder}/chat.db?synchronous=NORMAL",
-        "dynamodb": lambda: url_for(request.getfixturevalue("moto"), folder),
+        "dynamodb": lambda: url_for(request.getfixturevalue("moto"), folder, timeout="60"),
         "azure": lambda: (
             f"aztables://{ACCOUNT}/{table_for(folder)}?endpoint={request.getfixturevalue('azurite')}"
         ),
@@ -76,13 +64,18 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def sdk(kind: str, request: pytest.FixtureRequest, served: Callable[[str], str]) -> Sdk:
+def sdk(kind: str, speakers: dict[str, Speaker], served: Callable[[str], str]) -> Sdk:
     """Each kind of client, of somebody without an owner, at the service over SQLite."""
-    speaker = request.getfixturevalue("javascript" if kind == "javascript" else "python")
-    return Sdk(speaker, kind, served("sqlite"), secret("all"))
+    return Sdk(speakers[kind], kind, served("sqlite"), secret("all"))
 
 
-@pytest.fixture(params=PLACES)
-def everywhere(request: pytest.FixtureRequest, sdk: Sdk, served: Callable[[str], str]) -> Sdk:
+EVERYWHERE = [(place, kind) for place in PLACES for kind in KINDS if (place, kind) not in LEFT_OUT]
+
+
+@pytest.fixture(params=EVERYWHERE, ids="-".join)
+def everywhere(
+    request: pytest.FixtureRequest, speakers: dict[str, Speaker], served: Callable[[str], str]
+) -> Sdk:
     """The same, on every storage."""
-    return sdk._replace(base=served(request.param))
+    place, kind = request.param
+    return Sdk(speakers[kind], kind, served(place), secret("all"))

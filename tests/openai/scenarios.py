@@ -100,7 +100,8 @@ def beyond(sdk: Sdk) -> None:
     left = sdk.call("items.list", conversation_id=name, order="asc", collect=True)
     assert [text_of(one) for one in left] == ["0", "1"]
     others = [sdk.call("create", more={"body": {"owner": "cy"}})["id"] for _ in range(2)]
-    found, after = [], {}
+    found: list[str] = []
+    after: dict[str, str] = {}
     while True:
         page = sdk.raw("get", "/conversations", owner="cy", limit=2, **after)
         found += [one["id"] for one in page["data"]]

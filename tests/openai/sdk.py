@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
 
 from tests.servers import ROOT
 
@@ -17,6 +18,7 @@ PYTHON = ROOT / ".venv-peers-openai/bin/python"
 NODE = ROOT / "node_modules/openai"
 HOW_TO_GET_IT = "make .venv-peers-openai/.installed node_modules/.installed"
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 KINDS = ("sync", "async", "javascript")
 """Both of Python's clients, and that for JavaScript."""
 
@@ -77,6 +79,16 @@ def speaking(*command: object) -> Iterator[Speaker]:
             process.kill()
 
 
+@contextmanager
+def clients(absent: Callable[[str, str], NoReturn]) -> Iterator[dict[str, Speaker]]:
+    """A client of each kind."""
+    for name, place in (("Python", PYTHON), ("JavaScript", NODE)):
+        if not place.exists():
+            absent(f"OpenAI's client for {name}", HOW_TO_GET_IT)
+    with speaking(PYTHON, FOLDER / "client.py") as python, speaking("node", FOLDER / "client.mjs") as node:
+        yield {"sync": python, "async": python, "javascript": node}
+
+
 class Sdk(NamedTuple):
     """A client of a kind, of somebody, at a service."""
 
@@ -92,16 +104,14 @@ class Sdk(NamedTuple):
     def job(self, **more: Any) -> Any:
         return self.speaker.ask({"kind": self.kind, "base": self.base, "key": self.key, **more})
 
-    def outcome(
-        self, method: str, args: dict[str, Any], *, collect: bool = False, **more: Any
-    ) -> dict[str, Any]:
+    def outcome(self, method: str, args: dict[str, Any], **more: Any) -> dict[str, Any]:
         """What a method came to: ``{"ok": …}``, or the error with its fields."""
-        told: dict[str, Any] = self.job(
-            do="call", method=f"conversations.{method}", args=args, collect=collect, **more
-        )
+        told: dict[str, Any] = self.job(do="call", method=f"conversations.{method}", args=args, **more)
         return told
 
-    def call(self, method: str, *, collect: bool = False, more: dict[str, Any] = {}, **args: Any) -> Any:
+    def call(
+        self, method: str, *, collect: bool = False, more: Mapping[str, Any] = NOTHING, **args: Any
+    ) -> Any:
         """What a method gives, or with `collect` all that auto-paging brings."""
         told = self.outcome(method, args, collect=collect, **more)
         assert "ok" in told, told

@@ -20,43 +20,41 @@ def test_everywhere(everywhere: Sdk, scenario: Callable[[Sdk], None]) -> None:
     scenario(everywhere)
 
 
+def bad(code: str, param: str) -> tuple[str, int, str, str | None]:
+    return "BadRequestError", 400, code, param
+
+
+def missing(code: str) -> tuple[str, int, str, str | None]:
+    return "NotFoundError", 404, code, None
+
+
+AN_ITEM = "msg_01a222d1-10ac-7fb0-9ad5-584f0d6b3eb7"
 REFUSED: dict[str, tuple[str, dict[str, Any], tuple[str, int, str, str | None]]] = {
-    "limit too large": ("items.list", {"limit": 101}, ("BadRequestError", 400, "integer_above_max_value", "limit")),
-    "limit too small": ("items.list", {"limit": 0}, ("BadRequestError", 400, "integer_below_min_value", "limit")),
-    "order": ("items.list", {"order": "up"}, ("BadRequestError", 400, "invalid_value", "order")),
-    "no item's id": ("items.list", {"after": "msg_x"}, ("NotFoundError", 404, "item_not_found", None)),
-    "no such item": (
-        "items.retrieve", {"item_id": "msg_01a222d1-10ac-7fb0-9ad5-584f0d6b3eb7"},
-        ("NotFoundError", 404, "item_not_found", None),
-    ),
+    "limit too large": ("items.list", {"limit": 101}, bad("integer_above_max_value", "limit")),
+    "limit too small": ("items.list", {"limit": 0}, bad("integer_below_min_value", "limit")),
+    "order": ("items.list", {"order": "up"}, bad("invalid_value", "order")),
+    "no item's id": ("items.list", {"after": "msg_x"}, missing("item_not_found")),
+    "no such item": ("items.retrieve", {"item_id": AN_ITEM}, missing("item_not_found")),
     "no such conversation": (
-        "items.create", {"conversation_id": NOBODY, "items": [said("x")]},
-        ("NotFoundError", 404, "conversation_not_found", None),
+        "items.create", {"conversation_id": NOBODY, "items": [said("x")]}, missing("conversation_not_found"),
     ),
-    "no items": ("items.create", {"items": []}, ("BadRequestError", 400, "empty_array", "items")),
-    "21 items": (
-        "items.create", {"items": [said("x")] * 21}, ("BadRequestError", 400, "array_above_max_length", "items"),
-    ),
+    "no items": ("items.create", {"items": []}, bad("empty_array", "items")),
+    "21 items": ("items.create", {"items": [said("x")] * 21}, bad("array_above_max_length", "items")),
     "no content": (
         "items.create", {"items": [said("x"), {"role": "user"}]},
-        ("BadRequestError", 400, "missing_required_parameter", "items[1].content"),
+        bad("missing_required_parameter", "items[1].content"),
     ),
     "a reference": (
         "items.create", {"items": [{"type": "item_reference", "id": "msg_1"}]},
-        ("BadRequestError", 400, "invalid_value", "items[0]"),
+        bad("invalid_value", "items[0]"),
     ),
     "17 pairs": (
         "update", {"metadata": {str(n): "" for n in range(17)}},
-        ("BadRequestError", 400, "object_above_max_properties", "metadata"),
+        bad("object_above_max_properties", "metadata"),
     ),
-    "a long key": (
-        "update", {"metadata": {"k" * 65: ""}}, ("BadRequestError", 400, "string_above_max_length", "metadata"),
-    ),
-    "a long value": (
-        "update", {"metadata": {"k": "v" * 513}},
-        ("BadRequestError", 400, "string_above_max_length", "metadata.k"),
-    ),
-    "a number": ("update", {"metadata": {"k": 1}}, ("BadRequestError", 400, "invalid_type", "metadata.k")),
+    "a long key": ("update", {"metadata": {"k" * 65: ""}}, bad("string_above_max_length", "metadata")),
+    "a long value": ("update", {"metadata": {"k": "v" * 513}}, bad("string_above_max_length", "metadata.k")),
+    "a number": ("update", {"metadata": {"k": 1}}, bad("invalid_type", "metadata.k")),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Networks repeat and lose what OpenAI's clients send, and these repeat it themselves: each item is there once."""
+"""Networks lose and repeat what OpenAI's clients send, who repeat it themselves: each item is there once."""
 
 from __future__ import annotations
 
@@ -35,13 +35,25 @@ def test_each_item_is_there_once_and_in_order(
         for index, name in enumerate(names)
     }
     with faulty(direct.base, seeded(sum(map(ord, sdk.kind)))) as (base, wire):
-        assert direct._replace(base=base).job(do="turns", turns=turns) == {"ok": TURNS}
+        assert direct._replace(base=base).job(do="turns", turns=list(turns.items())) == {"ok": TURNS}
     for name, requests in turns.items():
         sent = [item for items in requests for item in items]
         found = direct.call("items.list", conversation_id=name, order="asc", limit=100, collect=True)
         assert [one["content"][0]["text"] for one in found] == [one["content"] for one in sent]
     assert set(wire.met) == set(FATES)
     record_property("turns", TURNS)
+
+
+def test_writers_at_one_conversation_add_each_of_their_items_once(sdk: Sdk) -> None:
+    name = sdk.call("create")["id"]
+    texts = [[f"{writer}:{number}" for number in range(TURNS // 10)] for writer in range(8)]
+    writers = [(name, [[said(text)] for text in some]) for some in texts]
+    with faulty(sdk.base, seeded(len(sdk.kind))) as (base, _wire):
+        assert "ok" in sdk._replace(base=base).job(do="turns", turns=writers)
+    listed = sdk.call("items.list", conversation_id=name, order="asc", limit=100, collect=True)
+    found = [one["content"][0]["text"] for one in listed]
+    for writer, some in enumerate(texts):
+        assert [text for text in found if text.startswith(f"{writer}:")] == some
 
 
 def test_a_repetition_of_what_never_arrived_is_added(sdk: Sdk) -> None:

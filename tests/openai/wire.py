@@ -147,9 +147,11 @@ def faulty(upstream: str, fate: Callable[[Request], Fate]) -> Iterator[tuple[str
 
     try:
         server = run(asyncio.start_server(wire.serve, "127.0.0.1", 0))
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", wire
-        run(wire.rest())
-        server.close()
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", wire
+            run(wire.rest())
+        finally:
+            loop.call_soon_threadsafe(server.close)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -14,13 +14,16 @@ from starlette.routing import Route
 import chatstore
 from chatstore.http import openapi
 from chatstore.http.app import create_app
+from chatstore.http.faces import faces_of, routes_of
 from chatstore.http.parameters import parameters
 from chatstore.http.problems import PROBLEMS
-from chatstore.http.routes import ROUTES
 from chatstore.http.routing import AnyRoute
 from chatstore.settings import Settings
 
-DOCUMENT: dict[str, Any] = openapi.document(ROUTES, Settings())
+SETTINGS = Settings(faces="native,openai")
+FACES = faces_of(SETTINGS)
+ROUTES = routes_of(SETTINGS, FACES)
+DOCUMENT: dict[str, Any] = openapi.document(ROUTES, SETTINGS, faces=FACES)
 
 
 def name(route: AnyRoute) -> str:
@@ -28,7 +31,7 @@ def name(route: AnyRoute) -> str:
 
 
 def test_the_app_serves_the_table_and_nothing_else() -> None:
-    app = create_app(chatstore.aconnect("memory://"))
+    app = create_app(chatstore.aconnect("memory://"), SETTINGS)
     served = set()
     for route in app.routes:
         assert isinstance(route, Route), f"{route} is not made from the table"

@@ -15,7 +15,7 @@ FACE = Face(
     prefix="/v1/conversations",
     routes=ROUTES,
     tell=told,
-    error="openai.described.Error",
+    error="openai.described.ConversationsError",
     statuses=STATUSES,
     sends=(
         "OpenAI-Organization", "OpenAI-Project", "X-Stainless-Arch", "X-Stainless-Async", "X-Stainless-Lang",

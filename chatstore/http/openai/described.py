@@ -14,10 +14,10 @@ __all__ = [
     "ConversationItem",
     "ConversationItemList",
     "ConversationList",
-    "Error",
+    "ConversationUpdate",
+    "ConversationsError",
     "NewConversation",
     "NewItems",
-    "Update",
 ]
 
 ConversationMetadata: TypeAlias = Annotated[
@@ -31,20 +31,27 @@ _TTL = "Seconds from now; null means for ever; absent, the service's default for
 _SLIDING = "Whether the ttl counts from the last item, at least."
 
 
-class NewItem(BaseModel):
-    """Any item of OpenAI's Responses API: a message, with role and content, or something of a type."""
+class NewMessage(BaseModel):
+    """A message. All of its fields are kept as they are sent."""
 
     model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "anyOf": [{"required": ["role", "content"]}, {"required": ["type"]}],
-            "examples": [{"role": "user", "content": "hello"}],
-        },
+        extra="allow", json_schema_extra={"examples": [{"role": "user", "content": "hello"}]}
     )
 
-    type: str = Field("message", min_length=1)
-    role: str = Field("", min_length=1)
-    content: str | list[Any] = Field("", description="Text, or a list of parts.")
+    type: Literal["message"] = "message"
+    role: str = Field(min_length=1)
+    content: str | list[Any] | None = Field(description="Text, or a list of parts.")
+
+
+class NewCall(BaseModel):
+    """Any other item of OpenAI's Responses API but a reference, kept as it is sent."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(min_length=1, json_schema_extra={"not": {"enum": ["message", "item_reference"]}})
+
+
+NewItem: TypeAlias = NewMessage | NewCall
 
 
 class NewConversation(BaseModel):
@@ -67,7 +74,7 @@ class NewItems(BaseModel):
     items: list[NewItem] = Field(min_length=1, max_length=20)
 
 
-class Update(BaseModel):
+class ConversationUpdate(BaseModel):
     """What a conversation's metadata is to be, and when it expires."""
 
     model_config = ConfigDict(extra="forbid")
@@ -132,7 +139,7 @@ class ConversationList(BaseModel):
     has_more: bool
 
 
-class Refusal(BaseModel):
+class ConversationsFault(BaseModel):
     """What is wrong. `param` names the place, `code` is stable."""
 
     message: str
@@ -141,7 +148,7 @@ class Refusal(BaseModel):
     code: str | None
 
 
-class Error(BaseModel):
+class ConversationsError(BaseModel):
     """An error as OpenAI's clients expect it."""
 
-    error: Refusal
+    error: ConversationsFault

@@ -141,7 +141,10 @@ class ConversationsQuery(NamedTuple):
         bool,
         Parameter(_ORDER, "Which come first: `desc` those that were active last.", _ascending, name="order"),
     ] = False
-    after: Annotated[str | None, Parameter(_NAME, "The `last_id` of the page before.")] = None
+    after: Annotated[
+        str | None,
+        Parameter({"format": "thread-cursor", "type": "string"}, "The `last_id` of the page before."),
+    ] = None
     owner: Annotated[str | None, Parameter(_OWNER, "Only the conversations of this owner.")] = None
     metadata: Annotated[
         Mapping[str, str],

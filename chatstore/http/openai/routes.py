@@ -50,7 +50,8 @@ ROUTES: tuple[AnyRoute, ...] = (
     Route(
         method="POST", path=_ONE, scope=WRITE, tag=_TAG, handler=conversations.update,
         parameters=ConversationPath, query=NoQuery, headers=Trying,
-        body=Body("openai.described.Update", plain=bodies.update), answers={200: _CONVERSATION}, tells=True,
+        body=Body("openai.described.ConversationUpdate", plain=bodies.update),
+        answers={200: _CONVERSATION}, tells=True,
     ),
     Route(
         method="DELETE", path=_ONE, scope=WRITE, tag=_TAG, handler=conversations.delete,

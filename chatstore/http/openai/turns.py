@@ -23,10 +23,10 @@ from functools import reduce
 from operator import add as plus
 
 from chatstore.contract import Draft
-from chatstore.errors import Conflict, RequestMismatch
+from chatstore.errors import Conflict, CursorExpired, RequestMismatch, ThreadNotFound
 from chatstore.http.openai.parameters import Trying
 from chatstore.ids import token
-from chatstore.models import Appended, Cost, Message, Page
+from chatstore.models import Appended, Cost, Message
 from chatstore.store import AsyncChatStore
 
 __all__ = ["add"]
@@ -36,7 +36,7 @@ _NEWEST = timedelta(minutes=10)
 _AMONG = timedelta(minutes=1)
 """How long that may be of items that others have written behind, and how late a first try may come."""
 
-_LOOKED_THROUGH = 20
+_LOOKED_THROUGH = 40
 _AGAIN = "again"
 
 
@@ -73,21 +73,36 @@ async def _unless_there(store: AsyncChatStore, thread_id: str, drafts: Sequence[
     """Add items unless they are among the newest, and nobody has written since these were looked through."""
     costs: list[Cost | None] = []
     while True:
-        page = await store.read(thread_id, last=_LOOKED_THROUGH + len(drafts))
-        costs.append(page.cost)
-        found = _found(page, [draft.text for draft in drafts], await store.now())
-        if found:
-            return Appended(found, page.etag or "", cost=_sum(costs))
         try:
-            written = await store.append(thread_id, *drafts, create=False, if_match=page.etag)
-        except Conflict:
+            items, etag = await _newest(store, thread_id, len(drafts), costs)
+            found = _found(items, [draft.text for draft in drafts], await store.now())
+            if found:
+                return Appended(found, etag, cost=_sum(costs))
+            written = await store.append(thread_id, *drafts, create=False, if_match=etag)
+        except (Conflict, CursorExpired):
             continue
         return Appended(written.messages, written.etag, cost=_sum([*costs, written.cost]))
 
 
-def _found(page: Page[Message], texts: list[str], now: datetime) -> tuple[Message, ...]:
-    """The messages of a page that have these texts, if they may be what a first try wrote."""
-    items, count = page.items, len(texts)
+async def _newest(
+    store: AsyncChatStore, thread_id: str, count: int, costs: list[Cost | None]
+) -> tuple[tuple[Message, ...], str]:
+    """The newest messages, `count` and more, and all that are young; and what the log's ETag is with them."""
+    page = await store.read(thread_id, last=_LOOKED_THROUGH + count)
+    costs.append(page.cost)
+    if page.etag is None:
+        raise ThreadNotFound(thread_id)
+    items, etag = page.items, page.etag
+    while page.next is not None and _is_young(items[:1], await store.now(), _AMONG):
+        page = await store.read(thread_id, before=page.next)
+        costs.append(page.cost)
+        items = page.items + items
+    return items, etag
+
+
+def _found(items: tuple[Message, ...], texts: list[str], now: datetime) -> tuple[Message, ...]:
+    """The newest of these messages that have these texts, if they may be what a first try wrote."""
+    count = len(texts)
     for end in range(len(items), count - 1, -1):
         run = items[end - count : end]
         if [message.text for message in run] == texts:

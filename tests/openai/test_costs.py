@@ -1,0 +1,132 @@
+"""What each operation costs, as the service's log tells it: the table in docs/openai.md, line for line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from chatstore import AsyncChatStore
+from chatstore.http import logs
+from chatstore.http.app import create_app
+from chatstore.settings import Settings
+from chatstore.testing import ManualClock
+from chatstore.urls import open_backend
+from tests.azure_tables.azurite import ACCOUNT
+from tests.dynamodb.servers import url_for
+from tests.openai.scenarios import said
+from tests.servers import ROOT, table_for
+
+ALL = "/v1/conversations"
+TABLE = (ROOT / "docs/openai.md").read_text()
+
+
+class Units(logging.Handler):
+    """What the storage billed for the last request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = vars(record)["fields"]["units"]
+
+
+async def measured(url: str, units: Units) -> dict[str, dict[str, float]]:
+    """What was billed for each operation, of a conversation that the process knows."""
+    clock = ManualClock()
+    clock.advance(timedelta(minutes=70 - clock.now.minute))
+    found: dict[str, dict[str, float]] = {}
+
+    def store() -> AsyncChatStore:
+        return AsyncChatStore(open_backend(url, blocking=False, clock=clock))
+
+    def client(over: AsyncChatStore) -> httpx.AsyncClient:
+        app = create_app(over, Settings(faces="openai", max_threads_per_owner=0))
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+
+    async with store() as warm, store() as cold, client(warm) as http, client(cold) as new:
+
+        async def ask(name: str, method: str, path: str, tries: int = 0, at: Any = http, **given: Any) -> Any:
+            answer = await at.request(method, path, headers={"x-stainless-retry-count": str(tries)}, **given)
+            assert answer.status_code == 200, answer.text
+            found[name] = dict(units.last)
+            return answer.json()
+
+        def items(*texts: str) -> dict[str, Any]:
+            return {"items": [said(text) for text in texts]}
+
+        for _ in range(2):  # the first of a tenant and an hour cost more
+            await ask("`conversations.create`", "POST", ALL, json={"owner": "ada"})
+        made = await ask("the same with items", "POST", ALL, json={"owner": "ada", **items("a", "b")})
+        one = f"{ALL}/{made['id']}"
+        for number in range(3):
+            await ask("", "POST", f"{one}/items", json=items(f"{number}", f"answer {number}"))
+        await ask("`items.create`", "POST", f"{one}/items", json=items("question", "answer"))
+        await ask(
+            "the same, of what was said before", "POST", f"{one}/items", json=items("question", "answer")
+        )
+        await ask(
+            "repeated by the client, it had arrived",
+            "POST",
+            f"{one}/items",
+            1,
+            json=items("question", "answer"),
+        )
+        await ask("repeated by the client, it had not", "POST", f"{one}/items", 1, json=items("another"))
+        await ask("the first try after its repetition", "POST", f"{one}/items", json=items("another"))
+        await ask("`items.create` by a new process", "POST", f"{one}/items", at=new, json=items("new"))
+        await ask("", "POST", f"{one}/items", json=items("and back"))
+        listed = await ask("`items.list`, the newest 20", "GET", f"{one}/items")
+        third = listed["data"][3]["id"]
+        await ask("`items.list`, a page after it", "GET", f"{one}/items?limit=3&after={third}")
+        await ask("`items.retrieve`", "GET", f"{one}/items/{third}")
+        await ask("`items.delete`", "DELETE", f"{one}/items/{third}")
+        await ask("`conversations.retrieve`", "GET", one)
+        await ask("`conversations.update`", "POST", one, json={"metadata": {"a": "b"}})
+        await ask("cut the last items off", "DELETE", f"{one}/items?after={listed['data'][1]['id']}")
+        await ask("list three conversations of an owner", "GET", f"{ALL}?owner=ada")
+        await ask("`conversations.delete`", "DELETE", one)
+    del found[""]
+    return found
+
+
+def lines(column: int) -> dict[str, str]:
+    """What the page says of each operation in a column."""
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", TABLE.partition("## Costs")[2], re.MULTILINE)
+    return {row[0]: row[column] for row in rows if row[0] not in ("operation", "---")}
+
+
+def written(units: dict[str, float]) -> str:
+    if "transactions" in units:
+        return f"{units['transactions']:g}"
+    return f"{units.get('wru', 0):g} + {units.get('rru', 0):g}"
+
+
+@pytest.mark.parametrize(("place", "column"), [("dynamodb", 1), ("azure", 2)])
+def test_costs_are_those_of_the_page(
+    place: str, column: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    urls: dict[str, Callable[[], str]] = {
+        "dynamodb": lambda: url_for(request.getfixturevalue("moto"), tmp_path),
+        "azure": lambda: (
+            f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={request.getfixturevalue('azurite')}"
+        ),
+    }
+    units, log = Units(), logging.getLogger(logs.ACCESS)
+    level = log.level
+    log.addHandler(units)
+    log.setLevel(logging.INFO)
+    try:
+        found = asyncio.run(measured(urls[place](), units))
+    finally:
+        log.removeHandler(units)
+        log.setLevel(level)
+    assert {name: written(one) for name, one in found.items()} == lines(column)
