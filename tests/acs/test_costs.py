@@ -53,7 +53,8 @@ async def measured(url: str, units: Units) -> dict[str, str]:
                 answer = await http.request(
                     method, path, **({} if body is None else {"json": body}),
                     headers={
-                        "Authorization": f"Bearer {token(user)}", **merge, "x-ms-client-request-id": f"{name}{path}{body}",
+                        "Authorization": f"Bearer {token(user)}", **merge,
+                        "x-ms-client-request-id": f"{name}{path}{body}",
                     },
                 )  # fmt: skip
                 assert answer.status_code in {200, 201, 204}, answer.text

@@ -8,7 +8,7 @@ import re
 import ssl
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -36,9 +36,10 @@ _SOON = b"retry-after: 0\r\nretry-after-ms: 1\r\n"
 class Wire:
     """A proxy; `met` counts what became of requests. Two tries of a request have a fate, the next is fine."""
 
-    def __init__(self, upstream: str, seed: int) -> None:
+    def __init__(self, upstream: str, seed: int, fates: Sequence[str] = FATES) -> None:
         self._to = urlsplit(upstream)
         self._chance = random.Random(seed)
+        self._fates = fates
         self._tries: Counter[bytes] = Counter()
         self._held: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
         self._racing: set[asyncio.Task[bytes]] = set()
@@ -63,7 +64,7 @@ class Wire:
         method, target, _ = head.decode("latin-1").split(" ", 2)
         path, raw = target.partition("?")[0], _closing(head) + body
         self._tries[name[1]] += 1
-        fate = "fine" if method == "GET" or self._tries[name[1]] > 2 else self._chance.choice(FATES)
+        fate = "fine" if method == "GET" or self._tries[name[1]] > 2 else self._chance.choice(self._fates)
         self.met[fate] += 1
         if fate in ("429", "503"):
             said = b"429 Too Many Requests" if fate == "429" else b"503 Service Unavailable"
@@ -122,9 +123,11 @@ def _closing(head: bytes) -> bytes:
 
 
 @contextmanager
-def faulty(upstream: str, seed: int, shown: ssl.SSLContext) -> Iterator[tuple[str, Wire]]:
+def faulty(
+    upstream: str, seed: int, shown: ssl.SSLContext, fates: Sequence[str] = FATES
+) -> Iterator[tuple[str, Wire]]:
     """The address of a wire to `upstream`, and the wire; what is held is delivered at the end."""
-    wire = Wire(upstream, seed)
+    wire = Wire(upstream, seed, fates)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
