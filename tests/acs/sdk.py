@@ -13,7 +13,7 @@ HOW_TO_GET_IT = "make node_modules/.installed"
 KINDS = ("sync", "async", "javascript")
 """Both of Python's clients, and that for JavaScript."""
 
-SECRET = "a secret of this test that is as long as need be"
+SECRET = "a secret of this test that is as long as need be"  # pragma: allowlist secret
 SETTINGS: dict[str, Any] = {
     "tenant": "acme",
     "auth": "user-token",

@@ -113,7 +113,7 @@ def test_what_does_not_hold_is_refused(what: str) -> None:
 def test_settings_that_are_not_safe_are_refused() -> None:
     for settings in (
         Settings(auth="user-token"),
-        Settings(auth="user-token", user_token_secrets="short"),
+        Settings(auth="user-token", user_token_secrets="short"),  # pragma: allowlist secret
         Settings(auth="user-token", user_token_secrets=f"{SECRET},short"),
         Settings(auth="api-key", user_token_secrets=SECRET),
     ):
