@@ -273,7 +273,7 @@ def _time(place: str, text: str) -> datetime:
     try:
         return time_of(text)
     except ValueError as error:
-        raise _wrong(place, str(error)) from error
+        raise _wrong(place, "is an RFC 3339 time with its zone, such as 2026-01-31T12:00:00Z") from error
 
 
 def _wrong(place: str, reason: str) -> Invalid:
