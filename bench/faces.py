@@ -27,7 +27,7 @@ def milliseconds(faces: str) -> float:
 def main() -> None:
     native = milliseconds("native")
     print(f"native: {native:.1f} ms")
-    for face in ("openai",):
+    for face in ("openai", "acs"):
         print(f"{face}: {milliseconds(f'native,{face}') - native:+.1f} ms")
 
 

@@ -82,10 +82,14 @@ class Settings:
     """Which interfaces the service has: some of ``native``, ``openai``, ``acs``, with commas."""
 
     auth: str = "none"
-    """How callers show who they are: ``none``, or some of ``api-key``, ``jwt``, ``platform``, with commas."""
+    """How callers show who they are: ``none``, or some of ``api-key``, ``user-token``, ``jwt``, ``platform``,
+    with commas."""
 
     api_keys: str = ""
     """API keys beside the store's: a JSON list of {id, sha256, tenant, owner?, scopes, expires_at?}."""
+
+    user_token_secrets: str = field(default="", repr=False)
+    """What tokens of users are signed with, 32 characters or more; with commas, the first one signs."""
 
     jwt_issuer: str = ""
     """Who issues the tokens: exactly their ``iss``."""

@@ -187,10 +187,12 @@ class ToyBackend(Backend):
         metadata: MetadataPatch | None = None,
         if_match: str | None,
         request: Request | None,
+        if_thread: str | None = None,
     ) -> Message:
         self._refuse(request)
         with self._lock:
             stored = self._get(key)
+            require(if_thread, stored["revision"])
             place = _place(key, stored, message_id)
             form = stored["messages"][place]
             require(if_match, form["etag"])

@@ -9,7 +9,18 @@ import sys
 from collections.abc import Sequence
 
 from chatstore import __version__
-from chatstore.cli import backing, changing, keys, preparing, reading, retention, searching, serving, transfer
+from chatstore.cli import (
+    backing,
+    changing,
+    keys,
+    preparing,
+    reading,
+    retention,
+    searching,
+    serving,
+    tokens,
+    transfer,
+)
 from chatstore.cli.output import readable
 from chatstore.errors import ChatStoreError, ConfigurationError, InvalidArgument
 from chatstore.extras import how_to_install
@@ -113,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         changing.add_truncate,
         changing.add_delete,
         keys.add_keys,
+        tokens.add_tokens,
         retention.add_sweep,
         retention.add_erase,
     ):

@@ -17,7 +17,7 @@ from chatstore.models import rfc3339
 from chatstore.opening import aconnect, is_service
 from chatstore.settings import Settings
 
-__all__ = ["add_keys"]
+__all__ = ["add_keys", "duration"]
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 _UNITS = {
@@ -41,7 +41,7 @@ def add_keys(commands: Commands) -> None:
         "--scopes", default="read,write", metavar="LIST", help="of read,write,admin (default: read,write)"
     )
     create.add_argument(
-        "--expires-in", type=_duration, metavar="TIME", help="such as 12h, 90d or 52w (default: never)"
+        "--expires-in", type=duration, metavar="TIME", help="such as 12h, 90d or 52w (default: never)"
     )
     create.add_argument("--note", help="what the key is for, at most 4,096 bytes")
     _finish(create, _create)
@@ -128,7 +128,8 @@ def _row(key: Key) -> tuple[str, ...]:
     return key.id, key.tenant, key.owner or "everybody", ", ".join(sorted(key.scopes)), *texts
 
 
-def _duration(text: str) -> timedelta:
+def duration(text: str) -> timedelta:
+    """A time such as 12h, 90d or 52w on the command line."""
     found = _DURATION.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text} is not a time such as 12h, 90d or 52w")

@@ -7,7 +7,7 @@ operation alike:
 - `if_match` is compared in the same atomic step as the write. What it names depends on the
   operation: a thread's `etag` for update and delete; a message's `etag` where one message is named by
   its id; the log's `etag` otherwise, of which an append that cuts nothing compares only the epoch and the
-  tail. An append's `if_thread` is of the thread, compared in the same step. ``"*"``
+  tail. `if_thread`, of an append or the change of a message, is of the thread, in the same step. ``"*"``
   asks only that the target be there, `ABSENT` that it not be, and of several, divided by commas, one has
   to hold. What no longer holds is a `Conflict` with the current etag (`chatstore.conditions` compares so);
 - with a `request`, its record is written in the same atomic step, and found again before anything
@@ -248,10 +248,12 @@ class Backend(ABC):
         metadata: MetadataPatch | None = None,
         if_match: str | None,
         request: Request | None,
+        if_thread: str | None = None,
     ) -> Message:
         """Change a message in its place: its text to that of `draft`, its metadata, or both. Capability EDIT.
 
-        Its id, key, position and times stay; a `draft` brings no metadata and no key of its own.
+        Its id, key, position and times stay; a `draft` brings no metadata and no key of its own. `if_thread`
+        is of the thread, as an append has it.
         """
         raise self._unsupported(Capability.EDIT)
 

@@ -38,6 +38,7 @@ class Change(NamedTuple):
     message: MessageLike | None = None
     metadata: Mapping[str, Json] | Unset | None = UNSET
     merge: bool = True
+    if_thread: str | None = None
 
 
 def message(value: Json) -> dict[str, Json] | None:

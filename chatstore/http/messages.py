@@ -178,20 +178,20 @@ async def change(call: Call[MessagePath, NoQuery, Mutation, bodies.Change]) -> R
 
     Its metadata, what was sent, or both in one step. Metadata is merged into what is there, null removing a
     key, or replaces it with `"merge": false`; null removes all of it. Its id, key, position and time stay.
-    If-Match is of the message. Example: `{"metadata": {"rating": 5}}`.
+    If-Match is of the message, `if_thread` of the thread. Example: `{"metadata": {"rating": 5}}`.
     """
     asked = call.body
     name, headers = call.path, call.headers
     if asked.message is not None:
         changed = await call.store.replace_message(
             name.id, name.message_id, asked.message, metadata=asked.metadata, merge=asked.merge,
-            request_id=headers.request_id, if_match=headers.etag,
+            if_thread=asked.if_thread, request_id=headers.request_id, if_match=headers.etag,
         )  # fmt: skip
     else:
         metadata = None if isinstance(asked.metadata, Unset) else asked.metadata
         changed = await call.store.update_message(
             name.id, name.message_id, metadata=metadata, merge=asked.merge,
-            request_id=headers.request_id, if_match=headers.etag,
+            if_thread=asked.if_thread, request_id=headers.request_id, if_match=headers.etag,
         )  # fmt: skip
     return replies.entry(changed)
 

@@ -200,6 +200,7 @@ class Change(Form):
     message: Message = Field(None, description="In place of what was sent.")
     metadata: MessageMetadata | None = Field(None, description="What is kept beside it; null removes it.")
     merge: bool = Field(True, description=_MERGE)
+    if_thread: ETag | None = None
 
 
 class Origin(Form):
@@ -267,7 +268,7 @@ def _change(value: Change) -> bodies.Change:
     if value.message is None and "metadata" not in named:
         raise ValueError("a change names message, metadata, or both")
     metadata = value.metadata if "metadata" in named else UNSET
-    return bodies.Change(value.message, metadata, value.merge)
+    return bodies.Change(value.message, metadata, value.merge, etags(value.if_thread))
 
 
 _BY_KIND = Discriminator(

@@ -158,14 +158,16 @@ class Writing(Scoped):
         *,
         metadata: Mapping[str, Json] | Unset | None = UNSET,
         merge: bool = False,
+        if_thread: str | None = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
         """Put another content in a message's place; its id, key, position, time and expiry stay.
 
         The message is named by id or key. Its metadata stays too, unless `metadata` is given: that replaces
-        it in the same step, or is merged into it with `merge`. `if_match` is an ETag of the message. Raises
-        ThreadNotFound, MessageNotFound, Conflict.
+        it in the same step, or is merged into it with `merge`. `if_match` is an ETag of the message,
+        `if_thread` one of the thread's properties, as `append` has it. Raises ThreadNotFound,
+        MessageNotFound, Conflict.
         """
         [draft] = drafts_of([message])
         change = None if isinstance(metadata, Unset) else metadata_change(metadata, merge=merge)
@@ -183,6 +185,7 @@ class Writing(Scoped):
             metadata=change,
             if_match=arguments.etag_or_none(if_match),
             request=request,
+            if_thread=arguments.etag_or_none(if_thread),
         )
 
     async def update_message(
@@ -192,6 +195,7 @@ class Writing(Scoped):
         *,
         metadata: Mapping[str, Json] | None,
         merge: bool = True,
+        if_thread: str | None = None,
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
@@ -199,8 +203,9 @@ class Writing(Scoped):
 
         The message is named by id or key. `metadata` is merged into what is there (RFC 7396: a None inside
         removes that key). With `merge` False it replaces what is there, and None removes all of it.
-        `if_match` is an ETag of the message. Raises ThreadNotFound, MessageNotFound, Conflict, and
-        InvalidArgument if the metadata would be more than 16 KiB of JSON.
+        `if_match` is an ETag of the message, `if_thread` one of the thread's properties. Raises
+        ThreadNotFound, MessageNotFound, Conflict, and InvalidArgument if the metadata would be more than
+        16 KiB of JSON.
         """
         change = metadata_change(metadata, merge=merge)
         request = self._request(request_id, "update_message", message_id, change)
@@ -211,6 +216,7 @@ class Writing(Scoped):
             metadata=change,
             if_match=arguments.etag_or_none(if_match),
             request=request,
+            if_thread=arguments.etag_or_none(if_thread),
         )
 
     async def delete_message(

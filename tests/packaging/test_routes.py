@@ -20,7 +20,7 @@ from chatstore.http.problems import PROBLEMS
 from chatstore.http.routing import AnyRoute
 from chatstore.settings import Settings
 
-SETTINGS = Settings(faces="native,openai")
+SETTINGS = Settings(faces="native,openai,acs")
 FACES = faces_of(SETTINGS)
 ROUTES = routes_of(SETTINGS, FACES)
 DOCUMENT: dict[str, Any] = openapi.document(ROUTES, SETTINGS, faces=FACES)
@@ -59,7 +59,8 @@ def test_a_route_has_models_for_all_that_comes_and_goes(route: AnyRoute) -> None
     assert route.answers
     for status, answer in route.answers.items():
         assert 200 <= status < 400
-        assert answer.shows is not None or status == 304
+        # Azure's chat API answers most changes with nothing.
+        assert answer.shows is not None or status == 304 or route.path.startswith("/chat/threads/")
         assert answer.meaning
     assert {f"{{{one}}}" for one in parameters(forms(route)[0])} == {
         part for part in route.path.split("/") if part.startswith("{")

@@ -212,9 +212,11 @@ class MemoryBackend(Kept):
         metadata: MetadataPatch | None = None,
         if_match: str | None,
         request: Request | None,
+        if_thread: str | None = None,
     ) -> Message:
         def change() -> Message:
             stored = self._get(key)
+            require(if_thread, stored.thread.etag)
             index = stored.find(message_id)
             require(if_match, stored.messages[index].etag)
             return stored.change(index, draft, metadata)

@@ -252,12 +252,13 @@ class ServiceBackend(Backend):
         metadata: MetadataPatch | None = None,
         if_match: str | None,
         request: Request | None,
+        if_thread: str | None = None,
     ) -> Message:
         path, meant = await self._message_path(key, message_id), Meant(key.id, message_id)
-        if draft is not None and metadata is None:
+        if draft is not None and metadata is None and if_thread is None:
             body = draft.text.encode()
             return await self._connection.write(forms.message, "PUT", path, body, if_match, request, meant)
-        body = forms.change(draft, metadata or MetadataPatch({}))
+        body = forms.change(draft, metadata or MetadataPatch({}), if_thread)
         return await self._connection.write(forms.message, "PATCH", path, body, if_match, request, meant)
 
     async def delete_message(

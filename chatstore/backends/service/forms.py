@@ -125,9 +125,10 @@ def turn(
     return b'{"messages":[%b],%b%b' % (texts, beside, as_json(rest)[1:])
 
 
-def change(draft: Draft | None, metadata: MetadataPatch) -> bytes:
+def change(draft: Draft | None, metadata: MetadataPatch, if_thread: str | None = None) -> bytes:
     """What is to change of a message, its text exactly as it is."""
-    told = encode({"metadata": dict(metadata.value), "merge": metadata.merge}).encode()
+    condition = {} if if_thread is None else {"if_thread": if_thread}
+    told = encode({"metadata": dict(metadata.value), "merge": metadata.merge, **condition}).encode()
     return told if draft is None else b'{"message":%b,%b' % (draft.text.encode(), told[1:])
 
 

@@ -163,9 +163,11 @@ class FencedBackend(FencedThreads):
         metadata: MetadataPatch | None = None,
         if_match: str | None,
         request: Request | None,
+        if_thread: str | None = None,
     ) -> Message:
         async def replace_message(view: View) -> Change[Message]:
             state = existing(view)
+            require(if_thread, state.revision)
             segment, place = await self._messages.named(view, state, message_id)
             old = segment.messages[place]
             require(if_match, message_etag(old.id, old.revision))

@@ -266,9 +266,10 @@ class LogBackend(Backend):
         metadata: MetadataPatch | None = None,
         if_match: str | None,
         request: Request | None,
+        if_thread: str | None = None,
     ) -> Message:
         async def plan(turn: Turn) -> Decision[Message]:
-            turn.head.existing(key, turn.now)
+            require(if_thread, turn.head.existing(key, turn.now).etag)
             found = await self._exact.named(key, turn.head, message_id, turn.now)
             require(if_match, found.entry.etag)
             entry = found.entry._replace(revision=found.entry.revision + 1)

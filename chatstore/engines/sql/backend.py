@@ -234,9 +234,12 @@ class SqlBackend(Lengthy):
         metadata: MetadataPatch | None = None,
         if_match: str | None,
         request: Request | None,
+        if_thread: str | None = None,
     ) -> Message:
         async def change(tables: Tables) -> Message:
             log = await tables.threads.existing(key)
+            if if_thread is not None:
+                require(if_thread, (await tables.threads.get(key)).etag)
             found = await tables.messages.named(key, log, message_id)
             require(if_match, found.etag)
             beside = found.metadata if metadata is None else changed_metadata(found.metadata, metadata)

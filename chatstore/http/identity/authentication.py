@@ -19,7 +19,7 @@ __all__ = ["IDENTITY", "Authenticating", "asks_nobody", "authenticators"]
 
 IDENTITY = "chatstore.identity"
 """Where the ASGI scope holds the `Identity`."""
-_KINDS = ("api-key", "jwt", "platform")
+_KINDS = ("api-key", "user-token", "jwt", "platform")
 
 
 def asks_nobody(settings: Settings) -> bool:
@@ -31,7 +31,11 @@ def authenticators(service: Service) -> tuple[Authenticator, ...]:
     """What asks callers who they are, in turn. Raises ConfigurationError for settings that are not safe."""
     settings = service.settings
     kinds = _kinds(settings)
-    for kind, name in (("api-key", "api_keys"), ("jwt", "jwt_issuer")):
+    for kind, name in (
+        ("api-key", "api_keys"),
+        ("user-token", "user_token_secrets"),
+        ("jwt", "jwt_issuer"),
+    ):
         if kind not in kinds and getattr(settings, name):
             raise ConfigurationError(
                 f"CHATSTORE_{name.upper()} has no effect: CHATSTORE_AUTH does not name {kind}"
@@ -44,6 +48,10 @@ def authenticators(service: Service) -> tuple[Authenticator, ...]:
         from chatstore.http.identity.api_keys import ApiKeys
 
         found.append(ApiKeys(service))
+    if "user-token" in kinds:
+        from chatstore.http.identity.user_tokens import UserTokens
+
+        found.append(UserTokens(settings))
     if "jwt" in kinds:
         from chatstore.http.identity.tokens import Tokens
 

@@ -87,6 +87,23 @@ class Together:
         with pytest.raises(ThreadNotFound):
             store.get_thread("u")
 
+    def test_a_condition_on_the_properties_of_a_message_that_is_changed(self, store: ChatStore) -> None:
+        [message] = store.append("t", say("a")).messages
+        old = store.get_thread("t").etag
+        new = store.update_thread("t", topic="new").etag
+        before = state(store, "t")
+        with pytest.raises(Conflict) as caught:
+            store.replace_message("t", str(message.id), say("x"), if_thread=old)
+        assert caught.value.current == new
+        with pytest.raises(Conflict):
+            store.update_message("t", str(message.id), metadata={"x": 1}, if_thread=old)
+        assert state(store, "t") == before
+        changed = store.replace_message("t", str(message.id), say("b"), if_thread=new, if_match=message.etag)
+        assert (
+            store.update_message("t", str(message.id), metadata={"y": 1}, if_thread=new).text == changed.text
+        )
+        assert store.get_thread("t").etag == new
+
     def test_both_conditions_have_to_hold(self, store: ChatStore) -> None:
         properties = store.create_thread("t").etag
         log = store.append("t", say("a")).etag

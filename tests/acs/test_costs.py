@@ -1,0 +1,133 @@
+"""What each operation costs, as the service's log tells it: the table in docs/acs.md, line for line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from chatstore import AsyncChatStore
+from chatstore.http import logs
+from chatstore.http.app import create_app
+from chatstore.settings import Settings
+from chatstore.testing import ManualClock
+from chatstore.urls import open_backend
+from tests.acs.sdk import SETTINGS, token
+from tests.acs.test_access import person
+from tests.azure_tables.azurite import ACCOUNT
+from tests.dynamodb.servers import url_for
+from tests.servers import ROOT, table_for
+
+ALL = "/chat/threads"
+
+
+class Units(logging.Handler):
+    """What the storage billed for the last request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = vars(record)["fields"]["units"]
+
+
+async def measured(url: str, units: Units) -> dict[str, str]:
+    """What was billed for each operation of a process that has been at work in the thread."""
+    clock = ManualClock()
+    clock.advance(timedelta(minutes=70 - clock.now.minute))
+    found: dict[str, str] = {}
+    async with AsyncChatStore(open_backend(url, blocking=False, clock=clock)) as store:
+        app = create_app(store, Settings(**SETTINGS))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
+
+            async def ask(name: str, method: str, path: str, body: Any = None, user: str = "ada") -> Any:
+                merge = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+                answer = await http.request(
+                    method, path, **({} if body is None else {"json": body}),
+                    headers={
+                        "Authorization": f"Bearer {token(user)}", **merge,
+                        "x-ms-client-request-id": f"{name}{path}{body}",
+                    },
+                )  # fmt: skip
+                assert answer.status_code in {200, 201, 204}, answer.text
+                found[name] = written(units.last)
+                return answer.json() if answer.content else None
+
+            def new(topic: str) -> dict[str, Any]:
+                return {"topic": topic, "participants": [person("bob")]}
+
+            for number in range(3):  # the first of a tenant and an hour cost more
+                await ask("", "POST", ALL, new(str(number)))
+            made = await ask("create a thread of two", "POST", ALL, new("t"))
+            one = f"{ALL}/{made['chatThread']['id']}"
+            for number in range(3):
+                await ask("", "POST", f"{one}/messages", {"content": str(number)})
+            sent = await ask("send a message", "POST", f"{one}/messages", {"content": "x"})
+            await ask("send a message", "POST", f"{one}/messages", {"content": "y"})
+            message = f"{one}/messages/{sent['id']}"
+            page = await ask("list messages, the newest 100", "GET", f"{one}/messages")
+            await ask("", "GET", f"{one}/messages?maxPageSize=2")
+            page = await ask("", "GET", f"{one}/messages?maxPageSize=2")
+            await ask("list messages, a page after it", "GET", page["nextLink"])
+            await ask("get a message", "GET", message)
+            await ask("update a message", "PATCH", message, {"content": "z"})
+            await ask("delete a message", "DELETE", message)
+            await ask("get properties", "GET", one)
+            await ask("update the topic", "PATCH", one, {"topic": "u"})
+            await ask(
+                "add a participant", "POST", f"{one}/participants/:add", {"participants": [person("cleo")]}
+            )
+            await ask("list participants", "GET", f"{one}/participants")
+            await ask("remove a participant", "POST", f"{one}/participants/:remove", {"rawId": "cleo"})
+            await ask("", "POST", f"{one}/readReceipts", {"chatMessageId": sent["id"]})
+            last = await ask("", "POST", f"{one}/messages", {"content": "y"}, "bob")
+            await ask("send a read receipt", "POST", f"{one}/readReceipts", {"chatMessageId": last["id"]})
+            await ask("list read receipts", "GET", f"{one}/readReceipts")
+            await ask("send a typing notification", "POST", f"{one}/typing", {})
+            await ask("list four threads", "GET", ALL)
+            await ask("delete a thread of two", "DELETE", one)
+    del found[""]
+    return found
+
+
+def written(units: dict[str, float]) -> str:
+    if "transactions" in units:
+        return f"{units['transactions']:g}"
+    return f"{units.get('wru', 0):g} + {units.get('rru', 0):g}"
+
+
+def lines(column: int) -> dict[str, str]:
+    """What the page says of each operation in a column."""
+    text = (ROOT / "docs/acs.md").read_text().partition("## Costs")[2]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
+    return {row[0]: row[column] for row in rows if row[0] not in ("operation", "---")}
+
+
+@pytest.mark.parametrize(("place", "column"), [("dynamodb", 1), ("azure", 2)])
+def test_costs_are_those_of_the_page(
+    place: str, column: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    urls: dict[str, Callable[[], str]] = {
+        "dynamodb": lambda: url_for(request.getfixturevalue("moto"), tmp_path),
+        "azure": lambda: (
+            f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={request.getfixturevalue('azurite')}"
+        ),
+    }
+    units, log = Units(), logging.getLogger(logs.ACCESS)
+    level = log.level
+    log.addHandler(units)
+    log.setLevel(logging.INFO)
+    try:
+        found = asyncio.run(measured(urls[place](), units))
+    finally:
+        log.removeHandler(units)
+        log.setLevel(level)
+    assert found == lines(column)
