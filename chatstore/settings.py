@@ -20,6 +20,7 @@ __all__ = [
     "easy_auth",
     "function_name",
     "open_telemetry",
+    "redis_password",
 ]
 
 _PLATFORMS = {
@@ -312,6 +313,11 @@ def easy_auth(environ: Mapping[str, str] | None = None) -> bool:
     """Whether Azure's Easy Auth stands in front of this process and vouches for its headers."""
     environ = os.environ if environ is None else environ
     return environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+
+
+def redis_password() -> str | None:
+    """The password of a Redis, by the variable that its own command reads."""
+    return os.environ.get("REDISCLI_AUTH") or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from tests.redis.servers import prefixed
 
 
 class TestRedis(BackendContract, MachineContract):
-    one_in = 1 if SOAK else 4
-    one_case_in = 1 if SOAK else 4
+    one_in = 1 if SOAK else 8
+    one_case_in = 1 if SOAK else 7
 
     @pytest.fixture(autouse=True)
     def _server(self, redis_url: str) -> None:

@@ -13,9 +13,24 @@ from chatstore.errors import StorageError
 __all__ = ["faults", "is_unknown_script"]
 
 _LATER = (
-    "BUSY", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "NOREPLICAS", "UNKILLABLE",
-    "MOVED", "ASK",
-)  # fmt: skip
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.RedisClusterException,
+    exceptions.ClusterError,
+    exceptions.MasterDownError,
+)
+_LATER_CODES = (
+    "BUSY",
+    "LOADING",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "READONLY",
+    "NOREPLICAS",
+    "MOVED",
+    "ASK",
+)
 _REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
 
 
@@ -28,13 +43,13 @@ def faults() -> Iterator[None]:
         raise StorageError("Redis refuses these credentials") from error
     except exceptions.NoPermissionError as error:
         raise StorageError("Redis does not permit this user what the store needs: see its page") from error
-    except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ReadOnlyError) as error:
+    except _LATER as error:
         raise Again from error
     except exceptions.OutOfMemoryError as error:
         raise StorageError("Redis has no memory left for what would be written") from error
     except exceptions.RedisError as error:
         code = _code(error)
-        if code in _LATER:
+        if code in _LATER_CODES:
             raise Again from error
         if code in _REFUSED:
             raise StorageError(f"Redis refuses these credentials ({code})") from error

@@ -1,11 +1,11 @@
 """How rows are kept in sorted sets, and the two scripts that change and read them.
 
-A partition is a sorted set whose members all have the score 0, so Redis keeps them in the order of their bytes::
+A partition is a sorted set. All members have the score 0, so Redis keeps them in the order of their bytes::
 
     row NUL etag NUL name=size:text name#size:bytes …
 
-All listings of a tenant are one set, and a row there is ``listing SOH row``: so a tenant's threads are a range
-of one key. Each script touches one key, which makes a group of changes atomic, on a cluster too.
+All listings of a tenant are one set, and a row there is ``listing SOH row``. So a tenant's threads are a
+range of one key. Each script touches one key, which makes a group of changes atomic, on a cluster too.
 """
 
 from __future__ import annotations

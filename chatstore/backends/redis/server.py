@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from chatstore.errors import ConfigurationError
+from chatstore.settings import redis_password
 from chatstore.urls import Url, shown
 
 __all__ = ["OPTIONS", "Server"]
@@ -41,7 +41,7 @@ class Server(NamedTuple):
             "socket_timeout": seconds,
             "socket_connect_timeout": seconds,
             "username": unquote(user) or None,
-            "password": unquote(password) if colon else os.environ.get("REDISCLI_AUTH") or None,
+            "password": unquote(password) if colon else redis_password(),
             **tls,
         }
         path = url.path.strip("/")
@@ -69,30 +69,11 @@ class Server(NamedTuple):
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
         """A blocking client, closed at the end."""
-        from redis import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
-        from redis.backoff import NoBackoff
-        from redis.cluster import ClusterNode, RedisCluster
+        import redis
+        from redis import cluster, sentinel
         from redis.retry import Retry
-        from redis.sentinel import Sentinel
 
-        # The library would send again what may have been done: only the engine knows how to find that out.
-        named = {**self.named, "retry": Retry(NoBackoff(), 0)}
-        client: Any
-        if "cluster" in self.scheme:
-            client = RedisCluster(startup_nodes=[ClusterNode(*one) for one in self.hosts], **named)
-        elif "sentinel" in self.scheme:
-            timeouts = {name: named[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
-            client = Sentinel(self.hosts, sentinel_kwargs=timeouts).master_for(self.service, **named)
-        else:
-            kinds = {"unix": UnixDomainSocketConnection, "rediss": SSLConnection}
-            pool = BlockingConnectionPool(
-                max_connections=CONNECTIONS,
-                timeout=named["socket_timeout"],
-                connection_class=kinds.get(self.scheme, Connection),
-                **self._where(),
-                **named,
-            )
-            client = Redis.from_pool(pool)
+        client = self._made(redis, cluster.ClusterNode, cluster.RedisCluster, sentinel.Sentinel, Retry)
         try:
             yield client
         finally:
@@ -101,40 +82,36 @@ class Server(NamedTuple):
     @contextlib.asynccontextmanager
     async def async_client(self) -> AsyncIterator[Any]:
         """A client for the running loop, closed at the end."""
-        from redis.asyncio import (
-            BlockingConnectionPool,
-            Connection,
-            Redis,
-            RedisCluster,
-            Sentinel,
-            SSLConnection,
-            UnixDomainSocketConnection,
-        )
-        from redis.asyncio.cluster import ClusterNode
+        from redis import asyncio
+        from redis.asyncio import cluster, sentinel
         from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
 
-        named = {**self.named, "retry": Retry(NoBackoff(), 0)}
-        client: Any
-        if "cluster" in self.scheme:
-            client = RedisCluster(startup_nodes=[ClusterNode(*one) for one in self.hosts], **named)
-        elif "sentinel" in self.scheme:
-            timeouts = {name: named[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
-            client = Sentinel(self.hosts, sentinel_kwargs=timeouts).master_for(self.service, **named)
-        else:
-            kinds = {"unix": UnixDomainSocketConnection, "rediss": SSLConnection}
-            pool = BlockingConnectionPool(
-                max_connections=CONNECTIONS,
-                timeout=named["socket_timeout"],
-                connection_class=kinds.get(self.scheme, Connection),
-                **self._where(),
-                **named,
-            )
-            client = Redis.from_pool(pool)
+        client = self._made(asyncio, cluster.ClusterNode, cluster.RedisCluster, sentinel.Sentinel, Retry)
         try:
             yield client
         finally:
             await client.aclose()
+
+    def _made(self, library: Any, node: Any, cluster: Any, sentinel: Any, retry: Any) -> Any:
+        """A client, by the classes of one of the library's two colours."""
+        from redis.backoff import NoBackoff
+
+        # The library would send again what may have been done: only the engine knows how to find that out.
+        named = {**self.named, "retry": retry(NoBackoff(), 0)}
+        if "cluster" in self.scheme:
+            return cluster(startup_nodes=[node(*one) for one in self.hosts], **named)
+        if "sentinel" in self.scheme:
+            shared = {name: named[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+            return sentinel(self.hosts, sentinel_kwargs=shared).master_for(self.service, **named)
+        kinds = {"unix": library.UnixDomainSocketConnection, "rediss": library.SSLConnection}
+        pool = library.BlockingConnectionPool(
+            max_connections=CONNECTIONS,
+            timeout=named["socket_timeout"],
+            connection_class=kinds.get(self.scheme, library.Connection),
+            **self._where(),
+            **named,
+        )
+        return library.Redis.from_pool(pool)
 
     def _where(self) -> dict[str, Any]:
         return {} if not self.hosts else {"host": self.hosts[0][0], "port": self.hosts[0][1]}
