@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -114,6 +116,23 @@ async def tried(world: World, user: str, method: str, rest: str, thread: str, me
     if rest == "/readReceipts" and method == "POST":
         body = {"chatMessageId": message}
     return await world.ask(user, method, f"/chat/threads/{thread}{rest.format(message_id=message)}", body)
+
+
+def test_the_face_is_loaded_where_it_is_named_and_with_nothing_else() -> None:
+    program = """
+import sys, chatstore
+from chatstore.http.app import create_app
+from chatstore.settings import Settings
+settings = Settings(faces=sys.argv[1], auth="user-token", user_token_secrets="s" * 32)
+create_app(chatstore.aconnect("memory://"), settings)
+watched = "chatstore.http.acs", "chatstore.http.openai", "pydantic", "jwt"
+print(*(name for name in watched if name in sys.modules))
+"""
+    for faces, loaded in (("native", ""), ("native,acs", "chatstore.http.acs")):
+        done = subprocess.run(
+            [sys.executable, "-c", program, faces], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == loaded
 
 
 def test_every_route_of_a_thread_is_tried() -> None:

@@ -16,7 +16,7 @@ from tests.conftest import SOAK
 from tests.http.serving import serving
 
 TURNS = 2000 if SOAK else 60
-THREADS = 6
+THREADS = 10 if SOAK else 6
 
 
 @pytest.mark.parametrize("place", PLACES if SOAK else PLACES[:1])

@@ -132,7 +132,7 @@ def update(value: Json) -> Update:
 def sent(value: Json) -> Sent:
     """The body of a message. Raises Invalid."""
     given = _fields(value, {"content", "type", "senderDisplayName", "metadata"})
-    kind = given.get("type") or "text"
+    kind = "text" if given.get("type") is None else given["type"]
     if not isinstance(kind, str) or kind.lower() not in _KINDS:
         raise _wrong("type", "is text or html; the service makes the other types itself")
     return Sent(
@@ -207,8 +207,9 @@ def _identifier(place: str, value: Json) -> str:
     others = [name for name in _FOREIGN if given.get(name) is not None]
     if others:
         raise _wrong(place, f"is of a kind that is not served here: {others[0]}; name a communicationUser")
+    _text_or_none(given, "kind", place)
     user = given.get("communicationUser")
-    id = user.get("id") if isinstance(user, dict) else None
+    id = None if user is None else _text(_fields(user, {"id"}, f"{place}.communicationUser"), "id")
     raw = given.get("rawId")
     named = raw if raw is not None else id
     if not isinstance(named, str) or not named or (id is not None and id != named):

@@ -59,7 +59,7 @@ class Identifier(_Asked):
 
     rawId: User = ""  # noqa: N815 - the names here are the API's
     kind: str = ""
-    communicationUser: CommunicationUser = CommunicationUser.model_construct(id="")  # noqa: N815
+    communicationUser: CommunicationUser | None = None  # noqa: N815
 
 
 class ChatParticipant(_Asked):
