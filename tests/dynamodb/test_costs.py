@@ -149,9 +149,41 @@ def test_what_is_kept_beside_a_message(store: ChatStore) -> None:
     assert cost(added) == (1, 0, 1)
     store.update_message("t", message.id or "", metadata={"state": "done"})
     assert cost(store.update_message("t", message.id or "", metadata={"rating": 1})) == (2, 1, 3)
-    # A key is compared with those of the whole thread, which is read for it.
-    assert cost(store.append("t", SAY, key="k")) == (1, 1, 2)
-    assert cost(store.append("t", SAY)) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("length", [8, 300])
+def test_keys_at_any_length(store: ChatStore, opened: Any, length: int) -> None:
+    store.replace_all("long", [SAY] * length, create=True, key=[f"k{n}" for n in range(length)])
+    # A claim more, and nothing is read for it.
+    assert cost(store.append("long", SAY, key="k")) == (2, 0, 2)
+    assert cost(store.append("long", SAY, ANSWER, key=["l", "m"])) == (3, 0, 3)
+    assert cost(opened().append("long", SAY, key="n")) == (2, 1, 3)
+    for name in ("key:k0", "key:k"):
+        assert cost(store.get_message("long", name)) == (0, 3, 3)
+    assert cost(store.get_message("long", "key:n")) == (0, 2, 2)
+    store.replace_message("long", "key:k", SAY)
+    assert cost(store.replace_message("long", "key:k", SAY)) == (2, 2, 4)
+    assert cost(store.update_message("long", "key:k", metadata={"rating": 1})) == (2, 2, 4)
+    assert cost(store.delete_message("long", "key:k")) == (2, 2, 4)
+    # The claim that is there leads to nothing: it is looked into, and taken over.
+    assert cost(store.append("long", SAY, key="k")) == (3, 1, 4)
+    with pytest.raises(chatstore.MessageExists):
+        store.append("long", SAY, key="k0")
+    store.append("long", SAY)
+    assert cost(store.truncate("long", after="key:m"))[:2] == (1, 2)
+
+
+def test_pages_that_begin_at_a_message(store: ChatStore) -> None:
+    store.append("t", SAY, key="k")
+    store.append("t", SAY)
+    ids = [message.id for message in store.read("t").items]
+    # What a cursor costs.
+    assert cost(store.read("t", after=ids[3])) == (0, 2, 2)
+    assert cost(store.read("t", before=ids[3])) == (0, 2, 2)
+    # A message at which the page ends is looked up before, and so is a key; then it is asked again whether
+    # all is as it was.
+    assert cost(store.read("t", after=ids[3], before=ids[5])) == (0, 4, 4)
+    assert cost(store.read("t", after="key:k")) == (0, 5, 5)
 
 
 def test_expiry_that_slides(store: ChatStore, clock: ManualClock) -> None:

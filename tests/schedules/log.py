@@ -318,19 +318,24 @@ def started(*turns: Sequence[str]) -> Any:
     return table, ids, backend
 
 
-def judge(there: Texts, *, ahead: int = 0) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str | None]:
-    """What is wrong where a thread had these texts, after what was done to it since, which is read later."""
-    last = read("finally")
+def judge(
+    there: Texts, *, ahead: int = 0, last: Sequence[Modelled] = (read("finally"),)
+) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str | None]:
+    """What is wrong where a thread had these texts, after what was done to it since.
+
+    At the `last`, and `ahead` of all, nothing but reads is done.
+    """
     right: dict[object, bool] = {}
 
     @functools.cache
-    def left_behind(table: MemoryTable) -> Any:
-        return run(last(Deterministic(table, ahead=ahead)))
+    def left_behind(table: MemoryTable) -> list[Any]:
+        return [run(one(Deterministic(table, ahead=ahead))) for one in last]
 
     def problem(table: MemoryTable, done: Sequence[Done[Modelled]]) -> str | None:
         over = frozenset(number for number, one in enumerate(done) if one.over)
         try:
-            done = [*done, Done(last, over, left_behind(table), over=True)]
+            left = zip(last, left_behind(table), strict=True)
+            done = [*done, *(Done(one, over, result, over=True) for one, result in left)]
         except CorruptData as error:
             return str(error)
         told = tuple((one.operation.name, one.after, one.over, one.result) for one in done)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 
 from chatstore.blocking import run
 from chatstore.engines.log import LogBackend, cuts
 from chatstore.engines.log.layout import HOUR
-from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Slot
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
@@ -95,10 +93,3 @@ def test_without_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cuts, "shown", all_shown)
     found_out([truncate(IDS["a"], "a"), do.read()])
-
-
-def test_without_looking_for_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*_: Any) -> None: ...
-
-    monkeypatch.setattr(Reader, "require_new_keys", never)
-    found_out([append_keyed("x", "key")], [append_keyed("y", "key", "2")])

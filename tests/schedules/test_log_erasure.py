@@ -53,10 +53,10 @@ def backend(actor: int, ahead: int = 0) -> Callable[[], LogBackend]:
     return made
 
 
-def append(text: str, owner: str = "ada") -> Modelled:
+def append(text: str, owner: str = "ada", *, key: str | None = None) -> Modelled:
     async def call(backend: LogBackend) -> Any:
         new = NewThread(owner=owner)
-        await backend.append(KEY, [Draft(text)], create=new, if_match=None, request=None)
+        await backend.append(KEY, [Draft(text, key=key)], create=new, if_match=None, request=None)
         return "done"
 
     def step(now: Kept) -> tuple[Kept, Any]:
@@ -163,14 +163,15 @@ def begun(*operations: Modelled) -> WholeTable:
 
 TABLES: dict[str, tuple[WholeTable, Kept]] = {
     "nothing": (begun(), None),
-    "hers": (begun(append("old")), ("ada", ("old",))),
-    "deleted": (begun(append("old"), delete_thread()), None),
-    "bobs": (begun(append("old"), delete_thread(), append("his", "bob")), ("bob", ("his",))),
+    "hers": (begun(append("old", key="old")), ("ada", ("old",))),
+    "deleted": (begun(append("old", key="old"), delete_thread()), None),
+    "bobs": (begun(append("old", key="old"), delete_thread(), append("his", "bob")), ("bob", ("his",))),
 }
 WRITES: dict[str, tuple[Modelled, ...]] = {
     "append": (append("new"),),
     "replace": (replace_all("new"),),
     "append large": (append(BIG),),
+    "append with a key": (append("new", key="first"),),
     "delete": (delete_thread(),),
     "append twice": (append("new"), append("newer")),
     "delete and append": (delete_thread(), append("new")),
@@ -198,7 +199,8 @@ def hold(there: str, counts: list[Count], *actors: Actor[Modelled], faults: int 
 def test_an_erasure_beside_a_writer(there: str, writes: str, counted: list[Count]) -> None:
     """Also where a call is lost or comes late, and where either of them is killed."""
     writer = Actor(WRITES[writes], backend(1), repeats=SOAK)
-    faults = int(SOAK or (len(WRITES[writes]) == 1 and "large" not in writes))
+    long = "large" in writes or "key" in writes
+    faults = int(SOAK or (len(WRITES[writes]) == 1 and not long))
     hold(there, counted, writer, Actor([erase()], ERASER), faults=faults)
 
 

@@ -32,13 +32,14 @@ from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.cutting import place_of
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.erasing import Eraser
+from chatstore.engines.log.finding import Found
 from chatstore.engines.log.forking import Forker
 from chatstore.engines.log.head import look
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.making import answering, beside, born, edited, made
 from chatstore.engines.log.planning import Answer, Decision, Turn
 from chatstore.engines.log.port import Table
-from chatstore.engines.log.reading import Found, Reader
+from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Effect, Entry, Header, Slot
 from chatstore.engines.log.repeating import first_result
 from chatstore.engines.log.restoring import Restorer
@@ -176,7 +177,7 @@ class LogBackend(Backend):
             told = None if if_thread is None else thread.etag
             place = None if cut is None else await place_of(self._exact, turn, cut)
             low = None if place is None else place.low
-            await self._exact.require_new_keys(key, turn.head, drafts, low, turn.now)
+            await self._decide.claims.take(turn, drafts, low)
             changed = None
             if patch is not None:
                 changed, told = replace(updated(thread, patch, turn.now), etag=turn.token), turn.token
@@ -231,7 +232,7 @@ class LogBackend(Backend):
             turn.head.existing(key, turn.now)
             require_log(if_match, turn.head.etag)
             gap = await self._exact.gap(key, turn.head, at, turn.now)
-            await self._exact.require_new_keys(key, turn.head, [draft], None, turn.now)
+            await self._decide.claims.take(turn, [draft])
             if gap.following is None:
                 added = await self._decide.add(turn, [draft])
                 message = added.result.messages[0]

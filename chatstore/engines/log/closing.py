@@ -16,11 +16,11 @@ from typing import Any, cast
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
-from chatstore.engines.log.head import look
+from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.lists import OVER, Lists, Pointer, names, owner_of, thread_id_of
 from chatstore.engines.log.port import Key, Row, Table
-from chatstore.engines.log.records import Header, Slot
-from chatstore.engines.log.visiting import all_rows, read_whole
+from chatstore.engines.log.records import Header
+from chatstore.engines.log.visiting import all_rows, read_whole, slot_of
 from chatstore.engines.log.visits import hour_of, key_of
 
 __all__ = ["Closer"]
@@ -116,10 +116,11 @@ class Closer:
                     await self._lists.lead_back(tenant, row)
                 if one is None or listed == hour:
                     return True
-            elif one is not None and listed <= hour:
-                # Before the last row goes that leads an erasure to what the owner's writers have staged.
+            elif listed <= hour:
+                # Before the last row goes that leads to what the owner's writers have staged.
                 await self._discard(pk)
-                await self._table.remove(one)
+                if one is not None:
+                    await self._table.remove(one)
         elif listed == hour or (
             listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
         ):
@@ -134,33 +135,29 @@ class Closer:
         was read: what was decided meanwhile is found to be so.
         """
         before = self._clock() - layout.HOUR
-        staged: dict[str, list[tuple[Key, set[str]]]] = {}
-        texts: dict[str, list[Key]] = {}
+        staged: list[tuple[str, Key, set[str]]] = []
+        rows: list[Row] = []
         named: set[str] = set()
         used: set[str] = set()
         async for row in all_rows(self._table, pk):
-            key = key_of(row)
-            ref = layout.text_of(key.sk)
-            if ref is not None:
-                texts.setdefault(ref, []).append(key)
-                continue
-            slot = Slot.load(row)
-            if slot.staged:
-                staged.setdefault(slot.epoch, []).append((key, slot.refs))
-                continue
-            used |= slot.refs
-            if slot.seals and slot.header is not None:
-                named.add(slot.header.epoch)
-        named.add((await look(self._table, pk)).epoch)
-        dead: list[Key] = []
-        for epoch, rows in staged.items():
-            if epoch not in named and layout.made_at(epoch) < before:
-                dead += [key for key, _ in rows]
+            slot = slot_of(row)
+            if slot is None:
+                rows.append({**row, "b": b""})
+            elif slot.staged:
+                staged.append((slot.epoch, key_of(row), slot.refs))
             else:
-                used = used.union(*(refs for _, refs in rows))
-        for ref, pieces in texts.items():
-            if ref not in used and layout.made_at(ref) < before:
-                dead += pieces
+                used |= slot.refs
+                if slot.seals and slot.header is not None:
+                    named.add(slot.header.epoch)
+        head = await look(self._table, pk)
+        named.add(head.epoch)
+        dead: list[Key] = []
+        for epoch, key, refs in staged:
+            if epoch not in named and layout.made_at(epoch) < before:
+                dead.append(key)
+            else:
+                used |= refs
+        dead += [key_of(row) for row in rows if _is_unused(row, used, head, before)]
         if dead:
             await self._table.write([], dead)
 
@@ -242,12 +239,20 @@ class Closer:
 async def _hold(rows: AsyncIterator[Row], owner: str | None, besides: Collection[str] = ()) -> bool:
     """Whether some are of a thread of that owner, living or not, besides those of that name."""
     async for row in rows:
-        if str(row["sk"]).startswith("B#") or row["sk"] in besides:
+        slot = slot_of(row)
+        if slot is None or row["sk"] in besides:
             continue
-        slot = Slot.load(row)
         if names(slot.header, owner) or (slot.pointer is not None and slot.pointer[2] == owner):
             return True
     return False
+
+
+def _is_unused(row: Row, used: Collection[str], head: Head, before: int) -> bool:
+    """Whether it is a text that is not `used`, or a claim of another history, and was written before then."""
+    ref, history = layout.text_of(str(row["sk"])), layout.claim_of(str(row["sk"]))
+    if ref is not None:
+        return ref not in used and layout.made_at(ref) < before
+    return history not in (None, head.public_epoch) and layout.made_at(str(row["s"])) < before
 
 
 def _partition(tenant: str, row: Row) -> str:

@@ -8,8 +8,9 @@ from typing import NamedTuple, cast
 from chatstore import position
 from chatstore.contract import Cut, InsertAt
 from chatstore.engines.log import cuts
+from chatstore.engines.log.finding import Found
 from chatstore.engines.log.planning import Turn
-from chatstore.engines.log.reading import Found, Reader
+from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Totals
 
 __all__ = ["Place", "place_of"]

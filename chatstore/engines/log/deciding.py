@@ -11,15 +11,20 @@ from chatstore import position, records
 from chatstore.conditions import created, require
 from chatstore.contract import Draft, NewThread, ThreadKey, ThreadPatch
 from chatstore.engines.log import layout
+from chatstore.engines.log.claiming import Claimer
 from chatstore.engines.log.cuts import MOST_CUTS
 from chatstore.engines.log.cutting import Place
 from chatstore.engines.log.epochs import Epochs
 from chatstore.engines.log.head import target_of
+from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.making import active_at, answering, grown, made, stays
 from chatstore.engines.log.planning import Answer, Decision, Turn
+from chatstore.engines.log.port import Table
+from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Effect, Entry, Header, Slot, Totals, chained
 from chatstore.engines.log.staging import are_inline, is_row, keep_apart
 from chatstore.engines.log.visiting import KEPT
+from chatstore.engines.log.writing import Writer
 from chatstore.errors import InvalidArgument, ThreadExists, ThreadNotFound
 from chatstore.models import Appended, Message, Thread, to_micros
 
@@ -35,6 +40,10 @@ _MOST_TOGETHER = 20_000
 
 class Deciding(Epochs):
     """Decides on the thread as a turn has it. What it writes before, nobody sees until the slot is taken."""
+
+    def __init__(self, table: Table, writer: Writer, lists: Lists, reader: Reader) -> None:
+        super().__init__(table, writer, lists, reader)
+        self.claims = Claimer(table, reader)
 
     async def add(
         self,
@@ -115,12 +124,12 @@ class Deciding(Epochs):
         base = Totals(
             life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active, left=left
         )
-        header = Header(version, head.epoch, base, thread)
+        header = Header(version, head.epoch, base, thread, claimed=True)
         totals = replace(grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
         slot = slot._replace(entries=slot.arranged(drafts))
         result = Appended(tuple(entry.message() for entry in slot.entries), totals.etag(head.epoch))
-        return Decision(slot, result)
+        return Decision(slot, result, staged=await self.claims.stage(head.pk, slot))
 
     async def replace(self, turn: Turn, drafts: Sequence[Draft]) -> Answer[Appended] | Decision[Appended]:
         """Make `drafts` the history, by adding what is new where the rest is there already."""
@@ -131,7 +140,7 @@ class Deciding(Epochs):
             thread = await self._renewed(turn, thread) if drafts else thread
             return await self.flip(turn, thread, drafts, None)
         if kept < len(drafts):
-            await self._reader.require_new_keys(turn.key, turn.head, drafts[kept:], None, turn.now)
+            await self.claims.take(turn, drafts[kept:])
             return await self.add(turn, drafts[kept:], kept)
         return await self.note(turn, Appended((), turn.head.etag, kept))
 

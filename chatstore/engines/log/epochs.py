@@ -10,6 +10,7 @@ from chatstore import position, records
 from chatstore.conditions import renewed
 from chatstore.contract import Draft, ThreadKey
 from chatstore.engines.log import layout
+from chatstore.engines.log.claims import of_slots
 from chatstore.engines.log.head import Head
 from chatstore.engines.log.lists import Lists, Pointer
 from chatstore.engines.log.making import active_at, answering, grown
@@ -159,7 +160,8 @@ class Epochs:
         await self._lists.visits.note(
             turn.head.pk, turn.now + (layout.HOUR if header.epoch == layout.ZERO else KEPT)
         )
-        staged = await stage(self._table, turn.head.pk, slots)
+        claims = of_slots(turn.head.pk, header, slots)
+        staged = await stage(self._table, turn.head.pk, slots, claims)
         before = None if turn.head.header is None else turn.head.header.thread
         ends = before is not None and turn.head.totals.life != header.base.life
         totals = turn.head.totals
@@ -182,7 +184,8 @@ class Epochs:
     def _next_header(head: Head, epoch: str, base: Totals, thread: Thread | None) -> Header:
         version = 1 if head.header is None else head.header.version + 1
         # The header of what is no thread goes one day: no slot may ask for it.
-        return Header(version, epoch, replace(base, version=0 if thread is None else version), thread)
+        base = replace(base, version=0 if thread is None else version)
+        return Header(version, epoch, base, thread, claimed=thread is not None)
 
     async def listed(self, turn: Turn, active: int) -> tuple[int, ...]:
         """List the thread as active, unless it was so in the same minute; the hours that it leaves."""
@@ -210,7 +213,7 @@ class Epochs:
                         header=None, kept=0, staged=True, version=0, told=None, fades=0)
                 for slot in slots
             ]  # fmt: skip
-            moved = header._replace(version=version, epoch=epoch, base=totals)
+            moved = header._replace(version=version, epoch=epoch, base=totals, claimed=True)
             return await self._seal(turn, moved, staged)
 
         await self._writer.mutate(key, None, plan, no_request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from chatstore import position
@@ -15,7 +16,7 @@ from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Slot
-from chatstore.engines.log.visiting import all_rows, require_awake
+from chatstore.engines.log.visiting import all_rows, require_awake, slot_of
 from chatstore.engines.log.visits import hour_of, key_of
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import Unavailable
@@ -120,8 +121,8 @@ class Eraser:
     async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], bool, set[int]]:
         """What may wait for a slot to bring it to light, and the hours in which an owner was listed.
 
-        All texts that are kept apart may. Whether there is something that no slot has brought to light yet
-        is said beside.
+        All texts that are kept apart may, and claims of other histories than the present. Whether there is
+        something that no slot has brought to light yet is said beside.
         """
         head = await look(self._table, pk)
         waiting: set[Key] = set()
@@ -130,20 +131,21 @@ class Eraser:
         staged = False
         hours = {hour_of(head.totals.active_at), *head.totals.left}
         async for row in all_rows(self._table, pk):
-            key = key_of(row)
-            ref = layout.text_of(key.sk)
+            key, slot = key_of(row), slot_of(row)
+            ref, history = layout.text_of(key.sk), layout.claim_of(key.sk)
             if ref is not None:
                 waiting.add(key)
                 texts.add(ref)
-                continue
-            slot = Slot.load(row)
-            if slot.staged and slot.epoch > head.epoch:
+            elif history is not None and history != head.public_epoch:
+                waiting.add(key)
+                staged = staged or history[: len(head.epoch)] >= head.epoch
+            elif slot is not None and slot.staged and slot.epoch > head.epoch:
                 waiting.add(key)
                 staged = True
-                continue
-            used |= slot.refs
-            if slot.pointer is not None and slot.pointer[2] == owner:
-                hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
+            elif slot is not None:
+                used |= slot.refs
+                if slot.pointer is not None and slot.pointer[2] == owner:
+                    hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
         return waiting, staged or not texts <= used, hours
 
     async def _empty(
@@ -166,28 +168,26 @@ class Eraser:
         """
         requests = 0
         for _ in range(_TRIES):
-            pieces: dict[str, list[Key]] = {}
+            beside: list[Key] = []
             emptied: list[Slot] = []
             dead: list[Key] = []
             kept: set[str] = set()
             async for row in all_rows(self._table, pk):
-                key = key_of(row)
-                ref = layout.text_of(key.sk)
-                if ref is not None:
-                    pieces.setdefault(ref, []).append(key)
-                    continue
-                slot = Slot.load(row)
-                if slot.staged and key in waiting and (others is None or slot.epoch > end[0]):
+                key, slot = key_of(row), slot_of(row)
+                if slot is None:
+                    beside.append(key)
+                elif slot.staged and key in waiting and (others is None or slot.epoch > end[0]):
                     dead.append(key)
                 elif _is_before(slot, end) and not _is_of(slot, others):
                     emptied.append(slot)
                 else:
                     kept |= slot.refs
             # Texts go first: no bare slot leads to them.
-            texts = {ref for slot in emptied for ref in slot.refs}
-            texts |= {ref for ref, rows in pieces.items() if waiting.issuperset(rows)}
-            gone = [key for ref in texts - kept for key in pieces.get(ref, ())]
-            await self._table.write([], [*dead, *gone])
+            texts = {ref for slot in emptied for ref in slot.refs} - kept
+            dead += _dead_beside(
+                beside, texts, kept, waiting, lambda history: _is_over(history, end[0], others)
+            )
+            await self._table.write([], dead)
             whole = True
             for slot in emptied:
                 bare = _bare(slot, owner, listed=listed)
@@ -210,6 +210,29 @@ class Eraser:
 def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
     """Whether a slot was decided no later than the slot `end`, or can never be."""
     return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
+
+
+def _dead_beside(
+    rows: Sequence[Key], texts: set[str], kept: set[str], waiting: set[Key], is_over: Callable[[str], bool]
+) -> list[Key]:
+    """The claims, and the pieces of texts, that go: those of emptied slots, and what waits in vain."""
+    dead: list[Key] = []
+    pieces: dict[str, list[Key]] = {}
+    for key in rows:
+        ref, history = layout.text_of(key.sk), layout.claim_of(key.sk)
+        if ref is not None:
+            pieces.setdefault(ref, []).append(key)
+        elif history is not None and (key in waiting or is_over(history)):
+            dead.append(key)
+    for ref, keys in pieces.items():
+        if ref in texts or (ref not in kept and waiting.issuperset(keys)):
+            dead += keys
+    return dead
+
+
+def _is_over(history: str, epoch: str, others: Head | None) -> bool:
+    """Whether a history is no later than that epoch, and not of the thread that somebody else has now."""
+    return history[: len(epoch)] <= epoch and (others is None or history != others.public_epoch)
 
 
 def _is_of(slot: Slot, others: Head | None) -> bool:

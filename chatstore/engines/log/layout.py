@@ -4,6 +4,7 @@
 
     T#tenant#thread   ~            the header
                       E…#…         slots: an epoch, a position in it
+                      C#…#…        claims: a history, the digest of a key in it
                       B#…#…        texts for which a slot has no room, in pieces
     L#tenant#owner    #thread      when an owner's thread was last active
     A#tenant          hour         hours in which threads of the tenant were active
@@ -37,12 +38,15 @@ __all__ = [
     "active_place",
     "below",
     "blob_row",
+    "claim_of",
+    "claim_place",
     "digest",
     "epoch_after",
     "epoch_of",
     "hour_name",
     "in_epoch",
     "made_at",
+    "mark",
     "owner_partition",
     "owner_place",
     "slot_row",
@@ -144,8 +148,13 @@ def epoch_after(epoch: str, now: int, token: str) -> str:
     return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{token[:12]:0>12}"
 
 
+def mark(now: int, token: str) -> str:
+    """What no other attempt writes: the time in milliseconds and its token."""
+    return f"{now // 1000:012x}{token}"
+
+
 def made_at(name: str) -> int:
-    """When an epoch was made, or a text was put apart, in microseconds."""
+    """When an epoch was made, a text was put apart or a mark was written, in microseconds."""
     return int(name[:12], 16) * 1000
 
 
@@ -157,6 +166,16 @@ def blob_row(ref: str, index: int) -> str:
 def text_of(sk: str) -> str | None:
     """The name of the text that a row is a piece of; None for a row that is none."""
     return sk.split("#")[1] if sk.startswith("B#") else None
+
+
+def claim_place(pk: str, history: str, key: str) -> Key:
+    """The row that says where a key is in a history, which is named as cursors name it."""
+    return Key(pk, f"C#{history}#{digest(key)}")
+
+
+def claim_of(sk: str) -> str | None:
+    """The history that a claim's row is of; None for any other row. Its epoch comes first."""
+    return sk.split("#")[1] if sk.startswith("C#") else None
 
 
 def digest(text: str) -> str:

@@ -17,7 +17,7 @@ from chatstore.engines.log.port import Key
 from chatstore.engines.log.records import Header, Slot, Totals
 from chatstore.errors import InvalidArgument
 
-__all__ = ["Answer", "Decision", "Forgotten", "Plan", "Turn", "no_request"]
+__all__ = ["Answer", "Decision", "Forgotten", "Outdated", "Plan", "Turn", "no_request"]
 
 R = TypeVar("R")
 
@@ -82,6 +82,10 @@ Plan = Callable[[Turn], Awaitable["Answer[R] | Decision[R]"]]
 
 class Forgotten(Exception):
     """The result of a request is no longer there, as after an erasure: it is done anew."""
+
+
+class Outdated(Exception):
+    """The thread has moved on since the turn looked at it: it is looked at again."""
 
 
 async def no_request(slot: Slot) -> NoReturn:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable
 
 from chatstore import position
 from chatstore.batching import batches
-from chatstore.contract import Draft, InsertAt, Span, ThreadKey
-from chatstore.engines.log import cuts, layout
+from chatstore.contract import Span, ThreadKey
+from chatstore.engines.log import layout
+from chatstore.engines.log.finding import Finder, position_of, within
 from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.port import Table
 from chatstore.engines.log.records import Entry, Slot
@@ -18,14 +18,13 @@ from chatstore.engines.log.walking import FIRST, MOST, Walk
 from chatstore.errors import (
     CorruptData,
     CursorExpired,
-    MessageExists,
     MessageNotFound,
     ThreadNotFound,
     Unavailable,
 )
-from chatstore.models import NAMED_BY_KEY, Cursor, Message, Page
+from chatstore.models import Cursor, Message, Page
 
-__all__ = ["Found", "Gap", "Reader"]
+__all__ = ["Reader"]
 
 _MOST_BYTES = 8_000_000
 """Of texts that are kept apart, in one trip."""
@@ -34,30 +33,11 @@ _LOOKS = 30
 _PAUSE_SECONDS = 0.01
 
 
-class Found(NamedTuple):
-    """A message, the row that it is in, and its place in that row."""
-
-    slot: Slot
-    place: int
-
-    @property
-    def entry(self) -> Entry:
-        """The message as it is kept."""
-        return self.slot.entries[self.place]
-
-
-class Gap(NamedTuple):
-    """A place between messages: behind the position `low`, in front of a message; None for the end."""
-
-    low: str
-    following: Found | None
-
-
-class Reader:
+class Reader(Finder):
     """Reads the threads of a table."""
 
     def __init__(self, table: Table, clock: Callable[[], int], *, stale: bool = False) -> None:
-        self._table = table
+        super().__init__(table)
         self._clock = clock
         self._stale = stale
 
@@ -84,11 +64,12 @@ class Reader:
                     raise ThreadNotFound(key.id)
                 return Page(())
             span = await self._placed(key, head, asked, now)
+            looked_up = _names(span) != _names(asked)
             first = max(FIRST, min(span.limit, MOST))
             walk = Walk(self._table, head, newest=span.newest, first=first)
-            found, more = await self._collect(walk, span, now)
+            found, more = await self._collect(key, walk, span, now)
             # An edit is met in front of the slot that decided it, which is then passed as well.
-            several = walk.trips + from_end + named > 1 or walk.passed
+            several = walk.trips + from_end + looked_up > 1 or walk.passed
             if several and _edited(head, await look(self._table, pk)):
                 continue
             texts = await self._with_texts(head.pk, found)
@@ -100,21 +81,46 @@ class Reader:
         raise Unavailable(f"thread {key.id!r} is edited faster than so much of it can be read at once")
 
     async def _placed(self, key: ThreadKey, head: Head, span: Span, now: int) -> Span:
-        """A span with the positions of the messages that it names. Raises MessageNotFound."""
+        """A span with the positions of the messages that it names. Raises MessageNotFound.
+
+        The message that it begins at stays named where its id tells its position. Its row is on the way and
+        shows whether it is there.
+        """
+        scattered = head.header is not None and head.header.scattered
         if span.after_message is not None:
-            found = await self.named(key, head, span.after_message, now)
-            span = span._replace(after=found.entry.position)
+            at = None if scattered or span.newest else position_of(span.after_message)
+            if at is None:
+                at = (await self.named(key, head, span.after_message, now)).entry.position
+                span = span._replace(after_message=None)
+            span = span._replace(after=at)
         if span.before_message is not None:
-            found = await self.named(key, head, span.before_message, now)
-            span = span._replace(before=found.entry.position)
+            at = position_of(span.before_message) if span.newest and not scattered else None
+            if at is None:
+                at = (await self.named(key, head, span.before_message, now)).entry.position
+                span = span._replace(before_message=None)
+            span = span._replace(before=at)
         return span
 
-    async def _collect(self, walk: Walk, span: Span, now: int) -> tuple[list[Entry], bool]:
+    async def _rows(self, key: ThreadKey, walk: Walk, span: Span, now: int) -> AsyncIterator[Slot]:
+        """The rows of a span and behind it. Raises MessageNotFound where what it begins at is not there."""
+        start = span.before if span.newest else span.after or position.START
+        name = span.before_message if span.newest else span.after_message
+        async for slot in walk.rows(start):
+            if name is not None and start is not None:
+                if within(slot, name, now) is not None:
+                    name = None
+                elif slot.position <= start if span.newest else slot.position > start:
+                    break
+            yield slot
+        if name is not None:
+            raise MessageNotFound(key.id, name)
+
+    async def _collect(self, key: ThreadKey, walk: Walk, span: Span, now: int) -> tuple[list[Entry], bool]:
         """The entries of a page, in the order in which they are read, and whether more follow."""
         chosen: list[Entry] = []
         size = 0
         after, before = span.after or position.START, span.before
-        async for slot in walk.rows(before if span.newest else after):
+        async for slot in self._rows(key, walk, span, now):
             if walk.is_later(slot):
                 # The page's etag does not know it, nor anything behind it.
                 if span.newest:
@@ -181,49 +187,6 @@ class Reader:
                 before = head
         raise Unavailable(f"thread {key.id!r} changes faster than a message of it can be found")
 
-    async def named(self, key: ThreadKey, head: Head, message_id: str, now: int) -> Found:
-        """The message of that id or key. Raises MessageNotFound."""
-        if message_id.startswith(NAMED_BY_KEY):
-            return await self._keyed(key, head, message_id, now)
-        at = message_id.partition("-")[0]
-        if len(at) >= len(position.START) and at.isalnum() and at.isascii():
-            walk = Walk(self._table, head, newest=True, first=1)
-            async for slot in walk.rows(at):
-                if slot.position > at:
-                    continue
-                found = _within(slot, message_id, now)
-                if found is not None:
-                    return found
-                break
-        if head.header is not None and head.header.scattered:
-            async for slot in Walk(self._table, head).rows(None):
-                found = _within(slot, message_id, now)
-                if found is not None:
-                    return found
-        raise MessageNotFound(key.id, message_id)
-
-    async def _keyed(self, key: ThreadKey, head: Head, name: str, now: int) -> Found:
-        wanted = name.removeprefix(NAMED_BY_KEY)
-        async for found in self.living(head, now, newest=True):
-            if found.entry.key == wanted:
-                return found
-        raise MessageNotFound(key.id, name)
-
-    async def require_new_keys(self, key: ThreadKey, head: Head, drafts: Sequence[Draft], low: str | None,
-                               now: int) -> None:  # fmt: skip
-        """Raise MessageExists where a message in front of `low` has the key of a draft.
-
-        Reads the thread if there are keys. It rests on the thread as it is at `head`: whoever takes the slot
-        behind that proves it.
-        """
-        keys = {draft.key for draft in drafts if draft.key is not None}
-        if not keys:
-            return
-        async for found in self.living(head, now):
-            entry = found.entry
-            if entry.key in keys and (low is None or entry.position < low):
-                raise MessageExists(key.id, entry.key or "", entry.id)
-
     async def newest(self, head: Head, now: int) -> tuple[int, Entry | None]:
         """How many messages there are, and the newest with its text.
 
@@ -238,68 +201,6 @@ class Reader:
                 break
         return count, None if last is None else await _whole(Texts(self._table, head.pk), last)
 
-    async def living(self, head: Head, now: int, *, newest: bool = False) -> AsyncIterator[Found]:
-        """Every message, from the oldest or from the newest."""
-        async for slot in Walk(self._table, head, newest=newest).rows(None):
-            places = range(len(slot.messages))
-            for place in reversed(places) if newest else places:
-                if not slot.entries[place].expired(now):
-                    yield Found(slot, place)
-
-    async def rows(self, head: Head) -> AsyncIterator[Slot]:
-        """Every row of the history, as it is to be read."""
-        async for slot in Walk(self._table, head).rows(None):
-            yield slot
-
-    async def at_index(self, head: Head, index: int, now: int) -> Found | None:
-        """The message at an index, read from the nearer end."""
-        living = head.totals.count - head.totals.gone
-        if not head.totals.expiring:
-            if not -living <= index < living:
-                return None
-            if index > living // 2:
-                index -= living
-            elif index < -(living // 2) - 1:
-                index += living
-        left = -index - 1 if index < 0 else index
-        async for found in self.living(head, now, newest=index < 0):
-            if not left:
-                return found
-            left -= 1
-        return None
-
-    async def gap(self, key: ThreadKey, head: Head, at: InsertAt, now: int) -> Gap:
-        """Where to insert. Raises MessageNotFound."""
-        following: Found | None
-        if at.before is not None:
-            following = await self.named(key, head, at.before, now)
-        elif at.after is not None:
-            following = await self._next(head, await self.named(key, head, at.after, now), now)
-        elif at.index is not None and at.index < 0:
-            following = await self.at_index(head, at.index, now) or await self.at_index(head, 0, now)
-        else:
-            following = await self.at_index(head, at.index or 0, now)
-        if following is None:
-            return Gap("", None)
-        if following.place:
-            return Gap(following.slot.entries[following.place - 1].position, following)
-        async for slot in Walk(self._table, head, newest=True, first=2).rows(following.slot.position):
-            if slot.position < following.slot.position:
-                last = slot.messages[-1].position if slot.messages else ""
-                low = max(slot.position, last)
-                break
-        else:
-            low = position.START
-        return Gap(cuts.floor(head.totals.cuts, following.entry.position, low), following)
-
-    async def _next(self, head: Head, found: Found, now: int) -> Found | None:
-        """The message behind another."""
-        async for slot in Walk(self._table, head).rows(found.entry.position):
-            for place, entry in enumerate(slot.messages):
-                if entry.position > found.entry.position and not entry.expired(now):
-                    return Found(slot, place)
-        return None
-
 
 def _apart(entry: Entry) -> int:
     return 0 if entry.blob is None else entry.blob.size
@@ -312,11 +213,8 @@ async def _whole(texts: Texts, entry: Entry) -> Entry:
     return found[0]
 
 
-def _within(slot: Slot, message_id: str, now: int) -> Found | None:
-    for place, entry in enumerate(slot.messages):
-        if entry.id == message_id and not entry.expired(now):
-            return Found(slot, place)
-    return None
+def _names(span: Span) -> tuple[str | None, str | None]:
+    return span.after_message, span.before_message
 
 
 def _edited(before: Head, after: Head) -> bool:

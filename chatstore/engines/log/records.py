@@ -65,7 +65,8 @@ class Header(NamedTuple):
     """A thread's properties and where its history is; `living` is false for one that was deleted.
 
     `base` are the totals that its epoch began with. `scattered` says that messages may be elsewhere
-    than their ids tell. `version` counts the changes of the row.
+    than their ids tell, `claimed` that every key in the history has a claim. `version` counts the changes of
+    the row.
     """
 
     version: int
@@ -73,6 +74,7 @@ class Header(NamedTuple):
     base: Totals
     thread: Thread | None = None
     scattered: bool = False
+    claimed: bool = False
 
     @property
     def living(self) -> bool:
@@ -98,6 +100,8 @@ class Header(NamedTuple):
         form: dict[str, Any] = {"v": self.version, "e": self.epoch, "z": _totals(self.base)}
         if self.scattered:
             form["x"] = 1
+        if self.claimed:
+            form["k"] = 1
         if self.thread is not None:
             form["t"] = forms.thread(self.thread)
         return form
@@ -111,6 +115,7 @@ class Header(NamedTuple):
             _totals_of(form["z"]),
             None if thread is None else forms.thread_of(thread),
             "x" in form,
+            "k" in form,
         )
 
 
@@ -136,7 +141,8 @@ class Slot(NamedTuple):
     `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
     `pointer` is where a thread that ends here was listed: its activity, its id, its owner, the hours it left.
     `told` is the etag of the properties that an append was answered. `version` counts the changes of the row.
-    `fades` of those took out what was dead, which nobody decided.
+    `fades` of those took out what was dead, which nobody decided. `brought` is the position of a message with
+    a key that it put between others, once what it decided is forgotten.
     """
 
     epoch: str
@@ -156,6 +162,7 @@ class Slot(NamedTuple):
     pointer: tuple[int, str, str | None, tuple[int, ...]] | None = None
     told: str | None = None
     fades: int = 0
+    brought: str | None = None
 
     @property
     def edition(self) -> int:
@@ -187,6 +194,7 @@ class Slot(NamedTuple):
             "p": self.pointer,
             "w": self.told,
             "d": self.fades or None,
+            "i": self.brought,
         }
         form.update((name, value) for name, value in beside.items() if value is not None)
         overhead = len(pk.encode()) + 80
@@ -235,6 +243,7 @@ class Slot(NamedTuple):
             pointer=_pointer_of(form["p"]) if "p" in form else None,
             told=form.get("w"),
             fades=form.get("d", 0),
+            brought=form.get("i"),
         )
         return slot._replace(entries=entries.loaded(form["m"], texts, slot.position, slot.token, slot.at))
 
@@ -252,6 +261,21 @@ class Slot(NamedTuple):
         elif not left[effect.place].faded:
             left[effect.place] = by.entries[0]
         return self._replace(entries=tuple(left), version=self.version + 1)
+
+    def bare(self) -> Slot:
+        """This row without what it did to another and has answered."""
+        keyed = self.effect is not None and self.effect.verb == "add" and self.entries[0].key is not None
+        return self._replace(
+            entries=(), effect=None, request=None, result=None, version=self.version + 1,
+            brought=self.entries[0].position if keyed else None,
+        )  # fmt: skip
+
+    def put_between(self, key: str) -> str | None:
+        """The position where it put a message of that key between others, as far as it knows."""
+        if self.effect is None:
+            return self.brought
+        [entry] = self.entries
+        return entry.position if self.effect.verb == "add" and entry.key == key else None
 
     def fade(self, places: Collection[int]) -> Slot:
         """This row without what was in some places; the others stay in theirs, where an effect looks."""

@@ -80,9 +80,10 @@ class Restorer:
         base = Totals(
             life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active, left=left
         )
-        header = Header(version, head.epoch, base, thread, scattered=True)
+        header = Header(version, head.epoch, base, thread, scattered=True, claimed=True)
         taken = messages if are_inline([Draft(one.text) for one in messages]) else ()
-        return await self._slot(turn, base, taken, header)
+        decision = await self._slot(turn, base, taken, header)
+        return decision._replace(staged=await self._decide.claims.stage(head.pk, decision.slot))
 
     async def _go_on(
         self, turn: Turn, present: Thread, thread: Thread, messages: Sequence[Message]
@@ -96,6 +97,7 @@ class Restorer:
         if thread.expires_at is not None and changes:
             await self._lists.visits.note(turn.head.pk, to_micros(thread.expires_at))
         active = to_micros(thread.active_at)
+        await self._decide.claims.take(turn, [Draft(one.text, key=one.key) for one in messages])
         left = await self._decide.listed(turn, active)
         return await self._slot(turn, replace(turn.totals, active_at=active, left=left), messages, after)
 

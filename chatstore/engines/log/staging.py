@@ -8,7 +8,7 @@ from typing import cast
 from chatstore import position
 from chatstore.batching import batches
 from chatstore.contract import Draft
-from chatstore.engines.log.port import Key, Table
+from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Entry, Slot, Totals
 from chatstore.engines.log.texts import put_apart
 
@@ -67,9 +67,9 @@ async def keep_apart(
     return tuple(kept)
 
 
-async def stage(table: Table, pk: str, slots: Iterable[Slot]) -> tuple[Key, ...]:
-    """Write slots that nobody sees yet, and name their rows."""
-    rows = []
+async def stage(table: Table, pk: str, slots: Iterable[Slot], claims: Sequence[Row] = ()) -> tuple[Key, ...]:
+    """Write slots that nobody sees yet, and the claims of their keys; names the rows."""
+    rows = list(claims)
     for slot in slots:
         kept = slot._replace(entries=await keep_apart(table, pk, slot.entries, slot.at))
         rows.append(kept.dump(pk))

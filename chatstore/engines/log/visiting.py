@@ -15,7 +15,7 @@ from chatstore.engines.log.port import Key, Row, Rows, Table
 from chatstore.engines.log.records import Blob, Entry, Header, Slot
 from chatstore.errors import Unavailable
 
-__all__ = ["KEPT", "Remains", "all_rows", "read_whole", "require_awake", "survey"]
+__all__ = ["KEPT", "Remains", "all_rows", "read_whole", "require_awake", "slot_of", "survey"]
 
 _PAGE = 1000
 
@@ -80,6 +80,11 @@ class Remains:
 def all_rows(table: Table, pk: str) -> AsyncIterator[Row]:
     """All rows of a thread but its header."""
     return table.all(pk, "B", "E~")
+
+
+def slot_of(row: Row) -> Slot | None:
+    """The slot of a row; None for a text that is kept apart, and for a claim."""
+    return None if layout.epoch_of(str(row["sk"])) is None else Slot.load(row)
 
 
 async def read_whole(table: Table, pk: str) -> tuple[Head, AsyncIterator[Row]]:
@@ -147,14 +152,20 @@ class _Survey:
         self._used: set[Blob] = set()
         self._cut: list[tuple[Slot, Row]] = []
         self._taken: dict[int, int] = {}
+        self._claims: list[tuple[str, Row]] = []
+        self._keys: set[str] = set()
 
     def meet(self, row: Row) -> None:
-        """Note one row: a text that is kept apart, a slot of the living history, or one of another epoch."""
+        """Note one row: a text kept apart, a claim, a slot of the living history or of another epoch."""
         at = Key(self._head.pk, str(row["sk"]))
         ref = layout.text_of(at.sk)
         if ref is not None:
             self._pieces.setdefault(ref, []).append(at)
             self._sizes[ref] += len(cast("bytes", row["b"])) - int(row.get("z", 0))
+            return
+        history = layout.claim_of(at.sk)
+        if history is not None:
+            self._claims.append((history, row))
             return
         slot = Slot.load(row)
         if self._living and slot.epoch == self._head.epoch:
@@ -170,7 +181,7 @@ class _Survey:
     def remains(self) -> Remains:
         """What is to be done, once every row was met."""
         self._cut_rows()
-        waiting = self._dead_epochs()
+        waiting = self._dead_epochs() + self._void_claims()
         self._unused_texts()
         remains, head = self._remains, self._head
         if not self._living and not waiting:
@@ -199,11 +210,12 @@ class _Survey:
         # What an effect carries was applied, and is kept for repetitions alone.
         remains, now = self._remains, self._now
         if slot.effect is not None and remains.meet(now, slot.at + KEPT):
-            bare = slot._replace(entries=(), effect=None, request=None, result=None, version=slot.version + 1)
-            remains.faded.append(Faded(bare))
+            remains.faded.append(Faded(slot.bare()))
             return
         self._used |= _blobs(slot)
         dead = [place for place, entry in enumerate(slot.messages) if self._is_dead(entry)]
+        living = (entry.key for place, entry in enumerate(slot.messages) if place not in dead)
+        self._keys.update(layout.digest(key) for key in living if key is not None)
         if not dead:
             return
         remains.faded.append(Faded(slot.fade(dead), len(dead)))
@@ -253,6 +265,23 @@ class _Survey:
             remains.messages += epoch.messages
             remains.requests += epoch.requests
             remains.pointers += epoch.pointers
+        return waiting
+
+    def _void_claims(self) -> int:
+        """Plan the removal of claims that lead to no message; how many of other histories are too young.
+
+        In the living history, one that names a later slot than this reading knows may be about to be true.
+        """
+        remains, head, waiting = self._remains, self._head, 0
+        for history, row in self._claims:
+            if self._living and history == head.public_epoch:
+                key = str(row["sk"]).rpartition("#")[2]
+                if int(row["v"]) <= head.tail and key not in self._keys:
+                    remains.shared.append(row)
+            elif remains.meet(self._now, layout.made_at(str(row["s"])) + KEPT):
+                remains.rows.append(Key(head.pk, str(row["sk"])))
+            else:
+                waiting += 1
         return waiting
 
     def _unused_texts(self) -> None:

@@ -28,7 +28,7 @@ from chatstore.engines.log import layout
 from chatstore.engines.log.fairness import LONGEST_CONTEST, Fairness
 from chatstore.engines.log.head import Head, look, settle
 from chatstore.engines.log.known import LONGEST, Known, Threads
-from chatstore.engines.log.planning import Answer, Decision, Forgotten, Plan, Turn
+from chatstore.engines.log.planning import Answer, Decision, Forgotten, Outdated, Plan, Turn
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Slot
 from chatstore.engines.log.requests import Asked, asked, search
@@ -232,6 +232,8 @@ class Writer:
         """
         try:
             planned = await mutation.plan(self._turn(mutation.key, seen))
+        except Outdated:
+            return None
         except Unavailable:
             raise
         except ChatStoreError as error:
