@@ -17,6 +17,7 @@ LOCKS = {
     "requirements/dev.txt": "--all-extras --group build --group dev",
     "requirements/server.txt": (
         "--extra server --extra cli --extra dynamodb --extra azure-tables --extra postgres "
+        "--extra cloud-sql --extra alloydb "
         f"--group build {AS_TESTED}"
     ),
     "requirements.txt": f"--extra azure-functions --extra telemetry --extra postgres {AS_TESTED}",
