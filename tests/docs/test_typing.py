@@ -45,7 +45,10 @@ PROSE = {
 ELSEWHERE = {"awslambdaric", "--config", "--factory", "--fd"}
 """What is typed for others' programs, in the environments that are made for them."""
 
-FOR_TESTS = {"CHATSTORE_SOAK", "CHATSTORE_TEST_DYNAMODB", "CHATSTORE_SEED", "CHATSTORE_HISTORIES"}
+FOR_TESTS = {
+    "CHATSTORE_SOAK", "CHATSTORE_TEST_DYNAMODB", "CHATSTORE_TEST_POSTGRES", "CHATSTORE_SEED",
+    "CHATSTORE_HISTORIES",
+}  # fmt: skip
 VARIABLES = {f"CHATSTORE_{one.name.upper()}" for one in fields(Settings)}
 
 
