@@ -18,6 +18,7 @@ LOCKS = {
     "requirements/server.txt": (
         "--extra server --extra cli --extra dynamodb --extra azure-tables --extra tablestore "
         "--extra redis --extra upstash --extra postgres "
+        "--extra cloud-sql --extra alloydb "
         f"--group build {AS_TESTED}"
     ),
     "requirements.txt": f"--extra azure-functions --extra telemetry --extra postgres {AS_TESTED}",

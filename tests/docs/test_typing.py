@@ -48,6 +48,7 @@ ELSEWHERE = {"awslambdaric", "--config", "--factory", "--fd"}
 FOR_TESTS = {
     "CHATSTORE_SOAK",
     "CHATSTORE_TEST_DYNAMODB",
+    "CHATSTORE_TEST_POSTGRES",
     "CHATSTORE_TEST_TABLESTORE",
     "CHATSTORE_SEED",
     "CHATSTORE_HISTORIES",

@@ -30,6 +30,7 @@ from typing import Any, TypeVar, cast
 
 import psycopg
 
+from chatstore import models
 from chatstore.backends.postgres.address import address_of
 from chatstore.backends.postgres.connectors import CONNECTORS, connector_of
 from chatstore.backends.postgres.dialects import DIALECTS, Spoken
@@ -48,6 +49,7 @@ from chatstore.contract import (
     Draft,
     Listing,
     NewThread,
+    Query,
     Request,
     Span,
     ThreadKey,
@@ -58,7 +60,7 @@ from chatstore.engines.sql.listing import Found, Lists
 from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.rows import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
-from chatstore.errors import ConfigurationError, CursorExpired
+from chatstore.errors import ConfigurationError, CursorExpired, Unsupported
 from chatstore.metering import metered
 from chatstore.models import Appended, Entries, Message, Page, Thread
 from chatstore.urls import Url
@@ -278,6 +280,13 @@ class PostgresBackend(SqlBackend):
             else (await super(PostgresBackend, self)._previewed(tables, [one]))[0]
             for one in found
         ]
+
+    async def search(self, tenant: str, query: Query) -> Page[models.Found]:
+        del tenant, query
+        raise Unsupported(
+            "PostgreSQL's own text search finds other words than a store promises, "
+            "and there is no index of a store's words in it"
+        )
 
     @metered
     async def get_thread(self, key: ThreadKey) -> Thread:
