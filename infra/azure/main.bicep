@@ -16,9 +16,13 @@ param principalId string = ''
 @description('The version of Python.')
 param pythonVersion string = '3.13'
 
-@allowed(['api-key', 'jwt', 'api-key,jwt', 'platform'])
+@allowed(['api-key', 'jwt', 'api-key,jwt', 'user-token', 'api-key,user-token', 'platform'])
 @description('CHATSTORE_AUTH, how callers show who they are. With platform, Easy Auth checks tokens.')
 param auth string = 'api-key'
+
+@secure()
+@description('CHATSTORE_USER_TOKEN_SECRETS, what signs tokens of users, with user-token.')
+param userTokenSecrets string = ''
 
 @description('Who issues the tokens, with jwt and platform.')
 param jwtIssuer string = ''
@@ -397,7 +401,7 @@ resource settings 'Microsoft.Web/sites/config@2024-11-01' = {
   }, empty(databaseVault) ? {} : {
     // Read by the function's identity, again within a day of a change.
     PGPASSWORD: '@Microsoft.KeyVault(VaultName=${databaseVault};SecretName=${databaseSecret})'
-  }, empty(defaultTtl) ? {} : { CHATSTORE_DEFAULT_TTL: defaultTtl }, empty(otlpEndpoint) ? {} : {
+  }, empty(userTokenSecrets) ? {} : { CHATSTORE_USER_TOKEN_SECRETS: userTokenSecrets }, empty(defaultTtl) ? {} : { CHATSTORE_DEFAULT_TTL: defaultTtl }, empty(otlpEndpoint) ? {} : {
     OTEL_EXPORTER_OTLP_ENDPOINT: otlpEndpoint
     OTEL_EXPORTER_OTLP_HEADERS: otlpHeaders
   })

@@ -12,6 +12,9 @@ import pytest
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
 from chatstore.testing.colours import Colour
+from chatstore.testing.suite.lifecycle import Lifecycle
+from chatstore.testing.suite.requests import Requests
+from chatstore.testing.suite.together import Together
 from chatstore.urls import open_backend
 from tests.conftest import SOAK
 from tests.postgres.servers import Emptied, prepared
@@ -35,7 +38,10 @@ class OnPostgres(BackendContract, MachineContract):
 
 
 class TestPostgres(OnPostgres):
-    """Both colours."""
+    """Each test in one colour, what waits for others in both; `make soak` tries all in both."""
+
+    thirds: ClassVar = {Colour.BLOCKING: (0,), Colour.ASYNC: (1, 2)}
+    entire: ClassVar = (Together, Lifecycle, Requests, MachineContract)
 
 
 class TestCockroachForm(MachineContract):

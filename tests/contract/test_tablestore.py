@@ -17,6 +17,7 @@ from chatstore.blocking import run
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
 from chatstore.testing.colours import Colour
+from chatstore.testing.suite.exactness import Exactness
 from chatstore.testing.suite.lifecycle import Lifecycle
 from chatstore.testing.suite.read import Read
 from chatstore.testing.suite.replace_all import ReplaceAll
@@ -47,7 +48,11 @@ def opened(tmp_path: Path, clock: Clock, *, blocking: bool) -> Backend:
 
 
 class TestForBlockingCallers(BackendContract, MachineContract):
+    """Two thirds of the suite: the engine is that of DynamoDB, where all of it is tried."""
+
     colours: ClassVar[Sequence[Colour]] = (Colour.BLOCKING,)
+    thirds: ClassVar = {Colour.BLOCKING: (0, 1)}
+    entire: ClassVar = (Read, Exactness, MachineContract)
     one_in = 50
     one_case_in = 1 if SOAK else 6
 

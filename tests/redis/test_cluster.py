@@ -33,6 +33,9 @@ def cluster(
 
 
 class TestCluster(BackendContract):
+    """A third of the suite: what differs from one server is where commands go."""
+
+    thirds: ClassVar = {Colour.BLOCKING: (0,)}
     one_case_in = 1 if SOAK else 12
     colours: ClassVar[Sequence[Colour]] = tuple(Colour) if SOAK else (Colour.BLOCKING,)
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from chatstore.contract import Backend, Clock
 from chatstore.testing import BackendContract, MachineContract
+from chatstore.testing.colours import Colour
 from chatstore.urls import open_backend
 from tests.conftest import SOAK
 from tests.redis.servers import prefixed
 
 
 class TestRedis(BackendContract, MachineContract):
-    one_in = 1 if SOAK else 8
+    """Each test in one colour: they share their code, and `make soak` tries all in both."""
+
+    thirds: ClassVar = {Colour.BLOCKING: (0,), Colour.ASYNC: (1, 2)}
+    entire: ClassVar = (MachineContract,)
+    one_in = 1 if SOAK else 16
     one_case_in = 1 if SOAK else 7
 
     @pytest.fixture(autouse=True)

@@ -34,9 +34,14 @@ class _Proxied:
 
 
 class TestForBlockingCallers(_Proxied, BackendContract, MachineContract):
-    """Without sockets, which are most of the time: `TestForEventLoops` has them."""
+    """Without sockets, which are most of the time: `TestForEventLoops` has them.
+
+    A third of the suite: the scripts are those of Redis, where all of it is tried.
+    """
 
     colours: ClassVar[Sequence[Colour]] = (Colour.BLOCKING,)
+    thirds: ClassVar = {Colour.BLOCKING: (0,)}
+    entire: ClassVar = (MachineContract,)
     one_in = 1 if SOAK else 50
     one_case_in = 1 if SOAK else 8
 
