@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
-BACKENDS = ("clients.py", "dynamodb")
+BACKENDS = ("calls.py", "clients.py", "dynamodb")
 """What of chatstore/backends is deployed: the storage that template.yaml names, and what that shares."""
 
 DATABASE = {"backends": "postgres", "engines": "sql"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -16,7 +16,7 @@ from chatstore.engines.fenced.payload import unpack
 from chatstore.engines.fenced.port import Properties
 from chatstore.engines.log import LogBackend
 from chatstore.fair_threads import Beside
-from chatstore.models import Message
+from chatstore.models import Entries, Message
 from tests.azure_tables.fake import FakeDriver, FakeTable
 from tests.log.memory_table import MemoryTable
 
@@ -40,13 +40,13 @@ def log() -> Backend:
 def written(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """The threads that wrote entries as text."""
     threads: set[int] = set()
-    before = Message.entry_text
+    before = Entries.text_of
 
-    def watched(self: Message) -> str:
+    def watched(messages: Iterable[Message]) -> str:
         threads.add(threading.get_ident())
-        return before(self)
+        return before(messages)
 
-    monkeypatch.setattr(Message, "entry_text", watched)
+    monkeypatch.setattr(Entries, "text_of", watched)
     return threads
 
 

@@ -249,7 +249,6 @@ def test_a_console_that_lacks_a_character_shows_an_escape(tmp_path: Path, encodi
         (["threads", "--from", "http://127.0.0.1:1/docs"], "without what follows"),
         (["threads", "--from", "http://cs_key@127.0.0.1:1"], "CHATSTORE_TOKEN"),
         (["threads", "--from", "http://127.0.0.1:1?token=x"], "CHATSTORE_TOKEN"),
-        (["threads", "--from", "redis://127.0.0.1"], "llama-index+redis://"),
         (["import", "redis://127.0.0.1", "--to", "memory://"], "llama-index+redis://"),
         (["threads", "--from", "127.0.0.1:8080"], "sqlite:///chat.db"),
     ],

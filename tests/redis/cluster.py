@@ -45,7 +45,10 @@ class Cluster:
         told = node.execute_command("CLUSTER", "INFO")
         state = told.get("cluster_state") if isinstance(told, dict) else str(told)
         size = told.get("cluster_known_nodes") if isinstance(told, dict) else "3"
-        return "ok" in str(state) and str(size) == "3"
+        if "ok" not in str(state) or str(size) != "3":
+            return False
+        ranges = node.execute_command("CLUSTER", "SLOTS")
+        return sum(last - first + 1 for first, last, *_ in ranges) == SLOTS
 
     def owner(self, slot: int) -> int:
         """Which server has a slot."""
