@@ -48,7 +48,8 @@ class Cluster:
         if "ok" not in str(state) or str(size) != "3":
             return False
         ranges = node.execute_command("CLUSTER", "SLOTS")
-        return sum(last - first + 1 for first, last, *_ in ranges) == SLOTS
+        covered: int = sum(last - first + 1 for first, last, *_ in ranges)
+        return covered == SLOTS
 
     def owner(self, slot: int) -> int:
         """Which server has a slot."""
