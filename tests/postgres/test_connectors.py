@@ -134,8 +134,15 @@ def test_google_is_not_reached_for_a_while(world: World) -> None:
         with pytest.raises(Unavailable):
             store.append("t", say("a"))
         world.api.failure = None
-        store.append("t", say("a"))
-        assert contents(whole(store, "t"))[-1] == "a"
+        # On a busy machine the first connection after it may take longer than the store waits for one.
+        for left in reversed(range(10)):
+            try:
+                store.append("t", say("a"), request_id="a")
+                break
+            except Unavailable:
+                if not left:
+                    raise
+        assert contents(whole(store, "t")).count("a") == 1
 
 
 @pytest.mark.parametrize(
