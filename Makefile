@@ -124,8 +124,14 @@ clean:  ## Remove the environments and what the tools left behind; chat.db stays
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Debian's pooler for the tests of PostgreSQL, unpacked and not installed. Elsewhere one on the path is used.
+# Where the machine knows no packages, or old ones, it is asked for them anew, in a folder of our own.
+POOLER := pgbouncer libevent-2.1-7 libc-ares2
+OWN_LISTS := -o Dir::State::lists=$(CURDIR)/.pgbouncer/lists -o Dir::Cache=$(CURDIR)/.pgbouncer/cache
+
 .pgbouncer/.installed:
-	@mkdir -p .pgbouncer && cd .pgbouncer && apt-get download -qq pgbouncer libevent-2.1-7 libc-ares2 \
+	@mkdir -p .pgbouncer/lists/partial .pgbouncer/cache/archives/partial && cd .pgbouncer \
+		&& { apt-get download -qq $(POOLER) \
+			|| { apt-get $(OWN_LISTS) update -qq && apt-get $(OWN_LISTS) download -qq $(POOLER); }; } \
 		&& for package in *.deb; do dpkg -x "$$package" .; done && touch .installed \
 		|| echo "There is no pgbouncer: its test says so"
 
