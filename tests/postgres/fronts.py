@@ -79,6 +79,8 @@ class Front:
         (folder / "certificate").write_text(own.certificate)
         (folder / "key").write_bytes(own.key_text)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # A connector's thread may wait for bytes when it has taken a ticket: it would stand still by chance.
+        self._context.num_tickets = 0
         self._context.load_cert_chain(folder / "certificate", folder / "key")
         self._context.load_verify_locations(folder / "certificate")
         self._context.verify_mode = ssl.CERT_REQUIRED

@@ -26,6 +26,7 @@ from chatstore.urls import Url, shown
 __all__ = ["CONNECTORS", "Connector", "connector_of"]
 
 _SECONDS = 10
+_TRIES = 3
 _REFUSED = frozenset({400, 401, 403, 404})
 """Answers of Google's that another try does not change."""
 
@@ -119,9 +120,7 @@ class Connector:
     def dial(self, context: psycopg.abc.AdaptContext | None = None) -> psycopg.Connection[Any]:
         """A connection. Raises OperationalError, and ConfigurationError where trying again does not help."""
         try:
-            connection: psycopg.Connection[Any] = self._connector().connect(
-                self._instance, "psycopg", autocommit=True, context=context, **self._given
-            )
+            connection = self._tried(context)
         except psycopg.Error:
             raise
         except Exception as error:
@@ -133,6 +132,23 @@ class Connector:
                 ) from error
             raise psycopg.OperationalError(f"{place} was not reached ({name})") from error
         return connection
+
+    def _tried(self, context: psycopg.abc.AdaptContext | None) -> psycopg.Connection[Any]:
+        """A connection, by the second or third try if one before it stood still.
+
+        Between the connector's encryption and libpq a thread carries bytes. It may wait for the server's when
+        it has taken a ticket of TLS 1.3 for them, and then libpq's own never leave.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                connection: psycopg.Connection[Any] = self._connector().connect(
+                    self._instance, "psycopg", autocommit=True, context=context, **self._given
+                )
+                return connection
+            except psycopg.errors.ConnectionTimeout:
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Stop what runs beside the connections; another connection begins it again."""
