@@ -22,7 +22,8 @@ A thread is one key, and every change to it is one script with its header's etag
 from __future__ import annotations
 
 from chatstore.backends.clients import beside_loops
-from chatstore.backends.redis.callers import AsyncCaller, BlockingCaller, Terms
+from chatstore.backends.redis.callers import AsyncCaller, BlockingCaller
+from chatstore.backends.redis.calling import Terms
 from chatstore.backends.redis.driver import RedisDriver
 from chatstore.backends.redis.server import OPTIONS, Server
 from chatstore.clocks import followed

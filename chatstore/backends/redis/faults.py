@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from redis import exceptions
 
+from chatstore.backends.redis.rows import UnknownScript
 from chatstore.engines.fenced.port import Again
 from chatstore.errors import StorageError
 
-__all__ = ["faults", "is_unknown_script"]
+__all__ = ["faults"]
 
 _LATER = (
     exceptions.ConnectionError,
@@ -36,34 +37,35 @@ _REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
 
 @contextlib.contextmanager
 def faults() -> Iterator[None]:
-    """Turn what the library raises inside into Again or a StorageError."""
+    """Turn what the library raises inside into UnknownScript, Again or a StorageError."""
     try:
         yield
     except exceptions.AuthenticationError as error:
         raise StorageError("Redis refuses these credentials") from error
-    except exceptions.NoPermissionError as error:
-        raise StorageError("Redis does not permit this user what the store needs: see its page") from error
     except _LATER as error:
         raise Again from error
-    except exceptions.OutOfMemoryError as error:
-        raise StorageError("Redis has no memory left for what would be written") from error
     except exceptions.RedisError as error:
-        code = _code(error)
-        if code in _LATER_CODES:
-            raise Again from error
-        if code in _REFUSED:
-            raise StorageError(f"Redis refuses these credentials ({code})") from error
-        if code in ("OOM", "MISCONF"):
-            raise StorageError(f"Redis cannot write for now ({code}): it is full, or cannot save") from error
-        # The rest of its text may quote what was sent.
-        raise StorageError(f"Redis answers {code}") from error
+        raise _meaning(error) from error
     except OSError as error:
         raise Again from error
 
 
-def is_unknown_script(error: exceptions.ResponseError) -> bool:
-    """Whether the server has to be sent the script's text."""
-    return isinstance(error, exceptions.NoScriptError) or _code(error) == "NOSCRIPT"
+def _meaning(error: exceptions.RedisError) -> Exception:
+    """What an answer of the server's means. The rest of its text may quote what was sent."""
+    code = _code(error)
+    if isinstance(error, exceptions.NoScriptError) or code == "NOSCRIPT":
+        return UnknownScript()
+    if isinstance(error, exceptions.NoPermissionError):
+        return StorageError("Redis does not permit this user what the store needs: see its page")
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return StorageError("Redis has no memory left for what would be written")
+    if code in _LATER_CODES:
+        return Again()
+    if code in _REFUSED:
+        return StorageError(f"Redis refuses these credentials ({code})")
+    if code in ("OOM", "MISCONF"):
+        return StorageError(f"Redis cannot write for now ({code}): it is full, or cannot save")
+    return StorageError(f"Redis answers {code}")
 
 
 def _code(error: Exception) -> str:

@@ -18,7 +18,18 @@ from typing import Final, NamedTuple
 from chatstore.engines.fenced.port import Entity, Op, Range
 from chatstore.errors import CorruptData
 
-__all__ = ["CHANGE", "READ", "Place", "Script", "asked", "entity", "operations", "place", "span"]
+__all__ = [
+    "CHANGE",
+    "READ",
+    "Place",
+    "Script",
+    "UnknownScript",
+    "asked",
+    "entity",
+    "operations",
+    "place",
+    "span",
+]
 
 _TENANT = 42
 """How long the name of a tenant is in front of those of its listings."""
@@ -36,6 +47,10 @@ class Script(NamedTuple):
     def of(cls, text: str) -> Script:
         """The script of a text."""
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class UnknownScript(Exception):
+    """The server does not know a script by its digest; nothing was done."""
 
 
 CHANGE: Final = Script.of("""\

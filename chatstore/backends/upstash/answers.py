@@ -6,16 +6,13 @@ import base64
 import json
 from typing import Any, Final
 
+from chatstore.backends.redis.rows import UnknownScript
 from chatstore.engines.fenced.port import Again
 from chatstore.errors import StorageError
 
-__all__ = ["UnknownScript", "result"]
+__all__ = ["result"]
 
 _LATER: Final = ("BUSY", "LOADING", "TRYAGAIN", "READONLY", "MASTERDOWN", "UNKILLABLE")
-
-
-class UnknownScript(Exception):
-    """The database does not know a script by its digest; nothing was done."""
 
 
 def result(status: int, content: bytes, retry_after: str = "") -> Any:

@@ -35,9 +35,9 @@ def carried(script: Script, arguments: Sequence[bytes]) -> tuple[Script, list[st
         return _narrowing(script), [one.decode("latin-1") for one in arguments]
 
 
-def body(command: Sequence[Any], arguments: Sequence[str]) -> bytes:
-    """A command with its arguments as the API takes it."""
-    return json.dumps([*command, *arguments], ensure_ascii=False, separators=(",", ":")).encode()
+def body(command: Sequence[Any]) -> bytes:
+    """A command as the API takes it."""
+    return json.dumps(command, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
@@ -33,16 +33,21 @@ class Identity:
     owner: str | None
     scopes: frozenset[Scope]
     credential: str
+    confined: str | None = field(init=False, repr=False, compare=False)
+    """The owner whose threads it is confined to; None with ADMIN."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "confined", None if Scope.ADMIN in self.scopes else self.owner)
 
     @property
     def restricted(self) -> bool:
         """Whether it is confined to its owner's threads; ADMIN is not."""
-        return self.owner is not None and Scope.ADMIN not in self.scopes
+        return self.confined is not None
 
     @property
     def caller(self) -> tuple[str, str | None]:
         """Whose share of what all use a request takes: a tenant's, or that of the owner it is confined to."""
-        return self.tenant, None if Scope.ADMIN in self.scopes else self.owner
+        return self.tenant, self.confined
 
     def require(self, scopes: Iterable[Scope]) -> None:
         """Raise Forbidden unless all of `scopes` are allowed."""
@@ -57,7 +62,7 @@ class Identity:
 
         An id that it could choose would tell, by being taken, that a thread of somebody else is there.
         """
-        if self.owner is None or Scope.ADMIN in self.scopes:
+        if self.confined is None:
             return
         if thread_id is not None:
             raise Forbidden("this credential is of one owner, and the ids of its threads are made here")
@@ -67,7 +72,7 @@ class Identity:
     def scoped(self, store: AsyncChatStore) -> AsyncChatStore:
         """`store` as this identity sees it."""
         mine = store if store.tenant == self.tenant else store.for_tenant(self.tenant)
-        return mine if self.owner is None or Scope.ADMIN in self.scopes else mine.for_owner(self.owner)
+        return mine if self.confined is None else mine.for_owner(self.confined)
 
 
 class Authenticator(Protocol):

@@ -1,0 +1,120 @@
+"""How a script is called, whoever carries it: by its digest, or by its text where that is not known."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, ClassVar, NamedTuple
+
+from chatstore.backends.redis.rows import Script, UnknownScript
+from chatstore.clocks import ServerClock
+from chatstore.contract import Clock
+from chatstore.errors import Unavailable
+from chatstore.metering import spent
+from chatstore.turns import AsyncTurns, BlockingTurns
+
+__all__ = ["AsyncScripts", "BlockingScripts", "Terms"]
+
+
+class Terms(NamedTuple):
+    """How calls are made: what stands in front of keys, and how many replicas must have each write.
+
+    What the server says of the time goes to `clock`, if that follows it.
+    """
+
+    prefix: str
+    replicas: int
+    seconds: float
+    clock: Clock
+
+    def command(self, how: str, script: Script, key: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """A command that runs a script on a key: by its digest, or by its text."""
+        said = script.digest if how == "EVALSHA" else script.text
+        return how, said, 1, f"{self.prefix}{{{key}}}", *arguments
+
+    def asked(self) -> int:
+        """When a call begins."""
+        return self.clock.monotonic() if isinstance(self.clock, ServerClock) else 0
+
+    def answered(self, answer: Any, asked: int) -> Any:
+        """The answer of a script that tells the time, once that is taken."""
+        told = answer[0] if isinstance(answer, list) and isinstance(answer[0], list) else answer
+        if isinstance(self.clock, ServerClock) and isinstance(told, list):
+            self.clock.told(int(told[0]) * 1_000_000 + int(told[1]), asked)
+        return answer
+
+    def require_replicas(self, count: int) -> None:
+        """Raise Unavailable where too few replicas have what was written."""
+        if count < self.replicas:
+            raise Unavailable(
+                f"it was written, but only {count} of {self.replicas} replicas confirmed it in time: it may "
+                "be lost if the server fails now. Repeat the request with the same request id"
+            )
+
+
+class _Scripts(ABC):
+    """A `Caller` of the driver. A call whose answer is lost is never made again here."""
+
+    prices: ClassVar[str]
+    unit: ClassVar[str]
+    """What each command is counted as, in which price list."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+
+    async def call(self, script: Script, key: str, arguments: Sequence[bytes], *, writing: bool) -> Any:
+        """What a script answers; texts are bytes."""
+        terms, asked = self._terms, self._terms.asked()
+        script, sent = self._carried(script, arguments)
+        try:
+            answer = await self._counted(terms.command("EVALSHA", script, key, sent), writing=writing)
+        except UnknownScript:
+            answer = await self._counted(terms.command("EVAL", script, key, sent), writing=writing)
+        return terms.answered(answer, asked)
+
+    async def _counted(self, command: tuple[Any, ...], *, writing: bool) -> Any:
+        spent(self.prices, {self.unit: 1})
+        return await self._sent(command, writing=writing)
+
+    def _carried(self, script: Script, arguments: Sequence[bytes]) -> tuple[Script, Sequence[Any]]:
+        """The script and its arguments as they travel."""
+        return script, arguments
+
+    @abstractmethod
+    async def _sent(self, command: tuple[Any, ...], *, writing: bool) -> Any:
+        """What the server answers. Raises UnknownScript, `Again` and errors of ours."""
+
+
+class BlockingScripts(_Scripts):
+    """For blocking callers."""
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__(terms)
+        self._turns = BlockingTurns()
+
+    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
+        """Waits until no other writer of this process is at the same thread."""
+        return self._turns.turn(partition)
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)  # noqa: ASYNC251 - nobody awaits here: this caller serves blocking callers
+
+
+class AsyncScripts(_Scripts):
+    """For event loops."""
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__(terms)
+        self._turns = AsyncTurns()
+
+    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
+        """Waits until no other writer of this process is at the same thread."""
+        return self._turns.turn(partition)
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
