@@ -42,10 +42,10 @@ class Claimer:
         elif keys:
             await self._table.together([partial(self._take, turn, key, low) for key in keys])
 
-    async def stage(self, pk: str, slot: Slot) -> tuple[Key, ...]:
+    async def stage(self, turn: Turn, slot: Slot) -> None:
         """Write the claims of the history that `slot` begins, whose name is its own: none is in the way."""
-        rows = of_slots(pk, cast("Header", slot.header), [slot])
-        return await stage(self._table, pk, (), rows)
+        rows = of_slots(turn.head.pk, cast("Header", slot.header), [slot])
+        await stage(self._table, turn, (), rows)
 
     async def _take(self, turn: Turn, key: str, low: str | None) -> None:
         place = layout.claim_place(turn.head.pk, turn.head.public_epoch, key)

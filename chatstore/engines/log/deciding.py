@@ -76,7 +76,7 @@ class Deciding(Epochs):
         slot = turn.slot(totals, kept=kept, header=header, told=told)
         entries = slot.arranged(drafts)
         await self._plan_visits(head.pk, drafts, turn.now)
-        slot = slot._replace(entries=await self.inline(head.pk, entries, turn.now))
+        slot = slot._replace(entries=await self.inline(turn, entries))
         messages = tuple(entry.message() for entry in entries)
         result = Appended(messages, totals.etag(head.epoch), kept, told)
 
@@ -129,7 +129,8 @@ class Deciding(Epochs):
         slot = turn.slot(totals, header=header)
         slot = slot._replace(entries=slot.arranged(drafts))
         result = Appended(tuple(entry.message() for entry in slot.entries), totals.etag(head.epoch))
-        return Decision(slot, result, staged=await self.claims.stage(head.pk, slot))
+        await self.claims.stage(turn, slot)
+        return Decision(slot, result)
 
     async def replace(self, turn: Turn, drafts: Sequence[Draft]) -> Answer[Appended] | Decision[Appended]:
         """Make `drafts` the history, by adding what is new where the rest is there already."""
@@ -193,7 +194,7 @@ class Deciding(Epochs):
             if position.crowded(entry.position) or not is_row(left, pk):
                 return await self.number_anew(turn, entry, draft.text, totals.active_at, adding=was is None)
             if not inline:
-                kept = await keep_apart(self._table, pk, (entry,), turn.now, most=0)
+                kept = await keep_apart(self._table, turn, (entry,), most=0)
                 slot = slot._replace(entries=kept)
 
         async def after() -> None:
@@ -212,12 +213,12 @@ class Deciding(Epochs):
             await self._lists.visits.note(turn.head.pk, turn.now + KEPT)
         return Decision(turn.note(records.dump(cast("records.Result", result))), result)
 
-    async def inline(self, pk: str, entries: Sequence[Entry], now: int) -> tuple[Entry, ...]:
+    async def inline(self, turn: Turn, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
         if are_inline(entries):
             return tuple(entries)
-        await self._lists.visits.note(pk, now + KEPT)
-        return await keep_apart(self._table, pk, entries, now)
+        await self._lists.visits.note(turn.head.pk, turn.now + KEPT)
+        return await keep_apart(self._table, turn, entries)
 
     async def _plan_visits(self, pk: str, drafts: Sequence[Draft], now: int) -> None:
         soonest = min((draft.ttl for draft in drafts if draft.ttl is not None), default=None)

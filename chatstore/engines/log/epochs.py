@@ -161,13 +161,13 @@ class Epochs:
             turn.head.pk, turn.now + (layout.HOUR if header.epoch == layout.ZERO else KEPT)
         )
         claims = of_slots(turn.head.pk, header, slots)
-        staged = await stage(self._table, turn.head.pk, slots, claims)
+        await stage(self._table, turn, slots, claims)
         before = None if turn.head.header is None else turn.head.header.thread
         ends = before is not None and turn.head.totals.life != header.base.life
         totals = turn.head.totals
         pointer = (totals.active_at, turn.key.id, before.owner, totals.left) if before and ends else None
         slot = turn.slot(turn.totals, header=header, seals=True, pointer=pointer)
-        return Decision(slot, None, staged=staged)
+        return Decision(slot, None)
 
     async def _base(self, turn: Turn, thread: Thread | None, *, life: bool, active: bool) -> Totals:
         """The totals that another epoch begins with. Where it makes a thread active, that is listed now."""

@@ -1,7 +1,7 @@
 """What a mutation plans: the slot that is to be taken on the thread as it is, or an answer without one.
 
 A plan may be made several times, each time for the thread as it is then. What it writes before its slot is
-taken nobody sees, so a plan that came to nothing has done nothing.
+taken nobody sees, and a plan that comes to nothing has it removed.
 """
 
 from __future__ import annotations
@@ -34,21 +34,23 @@ class Answer(NamedTuple, Generic[R]):
 class Decision(NamedTuple, Generic[R]):
     """The slot to be taken, and the result once it is.
 
-    It is taken only if the row `free` is not there. `edits` is the row that its effect is on, as
-    it was read. `staged` rows serve this slot alone. `after` is done
-    when all is applied; what fails there has not failed the operation.
+    It is taken only if the row `free` is not there. `edits` is the row that its effect is on, as it was read.
+    `after` is done when all is applied; what fails there has not failed the operation.
     """
 
     slot: Slot
     result: R
     free: Key | None = None
     edits: Slot | None = None
-    staged: tuple[Key, ...] = ()
     after: Callable[[], Awaitable[None]] | None = None
 
 
 class Turn(NamedTuple):
-    """One try of a mutation: the thread as it is, the present, and the totals with the request in them."""
+    """One try of a mutation: the thread as it is, the present, and the totals with the request in them.
+
+    `staged` names the rows that its plan has written, which serve this try's slot alone. Each is named before
+    it is written, so that a try which comes to nothing can remove what may be there.
+    """
 
     key: ThreadKey
     head: Head
@@ -56,6 +58,7 @@ class Turn(NamedTuple):
     token: str
     request: tuple[str, str] | None
     totals: Totals
+    staged: list[Key]
 
     def slot(self, totals: Totals, **fields: Any) -> Slot:
         """The next slot."""

@@ -83,7 +83,8 @@ class Restorer:
         header = Header(version, head.epoch, base, thread, scattered=True, claimed=True)
         taken = messages if are_inline([Draft(one.text) for one in messages]) else ()
         decision = await self._slot(turn, base, taken, header)
-        return decision._replace(staged=await self._decide.claims.stage(head.pk, decision.slot))
+        await self._decide.claims.stage(turn, decision.slot)
+        return decision
 
     async def _go_on(
         self, turn: Turn, present: Thread, thread: Thread, messages: Sequence[Message]
@@ -126,7 +127,7 @@ class Restorer:
             )
             for entry, one in zip(slot.arranged([Draft(one.text) for one in messages]), messages, strict=True)
         )
-        slot = slot._replace(entries=await self._decide.inline(turn.head.pk, entries, turn.now))
+        slot = slot._replace(entries=await self._decide.inline(turn, entries))
         return Decision(
             slot, Appended(tuple(entry.message() for entry in entries), totals.etag(turn.head.epoch))
         )

@@ -8,6 +8,7 @@ from typing import cast
 from chatstore import position
 from chatstore.batching import batches
 from chatstore.contract import Draft
+from chatstore.engines.log.planning import Turn
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Entry, Slot, Totals
 from chatstore.engines.log.texts import put_apart
@@ -48,7 +49,7 @@ def is_row(slot: Slot, pk: str) -> bool:
 
 
 async def keep_apart(
-    table: Table, pk: str, entries: Iterable[Entry], now: int, *, most: int = MOST_INLINE
+    table: Table, turn: Turn, entries: Iterable[Entry], *, most: int = MOST_INLINE
 ) -> tuple[Entry, ...]:
     """The entries as a row takes them, with the texts for which it has no room put into others."""
     kept = list(entries)
@@ -61,21 +62,21 @@ async def keep_apart(
         apart.append(index)
     apart.sort()
     if apart:
-        blobs = await put_apart(table, pk, [kept[index].text for index in apart], now)
+        blobs = await put_apart(table, turn, [kept[index].text for index in apart])
         for index, blob in zip(apart, blobs, strict=True):
             kept[index] = kept[index]._replace(text="", blob=blob)
     return tuple(kept)
 
 
-async def stage(table: Table, pk: str, slots: Iterable[Slot], claims: Sequence[Row] = ()) -> tuple[Key, ...]:
-    """Write slots that nobody sees yet, and the claims of their keys; names the rows."""
+async def stage(table: Table, turn: Turn, slots: Iterable[Slot], claims: Sequence[Row] = ()) -> None:
+    """Write slots that nobody sees yet, and the claims of their keys."""
     rows = list(claims)
     for slot in slots:
-        kept = slot._replace(entries=await keep_apart(table, pk, slot.entries, slot.at))
-        rows.append(kept.dump(pk))
+        kept = slot._replace(entries=await keep_apart(table, turn, slot.entries))
+        rows.append(kept.dump(turn.head.pk))
     if rows:
+        turn.staged.extend(Key(turn.head.pk, str(row["sk"])) for row in rows)
         await table.write(rows)
-    return tuple(Key(pk, str(row["sk"])) for row in rows)
 
 
 def _length(draft: Draft) -> int:

@@ -8,6 +8,7 @@ from typing import cast
 
 from chatstore.batching import batches
 from chatstore.engines.log import layout
+from chatstore.engines.log.planning import Turn
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Blob, Entry
 
@@ -17,22 +18,23 @@ PIECE = 350_000
 """Bytes of text that a row holds."""
 
 
-async def put_apart(table: Table, pk: str, texts: Sequence[str], now: int) -> list[Blob]:
-    """Write texts into rows of their own; where each is."""
+async def put_apart(table: Table, turn: Turn, texts: Sequence[str]) -> list[Blob]:
+    """Write texts into rows of their own, which the turn's slot is to name; where each is."""
     blobs: list[Blob] = []
     rows: list[Row] = []
     bodies = [text.encode() for text in texts]
     for together in batches(bodies, len, most=len(bodies), size_most=PIECE):
-        ref = f"{now // 1000:012x}{secrets.token_hex(4)}"
+        ref = f"{turn.now // 1000:012x}{secrets.token_hex(4)}"
         start = 0
         for body in together:
             blobs.append(Blob(ref, len(body), start))
             start += len(body)
         whole = b"".join(together)
         rows += [
-            {**_piece(pk, ref, index)._asdict(), "v": 0, "b": whole[at : at + PIECE]}
+            {**_piece(turn.head.pk, ref, index)._asdict(), "v": 0, "b": whole[at : at + PIECE]}
             for index, at in enumerate(range(0, len(whole), PIECE))
         ]
+    turn.staged.extend(Key(str(row["pk"]), str(row["sk"])) for row in rows)
     await table.write(rows)
     return blobs
 

@@ -176,22 +176,30 @@ class Writer:
                 return _Done(await mutation.repeated(seen.found))
             except Forgotten:
                 return None
-        planned = await self._planned(mutation, seen)
-        if planned is None:
-            return None
+        turn = self._turn(mutation.key, seen)
+        try:
+            planned = await self._planned(mutation, seen, turn)
+        except ChatStoreError:
+            with contextlib.suppress(StorageError):
+                await self._take_back(turn)
+            raise
         if isinstance(planned, Answer):
             self.known.put(mutation.pk, seen.known)
             return _Done(planned.result)
-        if self.clock() - seen.now > LONGEST:
-            # What was staged could be taken for dead by now.
-            return None
-        there = await self._decide(mutation.pk, planned)
-        if there is None:
-            await self._apply(mutation.pk, seen.known, planned)
-            return _Done(planned.result, planned.after)
-        if planned.staged:
-            await self.table.write([], planned.staged)
-        return _behind(seen.known, there)
+        there = None
+        # What was staged longer ago could be taken for dead by now.
+        if planned is not None and self.clock() - seen.now <= LONGEST:
+            there = await self._decide(mutation.pk, planned)
+            if there is None:
+                await self._apply(mutation.pk, seen.known, planned)
+                return _Done(planned.result, planned.after)
+        await self._take_back(turn)
+        return None if there is None else _behind(seen.known, there)
+
+    async def _take_back(self, turn: Turn) -> None:
+        """Remove what a try has staged, once it is certain that its slot will never be taken."""
+        if turn.staged:
+            await self.table.write([], turn.staged)
 
     async def _seen(self, mutation: _Mutation[R], known: Known | None, *, first: bool) -> _Seen:
         """The thread as it is `known`, or else as it is, and the slot that the request wrote, if it did."""
@@ -224,14 +232,16 @@ class Writer:
         stored = None if header is None else header.version
         return known._replace(head=known.head._replace(settled=True, stored=stored))
 
-    async def _planned(self, mutation: _Mutation[R], seen: _Seen) -> Answer[R] | Decision[R] | None:
+    async def _planned(
+        self, mutation: _Mutation[R], seen: _Seen, turn: Turn
+    ) -> Answer[R] | Decision[R] | None:
         """The plan for the thread as it was seen; None where it rests on what may be out of date.
 
         Out of date, a slot is refused by the store. An answer or an error asks the store nothing, so it is
         believed only of a thread that was just read.
         """
         try:
-            planned = await mutation.plan(self._turn(mutation.key, seen))
+            planned = await mutation.plan(turn)
         except Outdated:
             return None
         except Unavailable:
@@ -254,7 +264,7 @@ class Writer:
         head, asks = seen.known.head, seen.asks
         latest = max(seen.now, head.totals.seen, 0 if asks is None else asks.time)
         request = None if asks is None else (asks.id, asks.digest)
-        return Turn(key, head, seen.now, self._tokens(), request, replace(head.totals, seen=latest))
+        return Turn(key, head, seen.now, self._tokens(), request, replace(head.totals, seen=latest), [])
 
     async def _decide(self, pk: str, decision: Decision[Any]) -> Row | None:
         """Take the slot, tried until it is known whose it is: None for ours, or the row in the way."""
