@@ -210,7 +210,7 @@ class Epochs:
             totals = replace(turn.totals, places=0, version=version, cuts=())
             staged = [
                 slot._replace(epoch=epoch, totals=totals, entries=slot.present, request=None, result=None,
-                        header=None, kept=0, staged=True, version=0, told=None, fades=0)
+                        header=None, kept=0, staged=True, version=0, told=None, fades=0, edited=0)
                 for slot in slots
             ]  # fmt: skip
             moved = header._replace(version=version, epoch=epoch, base=totals, claimed=True)

@@ -247,7 +247,7 @@ def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
     """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
     bare = Slot(
         slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
-        version=slot.version, fades=slot.fades, seals=slot.seals, staged=slot.staged,
+        version=slot.version, fades=slot.fades, edited=slot.edited, seals=slot.seals, staged=slot.staged,
         header=slot.header if slot.seals and not names(slot.header, owner) else None,
         pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
     )  # fmt: skip

@@ -68,7 +68,7 @@ class Reader(Finder):
             first = max(FIRST, min(span.limit, MOST))
             walk = Walk(self._table, head, newest=span.newest, first=first)
             found, more = await self._collect(key, walk, span, now)
-            # An edit is met in front of the slot that decided it, which is then passed as well.
+            # An edit in between is met in its row, or in the slot that decided it.
             several = walk.trips + from_end + looked_up > 1 or walk.passed
             if several and _edited(head, await look(self._table, pk)):
                 continue

@@ -142,7 +142,8 @@ class Slot(NamedTuple):
     `pointer` is where a thread that ends here was listed: its activity, its id, its owner, the hours it left.
     `told` is the etag of the properties that an append was answered. `version` counts the changes of the row.
     `fades` of those took out what was dead, which nobody decided. `brought` is the position of a message with
-    a key that it put between others, once what it decided is forgotten.
+    a key that it put between others, once what it decided is forgotten. `edited` is how many edits the thread
+    had counted when the last of its own was decided, so that who looked at the thread before knows it.
     """
 
     epoch: str
@@ -163,6 +164,7 @@ class Slot(NamedTuple):
     told: str | None = None
     fades: int = 0
     brought: str | None = None
+    edited: int = 0
 
     @property
     def edition(self) -> int:
@@ -195,6 +197,7 @@ class Slot(NamedTuple):
             "w": self.told,
             "d": self.fades or None,
             "i": self.brought,
+            "e": self.edited or None,
         }
         form.update((name, value) for name, value in beside.items() if value is not None)
         overhead = len(pk.encode()) + 80
@@ -244,6 +247,7 @@ class Slot(NamedTuple):
             told=form.get("w"),
             fades=form.get("d", 0),
             brought=form.get("i"),
+            edited=form.get("e", 0),
         )
         return slot._replace(entries=entries.loaded(form["m"], texts, slot.position, slot.token, slot.at))
 
@@ -260,7 +264,7 @@ class Slot(NamedTuple):
             left.insert(effect.place, by.entries[0])
         elif not left[effect.place].faded:
             left[effect.place] = by.entries[0]
-        return self._replace(entries=tuple(left), version=self.version + 1)
+        return self._replace(entries=tuple(left), version=self.version + 1, edited=by.totals.edits)
 
     def bare(self) -> Slot:
         """This row without what it did to another and has answered."""

@@ -28,9 +28,12 @@ class Walk:
         self.passed = False
 
     def is_later(self, slot: Slot) -> bool:
-        """Whether a row was written after the head was read; `passed` remembers that there was one."""
+        """Whether a row was written after the head was read.
+
+        `passed` remembers that there was one, or one that was edited since.
+        """
         later = slot.position >= self._end
-        self.passed = self.passed or later
+        self.passed = self.passed or later or slot.edited > self._head.totals.edits
         return later
 
     async def rows(self, start: str | None) -> AsyncIterator[Slot]:
