@@ -145,12 +145,26 @@ class Reader:
         for row in named:
             piece = await self._table.get(entity.partition, row)
             if piece is None:
-                # Whoever replaced the row has changed it before the pieces went.
-                if await self._table.get(entity.partition, entity.row) == entity:
+                if await self._stays(entity):
                     raise CorruptData("a part of a stored body is missing")
                 raise Moved
             parts.append(piece.properties)
         return parts
+
+    async def _stays(self, entity: Entity) -> bool:
+        """Whether a row is as it was read, and is still of the history, if it holds messages.
+
+        Whoever replaced it has changed it before its pieces went. Where a history has ended, pieces may go
+        before the rows that name them.
+        """
+        if await self._table.get(entity.partition, entity.row) != entity:
+            return False
+        if not entity.row.startswith("m"):
+            return True
+        state = (await self.known(entity.partition)).state
+        if state is None or state.deleted is not None:
+            return False
+        return layout.generation_of(entity.row) == state.generation and not cut_off(state.cuts, entity.row)
 
     def walk(
         self,

@@ -32,7 +32,7 @@ from chatstore.engines.log.planning import Answer, Decision, Forgotten, Outdated
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Slot
 from chatstore.engines.log.requests import Asked, asked, search
-from chatstore.errors import ChatStoreError, MessageNotFound, StorageError, Unavailable
+from chatstore.errors import ChatStoreError, CorruptData, MessageNotFound, StorageError, Unavailable
 from chatstore.metering import conflicted, retried
 
 __all__ = ["Writer"]
@@ -249,7 +249,7 @@ class Writer:
         except ChatStoreError as error:
             # A plan reads more than it was given. What it misses may have been taken away since, even by
             # a first try of the same request.
-            rests = seen.asks is not None or isinstance(error, MessageNotFound)
+            rests = seen.asks is not None or isinstance(error, MessageNotFound | CorruptData)
             if seen.fresh and (not rests or await self._is_newest(mutation.pk, seen.known.head)):
                 raise
             return None
