@@ -64,8 +64,7 @@ def entries_text(entries: Iterable[Entry]) -> str:
         [
             f'{{"id":{"null" if id is None else quoted(id)},'
             f'"position":{"null" if position is None else quoted(position)},'
-            f'"created_at":{"null" if created is None else _stamped(created)},'
-            f'"expires_at":{"null" if expires is None else _stamped(expires)},'
+            f'"created_at":{_stamped(created)},"expires_at":{_stamped(expires)},'
             f'"etag":{"null" if etag is None else quoted(etag)},'
             f'"key":{"null" if key is None else quoted(key)},'
             f'"metadata":{metadata or "{}"},"message":{text}}}'
@@ -74,5 +73,7 @@ def entries_text(entries: Iterable[Entry]) -> str:
     )
 
 
-def _stamped(micros: int) -> str:
-    return f'"{stamp(micros)}"'
+def _stamped(micros: int | None) -> str:
+    if micros is None:
+        return "null"
+    return f'"{_whole_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"'

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -103,13 +103,10 @@ def is_cold_start() -> bool:
     return cloud_platform() in _FUNCTIONS
 
 
-def _units_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
-    """What the storage billed, as an answer's headers say it."""
-    for name, value in headers:
-        if name == b"chatstore-cost":
-            _, *units = value.decode().split("; ")
-            return {name: float(number) for name, _, number in (unit.partition("=") for unit in units)}
-    return {}
+def _units_of(cost: bytes) -> dict[str, float]:
+    """What the storage billed, as the header of an answer says it."""
+    _, *units = cost.decode().split("; ")
+    return {name: float(number) for name, _, number in (unit.partition("=") for unit in units)}
 
 
 class Access:
@@ -165,15 +162,15 @@ class _Answered:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = list(message["headers"])
-            self._units = _units_of(headers)
-            took = f"total;dur={(time.perf_counter() - self._began) * 1000:.3f}"
-            headers += (
-                (b"x-request-id", self._named.encode()),
-                (b"server-timing", took.encode()),
-                *_CAUTION,
-                *(() if any(name == b"vary" for name, _ in headers) else (_VARY,)),
-                *rates.headers_of(self._scope),
-            )
+            given = dict(headers)
+            if b"chatstore-cost" in given:
+                self._units = _units_of(given[b"chatstore-cost"])
+            headers += _CAUTION
+            if b"vary" not in given:
+                headers.append(_VARY)
+            took = b"total;dur=%.3f" % ((time.perf_counter() - self._began) * 1000)
+            headers += (b"x-request-id", self._named.encode()), (b"server-timing", took)
+            headers += rates.headers_of(self._scope)
             message = {**message, "headers": headers}
         else:
             self._size += len(message.get("body", b""))

@@ -7,7 +7,7 @@ who comes next, and a caller who is alone has half of all.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 
 from starlette.types import Scope
@@ -26,22 +26,24 @@ class _Shares:
     def __init__(self, most: int, *, shared: bool) -> None:
         self._most = most
         self._shared = shared
-        self._used: Counter[Hashable] = Counter()
+        self._used: dict[Hashable, int] = {}
         self._total = 0
 
     def fits(self, caller: Hashable, amount: int) -> bool:
         """Whether `caller` may have so much more: all that is free, where it has nothing."""
-        mine = self._used[caller]
+        mine = self._used.get(caller, 0)
         callers = len(self._used) + (not mine)
         share = max(1, self._most // (callers + 1)) if self._shared else self._most
         return self._total + amount <= self._most and (not mine or mine + amount <= share)
 
     def add(self, caller: Hashable, amount: int) -> None:
         """Give `caller` so much more, or take it back."""
-        self._used[caller] += amount
         self._total += amount
-        if not self._used[caller]:
-            del self._used[caller]
+        used = self._used.get(caller, 0) + amount
+        if used:
+            self._used[caller] = used
+        else:
+            self._used.pop(caller, None)
 
 
 class Admission:

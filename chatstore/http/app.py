@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -97,7 +96,7 @@ class _Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                exposure.check_caller(scope["method"], Headers(scope=scope), self.origins)
+                exposure.check_caller(scope["method"], scope["headers"], self.origins)
             except Refusal as refusal:
                 await problem_response(self.rates.counted(scope, refusal))(scope, receive, send)
                 return

@@ -7,11 +7,9 @@ must also name a loopback host, which a rebound domain does not, and come from n
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-
-from starlette.datastructures import Headers
 
 from chatstore.errors import ConfigurationError
 from chatstore.http.loopback import is_loopback
@@ -23,11 +21,13 @@ __all__ = ["CORS", "check_caller", "origins_of", "require_loopback", "require_ow
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{0,5})?", re.IGNORECASE)
 _RELAYS = frozenset(
     {
-        "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip",
-        "cf-connecting-ip", "fastly-client-ip", "fly-client-ip",
+        b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip",
+        b"cf-connecting-ip", b"fastly-client-ip", b"fly-client-ip",
     }
 )  # fmt: skip
 """What proxies add to a request, beside all that begins with X-Forwarded."""
+_TELLING = frozenset({b"host", b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+"""What says from where a request comes."""
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 CORS: Mapping[str, Any] = {
@@ -74,35 +74,40 @@ def require_own_machine() -> None:
         )
 
 
-def check_caller(method: str, headers: Headers, origins: Collection[str]) -> None:
-    """Raise a Refusal for a caller who may not be somebody on this machine.
+def check_caller(method: str, headers: Iterable[tuple[bytes, bytes]], origins: Collection[str]) -> None:
+    """Raise a Refusal for a caller who may not be somebody on this machine; `headers` are as ASGI has them.
 
     Relayed for a request that a proxy passed on: whoever sent it is elsewhere. Misdirected for a Host that is
     not loopback, ForeignOrigin for a web page that is neither the service's own nor of one of `origins`.
     """
-    relay = next((name for name in headers if name in _RELAYS or name.startswith("x-forwarded")), None)
-    if relay is not None:
-        raise Relayed(
-            f"{relay} says that this is from elsewhere: say in CHATSTORE_AUTH how callers show who they are"
-        )
-    host = ", ".join(headers.getlist("host"))
+    said: dict[bytes, list[str]] = {}
+    for name, value in headers:
+        if name in _TELLING:
+            said.setdefault(name, []).append(value.decode("latin-1"))
+        elif name in _RELAYS or name.startswith(b"x-forwarded"):
+            raise Relayed(
+                f"{name.decode('latin-1')} says that this is from elsewhere: say in CHATSTORE_AUTH how "
+                "callers show who they are"
+            )
+    host = ", ".join(said.get(b"host", ()))
     if not is_loopback(_hostname(host)):
         raise Misdirected(
             "this service answers to localhost and loopback addresses only: use one as the host"
         )
-    given = headers.getlist("origin")
-    known = {*origins, f"http://{host}", f"https://{host}"}
-    if len(given) > 1 or not known.issuperset(given) or (not given and _of_foreign_page(method, headers)):
+    given = said.get(b"origin", ())
+    known = len(given) == 1 and given[0] in (*origins, f"http://{host}", f"https://{host}")
+    if (given and not known) or (not given and _of_foreign_page(method, said)):
         raise ForeignOrigin(
             "web pages of another origin may not use this service: leave the Origin header out"
         )
 
 
-def _of_foreign_page(method: str, headers: Headers) -> bool:
+def _of_foreign_page(method: str, said: Mapping[bytes, Sequence[str]]) -> bool:
     """Whether a browser says that another site's page asks, but for a link that somebody follows."""
-    followed = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
-    foreign = set(headers.getlist("sec-fetch-site")) - {"same-origin", "none"}
-    return bool(foreign) and not (followed and method in ("GET", "HEAD"))
+    if set(said.get(b"sec-fetch-site", ())) <= {"same-origin", "none"}:
+        return False
+    mode, aim = (list(said.get(name, ()))[:1] for name in (b"sec-fetch-mode", b"sec-fetch-dest"))
+    return (mode, aim) != (["navigate"], ["document"]) or method not in ("GET", "HEAD")
 
 
 @lru_cache(256)

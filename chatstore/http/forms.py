@@ -109,7 +109,7 @@ def _query(form: type[Q], scope: Scope) -> Q:
         if name in listed:
             given.setdefault(name, []).append(value)
             continue
-        deep = _DEEP.fullmatch(name)
+        deep = _DEEP.fullmatch(name) if "[" in name else None
         target, key = (given.setdefault(deep[1], {}), deep[2]) if deep else (given, name)
         if not isinstance(target, dict) or key in target:
             raise Malformed(f"the query names {name[:200]!r} twice: name each parameter once")
@@ -141,6 +141,9 @@ def _headers(form: type[H], scope: Scope) -> H:
 
 
 def _form(form: type[F], where: str, given: Mapping[str, str | list[str] | dict[str, str]]) -> F:
+    if not given and not _needed(form):
+        empty: F = _empty(form)
+        return empty
     known = parameters(form)
     values: dict[str, Any] = {}
     faults: list[tuple[str, str]] = []
@@ -157,6 +160,12 @@ def _form(form: type[F], where: str, given: Mapping[str, str | list[str] | dict[
     if faults:
         raise Invalid(faults)
     return form(**values)
+
+
+@cache
+def _empty(form: type[Any]) -> Any:
+    """A form that nobody filled in, of whose parameters none is needed."""
+    return form()
 
 
 @cache

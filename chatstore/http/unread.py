@@ -33,17 +33,18 @@ class Unread:
             await self.app(scope, receive, send)
             return
         framing.to_origin_form(scope)
+        if not _has_body(scope):
+            await self.app(scope, receive, send)
+            return
         headers = Headers(scope=scope)
         fault = framing.fault(scope, headers)
         if fault is not None:
             refusal = problem_response(fault)
             refusal.headers["Connection"] = "close"
             await refusal(scope, receive, send)
-        elif _has_body(scope):
+        else:
             # Who waits to be told to go on has sent no body, and asking for it would tell them.
             await self._serve(scope, receive, send, waiting=framing.awaits_continue(scope, headers))
-        else:
-            await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, *, waiting: bool) -> None:
         ended = closing = False
@@ -80,7 +81,7 @@ class Unread:
 
 
 def _has_body(scope: Scope) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and length != b"0")
-        for name, length in scope["headers"]
-    )
+    for name, length in scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and length != b"0"):
+            return True
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Iterator
@@ -205,7 +206,10 @@ def test_a_secret_is_nowhere_but_where_it_was_shown(
     with caplog.at_level(logging.DEBUG):
         answers = [service.get("/v1/threads", headers={"X-API-Key": one}) for one in (text, f"{text}x")]
     assert secret not in caplog.text + "".join(one.text + str(one.headers) for one in answers)
-    assert all(secret.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+    for file in tmp_path.iterdir():
+        # SQLite takes the files beside its own away when the last connection closes.
+        with contextlib.suppress(FileNotFoundError):
+            assert secret.encode() not in file.read_bytes()
 
 
 def test_the_keys_are_nobodys_threads(

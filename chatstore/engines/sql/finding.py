@@ -156,14 +156,15 @@ class Finding:
         )
         rows: list[Row] = []
         left = sys.maxsize if span.max_bytes is None else span.max_bytes
-        for low, high in parts_of(log, span):
+        parts = parts_of(log, span)
+        for low, high in parts:
             parameters = log.key, low, high, self._clock(), span.limit + 1 - len(rows)
             if span.max_bytes is None:
                 rows += await self._tx.all(sql, *parameters)
             else:
                 found = await self._tx.until(sql, *parameters, most=max(left, 0), size=size_of)
                 rows += found
-                left -= sum(map(size_of, found))
+                left -= sum(map(size_of, found)) if len(parts) > 1 else 0
             if len(rows) > span.limit or (left < 0 and len(rows) > 1):
                 break
         return rows

@@ -28,6 +28,9 @@ __all__ = [
 MESSAGE = "text, id, position, created_at, revision, expires_at, metadata, key"
 ENTRY = f"{MESSAGE}, json_valid(text)"
 
+_MOST_BYTES = 4
+"""Of a character in UTF-8."""
+
 _END = "~"
 """Sorts behind every position."""
 NEXT = " "
@@ -37,7 +40,9 @@ NEXT = " "
 def fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     """The rows that fit into a page, in the direction of reading, and whether more follow."""
     chosen = rows[: span.limit]
-    if span.max_bytes is not None:
+    # A character takes four bytes at most, so that most pages fit whatever their texts are.
+    characters = sum([len(row[0]) for row in chosen if type(row[0]) is str])
+    if span.max_bytes is not None and _MOST_BYTES * characters > span.max_bytes:
         size = 0
         for count, row in enumerate(chosen):
             size += size_of(row)

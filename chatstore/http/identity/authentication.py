@@ -77,9 +77,13 @@ class _Anybody:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._identity: Identity | None = None
 
     async def identify(self, _request: HTTPConnection) -> Identity:
-        return Identity(self._service.store.tenant, None, ALL_SCOPES, ANYBODY)
+        # The service's store is opened when it is first needed.
+        if self._identity is None:
+            self._identity = Identity(self._service.store.tenant, None, ALL_SCOPES, ANYBODY)
+        return self._identity
 
 
 class Authenticating:
@@ -112,7 +116,7 @@ class Authenticating:
         await self._app(scope, receive, send)
 
     async def _identify(self, request: HTTPConnection) -> Identity:
-        require_one(request.headers)
+        require_one(request.scope["headers"])
         for one in self._asked:
             identity = await one.identify(request)
             if identity is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.datastructures import Headers
 
 from chatstore.http.problems import Unauthenticated
@@ -9,13 +11,15 @@ from chatstore.http.problems import Unauthenticated
 __all__ = ["bearer", "require_one"]
 
 
-def require_one(headers: Headers) -> None:
+def require_one(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Raise Unauthenticated for two credentials, of which a proxy and the service might read another each.
+
+    `headers` are as ASGI has them.
 
     A signature for AWS, which a function URL may ask for in that header, is none for this service.
     """
     shown = 0
-    for name, value in headers.raw:
+    for name, value in headers:
         if name == b"x-api-key" or (name == b"authorization" and not value.startswith(b"AWS4-HMAC-SHA256 ")):
             shown += 1
     if shown > 1:
