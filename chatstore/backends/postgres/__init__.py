@@ -39,7 +39,7 @@ from chatstore.backends.postgres.faults import translated
 from chatstore.backends.postgres.listing import ListedThreads
 from chatstore.backends.postgres.nodes import Nodes
 from chatstore.backends.postgres.once import Append
-from chatstore.backends.postgres.reading import Checked, ReadAlready, previews, read_rows
+from chatstore.backends.postgres.reading import Checked, looked_at, previews, read_rows
 from chatstore.backends.postgres.schema import prepare, require_version, version_of
 from chatstore.conditions import expiry
 from chatstore.contract import (
@@ -55,8 +55,9 @@ from chatstore.contract import (
     ThreadKey,
     ThreadPatch,
 )
-from chatstore.engines.sql import SqlBackend, Transaction, Work
+from chatstore.engines.sql import Row, SqlBackend, Transaction, Work
 from chatstore.engines.sql.listing import Found, Lists
+from chatstore.engines.sql.message_rows import entries_of, page_of
 from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.rows import Log
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
@@ -231,32 +232,27 @@ class PostgresBackend(SqlBackend):
         found = await self._found(key, span)
         if found is None:
             return await super().read(key, span)
-        log, messages = found
-        return Page(()) if log is None else await messages.page(log, span)
+        log, rows = found
+        return Page(()) if log is None else page_of(log, span, rows)
 
     @metered
     async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
         found = await self._found(key, span)
         if found is None:
             return await super().read_entries(key, span)
-        log, messages = found
-        return Entries("") if log is None else await messages.entries(log, span)
+        log, rows = found
+        return Entries("") if log is None else entries_of(log, span, looked_at(rows))
 
-    async def _found(self, key: ThreadKey, span: Span) -> tuple[Log | None, ReadAlready] | None:
+    async def _found(self, key: ThreadKey, span: Span) -> tuple[Log | None, list[Row]] | None:
         """What `span` has, in one trip; None where that does not tell it."""
         now = self.clock()
-
-        async def find(tx: Transaction) -> tuple[Log | None, ReadAlready]:
-            log, rows = await read_rows(tx, key, span, now)
-            return log, ReadAlready(tx, lambda: now, rows)
-
-        log, found = await self._driver.once(find, caller_of(key))
+        log, rows = await self._driver.once(lambda tx: read_rows(tx, key, span, now), caller_of(key))
         if span.epoch is not None and (log is None or log.epoch != span.epoch):
             raise CursorExpired
         named = span.after_message is not None or span.before_message is not None
-        if (log is not None and log.cuts) or (named and not found.rows):
+        if (log is not None and log.cuts) or (named and not rows):
             return None
-        return log, found
+        return log, rows
 
     @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:

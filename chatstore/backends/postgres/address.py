@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from chatstore.errors import ConfigurationError
 from chatstore.urls import Url, shown
 
-__all__ = ["OWN", "Address", "Dial", "address_of"]
+__all__ = ["ENCODING", "OWN", "Address", "Dial", "address_of"]
 
 OWN = (
     "schema",
@@ -28,6 +28,9 @@ OWN = (
     "topology_keys",
 )
 """Options of ours; all others are libpq's."""
+
+ENCODING = "UTF8"
+"""Of what goes and comes, whatever the database, the environment or a URL says."""
 
 _CONNECT_SECONDS = 10
 
@@ -49,6 +52,7 @@ def address_of(url: Url) -> Address:
     parameters = {name: value for name, value in url.options.items() if name not in OWN}
     parameters.setdefault("connect_timeout", str(_CONNECT_SECONDS))
     parameters.setdefault("application_name", "chatstore")
+    parameters["client_encoding"] = ENCODING
     _, _, rest = url.text.partition("?")[0].partition("://")
     conninfo = f"postgresql://{rest}?{urlencode(parameters)}"
     try:
