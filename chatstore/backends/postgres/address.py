@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
@@ -38,13 +38,16 @@ Dial: TypeAlias = Callable[[psycopg.abc.AdaptContext | None], "psycopg.Connectio
 """Makes a connection in autocommit mode, with the adapters of what it is given. Blocks."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Address:
-    """Where to connect, as libpq reads it, and how it is named in errors; `dial` is who else connects."""
+    """Where to connect, as libpq reads it, and how it is named in errors; `dial` is who else connects.
+
+    It is equal to itself alone.
+    """
 
     conninfo: str
     place: str
-    dial: Dial | None = field(default=None, compare=False)
+    dial: Dial | None = None
 
 
 def address_of(url: Url) -> Address:

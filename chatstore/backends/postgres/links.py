@@ -109,8 +109,9 @@ class _Link:
         self._poll.register(connection.pgconn.socket, select.POLLIN)
 
     def prepare(self, on: bool) -> None:
-        self._exchange.prepares = on
-        self._bare.prepare_threshold = OFTEN if on else None
+        if self._exchange.prepares is not on:
+            self._exchange.prepares = on
+            self._bare.prepare_threshold = OFTEN if on else None
 
     def is_idle(self) -> bool:
         # Of a connection that is lost the status is not known.
@@ -178,4 +179,3 @@ class AsyncLink(_Link):
         async with psycopg.AsyncRawCursor(self._connection) as cursor:
             await cursor.executemany(sql, map(written, rows))
         noted(len(sql), 0)
-

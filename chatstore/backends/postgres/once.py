@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from chatstore import position, records
@@ -33,7 +34,7 @@ _ASKED = (
 )
 _MOVED = (
     # An expiry that slides is renewed as the engine does it, an eighth beyond where it has to be.
-    "moved AS (UPDATE threads SET tail = tail + ?, active_at = ?, expires_at = CASE "
+    "UPDATE threads SET tail = tail + ?, active_at = ?, expires_at = CASE "
     "WHEN expires_at < sliding + ? THEN sliding + sliding / 8 + ? ELSE expires_at END "
     f"WHERE tenant = ? AND id = ? AND {LIVING}"
 )
@@ -44,7 +45,7 @@ _WITHOUT_KEYS = (
     "AND messages.key = ANY(CAST(? AS text[])))"
 )
 _MADE = (
-    "made AS (INSERT INTO threads (tenant, id, owner, topic, metadata, participants, created_at, active_at, "
+    "INSERT INTO threads (tenant, id, owner, topic, metadata, participants, created_at, active_at, "
     "expires_at, revision, epoch, tail, kind, sliding, edits) SELECT CAST(? AS text), CAST(? AS text), "
     "CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS bigint), "
     "CAST(? AS bigint), CAST(? AS bigint), CAST(? AS text), CAST(? AS text), CAST(? AS bigint), "
@@ -52,11 +53,8 @@ _MADE = (
     "WHERE NOT EXISTS (SELECT 1 FROM moved)"
 )
 _UNTAKEN = " ON CONFLICT DO NOTHING"
-_RETURNING = " RETURNING key, epoch, tail, edits, owner), "
-_OLD = "log AS (SELECT * FROM moved), "
-_EITHER = "log AS (SELECT * FROM moved UNION ALL SELECT * FROM made), "
+_RETURNING = " RETURNING key, epoch, tail, edits, owner"
 _ADDED = "added AS (INSERT INTO messages (thread, position, id, text, created_at, expires_at, revision"
-_BESIDE = ", metadata, key"
 _ONE = (
     "SELECT log.key, lpad(CAST(log.tail AS text), 10, '0'), CAST(? AS text), CAST(? AS text), "
     "CAST(? AS bigint), CAST(? AS bigint), 0"
@@ -75,11 +73,45 @@ _NOTED = (
     "|| CAST(? AS text) || log.epoch || '.' || log.tail || '.' || log.edits || CAST(? AS text), "
     "coalesce(log.owner, CAST(? AS text)), CAST(? AS bigint) FROM log)"
 )
-_GIVEN = " SELECT key, epoch, tail, edits, NULL, NULL, NULL FROM log"
+_GIVEN = " SELECT key, epoch, tail, edits FROM log"
 _GIVEN_OR_ASKED = (
     " SELECT key, epoch, tail, edits, CAST(NULL AS text), CAST(NULL AS text), CAST(NULL AS bigint) FROM log "
     "UNION ALL SELECT CAST(NULL AS bigint), NULL, NULL, NULL, digest, result, expires_at FROM asked"
 )
+
+
+class _Form(NamedTuple):
+    """What a statement has beside what each has."""
+
+    asked: bool
+    owned: bool
+    keyed: bool
+    matched: bool
+    makes: bool
+    several: bool
+    beside: bool
+
+
+@lru_cache
+def _statement(form: _Form) -> str:
+    """The statement of a form."""
+    unless = _UNLESS if form.asked else ""
+    owner = " AND owner = ?" if form.owned else ""
+    moved = f"{_MOVED}{unless}{owner}{_WITHOUT_KEYS * form.keyed}{_AS * form.matched}{_RETURNING}"
+    log = f"log AS ({moved}), "
+    if form.makes:
+        made = f"{_MADE}{unless}{_UNTAKEN}{_RETURNING}"
+        either = "SELECT * FROM moved UNION ALL SELECT * FROM made"
+        log = f"moved AS ({moved}), made AS ({made}), log AS ({either}), "
+    if form.several:
+        added = f"{_ADDED}, metadata, key) {_SEVERAL}"
+    elif form.beside:
+        added = f"{_ADDED}, metadata, key) {_ONE}, CAST(? AS text), CAST(? AS text) FROM log)"
+    else:
+        added = f"{_ADDED}) {_ONE} FROM log)"
+    if form.asked:
+        return f"WITH {_ASKED}{log}{added}{_NOTED}{_GIVEN_OR_ASKED}"
+    return f"WITH {log}{added}{_GIVEN}"
 
 
 class _Known(NamedTuple):
@@ -100,58 +132,62 @@ class Append:
         self._drafts = drafts
         self._request = request
         self._now = now
-        self._new = _Known(
-            [uuid7(now // 1000) for _ in drafts],
-            [draft.text for draft in drafts],
-            [expiry(now, draft.ttl) for draft in drafts],
-            [draft.metadata for draft in drafts],
-            [draft.key for draft in drafts],
-        )
-        self._keys = [draft.key for draft in drafts if draft.key is not None]
+        self._new = new = _Known([], [], [], [], [])
+        for text, ttl, metadata, name in drafts:
+            new.ids.append(uuid7(now // 1000))
+            new.texts.append(text)
+            new.expires.append(expiry(now, ttl))
+            new.metadata.append(metadata)
+            new.keys.append(name)
+        self._keys = [name for name in new.keys if name is not None]
 
     def fits(self, if_match: str | None) -> bool:
         """Whether one statement can be it."""
-        size = sum(len(draft.text) for draft in self._drafts)
         plain = if_match is None or not {"*", ABSENT} & {etag.strip() for etag in if_match.split(",")}
-        return bool(self._drafts) and plain and size < _MOST_BYTES
+        return bool(self._drafts) and plain and sum(map(len, self._new.texts)) < _MOST_BYTES
 
     async def run(
         self, tx: Transaction, create: NewThread | None, if_match: str | None, until: int
     ) -> Appended | None:
         """The result, remembered `until` then; None where the thread is not as it has to be."""
-        log, values = self._log(create, if_match)
-        added, new = self._added()
+        key, several = self._key, len(self._drafts) > 1
+        makes = None if if_match is not None else create
+        beside = bool(self._keys) or self._new.metadata[0] is not None
+        form = _Form(
+            self._request is not None,
+            key.owner is not None,
+            bool(self._keys),
+            if_match is not None,
+            makes is not None,
+            several,
+            beside and not several,
+        )
+        values = (*self._moved(if_match), *self._made(makes), *self._added(form))
         if self._request is None:
-            row = await tx.one(f"WITH {log}{added}{_GIVEN}", *values, *new)
+            row = await tx.one(_statement(form), *values)
         else:
-            asked = (self._key.tenant, self._key.id, self._key.owner or "", self._request.id)
+            asked = (key.tenant, key.id, key.owner or "", self._request.id)
             *pieces, before, after = self._record()
-            noted = (self._request.digest, len(pieces), pieces, before, after, self._key.owner, until)
-            sql = f"WITH {_ASKED}{log}{added}{_NOTED}{_GIVEN_OR_ASKED}"
-            row = await tx.one(sql, *asked, *values, *new, *asked, *noted)
+            noted = (self._request.digest, len(pieces), pieces, before, after, key.owner, until)
+            row = await tx.one(_statement(form), *asked, *values, *asked, *noted)
         return None if row is None else self._result(row)
 
-    def _log(self, create: NewThread | None, if_match: str | None) -> tuple[str, Row]:
-        """How the statement comes to the thread's row, which is then called `log`."""
-        key, now, count = self._key, self._now, len(self._drafts)
-        values: list[object]
-        unless = "" if self._request is None else _UNLESS
-        moved, values = f"{_MOVED}{unless}", [count, now, now, now, key.tenant, key.id, now]
+    def _moved(self, if_match: str | None) -> Row:
+        """What finds the thread's row, and takes places at its tail."""
+        key, now = self._key, self._now
+        values: list[object] = [len(self._drafts), now, now, now, key.tenant, key.id, now]
         if key.owner is not None:
-            moved = f"{moved} AND owner = ?"
             values.append(key.owner)
         if self._keys:
-            moved = f"{moved}{_WITHOUT_KEYS}"
             values.append(self._keys)
         if if_match is not None:
-            known = [etag.strip().rpartition(".")[0] for etag in if_match.split(",")]
-            return f"{moved}{_AS}{_RETURNING}{_OLD}", (*values, known)
-        if create is None:
-            return f"{moved}{_RETURNING}{_OLD}", tuple(values)
-        made = f"{_MADE}{unless}{_UNTAKEN}{_RETURNING}{_EITHER}"
-        return f"{moved}{_RETURNING}{made}", (*values, *self._made(create))
+            values.append([etag.strip().rpartition(".")[0] for etag in if_match.split(",")])
+        return tuple(values)
 
-    def _made(self, create: NewThread) -> Row:
+    def _made(self, create: NewThread | None) -> Row:
+        """What makes the row where there is none."""
+        if create is None:
+            return ()
         key, now, ttl = self._key, self._now, expiry(0, create.ttl)
         return (
             key.tenant,
@@ -170,24 +206,19 @@ class Append:
             ttl if create.sliding else None,
         )
 
-    def _added(self) -> tuple[str, Row]:
-        """How the statement adds the messages."""
-        if len(self._drafts) > 1:
-            return f"{_ADDED}{_BESIDE}) {_SEVERAL}", (len(self._drafts), self._now, *self._new)
-        [message_id], [text], [expires], [metadata], [key] = self._new
-        values = message_id, text, self._now, expires
-        if metadata is key is None:
-            return f"{_ADDED}) {_ONE} FROM log)", values
-        return f"{_ADDED}{_BESIDE}) {_ONE}, CAST(? AS text), CAST(? AS text) FROM log)", (
-            *values,
-            metadata,
-            key,
-        )
+    def _added(self, form: _Form) -> Row:
+        """What adds the messages."""
+        if form.several:
+            return len(self._drafts), self._now, *self._new
+        ids, texts, expires, metadata, keys = self._new
+        values = ids[0], texts[0], self._now, expires[0]
+        return (*values, metadata[0], keys[0]) if form.beside else values
 
     def _result(self, row: Row) -> Appended | None:
-        key, epoch, tail, edits, digest, result, expires = row
+        key, epoch, tail, edits, *asked = row
         if key is not None:
             return self._appended(Log(key, epoch, tail, edits))
+        digest, result, expires = asked
         if expires <= self._now:
             return None
         request = cast("Request", self._request)
@@ -198,7 +229,7 @@ class Append:
     def _appended(self, log: Log) -> Appended:
         first = log.tail - len(self._drafts) + 1
         created = from_micros(self._now)
-        messages = tuple(
+        messages = [
             Message(
                 text,
                 message_id,
@@ -212,8 +243,8 @@ class Append:
             for slot, (message_id, text, expires, metadata, key) in enumerate(
                 zip(*self._new, strict=True), first
             )
-        )
-        return Appended(messages, log.etag)
+        ]
+        return Appended(tuple(messages), log.etag)
 
     def _record(self) -> list[str]:
         """The record of the result, cut where positions and the log's etag are to be put into it."""
