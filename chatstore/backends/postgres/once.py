@@ -9,8 +9,7 @@ and then fails at the index of requests: done again, it finds the first result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, cast
 
@@ -68,9 +67,14 @@ _SEVERAL = (
 _NOTED = (
     ", noted AS (INSERT INTO requests (tenant, thread, scope, id, digest, result, owner, expires_at) "
     "SELECT CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), CAST(? AS text), "
+)
+_ITS_RECORD = "CAST(? AS text) || lpad(CAST(log.tail AS text), 10, '0') || "
+_THEIR_RECORD = (
     "(SELECT string_agg(piece || lpad(CAST(log.tail - CAST(? AS bigint) + n AS text), 10, '0'), '' "
-    "ORDER BY n) FROM unnest(CAST(? AS text[])) WITH ORDINALITY AS pieces (piece, n)) "
-    "|| CAST(? AS text) || log.epoch || '.' || log.tail || '.' || log.edits || CAST(? AS text), "
+    "ORDER BY n) FROM unnest(CAST(? AS text[])) WITH ORDINALITY AS pieces (piece, n)) || "
+)
+_WHOSE = (
+    "CAST(? AS text) || log.epoch || '.' || log.tail || '.' || log.edits || CAST(? AS text), "
     "coalesce(log.owner, CAST(? AS text)), CAST(? AS bigint) FROM log)"
 )
 _GIVEN = " SELECT key, epoch, tail, edits FROM log"
@@ -110,7 +114,8 @@ def _statement(form: _Form) -> str:
     else:
         added = f"{_ADDED}) {_ONE} FROM log)"
     if form.asked:
-        return f"WITH {_ASKED}{log}{added}{_NOTED}{_GIVEN_OR_ASKED}"
+        record = _THEIR_RECORD if form.several else _ITS_RECORD
+        return f"WITH {_ASKED}{log}{added}{_NOTED}{record}{_WHOSE}{_GIVEN_OR_ASKED}"
     return f"WITH {log}{added}{_GIVEN}"
 
 
@@ -168,7 +173,8 @@ class Append:
         else:
             asked = (key.tenant, key.id, key.owner or "", self._request.id)
             *pieces, before, after = self._record()
-            noted = (self._request.digest, len(pieces), pieces, before, after, key.owner, until)
+            record = (len(pieces), pieces) if several else pieces
+            noted = (self._request.digest, *record, before, after, key.owner, until)
             row = await tx.one(_statement(form), *asked, *values, *asked, *noted)
         return None if row is None else self._result(row)
 
@@ -228,27 +234,27 @@ class Append:
 
     def _appended(self, log: Log) -> Appended:
         first = log.tail - len(self._drafts) + 1
+        return Appended(self._messages(map(position.nth, range(first, log.tail + 1))), log.etag)
+
+    def _messages(self, places: Iterable[str]) -> tuple[Message, ...]:
         created = from_micros(self._now)
         messages = [
             Message(
                 text,
                 message_id,
-                position.nth(slot),
+                place,
                 created,
                 message_etag(message_id, 0),
                 None if expires is None else from_micros(expires),
                 {} if metadata is None else decode(metadata),
                 key,
             )
-            for slot, (message_id, text, expires, metadata, key) in enumerate(
-                zip(*self._new, strict=True), first
-            )
+            for place, message_id, text, expires, metadata, key in zip(places, *self._new, strict=True)
         ]
-        return Appended(tuple(messages), log.etag)
+        return tuple(messages)
 
     def _record(self) -> list[str]:
         """The record of the result, cut where positions and the log's etag are to be put into it."""
-        made = self._appended(Log(0, "", len(self._drafts), 0))
         # Nothing else in it holds the sign: ids, times and etags of messages are of digits and letters.
-        messages = tuple(replace(message, position="@") for message in made.messages)
-        return records.dump(Appended(messages, "@"), self._drafts).split("@")
+        made = Appended(self._messages("@" * len(self._drafts)), "@")
+        return records.dump(made, self._drafts).split("@")
