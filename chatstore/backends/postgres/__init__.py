@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -39,7 +40,7 @@ from chatstore.backends.postgres.faults import translated
 from chatstore.backends.postgres.listing import ListedThreads
 from chatstore.backends.postgres.nodes import Nodes
 from chatstore.backends.postgres.once import Append
-from chatstore.backends.postgres.reading import Checked, looked_at, previews, read_rows
+from chatstore.backends.postgres.reading import Checked, looked_at, read_rows
 from chatstore.backends.postgres.schema import prepare, require_version, version_of
 from chatstore.conditions import expiry
 from chatstore.contract import (
@@ -56,16 +57,15 @@ from chatstore.contract import (
     ThreadPatch,
 )
 from chatstore.engines.sql import Row, SqlBackend, Transaction, Work
-from chatstore.engines.sql.listing import Found, Lists
+from chatstore.engines.sql.listing import Lists
 from chatstore.engines.sql.message_rows import entries_of, page_of
 from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.rows import Log
-from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
+from chatstore.engines.sql.transactions import NOBODY, caller_of
 from chatstore.errors import ConfigurationError, CursorExpired, Unsupported
 from chatstore.metering import metered
 from chatstore.models import Appended, Entries, Message, Page, Thread
 from chatstore.urls import Url
-from chatstore.words import preview_of
 
 __all__ = ["PostgresBackend", "open_postgres"]
 
@@ -256,26 +256,18 @@ class PostgresBackend(SqlBackend):
 
     @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        async def find(tx: Transaction) -> Page[Thread]:
-            page = await self._tables(tx).lists.page(tenant, listing)
-            return Page(tuple(one.thread for one in page.items), next=page.next)
+        async def find(tx: Transaction) -> tuple[list[Thread | None], str | None]:
+            lists = ListedThreads(tx, self._standing())
+            page = await lists.page(tenant, listing)
+            shown = lists.previewed if listing.preview else attrgetter("thread")
+            return [shown(one) for one in page.items], page.next
 
-        if listing.preview:
+        found, following = await self._driver.once(find, (tenant, None))
+        threads = tuple(thread for thread in found if thread is not None)
+        if len(threads) < len(found):
+            # What is cut from one is not removed yet: its messages are told apart in a transaction.
             return await super().list_threads(tenant, listing)
-        return await self._driver.once(find, (tenant, None))
-
-    async def _previewed(self, tables: Tables, found: Sequence[Found]) -> list[Thread]:
-        known = await previews(tables.tx, found, self.clock())
-        return [
-            replace(
-                one.thread,
-                message_count=known[one.key][0],
-                preview=None if known[one.key][1] is None else preview_of(cast("str", known[one.key][1])),
-            )
-            if one.key in known
-            else (await super(PostgresBackend, self)._previewed(tables, [one]))[0]
-            for one in found
-        ]
+        return Page(threads, next=following)
 
     async def search(self, tenant: str, query: Query) -> Page[models.Found]:
         del tenant, query

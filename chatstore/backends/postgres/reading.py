@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from operator import itemgetter
 
 from chatstore.codec import is_object
 from chatstore.contract import Span, ThreadKey
 from chatstore.engines.sql import Row, Transaction
-from chatstore.engines.sql.listing import Found
 from chatstore.engines.sql.message_rows import ENTRY, MESSAGE
 from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.rows import LIVING, Log, log_of
 from chatstore.models import NAMED_BY_KEY
 
-__all__ = ["Checked", "looked_at", "previews", "read_rows"]
+__all__ = ["Checked", "looked_at", "read_rows"]
 
 _LOG = "epoch, cuts, NULL, tail, edits, key, NULL, NULL"
 """A thread's row, in the columns of a message's: it has no position."""
@@ -105,18 +104,3 @@ def _bounded(sign: str, column: str | None) -> str:
         return f" AND position {sign} ?"
     named = f"thread = (SELECT key FROM log) AND {column} = ? AND {LIVING}"
     return f" AND position {sign} (SELECT position FROM messages WHERE {named})"
-
-
-async def previews(tx: Transaction, found: Sequence[Found], now: int) -> dict[int, tuple[int, str | None]]:
-    """How many messages the threads have from which nothing is cut, and the text of each one's newest."""
-    rows = await tx.all(
-        "SELECT threads.key, counted.messages, newest.text FROM threads, LATERAL "
-        f"(SELECT count(*) AS messages FROM messages WHERE thread = threads.key AND {LIVING}) counted "
-        f"LEFT JOIN LATERAL (SELECT text FROM messages WHERE thread = threads.key AND {LIVING} "
-        "ORDER BY position DESC LIMIT 1) newest ON true "
-        "WHERE threads.key = ANY(CAST(? AS bigint[])) AND threads.cuts IS NULL",
-        now,
-        now,
-        [one.key for one in found],
-    )
-    return {key: (count, text) for key, count, text in rows}
