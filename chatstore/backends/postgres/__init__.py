@@ -25,7 +25,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
@@ -202,22 +201,18 @@ class PostgresBackend(SqlBackend):
     ) -> Appended | None:
         """An append as one statement; None where one cannot be it."""
         now = self.clock()
-        append = Append(key, drafts, request, now)
-        if not append.fits(if_match):
+        until = cast("int", expiry(now, self.request_window))
+        append = Append(key, drafts, create, if_match, request, now, until)
+        if not append.fits():
             return None
-        until = expiry(now, self.request_window)
-
-        async def run(tx: Transaction, create: NewThread | None = create) -> Appended | None:
-            return await append.run(tx, create, if_match, cast("int", until))
-
         done = None
         named = key.tenant, key.id
-        makes = create is not None and if_match is None and self._driver.spoken.dialect.changes_twice
+        makes = append.makes() and self._driver.spoken.dialect.changes_twice
         # Without what makes a thread the statement is shorter.
         if named in self._seen or not makes:
-            done = await self._once(partial(run, create=None), key, request)
+            done = await self._once(append.add, key, request)
         if done is None and makes:
-            done = await self._once(run, key, request)
+            done = await self._once(append.make_or_add, key, request)
         if done is not None:
             self._seen[named] = None
             while len(self._seen) > _MOST_SEEN:

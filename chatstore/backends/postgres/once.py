@@ -15,10 +15,10 @@ from typing import NamedTuple, cast
 
 from chatstore import position, records
 from chatstore.codec import decode
-from chatstore.conditions import expiry, message_etag
+from chatstore.conditions import expiry, log_etag, message_etag
 from chatstore.contract import ABSENT, Draft, NewThread, Request, ThreadKey
 from chatstore.engines.sql import Row, Transaction
-from chatstore.engines.sql.rows import LIVING, Log, compact, participants_text
+from chatstore.engines.sql.rows import LIVING, compact, participants_text
 from chatstore.errors import RequestMismatch
 from chatstore.ids import token, uuid7
 from chatstore.models import Appended, Message, from_micros
@@ -34,7 +34,7 @@ _ASKED = (
 _MOVED = (
     # An expiry that slides is renewed as the engine does it, an eighth beyond where it has to be.
     "UPDATE threads SET tail = tail + ?, active_at = ?, expires_at = CASE "
-    "WHEN expires_at < sliding + ? THEN sliding + sliding / 8 + ? ELSE expires_at END "
+    "WHEN expires_at < sliding + ? THEN sliding + (sliding >> 3) + ? ELSE expires_at END "
     f"WHERE tenant = ? AND id = ? AND {LIVING}"
 )
 _UNLESS = " AND NOT EXISTS (SELECT 1 FROM asked)"
@@ -130,55 +130,75 @@ class _Known(NamedTuple):
 
 
 class Append:
-    """One append at `now`, which is tried as one statement."""
+    """One append at `now`, which is tried as one statement; its result is remembered `until` then."""
 
-    def __init__(self, key: ThreadKey, drafts: Sequence[Draft], request: Request | None, now: int) -> None:
+    def __init__(
+        self,
+        key: ThreadKey,
+        drafts: Sequence[Draft],
+        create: NewThread | None,
+        if_match: str | None,
+        request: Request | None,
+        now: int,
+        until: int,
+    ) -> None:
         self._key = key
         self._drafts = drafts
+        self._create = create
+        self._if_match = if_match
         self._request = request
         self._now = now
+        self._until = until
         self._new = new = _Known([], [], [], [], [])
         for text, ttl, metadata, name in drafts:
             new.ids.append(uuid7(now // 1000))
             new.texts.append(text)
-            new.expires.append(expiry(now, ttl))
+            new.expires.append(None if ttl is None else expiry(now, ttl))
             new.metadata.append(metadata)
             new.keys.append(name)
         self._keys = [name for name in new.keys if name is not None]
 
-    def fits(self, if_match: str | None) -> bool:
+    def fits(self) -> bool:
         """Whether one statement can be it."""
-        plain = if_match is None or not {"*", ABSENT} & {etag.strip() for etag in if_match.split(",")}
+        named = self._if_match
+        plain = named is None or not {"*", ABSENT} & {etag.strip() for etag in named.split(",")}
         return bool(self._drafts) and plain and sum(map(len, self._new.texts)) < _MOST_BYTES
 
-    async def run(
-        self, tx: Transaction, create: NewThread | None, if_match: str | None, until: int
-    ) -> Appended | None:
-        """The result, remembered `until` then; None where the thread is not as it has to be."""
+    def makes(self) -> bool:
+        """Whether it makes a thread that is not there."""
+        return self._create is not None and self._if_match is None
+
+    async def add(self, tx: Transaction) -> Appended | None:
+        """The result of an append to a thread that is there; None where it is not as it has to be."""
+        return await self._run(tx, None)
+
+    async def make_or_add(self, tx: Transaction) -> Appended | None:
+        """The same, where the thread may be made."""
+        return await self._run(tx, self._create)
+
+    async def _run(self, tx: Transaction, create: NewThread | None) -> Appended | None:
         key, several = self._key, len(self._drafts) > 1
-        makes = None if if_match is not None else create
-        beside = bool(self._keys) or self._new.metadata[0] is not None
         form = _Form(
             self._request is not None,
             key.owner is not None,
             bool(self._keys),
-            if_match is not None,
-            makes is not None,
+            self._if_match is not None,
+            create is not None,
             several,
-            beside and not several,
+            not several and (self._new.metadata[0] is not None or bool(self._keys)),
         )
-        values = (*self._moved(if_match), *self._made(makes), *self._added(form))
+        values = (*self._moved(), *self._made(create), *self._added(form))
         if self._request is None:
             row = await tx.one(_statement(form), *values)
         else:
             asked = (key.tenant, key.id, key.owner or "", self._request.id)
             *pieces, before, after = self._record()
             record = (len(pieces), pieces) if several else pieces
-            noted = (self._request.digest, *record, before, after, key.owner, until)
+            noted = (self._request.digest, *record, before, after, key.owner, self._until)
             row = await tx.one(_statement(form), *asked, *values, *asked, *noted)
         return None if row is None else self._result(row)
 
-    def _moved(self, if_match: str | None) -> Row:
+    def _moved(self) -> Row:
         """What finds the thread's row, and takes places at its tail."""
         key, now = self._key, self._now
         values: list[object] = [len(self._drafts), now, now, now, key.tenant, key.id, now]
@@ -186,8 +206,8 @@ class Append:
             values.append(key.owner)
         if self._keys:
             values.append(self._keys)
-        if if_match is not None:
-            values.append([etag.strip().rpartition(".")[0] for etag in if_match.split(",")])
+        if self._if_match is not None:
+            values.append([etag.strip().rpartition(".")[0] for etag in self._if_match.split(",")])
         return tuple(values)
 
     def _made(self, create: NewThread | None) -> Row:
@@ -223,7 +243,8 @@ class Append:
     def _result(self, row: Row) -> Appended | None:
         key, epoch, tail, edits, *asked = row
         if key is not None:
-            return self._appended(Log(key, epoch, tail, edits))
+            places = map(position.nth, range(tail - len(self._drafts) + 1, tail + 1))
+            return Appended(self._messages(places), log_etag(epoch, tail, edits))
         digest, result, expires = asked
         if expires <= self._now:
             return None
@@ -231,10 +252,6 @@ class Append:
         if digest != request.digest:
             raise RequestMismatch(request.id)
         return cast("Appended", records.again(result, self._drafts, self._now, request.id))
-
-    def _appended(self, log: Log) -> Appended:
-        first = log.tail - len(self._drafts) + 1
-        return Appended(self._messages(map(position.nth, range(first, log.tail + 1))), log.etag)
 
     def _messages(self, places: Iterable[str]) -> tuple[Message, ...]:
         created = from_micros(self._now)
