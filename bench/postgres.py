@@ -2,7 +2,9 @@
 
 ``python -m bench.postgres postgresql://USER@HOST/DATABASE`` makes the schemas ``bench_chatstore`` and
 ``bench_floor`` there, and LlamaIndex's table ``data_bench``. Medians of each operation, in microseconds,
-and bytes of WAL for an append, at several lengths of a thread. Those that are compared take turns.
+the processor's time of it on both sides where the server is on this machine, and bytes of WAL for an append,
+at several lengths of a thread. Those that are compared take turns. On a machine that does other work, the
+processor's time is what can be compared.
 
 The *statement* sends one statement on a connection that it keeps, with text that is JSON already. The program
 *by hand* does what a store of chats cannot do without: it takes a connection from a pool and looks whether
@@ -111,7 +113,9 @@ class ByHand:
     def __init__(self, url: str) -> None:
         self._url = url
         self._idle: queue.LifoQueue[psycopg.Connection[Any]] = queue.LifoQueue()
-        self._idle.put(psycopg.connect(url, autocommit=True))
+        db = psycopg.connect(url, autocommit=True)
+        self.pid = db.info.backend_pid
+        self._idle.put(db)
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
@@ -160,14 +164,28 @@ class ByHand:
         self._idle.get().close()
 
 
-def turns(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def turns(calls: dict[str, Callable[[], Any]], pids: dict[str, int]) -> dict[str, dict[str, float]]:
+    """Medians of what each call takes, and the processor's time of this process and of the server's."""
     times: dict[str, list[float]] = {name: [] for name in calls}
+    worked = dict.fromkeys(calls, 0)
+    for call in calls.values():
+        call()
+    before = {name: ran(pids[name]) for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():
-            began = time.perf_counter()
+            began, ran_here = time.perf_counter(), time.process_time_ns()
             call()
+            worked[name] += time.process_time_ns() - ran_here
             times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(seen) * 1e6 for name, seen in times.items()}
+    took = {name: statistics.median(seen) * 1e6 for name, seen in times.items()}
+    spent = {name: (worked[name] + ran(pids[name]) - before[name]) / ROUNDS / 1000 for name in calls}
+    return {"": took, " CPU": spent} if all(before.values()) else {"": took}
+
+
+def ran(pid: int) -> int:
+    """Nanoseconds that a process of this machine has run; 0 where that is not known."""
+    told = Path(f"/proc/{pid}/schedstat")
+    return int(told.read_text().split()[0]) if told.exists() else 0
 
 
 def wal(db: psycopg.Connection[Any], call: Callable[[], Any]) -> float:
@@ -225,18 +243,24 @@ def compared(
         "by hand": lambda: by_hand.last(name),
         "chatstore": our_last,
     }
-    for what, seen in {
-        "append": turns(appends),
-        "append once": turns(once),
-        "last 20": turns(reads),
-        "WAL bytes": {who: wal(db, call) for who, call in appends.items()},
-        "WAL once": {who: wal(db, call) for who, call in once.items()},
-    }.items():
+    # The store's connection is the only one of its name.
+    [ours] = db.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'chatstore'"
+    ).fetchone() or (0,)
+    pids = {"statement": db.info.backend_pid, "by hand": by_hand.pid, "chatstore": ours}
+    measured = {
+        f"{what}{kind}": seen
+        for what, calls in (("append", appends), ("append once", once), ("last 20", reads))
+        for kind, seen in turns(calls, pids).items()
+    }
+    measured["WAL bytes"] = {who: wal(db, call) for who, call in appends.items()}
+    measured["WAL once"] = {who: wal(db, call) for who, call in once.items()}
+    for what, seen in measured.items():
         figures = "  ".join(f"{who} {figure:6.0f}" for who, figure in seen.items())
         of = ", ".join(
             f"{seen['chatstore'] / figure:.2f} of {who}" for who, figure in seen.items() if who != "chatstore"
         )
-        print(f"{length:>7} {what:>11}: {figures}  ({of})", flush=True)
+        print(f"{length:>7} {what:>15}: {figures}  ({of})", flush=True)
 
 
 def main(url: str) -> None:
