@@ -97,7 +97,7 @@ def page_of(log: Log, span: Span, rows: list[Row]) -> Page[Message]:
 def entries_of(log: Log, span: Span, rows: list[Row]) -> Entries:
     """The same as text, by rows of `ENTRY`. Raises CorruptData: a column of SQLite's holds anything."""
     rows, rest = _page(log, span, rows)
-    return Entries(entries_text(map(_entry, rows)), *rest)
+    return Entries(entries_text([_entry(row) for row in rows]), *rest)
 
 
 def _page(log: Log, span: Span, rows: list[Row]) -> tuple[list[Row], tuple[str | None, str, str]]:
