@@ -65,9 +65,8 @@ def test_a_connection_with_many_plans_is_replaced(url: str, postgres: str) -> No
     """Limits are a part of a statement: whoever asks with each of them takes no more room for it."""
 
     def pid(db: psycopg.Connection[tuple[int]]) -> int:
-        [[only]] = db.execute(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'chatstore'"
-        ).fetchall()
+        asked = "SELECT pid FROM pg_stat_activity WHERE application_name = 'many plans'"
+        [[only]] = db.execute(asked).fetchall()
         return only
 
     async def main() -> None:

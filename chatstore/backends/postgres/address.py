@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -57,7 +57,8 @@ def address_of(url: Url) -> Address:
     parameters.setdefault("application_name", "chatstore")
     parameters["client_encoding"] = ENCODING
     _, _, rest = url.text.partition("?")[0].partition("://")
-    conninfo = f"postgresql://{rest}?{urlencode(parameters)}"
+    # For libpq a plus is a plus, and no space.
+    conninfo = f"postgresql://{rest}?{urlencode(parameters, quote_via=quote)}"
     try:
         conninfo_to_dict(conninfo)
     except psycopg.Error as error:
