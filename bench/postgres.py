@@ -1,18 +1,29 @@
-"""PostgreSQL: chatstore beside a hand-written floor, and beside LlamaIndex's own store.
+"""PostgreSQL: chatstore beside two programs that are written by hand, and beside LlamaIndex's own store.
 
 ``python -m bench.postgres postgresql://USER@HOST/DATABASE`` makes the schemas ``bench_chatstore`` and
 ``bench_floor`` there, and LlamaIndex's table ``data_bench``. Medians of each operation, in microseconds,
-and bytes of WAL for an append, at several lengths of a thread. Those that are compared take turns.
+the processor's time of it on both sides where the server is on this machine, and bytes of WAL for an append,
+at several lengths of a thread. Those that are compared take turns. On a machine that does other work, the
+processor's time is what can be compared.
+
+The *statement* sends one statement on a connection that it keeps, with text that is JSON already. The program
+*by hand* does what a store of chats cannot do without: it takes a connection from a pool and looks whether
+it lives, writes and reads JSON, and gives dictionaries with ids and times. Both use psycopg as it comes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import queue
+import select
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +42,39 @@ DROP SCHEMA IF EXISTS bench_floor CASCADE;
 CREATE SCHEMA bench_floor;
 CREATE TABLE bench_floor.threads (
     key bigint PRIMARY KEY, tenant text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL,
-    tail bigint NOT NULL, active_at bigint NOT NULL, UNIQUE (tenant, id)
+    tail bigint NOT NULL, active_at timestamptz NOT NULL, UNIQUE (tenant, id)
 ) WITH (fillfactor = 80);
 CREATE TABLE bench_floor.messages (
     thread bigint, position text COLLATE "C", id text COLLATE "C" NOT NULL, text text NOT NULL,
-    created_at bigint NOT NULL, PRIMARY KEY (thread, position), UNIQUE (thread, id)
+    created_at timestamptz NOT NULL, PRIMARY KEY (thread, position), UNIQUE (thread, id)
+);
+CREATE TABLE bench_floor.requests (
+    tenant text COLLATE "C", thread text COLLATE "C", id text COLLATE "C", digest text NOT NULL,
+    message text NOT NULL, position text NOT NULL, made_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, thread, id)
 )
 """
 APPEND = """
 WITH log AS (
-    UPDATE bench_floor.threads SET tail = tail + 1, active_at = %s WHERE tenant = %s AND id = %s
+    UPDATE bench_floor.threads SET tail = tail + 1, active_at = now() WHERE tenant = %s AND id = %s
     RETURNING key, tail
-) INSERT INTO bench_floor.messages SELECT key, lpad(tail::text, 10, '0'), %s, %s, %s FROM log
-RETURNING position
+) INSERT INTO bench_floor.messages SELECT key, lpad(tail::text, 10, '0'), %s, %s, now() FROM log
+RETURNING position, created_at
+"""
+APPEND_ONCE = """
+WITH asked AS (
+    SELECT digest, message, position, made_at FROM bench_floor.requests
+    WHERE tenant = %(tenant)s AND thread = %(thread)s AND id = %(request)s
+), log AS (
+    UPDATE bench_floor.threads SET tail = tail + 1, active_at = now()
+    WHERE tenant = %(tenant)s AND id = %(thread)s AND NOT EXISTS (SELECT 1 FROM asked)
+    RETURNING key, lpad(tail::text, 10, '0') AS position
+), added AS (
+    INSERT INTO bench_floor.messages SELECT key, position, %(id)s, %(text)s, now() FROM log
+), noted AS (
+    INSERT INTO bench_floor.requests
+    SELECT %(tenant)s, %(thread)s, %(request)s, %(digest)s, %(id)s, position, now() FROM log
+) SELECT %(digest)s, %(id)s, position, now() FROM log UNION ALL SELECT * FROM asked
 """
 LAST = """
 SELECT text, id, position, created_at FROM bench_floor.messages WHERE thread = (
@@ -52,7 +83,7 @@ SELECT text, id, position, created_at FROM bench_floor.messages WHERE thread = (
 """
 FILL = """
 INSERT INTO {schema}.messages (thread, position, id, text, created_at{more})
-SELECT key, lpad(n::text, 10, '0'), 'filled ' || n, %s, 0{values} FROM {schema}.threads,
+SELECT key, lpad(n::text, 10, '0'), 'filled ' || n, %s, {time}{values} FROM {schema}.threads,
     generate_series(2, %s) n WHERE id = %s
 """
 PEER = """
@@ -76,14 +107,85 @@ for length in lengths:
 """
 
 
-def turns(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+class ByHand:
+    """A store of one tenant's threads, with no more than any has to have."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._idle: queue.LifoQueue[psycopg.Connection[Any]] = queue.LifoQueue()
+        db = psycopg.connect(url, autocommit=True)
+        self.pid = db.info.backend_pid
+        self._idle.put(db)
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        db = self._idle.get(timeout=10)
+        if db.closed or select.select([db], [], [], 0)[0]:
+            db = psycopg.connect(self._url, autocommit=True)
+        try:
+            yield db
+        finally:
+            self._idle.put(db)
+
+    def append(self, thread: str, message: dict[str, Any]) -> dict[str, Any]:
+        message_id = str(uuid.uuid4())
+        with self._connection() as db:
+            place = ["default", thread, message_id, json.dumps(message)]
+            row = db.execute(APPEND, place).fetchone()
+        assert row is not None
+        return {"id": message_id, "position": row[0], "created_at": row[1], "message": message}
+
+    def append_once(self, thread: str, message: dict[str, Any], request: str) -> dict[str, Any]:
+        text = json.dumps(message)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        place = {
+            "tenant": "default",
+            "thread": thread,
+            "request": request,
+            "id": str(uuid.uuid4()),
+            "text": text,
+            "digest": digest,
+        }
+        with self._connection() as db:
+            row = db.execute(APPEND_ONCE, place).fetchone()
+        assert row is not None
+        assert row[0] == digest
+        return {"id": row[1], "position": row[2], "created_at": row[3], "message": message}
+
+    def last(self, thread: str) -> list[dict[str, Any]]:
+        with self._connection() as db:
+            rows = db.execute(LAST, ["default", thread]).fetchall()
+        return [
+            {"id": message_id, "position": position, "created_at": created, "message": json.loads(text)}
+            for text, message_id, position, created in reversed(rows)
+        ]
+
+    def close(self) -> None:
+        self._idle.get().close()
+
+
+def turns(calls: dict[str, Callable[[], Any]], pids: dict[str, int]) -> dict[str, dict[str, float]]:
+    """Medians of what each call takes, and the processor's time of this process and of the server's."""
     times: dict[str, list[float]] = {name: [] for name in calls}
+    worked = dict.fromkeys(calls, 0)
+    for call in calls.values():
+        call()
+    before = {name: ran(pids[name]) for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():
-            began = time.perf_counter()
+            began, ran_here = time.perf_counter(), time.process_time_ns()
             call()
+            worked[name] += time.process_time_ns() - ran_here
             times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(seen) * 1e6 for name, seen in times.items()}
+    took = {name: statistics.median(seen) * 1e6 for name, seen in times.items()}
+    spent = {name: (worked[name] + ran(pids[name]) - before[name]) / ROUNDS / 1000 for name in calls}
+    return {"": took, " CPU": spent} if all(before.values()) else {"": took}
+
+
+def ran(pid: int) -> int:
+    """Nanoseconds that a process of this machine has run; 0 where that is not known."""
+    told = Path(f"/proc/{pid}/schedstat")
+    return int(told.read_text().split()[0]) if told.exists() else 0
 
 
 def wal(db: psycopg.Connection[Any], call: Callable[[], Any]) -> float:
@@ -99,43 +201,66 @@ def wal(db: psycopg.Connection[Any], call: Callable[[], Any]) -> float:
     return float(grown) / 200
 
 
-def compared(store: chatstore.ChatStore, db: psycopg.Connection[Any], number: int, length: int) -> None:
+def compared(
+    store: chatstore.ChatStore, by_hand: ByHand, db: psycopg.Connection[Any], number: int, length: int
+) -> None:
     """Fill a thread of that length in both schemas, and print what they take for it."""
     name = f"t{length}"
     store.append(name, MESSAGE)
-    db.execute("INSERT INTO bench_floor.threads VALUES (%s, 'default', %s, %s, 0)", [number, name, length])
-    for schema, more, values in (("bench_chatstore", ", revision", ", 0"), ("bench_floor", "", "")):
-        fill = FILL.format(schema=schema, more=more, values=values)
+    db.execute(
+        "INSERT INTO bench_floor.threads VALUES (%s, 'default', %s, %s, now())", [number, name, length]
+    )
+    for schema, more, at, values in (
+        ("bench_chatstore", ", revision", "0", ", 0"),
+        ("bench_floor", "", "now()", ""),
+    ):
+        fill = FILL.format(schema=schema, more=more, time=at, values=values)
         db.execute(fill.encode(), [TEXT, length, name])
     db.execute("UPDATE bench_chatstore.threads SET tail = %s WHERE id = %s", [length, name])
-    db.execute("ANALYZE")
+    db.execute("VACUUM ANALYZE")
 
-    def append() -> None:
-        place = [0, "default", name, chatstore.uuid7(), TEXT, time.time_ns() // 1000]
-        db.execute(APPEND, place).fetchall()
+    def statement() -> None:
+        db.execute(APPEND, ["default", name, chatstore.uuid7(), TEXT]).fetchall()
 
-    def last() -> None:
-        for row in db.execute(LAST, ["default", name]).fetchall():
-            json.loads(row[0])
-
-    def our_append() -> None:
-        store.append(name, MESSAGE)
+    def last_statement() -> None:
+        db.execute(LAST, ["default", name]).fetchall()
 
     def our_last() -> None:
         for message in store.read(name, last=20):
             message.to_dict()
 
-    appends = {"floor": append, "chatstore": our_append}
-    seen_in = {
-        "append": turns(appends),
-        "last 20": turns({"floor": last, "chatstore": our_last}),
-        "WAL bytes": {who: wal(db, call) for who, call in appends.items()},
+    appends: dict[str, Callable[[], Any]] = {
+        "statement": statement,
+        "by hand": lambda: by_hand.append(name, MESSAGE),
+        "chatstore": lambda: store.append(name, MESSAGE),
     }
-    for what, seen in seen_in.items():
-        print(
-            f"{length:>7} {what:>9}: floor {seen['floor']:8.0f}  chatstore {seen['chatstore']:8.0f}"
-            f"  ({seen['chatstore'] / seen['floor']:.2f} of the floor)"
+    once: dict[str, Callable[[], Any]] = {
+        "by hand": lambda: by_hand.append_once(name, MESSAGE, chatstore.uuid7()),
+        "chatstore": lambda: store.append(name, MESSAGE, request_id=chatstore.uuid7()),
+    }
+    reads: dict[str, Callable[[], Any]] = {
+        "statement": last_statement,
+        "by hand": lambda: by_hand.last(name),
+        "chatstore": our_last,
+    }
+    # The store's connection is the only one of its name.
+    [ours] = db.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'chatstore'"
+    ).fetchone() or (0,)
+    pids = {"statement": db.info.backend_pid, "by hand": by_hand.pid, "chatstore": ours}
+    measured = {
+        f"{what}{kind}": seen
+        for what, calls in (("append", appends), ("append once", once), ("last 20", reads))
+        for kind, seen in turns(calls, pids).items()
+    }
+    measured["WAL bytes"] = {who: wal(db, call) for who, call in appends.items()}
+    measured["WAL once"] = {who: wal(db, call) for who, call in once.items()}
+    for what, seen in measured.items():
+        figures = "  ".join(f"{who} {figure:6.0f}" for who, figure in seen.items())
+        of = ", ".join(
+            f"{seen['chatstore'] / figure:.2f} of {who}" for who, figure in seen.items() if who != "chatstore"
         )
+        print(f"{length:>7} {what:>15}: {figures}  ({of})", flush=True)
 
 
 def main(url: str) -> None:
@@ -145,8 +270,10 @@ def main(url: str) -> None:
         separator = "&" if "?" in url else "?"
         with chatstore.connect(f"{url}{separator}schema=bench_chatstore") as store:
             store.prepare()
+            by_hand = ByHand(url)
             for number, length in enumerate(LENGTHS):
-                compared(store, db, number, length)
+                compared(store, by_hand, db, number, length)
+            by_hand.close()
     if PEERS.exists():
         command = [str(PEERS), "-c", PEER, url, json.dumps(LENGTHS), "3"]
         peer = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import time
@@ -26,10 +27,9 @@ def uuid7(milliseconds: int | None = None) -> str:
     `milliseconds` since 1970 in UTC; the present by default.
     """
     at = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
-    bits = secrets.randbits(74)
-    value = at << 80 | 0x7 << 76 | (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    time_, random = f"{at:012x}", os.urandom(10).hex()
+    variant = "89ab"[int(random[3], 16) & 3]
+    return f"{time_[:8]}-{time_[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[8:]}"
 
 
 def token() -> str:

@@ -91,7 +91,16 @@ def metered(operation: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corou
             _tally.reset(before)
         if result is None or not tally:
             return result
-        cost = functools.reduce(Cost.__add__, tally)
-        return cast("T", replace(cast("Any", result), cost=cost))
+        cost = tally[0] if len(tally) == 1 else functools.reduce(Cost.__add__, tally)
+        return cast("T", _costing(result, cost))
 
     return measure
+
+
+def _costing(result: Any, cost: Cost) -> Any:
+    """The result with its cost."""
+    if result.cost is not None:
+        return replace(result, cost=cost)
+    # Nobody else has seen it yet, and a copy takes longer than all that is counted here.
+    object.__setattr__(result, "cost", cost)
+    return result

@@ -14,7 +14,8 @@ import pytest
 
 import chatstore
 from chatstore.backends.postgres import dialects
-from chatstore.backends.postgres.links import BlockingLink, Result
+from chatstore.backends.postgres.exchange import Result
+from chatstore.backends.postgres.links import BlockingLink
 from chatstore.errors import ConfigurationError, Unavailable
 from chatstore.testing.samples import contents, say, whole
 from tests.postgres.proxy import Wire, wired

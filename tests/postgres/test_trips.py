@@ -14,6 +14,7 @@ import chatstore
 from chatstore.backends.postgres.links import BlockingLink
 from chatstore.backends.postgres.texts import written
 from chatstore.testing.samples import say
+from tests.conftest import SOAK
 from tests.postgres.proxy import Wire, wired
 from tests.postgres.servers import SCHEMA
 
@@ -30,7 +31,7 @@ CALLS: dict[str, tuple[int, Callable[[Any], Any]]] = {
     "a page behind a message": (1, lambda store: store.read("t", after="key:first", limit=5)),
     "threads of a kind": (1, lambda store: store.list_threads(kind="agent")),
     "threads by metadata": (1, lambda store: store.list_threads(metadata={"a": 1}, limit=5)),
-    "threads with previews": (4, lambda store: store.list_threads(preview=True, limit=5)),
+    "threads with previews": (1, lambda store: store.list_threads(preview=True, limit=5)),
     "a list": (1, lambda store: store.list_threads(limit=5)),
     "an owner's list": (1, lambda store: store.list_threads(owner="mallory")),
     "properties": (1, lambda store: store.get_thread("t")),
@@ -38,23 +39,24 @@ CALLS: dict[str, tuple[int, Callable[[Any], Any]]] = {
 }
 
 
+FILLED = 1_000_000 if SOAK else 10_000
 TABLES = ("threads", "messages", "requests")
 THREADS = f"'{SCHEMA}.threads'::regclass"
 FILL = f"""
 INSERT INTO {SCHEMA}.threads (tenant, id, owner, metadata, participants, created_at, active_at,
         revision, epoch, tail, edits)
     SELECT 'default', 'thread ' || n, 'owner ' || n % 500, '{{}}', '[]', n * 10000000::bigint,
-        n * 10000000::bigint, 'r', 'e', 1, 0 FROM generate_series(1, 10000) n;
+        n * 10000000::bigint, 'r', 'e', 1, 0 FROM generate_series(1, {FILLED}) n;
 INSERT INTO {SCHEMA}.messages (thread, position, id, text, created_at, revision)
     SELECT key, lpad((n + 1)::text, 10, '0'), 'id ' || n, '{{"role":"user"}}', 0, 0
         FROM {SCHEMA}.threads, generate_series(1, 10000) n WHERE id = 't';
 INSERT INTO {SCHEMA}.messages (thread, position, id, text, created_at, revision)
     SELECT key, lpad(n::text, 10, '0'), 'id ' || n, '{{"role":"user"}}', 0, 0
-        FROM {SCHEMA}.threads, generate_series(1, 3) n WHERE id <> 't';
+        FROM {SCHEMA}.threads, generate_series(1, 3) n WHERE id <> 't' LIMIT 30000;
 UPDATE {SCHEMA}.threads SET tail = 10001 WHERE id = 't';
 INSERT INTO {SCHEMA}.requests (tenant, thread, scope, id, digest, result, expires_at)
     SELECT 'default', 'thread ' || n, 'append', 'id ' || n, '', '{{}}', n * 10000000::bigint
-        FROM generate_series(1, 10000) n
+        FROM generate_series(1, {FILLED}) n
 """  # noqa: S608
 
 
@@ -124,7 +126,7 @@ def test_an_append_leaves_the_threads_indexes_alone(url: str, postgres: str) -> 
 
 
 def test_plans_are_scans_of_indexes(url: str, postgres: str) -> None:
-    """With ten thousand threads, messages and requests, nothing reads a table through."""
+    """With ten thousand threads, messages and requests, or a million, nothing reads a table through."""
     plans: dict[str, str] = {}
     with chatstore.connect(url) as store, psycopg.connect(postgres, autocommit=True) as db:
         store.append("t", say("a"), key="first", owner="mallory")
@@ -140,7 +142,7 @@ def test_plans_are_scans_of_indexes(url: str, postgres: str) -> None:
                 call(store)
             for sql, parameters in sent:
                 if b"threads" in sql:
-                    rows = db.execute(b"EXPLAIN " + sql, written(parameters)).fetchall()
+                    rows = psycopg.RawCursor(db).execute(b"EXPLAIN " + sql, written(parameters)).fetchall()
                     plans[name] = "\n".join(row[0] for row in rows)
     assert {"append", "last 20", "a list", "an owner's list"} <= plans.keys()
     for name, plan in plans.items():

@@ -25,7 +25,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -39,7 +39,7 @@ from chatstore.backends.postgres.faults import translated
 from chatstore.backends.postgres.listing import ListedThreads
 from chatstore.backends.postgres.nodes import Nodes
 from chatstore.backends.postgres.once import Append
-from chatstore.backends.postgres.reading import Checked, ReadAlready, previews, read_rows
+from chatstore.backends.postgres.reading import Checked, looked_at, read_rows
 from chatstore.backends.postgres.schema import prepare, require_version, version_of
 from chatstore.conditions import expiry
 from chatstore.contract import (
@@ -55,16 +55,16 @@ from chatstore.contract import (
     ThreadKey,
     ThreadPatch,
 )
-from chatstore.engines.sql import SqlBackend, Transaction, Work
-from chatstore.engines.sql.listing import Found, Lists
+from chatstore.engines.sql import Row, SqlBackend, Transaction, Work
+from chatstore.engines.sql.listing import Lists
+from chatstore.engines.sql.message_rows import entries_of, page_of
 from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.rows import Log
-from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
+from chatstore.engines.sql.transactions import NOBODY, caller_of
 from chatstore.errors import ConfigurationError, CursorExpired, Unsupported
 from chatstore.metering import metered
 from chatstore.models import Appended, Entries, Message, Page, Thread
 from chatstore.urls import Url
-from chatstore.words import preview_of
 
 __all__ = ["PostgresBackend", "open_postgres"]
 
@@ -201,22 +201,18 @@ class PostgresBackend(SqlBackend):
     ) -> Appended | None:
         """An append as one statement; None where one cannot be it."""
         now = self.clock()
-        append = Append(key, drafts, request, now)
-        if not append.fits(if_match):
+        until = cast("int", expiry(now, self.request_window))
+        append = Append(key, drafts, create, if_match, request, now, until)
+        if not append.fits():
             return None
-        until = expiry(now, self.request_window)
-
-        async def run(tx: Transaction, create: NewThread | None = create) -> Appended | None:
-            return await append.run(tx, create, if_match, cast("int", until))
-
         done = None
         named = key.tenant, key.id
-        makes = create is not None and if_match is None and self._driver.spoken.dialect.changes_twice
+        makes = append.makes() and self._driver.spoken.dialect.changes_twice
         # Without what makes a thread the statement is shorter.
         if named in self._seen or not makes:
-            done = await self._once(partial(run, create=None), key, request)
+            done = await self._once(append.add, key, request)
         if done is None and makes:
-            done = await self._once(run, key, request)
+            done = await self._once(append.make_or_add, key, request)
         if done is not None:
             self._seen[named] = None
             while len(self._seen) > _MOST_SEEN:
@@ -231,55 +227,42 @@ class PostgresBackend(SqlBackend):
         found = await self._found(key, span)
         if found is None:
             return await super().read(key, span)
-        log, messages = found
-        return Page(()) if log is None else await messages.page(log, span)
+        log, rows = found
+        return Page(()) if log is None else page_of(log, span, rows)
 
     @metered
     async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
         found = await self._found(key, span)
         if found is None:
             return await super().read_entries(key, span)
-        log, messages = found
-        return Entries("") if log is None else await messages.entries(log, span)
+        log, rows = found
+        return Entries("") if log is None else entries_of(log, span, looked_at(rows))
 
-    async def _found(self, key: ThreadKey, span: Span) -> tuple[Log | None, ReadAlready] | None:
+    async def _found(self, key: ThreadKey, span: Span) -> tuple[Log | None, list[Row]] | None:
         """What `span` has, in one trip; None where that does not tell it."""
         now = self.clock()
-
-        async def find(tx: Transaction) -> tuple[Log | None, ReadAlready]:
-            log, rows = await read_rows(tx, key, span, now)
-            return log, ReadAlready(tx, lambda: now, rows)
-
-        log, found = await self._driver.once(find, caller_of(key))
+        log, rows = await self._driver.once(lambda tx: read_rows(tx, key, span, now), caller_of(key))
         if span.epoch is not None and (log is None or log.epoch != span.epoch):
             raise CursorExpired
         named = span.after_message is not None or span.before_message is not None
-        if (log is not None and log.cuts) or (named and not found.rows):
+        if (log is not None and log.cuts) or (named and not rows):
             return None
-        return log, found
+        return log, rows
 
     @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        async def find(tx: Transaction) -> Page[Thread]:
-            page = await self._tables(tx).lists.page(tenant, listing)
-            return Page(tuple(one.thread for one in page.items), next=page.next)
+        async def find(tx: Transaction) -> tuple[list[Thread | None], str | None]:
+            lists = ListedThreads(tx, self._standing())
+            page = await lists.page(tenant, listing)
+            shown = lists.previewed if listing.preview else attrgetter("thread")
+            return [shown(one) for one in page.items], page.next
 
-        if listing.preview:
+        found, following = await self._driver.once(find, (tenant, None))
+        threads = tuple(thread for thread in found if thread is not None)
+        if len(threads) < len(found):
+            # What is cut from one is not removed yet: its messages are told apart in a transaction.
             return await super().list_threads(tenant, listing)
-        return await self._driver.once(find, (tenant, None))
-
-    async def _previewed(self, tables: Tables, found: Sequence[Found]) -> list[Thread]:
-        known = await previews(tables.tx, found, self.clock())
-        return [
-            replace(
-                one.thread,
-                message_count=known[one.key][0],
-                preview=None if known[one.key][1] is None else preview_of(cast("str", known[one.key][1])),
-            )
-            if one.key in known
-            else (await super(PostgresBackend, self)._previewed(tables, [one]))[0]
-            for one in found
-        ]
+        return Page(threads, next=following)
 
     async def search(self, tenant: str, query: Query) -> Page[models.Found]:
         del tenant, query

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from chatstore.errors import ConfigurationError
 from chatstore.urls import Url, shown
 
-__all__ = ["OWN", "Address", "Dial", "address_of"]
+__all__ = ["ENCODING", "OWN", "Address", "Dial", "address_of"]
 
 OWN = (
     "schema",
@@ -29,19 +29,25 @@ OWN = (
 )
 """Options of ours; all others are libpq's."""
 
+ENCODING = "UTF8"
+"""Of what goes and comes, whatever the database, the environment or a URL says."""
+
 _CONNECT_SECONDS = 10
 
 Dial: TypeAlias = Callable[[psycopg.abc.AdaptContext | None], "psycopg.Connection[Any]"]
 """Makes a connection in autocommit mode, with the adapters of what it is given. Blocks."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Address:
-    """Where to connect, as libpq reads it, and how it is named in errors; `dial` is who else connects."""
+    """Where to connect, as libpq reads it, and how it is named in errors; `dial` is who else connects.
+
+    It is equal to itself alone.
+    """
 
     conninfo: str
     place: str
-    dial: Dial | None = field(default=None, compare=False)
+    dial: Dial | None = None
 
 
 def address_of(url: Url) -> Address:
@@ -49,8 +55,10 @@ def address_of(url: Url) -> Address:
     parameters = {name: value for name, value in url.options.items() if name not in OWN}
     parameters.setdefault("connect_timeout", str(_CONNECT_SECONDS))
     parameters.setdefault("application_name", "chatstore")
+    parameters["client_encoding"] = ENCODING
     _, _, rest = url.text.partition("?")[0].partition("://")
-    conninfo = f"postgresql://{rest}?{urlencode(parameters)}"
+    # For libpq a plus is a plus, and no space.
+    conninfo = f"postgresql://{rest}?{urlencode(parameters, quote_via=quote)}"
     try:
         conninfo_to_dict(conninfo)
     except psycopg.Error as error:

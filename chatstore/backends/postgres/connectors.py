@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import psycopg
 from psycopg import pq
 
-from chatstore.backends.postgres.address import OWN, Address, address_of
+from chatstore.backends.postgres.address import ENCODING, OWN, Address, address_of
 from chatstore.errors import ConfigurationError
 from chatstore.extras import how_to_install
 from chatstore.urls import Url, shown
@@ -93,6 +93,7 @@ def connector_of(url: Url) -> Connector:
         **options,
         "user": unquote(user) or _default_user(),
         "db": unquote(database),
+        "client_encoding": ENCODING,
         kind.seconds: int(seconds) if seconds.isdecimal() else _SECONDS,
     }
     address = Address(conninfo, shown(url.text))

@@ -62,5 +62,6 @@ class Spoken:
         return self._translate(sql)
 
     def _translated(self, sql: str) -> bytes:
-        sql = sql.replace("%", "%%").replace("instr(", "strpos(").replace("?", "%s")
-        return _TABLE.sub(lambda found: f"{found[1]} {self.schema}.{found[2]}", sql).encode()
+        first, *rest = sql.replace("instr(", "strpos(").split("?")
+        numbered = "".join([first, *(f"${number}{part}" for number, part in enumerate(rest, 1))])
+        return _TABLE.sub(lambda found: f"{found[1]} {self.schema}.{found[2]}", numbered).encode()

@@ -148,10 +148,10 @@ class PostgresDriver:
 
     async def _transaction(self, work: Work[T], caller: Caller, begin: bytes, address: Address) -> T:
         async def attempt(link: Link) -> T:
-            ending = False
+            ending, statements = False, self._statements(link)
             try:
                 await link.fetch(begin)
-                result = await work(self._statements(link))
+                result = await work(statements)
                 ending = True
                 await link.fetch(b"COMMIT")
                 return result
@@ -199,14 +199,9 @@ class PostgresDriver:
 
     async def _repeated(self, attempt: Callable[[Link], Awaitable[T]], caller: Caller, address: Address) -> T:
         until = time.monotonic() + self._seconds
-
-        async def once(link: Link) -> T:
-            link.prepare(self.prepared)
-            return await attempt(link)
-
         for tries in range(1, _TRIES + 1):
             try:
-                return await self._pool(address).use(once, caller)
+                return await self._pool(address).use(attempt, caller)
             except _Again as again:
                 error = again.__cause__
                 if tries == _TRIES or time.monotonic() > until:
@@ -223,14 +218,15 @@ class PostgresDriver:
         raise AssertionError("the last try returns or raises")
 
     def _statements(self, link: Link) -> Statements:
+        link.prepare(self.prepared)
         return Statements(link, self.spoken)
 
     def _pool(self, address: Address) -> Pool:
-        here = self._here()
-        pool = self._pools.get((here, address))
+        key = self._here(), address
+        pool = self._pools.get(key)
         if pool is None:
             self._drop(_is_over)
-            pool = self._pools.setdefault((here, address), self._new_pool(address))
+            pool = self._pools.setdefault(key, self._new_pool(address))
         return pool
 
     def _drop(self, chosen: Callable[[Home], bool]) -> None:

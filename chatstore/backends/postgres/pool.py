@@ -49,7 +49,8 @@ class Pool:
 
         Raises Unavailable where none is given back in time.
         """
-        await self._take(caller)
+        if not self._taken():
+            await self._turn(caller)
         link: Link | None = None
         try:
             link = self._usable() or await self._connected()
@@ -92,12 +93,20 @@ class Pool:
         else:
             link.close()
 
-    async def _take(self, caller: Caller) -> None:
+    def _taken(self) -> bool:
+        """Take a place for a connection, if one is free."""
+        with self._lock:
+            free = self._free > 0
+            self._free -= free
+            return free
+
+    async def _turn(self, caller: Caller) -> None:
+        """Wait for a place. Raises Unavailable."""
+        future: Future[None] = Future()
         with self._lock:
             if self._free:
                 self._free -= 1
                 return
-            future: Future[None] = Future()
             self._waiting.setdefault(caller, deque()).append(future)
         try:
             await self._wait(future, self._seconds)

@@ -11,17 +11,14 @@ from typing import Any
 
 from chatstore.engines.sql import Row
 
-__all__ = ["ESCAPE", "read", "written"]
+__all__ = ["ESCAPE", "escaped", "read", "written"]
 
 ESCAPE = "\1"
 
 
 def written(values: Iterable[Any]) -> list[Any]:
-    """Parameters as they are sent."""
-    return [
-        _written(value) if type(value) is str else written(value) if type(value) is list else value
-        for value in values
-    ]
+    """Values as they are stored."""
+    return [escaped(value) if isinstance(value, str) else value for value in values]
 
 
 def read(rows: Sequence[Row]) -> Sequence[Row]:
@@ -29,7 +26,8 @@ def read(rows: Sequence[Row]) -> Sequence[Row]:
     return [tuple(_read(value) if type(value) is str else value for value in row) for row in rows]
 
 
-def _written(value: str) -> str:
+def escaped(value: str) -> str:
+    """A text as it is stored."""
     if "\0" in value or "\1" in value:
         return value.replace("\1", "\1\2").replace("\0", "\1\1")
     return value

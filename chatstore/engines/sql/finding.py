@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
-from chatstore import position
 from chatstore.contract import Clock, Cut, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.sql.message_rows import (
     ENTRY,
@@ -15,6 +14,7 @@ from chatstore.engines.sql.message_rows import (
     entries_of,
     fitting,
     message_of,
+    page_of,
     parts_of,
     size_of,
     stays,
@@ -22,7 +22,7 @@ from chatstore.engines.sql.message_rows import (
 from chatstore.engines.sql.port import Row, Small, Transaction
 from chatstore.engines.sql.rows import LIVING, Log
 from chatstore.errors import MessageNotFound
-from chatstore.models import NAMED_BY_KEY, Cursor, Entries, Message, Page
+from chatstore.models import NAMED_BY_KEY, Entries, Message, Page
 
 __all__ = ["MANY", "STEP_BYTES", "Finding", "page_size", "small", "text_size"]
 
@@ -41,24 +41,11 @@ class Finding:
 
     async def page(self, log: Log, span: Span) -> Page[Message]:
         """The messages of `span`, oldest first."""
-        rows, rest = await self._page(log, span, MESSAGE)
-        return Page(tuple(map(message_of, rows)), *rest)
+        return page_of(log, span, await self._rows(log, span))
 
     async def entries(self, log: Log, span: Span) -> Entries:
         """The same as text. Raises CorruptData."""
-        rows, rest = await self._page(log, span, ENTRY)
-        return Entries(entries_of(rows), *rest)
-
-    async def _page(
-        self, log: Log, span: Span, columns: str
-    ) -> tuple[list[Row], tuple[str | None, str, str]]:
-        """The rows of `span`, oldest first, and the page's `next`, `end` and `etag`."""
-        rows, more = fitting(await self._rows(log, span, columns), span)
-        following = Cursor.at(log.epoch, rows[-1][2]) if more else None
-        if span.newest:
-            rows.reverse()
-        end = rows[-1][2] if rows else span.after or position.START
-        return rows, (following, Cursor.at(log.epoch, end), log.etag)
+        return entries_of(log, span, await self._rows(log, span, ENTRY))
 
     async def bounded(self, key: ThreadKey, log: Log, span: Span) -> Span:
         """`span` with positions in place of the messages where it begins and ends. Raises MessageNotFound."""

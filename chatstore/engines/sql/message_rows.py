@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from chatstore import position
 from chatstore.codec import Json, decode, is_object
 from chatstore.conditions import message_etag
 from chatstore.contract import Draft, Span
 from chatstore.engines.sql.port import Row
 from chatstore.engines.sql.rows import Log
 from chatstore.errors import CorruptData
-from chatstore.models import Message, from_micros
+from chatstore.models import Cursor, Entries, Message, Page, from_micros
 from chatstore.wire import Entry, entries_text
 
 __all__ = [
@@ -20,6 +19,7 @@ __all__ = [
     "entries_of",
     "fitting",
     "message_of",
+    "page_of",
     "parts_of",
     "size_of",
     "stays",
@@ -93,9 +93,26 @@ def size_of(row: Row) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def entries_of(rows: Iterable[Row]) -> str:
-    """Rows as text. Raises CorruptData: a column of SQLite's holds anything."""
-    return entries_text([_entry(row) for row in rows])
+def page_of(log: Log, span: Span, rows: list[Row]) -> Page[Message]:
+    """The page of `span`, by its rows in the direction of reading. Raises CorruptData."""
+    rows, rest = _page(log, span, rows)
+    return Page(tuple(map(message_of, rows)), *rest)
+
+
+def entries_of(log: Log, span: Span, rows: list[Row]) -> Entries:
+    """The same as text, by rows of `ENTRY`. Raises CorruptData: a column of SQLite's holds anything."""
+    rows, rest = _page(log, span, rows)
+    return Entries(entries_text([_entry(row) for row in rows]), *rest)
+
+
+def _page(log: Log, span: Span, rows: list[Row]) -> tuple[list[Row], tuple[str | None, str, str]]:
+    """The rows of a page, oldest first, and its `next`, `end` and `etag`."""
+    chosen, more = fitting(rows, span)
+    following = Cursor.at(log.epoch, chosen[-1][2]) if more else None
+    if span.newest:
+        chosen.reverse()
+    end = chosen[-1][2] if chosen else span.after or position.START
+    return chosen, (following, Cursor.at(log.epoch, end), log.etag)
 
 
 def _entry(row: Row) -> Entry:

@@ -40,9 +40,13 @@ class Threads:
 
     async def hold(self, key: ThreadKey) -> None:
         """Keep everybody else from changing the thread until the transaction ends."""
-        if self._tx.held:
-            sql = f"SELECT key FROM threads WHERE tenant = ? AND id = ?{self._tx.held}"
-            await self._tx.one(sql, key.tenant, key.id)
+        if not self._tx.held:
+            return
+        sql = "SELECT key FROM threads WHERE tenant = ? AND id = ?"
+        while await self._tx.one(f"{sql}{self._tx.held}", key.tenant, key.id) is None:
+            # Whoever waited for a row finds none if another row has its name by then, which is not held yet.
+            if await self._tx.one(sql, key.tenant, key.id) is None:
+                return
 
     async def log(self, key: ThreadKey) -> Log | None:
         """The thread's log, None where there is no thread."""

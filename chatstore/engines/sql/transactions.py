@@ -155,13 +155,13 @@ class Transacting(Backend):
                 return result
             await self.driver.rest(time.monotonic() - began)
 
-    def _tables(self, tx: Transaction) -> Tables:
-        # The present stands still within a transaction, so that nothing expires in the middle of it.
+    def _standing(self) -> Clock:
+        """The present, which stands still within a transaction: nothing expires in the middle of it."""
         now = self.clock()
+        return lambda: now
 
-        def clock() -> int:
-            return now
-
+    def _tables(self, tx: Transaction) -> Tables:
+        clock = self._standing()
         hidden = Hidden(tx, clock)
         return Tables(
             tx,

@@ -1,0 +1,156 @@
+"""Statements on a connection: sent, prepared where they come often, and their rows read.
+
+psycopg's cursors do so for values of every type, and take as long for it as the database for an append. What
+the engine sends are texts, whole numbers, None, and lists of these. They go as text, and rows come back in
+binary form, read by psycopg's own loaders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
+
+from chatstore.backends.postgres.texts import ESCAPE, escaped, read
+from chatstore.metering import spent
+
+__all__ = ["OFTEN", "Exchange", "Result", "noted", "sent"]
+
+Result: TypeAlias = tuple[Sequence[tuple[Any, ...]], int]
+"""The rows of a statement, and how many it met."""
+
+OFTEN = 3
+"""A statement is prepared when it comes for more than that many times on a connection."""
+_MOST = 100
+"""A connection that has more statements prepared is given up: the server keeps the plan of each."""
+_WELL = frozenset(map(int, (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)))
+_BINARY = int(Format.BINARY)
+_TEXT, _INT8, _UNKNOWN = 25, 20, 0
+
+
+class _Known:
+    """What is known of a statement on one connection."""
+
+    __slots__ = ("name", "rows", "texts", "times")
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.name: bytes | None = None
+        """Under which it is prepared."""
+        self.rows = Transformer()
+        self.texts: list[int] | None = None
+        """Which columns are texts."""
+
+
+class Exchange:
+    """Statements on one connection, whose encoding is UTF-8."""
+
+    def __init__(self, pgconn: PGconn) -> None:
+        self._pgconn = pgconn
+        self._known: dict[bytes, _Known] = {}
+        self._prepared = 0
+        self.prepares = True
+        """Whether statements that come often are prepared from now on."""
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether the connection has so many statements prepared that another is to take its place."""
+        return self._prepared > _MOST
+
+    def run(self, sql: bytes, parameters: Sequence[Any]) -> PQGen[Result]:
+        """Send one statement, whose parameters are ``$1`` and so on, and read what it gives."""
+        known = self._known.get(sql)
+        if known is None:
+            if len(self._known) > 2 * _MOST:
+                self._known = {text: one for text, one in self._known.items() if one.name}
+            known = self._known[sql] = _Known()
+        known.times += 1
+        values = sent(parameters)
+        if not self.prepares or (known.name is None and known.times <= OFTEN):
+            self._pgconn.send_query_params(sql, values, _types(parameters), None, _BINARY)
+        else:
+            if known.name is None:
+                known.name = yield from self._prepare(sql, _types(parameters))
+            self._pgconn.send_query_prepared(known.name, values, None, _BINARY)
+        result = _checked((yield from execute(self._pgconn)))
+        rows, received = _received(known, result) if result.nfields else ([], 0)
+        noted(len(sql) + sum([len(one or b"") for one in values]), received)
+        return rows, result.command_tuples or 0
+
+    def _prepare(self, sql: bytes, types: Sequence[int]) -> PQGen[bytes]:
+        name = b"chatstore_%d" % self._prepared
+        self._pgconn.send_prepare(name, sql, types)
+        _checked((yield from execute(self._pgconn)))
+        self._prepared += 1
+        return name
+
+
+def sent(parameters: Sequence[Any]) -> list[bytes | None]:
+    """Parameters as they are sent."""
+    return [
+        escaped(value).encode()
+        if type(value) is str
+        else b"%d" % value
+        if type(value) is int
+        else None
+        if value is None
+        else _other(value)
+        for value in parameters
+    ]
+
+
+def _other(value: object) -> bytes:
+    """A list as it is sent, or a text of a type of its own."""
+    if isinstance(value, list):
+        return f"{{{','.join(map(_member, value))}}}".encode()
+    if isinstance(value, str):
+        return escaped(str.__str__(value)).encode()
+    raise TypeError(f"no statement has a parameter of the type {type(value).__name__}")
+
+
+def _member(value: str | int | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(value)
+    quoted = escaped(value).replace("\\", r"\\").replace('"', r"\"")
+    return f'"{quoted}"'
+
+
+def _types(parameters: Sequence[Any]) -> list[int]:
+    """The types of parameters; the server knows that of None, and of a list, from the statement."""
+    return [
+        _TEXT if type(value) is str else _INT8 if type(value) is int else _UNKNOWN for value in parameters
+    ]
+
+
+def noted(went: int, came: int) -> None:
+    """Note a trip, and about how many bytes of values it carried."""
+    spent("postgresql", {"bytes_sent": went, "bytes_received": came})
+
+
+def _checked(results: list[PGresult]) -> PGresult:
+    result = results[-1]
+    if result.status not in _WELL:
+        raise error_from_result(result)
+    return result
+
+
+def _received(known: _Known, result: PGresult) -> tuple[Sequence[tuple[Any, ...]], int]:
+    """The rows as they were before they were sent, and about how long they are."""
+    transformer = known.rows
+    transformer.set_pgresult(result)
+    rows = transformer.load_rows(0, result.ntuples, tuple)
+    # It would hold the answer until the next one.
+    transformer.set_pgresult(None)
+    if known.texts is None:
+        known.texts = [column for column in range(result.nfields) if result.ftype(column) == _TEXT]
+    texts = known.texts
+    text = "".join([row[column] or "" for row in rows for column in texts])
+    return read(rows) if ESCAPE in text else rows, len(text) + 8 * len(rows)
