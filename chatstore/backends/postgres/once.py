@@ -193,7 +193,7 @@ class Append:
         request = cast("Request", self._request)
         if digest != request.digest:
             raise RequestMismatch(request.id)
-        return cast("Appended", records.again(result, self._drafts, self._now, request.id))
+        return cast("Appended", records.remembered(result, self._drafts, request.id).result)
 
     def _appended(self, log: Log) -> Appended:
         first = log.tail - len(self._drafts) + 1
