@@ -31,9 +31,9 @@ from chatstore.testing.suite.list_threads import ListThreads
 from chatstore.testing.suite.owners import Owners
 from chatstore.testing.suite.pop import Pop
 from chatstore.testing.suite.read import Read
+from chatstore.testing.suite.remembered import Remembered
 from chatstore.testing.suite.replace_all import ReplaceAll
 from chatstore.testing.suite.replace_message import ReplaceMessage
-from chatstore.testing.suite.remembered import Remembered
 from chatstore.testing.suite.requests import Requests
 from chatstore.testing.suite.restore import Restore, Tenants
 from chatstore.testing.suite.sliding import Sliding, SlidingArguments

@@ -70,7 +70,8 @@ class Header(NamedTuple):
 
     `base` are the totals that its epoch began with. `scattered` says that messages may be elsewhere
     than their ids tell, `claimed` that every key in the history has a claim. `version` counts the changes of
-    the row. `over` is the last epoch of the threads that bore the id before, and when they expired or were to.
+    the row. `over` is the last epoch of the threads that bore the id before, and when they expired, or were
+    to.
     """
 
     version: int

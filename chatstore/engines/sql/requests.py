@@ -70,7 +70,8 @@ class Requests:
         The thread is, or was, of `owner`.
         """
         await self._tx.run(
-            "INSERT INTO requests (tenant, thread, scope, id, digest, result, owner, expires_at, shown_until) "
+            "INSERT INTO requests "
+            "(tenant, thread, scope, id, digest, result, owner, expires_at, shown_until) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *_scope(key),
             request.id,
