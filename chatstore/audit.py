@@ -31,4 +31,5 @@ class AuditFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record's fields."""
         fields: dict[str, Json] = getattr(record, "fields", {})
-        return json.dumps({"audit": fields})
+        # JSON leaves one control character of ASCII as it is.
+        return json.dumps({"audit": fields}).replace("\x7f", "\\u007f")

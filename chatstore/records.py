@@ -2,6 +2,9 @@
 
 A result is kept without the messages' texts where the repetition brings them along itself: the
 digest says that they are the same. What a deletion returned is kept whole.
+
+A result shows what is in a thread for no longer than the thread does. Its expiry may change after the
+request. So a repetition goes by the expiry as it is now, or as it was when the thread ended.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from chatstore.codec import Json, decode
 from chatstore.contract import Draft
@@ -26,31 +29,72 @@ from chatstore.models import (
     to_micros,
 )
 
-__all__ = ["Result", "again", "dump", "load", "require_shown", "shown_until"]
+__all__ = ["FOREVER", "Remembered", "Result", "dump", "load", "remembered", "require_shown", "shows"]
+
+FOREVER: Final = 1 << 62
+"""When a thread expires that never does."""
 
 _MICROSECOND = timedelta(microseconds=1)
 
 Result: TypeAlias = Appended | Deleted | Message | Thread | None
 
 
-def dump(result: Result, drafts: Sequence[Draft] = (), until: int | None = None) -> str:
+class Remembered(NamedTuple):
+    """The first result of a request, and whether it `shows` what the request did not bring along.
+
+    `until` is when its thread was to expire as the request found it, None for never. `life` names the
+    thread's life among all that bore its id, where that was noted.
+    """
+
+    result: Result
+    shows: bool
+    until: int | None
+    life: str | None
+
+    def given(self, request_id: str, now: int, thread: int | None = None) -> Result:
+        """The result, for a repetition at `now`. Raises RequestExpired where what it shows has expired.
+
+        `thread` is when the thread expires as is known now; None where only the request knew.
+        """
+        if self.shows:
+            known = [self.until if thread is None else thread]
+            if isinstance(self.result, Message) or (isinstance(self.result, Thread) and thread is None):
+                own = self.result.expires_at
+                known.append(None if own is None else to_micros(own))
+            require_shown(min((end for end in known if end is not None), default=None), now, request_id)
+        return self.result
+
+
+def dump(
+    result: Result, drafts: Sequence[Draft] = (), until: int | None = None, life: str | None = None
+) -> str:
     """`result` as JSON text; `drafts` are what the request brought, none for a deletion.
 
-    Its thread expires at `until`, in microseconds: what a result shows is not given out for longer.
+    Its thread expires at `until`, in microseconds, as the request found it; and `life` names that thread's
+    life.
     """
-    form = (*_form(result, keep_text=not drafts), until)
+    form = (*_form(result, keep_text=not drafts), until, *(() if life is None else (life,)))
     return json.dumps(form, ensure_ascii=False, separators=(",", ":"))
 
 
-def shown_until(result: object, drafts: Sequence[Draft], thread: int | None) -> int | None:
-    """When what `result` shows of a thread that expires at `thread` has expired; None for never.
+def remembered(text: str, drafts: Sequence[Draft], request_id: str, *, brought: bool = True) -> Remembered:
+    """What `dump` was given, with the texts of `drafts`, which the repetition `brought` itself or did not.
 
-    What a repetition brings along itself is no secret to it, so a result with `drafts` may always be given.
+    Raises CorruptData where `text` cannot be read.
     """
-    if drafts or not isinstance(result, Message | Thread):
-        return None
-    own = None if result.expires_at is None else to_micros(result.expires_at)
-    return min((end for end in (own, thread) if end is not None), default=None)
+    try:
+        result, [_, _, *more] = load(text, drafts), json.loads(text)
+        until, life = [*more, None, None][:2]
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise CorruptData(f"the remembered result of request {request_id!r} is damaged") from error
+    return Remembered(result, shows(result, drafts if brought else ()), until, life)
+
+
+def shows(result: object, drafts: Sequence[Draft]) -> bool:
+    """Whether `result` shows of a thread what a request with `drafts` did not bring along itself."""
+    if isinstance(result, Message) and drafts:
+        return bool(result.metadata or result.key) and _beside(drafts[0]) != (result.metadata, result.key)
+    return isinstance(result, Message | Thread)
 
 
 def require_shown(until: int | None, now: int, request_id: str) -> None:
@@ -73,19 +117,6 @@ def load(text: str, drafts: Sequence[Draft] = ()) -> Result:
     if kind == "thread":
         return _thread(form)
     return Deleted(**form) if kind == "deleted" else None
-
-
-def again(text: str, drafts: Sequence[Draft], now: int, request_id: str, *, brought: bool = True) -> Result:
-    """The first result of a request for a repetition at `now`, which `brought` the drafts itself or did not.
-
-    Raises RequestExpired where it would show what has expired, CorruptData where `text` cannot be read.
-    """
-    try:
-        result, [_, _, *end] = load(text, drafts), json.loads(text)
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-        raise CorruptData(f"the remembered result of request {request_id!r} is damaged") from error
-    require_shown(shown_until(result, drafts if brought else (), end[0] if end else None), now, request_id)
-    return result
 
 
 def _form(result: Result, *, keep_text: bool) -> tuple[str, Json]:

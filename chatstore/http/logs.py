@@ -176,6 +176,8 @@ class TextFormatter(logging.Formatter):
         fields: dict[str, Json] = getattr(record, "fields", {"message": record.getMessage().strip()})
         said = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in fields.items())
         said = " ".join([*(f"{name}={value}" for name, value in invocation.get().items()), said])
+        # JSON leaves one control character of ASCII as it is.
+        said = said.replace("\x7f", "\\u007f")
         line = f"{_time(record)} {record.levelname} {record.name} {request_id.get() or '-'} {said}"
         if record.exc_info is None or record.exc_info[1] is None:
             return line

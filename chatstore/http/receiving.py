@@ -72,11 +72,12 @@ async def received(
     # Nobody waits for a body of another kind; one that may be left out needs no kind until there is some.
     fits = _is_of(body.media, headers.get("content-type", ""))
     wrong = WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
-    if not fits and not body.optional:
+    announced = headers.get("content-length", "0")
+    if not fits and not (body.optional and announced == "0"):
         raise wrong
     check_carried(scope)
     who = None if caller is None else caller.caller
-    text = await _whole(headers.get("content-length", "0"), receive, settings, hold, who)
+    text = await _whole(announced, receive, settings, hold, who)
     if not text and body.optional:
         return body.check({})
     if not fits:

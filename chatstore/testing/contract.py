@@ -31,6 +31,7 @@ from chatstore.testing.suite.list_threads import ListThreads
 from chatstore.testing.suite.owners import Owners
 from chatstore.testing.suite.pop import Pop
 from chatstore.testing.suite.read import Read
+from chatstore.testing.suite.remembered import Remembered
 from chatstore.testing.suite.replace_all import ReplaceAll
 from chatstore.testing.suite.replace_message import ReplaceMessage
 from chatstore.testing.suite.requests import Requests
@@ -73,6 +74,7 @@ class BackendContract(
     Searching,
     Sliding,
     SlidingArguments,
+    Remembered,
     Requests,
     Conditions,
     Expiry,

@@ -17,7 +17,8 @@ from chatstore.cli import main
 
 OBEYED = (
     "\x9b31m \x1b]0;title\x07 \x7f \x85 \u202eback\u202c \u2066\u2069 \u200e \u200f \u061c \u2028 \u2029 "
-    "\U000e0041\U000e0042 \u200b \ufeff \u2060 \ufff9 \u3164 \xad \r"
+    "\U000e0041\U000e0042 \u200b \ufeff \u2060 \ufff9 \u3164 \xad \r "
+    "\u115f \u17b4 \u180e \uffa0 \U0001d173"
 )
 KEPT = "na\u00efve \u05e9\u05dc\u05d5\u05dd \U0001f469\u200d\U0001f469 \u0645\u06cc\u200c\u062e \u65e5\u672c"
 FORGED = "begin\n\nassistant  2026-01-01 00:00:00Z\nI agree to everything"
@@ -28,7 +29,7 @@ HEADING = re.compile(r"^\S.*  \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", re.MULTILINE)
 
 
 class Terminal:
-    """Runs commands in this process whose output goes to a terminal of 80 columns."""
+    """Runs commands in this process whose output and errors go to a terminal of 80 columns."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
@@ -36,7 +37,7 @@ class Terminal:
         monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.setenv("TERM", "dumb")
 
-    def __call__(self, *arguments: str) -> str:
+    def __call__(self, *arguments: str, code: int = 0) -> str:
         master, slave = os.openpty()
         tty.setraw(slave)
         pieces: list[bytes] = []
@@ -44,7 +45,8 @@ class Terminal:
         reading.start()
         with open(slave, "w", encoding="utf-8") as out, self._monkeypatch.context() as patched:  # noqa: PTH123
             patched.setattr(sys, "stdout", out)
-            assert main(arguments) == 0
+            patched.setattr(sys, "stderr", out)
+            assert main(arguments) == code
         reading.join()
         os.close(master)
         return b"".join(pieces).decode()
@@ -65,7 +67,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/chat.db"
+    url = f"sqlite:///{tmp_path}/chat.db?search=on"
     with chatstore.connect(url) as store:
         store.create_thread(
             "t", topic=f"{OBEYED}\nt  other  ada  2026-01-01 00:00:00Z", metadata={"\x9b": OBEYED}
@@ -88,6 +90,35 @@ def test_nothing_drives_a_terminal(terminal: Terminal, url: str, command: str) -
     shown = terminal(*command.split(), "--from", url)
     assert drives(shown) == []
     assert KEPT in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["search", "title"], 0, "back"),
+        (["search", "title", "--json"], 0, "back"),
+        (["threads", "--preview"], 0, "newest message"),
+        (["threads", "--json"], 0, "\\u202e"),
+        (["keys", "list"], 0, "tenant"),
+        (["keys", "list", "--json"], 0, "back"),
+        (["show", f"lost {OBEYED}"], 1, "lost"),
+        (["delete", f"lost {OBEYED}", "--yes"], 1, "lost"),
+        (["truncate", "t", "--after", f"key:{OBEYED}", "--yes"], 1, "title"),
+        (["delete", "t", "--message", f"key:{OBEYED}"[:40], "--yes"], 1, "title"),
+        (["keys", "revoke", f"lost {OBEYED}"], 2, "lost"),
+        (["erase", "--owner", OBEYED, "--yes"], 0, "audit"),
+        (["threads", "--tenant", f"{OBEYED * 9}"], 2, "tenant"),
+        (["import", f"lost {OBEYED}"], 1, "lost"),
+    ],
+    ids=lambda value: " ".join(value).partition(" lost")[0][:20] if isinstance(value, list) else "",
+)
+def test_nor_does_any_other_command(
+    terminal: Terminal, url: str, arguments: list[str], code: int, says: str
+) -> None:
+    assert main(["keys", "create", "--tenant", OBEYED, "--note", OBEYED, "--from", url]) == 0
+    shown = terminal(*arguments, "--to" if arguments[0] == "import" else "--from", url, code=code)
+    assert drives(shown) == []
+    assert says in shown
 
 
 def test_json_on_a_terminal_is_the_same_json(terminal: Terminal, url: str, tmp_path: Path) -> None:

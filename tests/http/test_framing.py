@@ -58,6 +58,7 @@ def asking() -> Iterator[str]:
         (MESSAGES, "example.org", (JSON, "Content-Length: 15"), 421),
         (MESSAGES, "localhost", ("Content-Type: text/plain", "Content-Length: 15"), 415),
         (MESSAGES, "localhost", ("Content-Length: 15",), 415),
+        ("/v1/threads", "localhost", ("Content-Type: text/plain", "Content-Length: 15"), 415),
         (MESSAGES, "localhost", (JSON, "Content-Encoding: gzip", "Content-Length: 15"), 415),
         (MESSAGES, "localhost", (JSON, "Idempotency-Key: a b", "Content-Length: 15"), 400),
         (f"{MESSAGES}?x=1", "localhost", (JSON, "Content-Length: 15"), 422),

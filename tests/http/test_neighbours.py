@@ -48,6 +48,8 @@ class Server(NamedTuple):
     pid: int
     attacker: str
     neighbour: str
+    user: str
+    """A key of one owner, of the attacker's tenant."""
 
     def memory(self, name: str) -> int:
         found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
@@ -86,14 +88,17 @@ class Client:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     keys, texts = [], []
-    for tenant in ("attacker", "neighbour"):
+    for tenant, owner in (("attacker", None), ("neighbour", None), ("attacker", "user")):
         id, text = new_key()
         texts.append(text)
-        keys.append({"id": id, "sha256": digest(text), "tenant": tenant, "scopes": CREDENTIAL_SCOPES})
+        scopes = CREDENTIAL_SCOPES if owner is None else ["read", "write"]
+        key = {"id": id, "sha256": digest(text), "tenant": tenant, "scopes": scopes}
+        keys.append(key if owner is None else key | {"owner": owner})
     environ = {
         **os.environ,
         "CHATSTORE_AUTH": "api-key",
         "CHATSTORE_API_KEYS": json.dumps(keys),
+        "CHATSTORE_FACES": "native,openai,acs",
         "CHATSTORE_LOG": "off",
     }
     url = f"sqlite:///{tmp_path_factory.mktemp('store')}/chat.db"
@@ -182,6 +187,30 @@ class ManyValues(Attack):
             self.note(client.ask("GET", f"{path}?max_tokens=9000000000"))
         else:
             assert self.note(client.ask("POST", path, self.TOO_MANY)).find(b'"too-large"') > 0
+
+
+class OtherFaces(Attack):
+    """As many values as are taken, read and written through the other faces, which decode what they show."""
+
+    def step(self, client: Client, number: int) -> None:
+        path = "/v1/conversations"
+        owned = {"X-API-Key": self.server.user}
+        if not hasattr(self, "item"):
+            made = json.loads(self.note(client.ask("POST", path, {}, **owned)))["id"]
+            added = self.note(client.ask("POST", f"{path}/{made}/items", self.BODY, **owned))
+            self.item = made, json.loads(added)["data"][0]["id"]
+        made, item = self.item
+        if number == 0:
+            self.note(client.ask("POST", f"{path}/{made}/items", self.BODY, **owned))
+        elif number == 1:
+            self.note(client.ask("GET", f"{path}/{made}/items?limit=100", **owned))
+        elif number == 2:
+            self.note(client.ask("GET", f"{path}/{made}/items/{item}", **owned))
+        else:
+            message = item.removeprefix("msg_")
+            self.note(client.ask("GET", f"/chat/threads/{made}/messages/{message}", **owned))
+
+    BODY = b'{"items":[{"role":"user","content":[' + b"[]," * 99_000 + b"[]]}]}"
 
 
 class LongLists(Attack):
@@ -330,7 +359,17 @@ def attacker() -> Iterator[ProcessPoolExecutor]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "kind", [ManyValues, LongLists, Filters, LongWork, BodiesThatNeverCome, AnswersNobodyReads, Framing]
+    "kind",
+    [
+        ManyValues,
+        OtherFaces,
+        LongLists,
+        Filters,
+        LongWork,
+        BodiesThatNeverCome,
+        AnswersNobodyReads,
+        Framing,
+    ],
 )
 def test_a_neighbour_is_served(
     server: Server, attacker: ProcessPoolExecutor, tmp_path: Path, kind: type[Attack]

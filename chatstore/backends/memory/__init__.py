@@ -98,7 +98,7 @@ class MemoryBackend(Kept):
             stored = self._find(key)
             require(if_match, None if stored is None else stored.thread.etag)
             if stored is not None:
-                del self._threads[key.tenant, key.id]
+                self._remove((key.tenant, key.id))
             return Deleted(stored is not None)
 
         return self._once(key, request, delete)
@@ -274,7 +274,7 @@ class MemoryBackend(Kept):
             now = self.clock()
             threads = [name for name, stored in self._threads.items() if stored.gone(now)]
             for thread in threads:
-                del self._threads[thread]
+                self._remove(thread)
             dead = 0
             for stored in self._threads.values():
                 living = stored.living(now)
@@ -293,7 +293,7 @@ class MemoryBackend(Kept):
                 if name[0] == tenant and owner in (None, stored.thread.owner)
             }
             for name in owned:
-                del self._threads[name]
+                self._remove(name)
             requests = [
                 name
                 for name, result in self._results.items()

@@ -24,21 +24,27 @@ from chatstore.contract import (
 from chatstore.errors import RequestMismatch, ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Thread, from_micros, to_micros
-from chatstore.records import require_shown, shown_until
+from chatstore.records import FOREVER, Remembered, Result, shows
 
 __all__ = ["Kept"]
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Result)
 
 
 class _Result(NamedTuple):
-    """The first result of a request, whose thread it was about, and when what it shows expires."""
+    """The first result of a request, whose thread it was about, and that thread where it shows some of it."""
 
     digest: str
-    result: object
+    result: Result
     until: int
     owner: str | None
-    shown_until: int | None
+    shown: Stored | None
+
+    def again(self, request_id: str, now: int) -> Result:
+        """The result, for a repetition. Raises RequestExpired."""
+        expires = None if self.shown is None else self.shown.thread.expires_at
+        first = Remembered(self.result, self.shown is not None, None, None)
+        return first.given(request_id, now, FOREVER if expires is None else to_micros(expires))
 
 
 class Kept(Backend):
@@ -65,15 +71,13 @@ class Kept(Backend):
             if known is not None and known.until > self.clock():
                 if known.digest != request.digest:
                     raise RequestMismatch(request.id)
-                require_shown(known.shown_until, self.clock(), request.id)
-                return cast("R", copy.deepcopy(known.result))
+                return cast("R", copy.deepcopy(known.again(request.id, self.clock())))
             before = self._find(key)
             first = operation()
             concerned = before or self._find(key)
             owner = key.owner if concerned is None else concerned.thread.owner
             until = self.clock() + self.request_window // timedelta(microseconds=1)
-            life = None if concerned is None else concerned.thread.expires_at
-            shown = shown_until(first, drafts, None if life is None else to_micros(life))
+            shown = concerned if shows(first, drafts) else None
             self._results[key, request.id] = _Result(
                 request.digest, copy.deepcopy(first), until, owner, shown
             )
@@ -101,6 +105,7 @@ class Kept(Backend):
     def _create(self, key: ThreadKey, new: NewThread) -> Stored:
         if self._find(key._replace(owner=None)) is not None:
             raise ThreadExists(key.id)
+        self._remove((key.tenant, key.id))
         now = from_micros(self.clock())
         thread = Thread(
             id=key.id,
@@ -117,6 +122,12 @@ class Kept(Backend):
         )
         self._threads[key.tenant, key.id] = stored = Stored(thread)
         return stored
+
+    def _remove(self, name: tuple[str, str]) -> None:
+        """Remove what is there of a thread. Results that show some of it still ask when it expires."""
+        stored = self._threads.pop(name, None)
+        if stored is not None:
+            stored.messages.clear()
 
     def _patched(self, thread: Thread, patch: ThreadPatch) -> Thread:
         return replace(updated(thread, patch, self.clock()), etag=token())

@@ -251,7 +251,7 @@ class Append:
         request = cast("Request", self._request)
         if digest != request.digest:
             raise RequestMismatch(request.id)
-        return cast("Appended", records.again(result, self._drafts, self._now, request.id))
+        return cast("Appended", records.remembered(result, self._drafts, request.id).result)
 
     def _messages(self, places: Iterable[str]) -> tuple[Message, ...]:
         created = from_micros(self._now)

@@ -88,6 +88,10 @@ MIGRATIONS = (
     CREATE INDEX IF NOT EXISTS requests_by_owner ON {schema}.requests (tenant, owner)
         WHERE owner IS NOT NULL;
     """,
+    """
+    ALTER TABLE {schema}.requests ADD COLUMN IF NOT EXISTS shown_until bigint;
+    CREATE INDEX IF NOT EXISTS requests_shown ON {schema}.requests (tenant, thread) WHERE shown_until = 0;
+    """,
 )
 """Each brings the schema from its index to the next version; what is there already is left as it is."""
 

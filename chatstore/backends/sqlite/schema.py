@@ -81,6 +81,10 @@ MIGRATIONS = (
         WHERE kind <> 'chat' AND owner IS NOT NULL;
     CREATE INDEX threads_cut ON threads (key) WHERE cuts IS NOT NULL;
     """,
+    """
+    ALTER TABLE requests ADD COLUMN shown_until INTEGER;
+    CREATE INDEX requests_shown ON requests (tenant, thread) WHERE shown_until = 0;
+    """,
 )
 """Each brings the schema from its index to the next version, in one transaction."""
 

@@ -50,11 +50,13 @@ class Attempt:
         drafts: Sequence[Draft],
         listing: str,
         until: int,
-        life: int | None,
+        expires: int | None,
+        generation: str,
     ) -> None:
-        """Remember until then the first result of a request about a thread that expires at `life`."""
+        """Remember until then the first result of a request about a thread that `expires`, if it does."""
         row = layout.record_row(self.view.key.owner, request.id)
-        packed = pack(row, self.name, records.dump(result, drafts, life))
+        life = generation if records.shows(result, drafts) else None
+        packed = pack(row, self.name, records.dump(result, drafts, expires, life))
         self.pieces += packed.chunks
         named = {"d": request.digest, "o": listing, **expiry_text(until)}
         self.ops.append(Op("insert", row, packed.properties | named))

@@ -9,11 +9,13 @@ from typing import Any, Literal, NamedTuple
 
 from chatstore.codec import Json
 from chatstore.conditions import log_etag
+from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.cuts import Range
 from chatstore.engines.fenced.port import Op, Properties
 from chatstore.errors import CorruptData
 from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
+from chatstore.records import FOREVER
 
 __all__ = [
     "CUTS",
@@ -45,9 +47,10 @@ _NONE: Properties = MappingProxyType({})
 _FORM, _WITH_MORE = 1, 2
 """The stored form of a header, and that of one with fields that few threads need."""
 
-_MORE = ("sliding", "cuts")
+_MORE = ("sliding", "cuts", "over")
 _REMEMBERED = 8
 _MICROSECOND = timedelta(microseconds=1)
+_WINDOW = Backend.request_window // _MICROSECOND
 
 
 class State(NamedTuple):
@@ -59,7 +62,8 @@ class State(NamedTuple):
     when the next note is that has the sweep look at the thread. `writes` are the last writes' names, the
     newest first: whoever lost an answer finds out here whether the write took place. `sliding` is how long
     after the last append the thread expires at least, if that slides. `cuts` are rows to be passed over, in
-    their order.
+    their order. `over` is the last generation of the threads that bore the id before, and when they expired
+    or were to.
     """
 
     generation: str
@@ -79,6 +83,7 @@ class State(NamedTuple):
     writes: tuple[str, ...] = ()
     sliding: int | None = None
     cuts: tuple[Range, ...] = ()
+    over: tuple[str, int] | None = None
 
     @property
     def etag(self) -> str:
@@ -88,6 +93,26 @@ class State(NamedTuple):
     def lives(self, now: int) -> bool:
         """Whether there is a thread: neither deleted nor expired."""
         return self.deleted is None and (self.expires is None or self.expires > now)
+
+    def ended(self, now: int) -> tuple[str, int] | None:
+        """What `over` becomes where this thread ends: the earliest expiry of which results may be kept."""
+        if self.deleted is not None or not self.generation:
+            return self.over
+        expires = FOREVER if self.expires is None else self.expires
+        if self.over is not None and self.over[1] + _WINDOW > now:
+            expires = min(expires, self.over[1])
+        return self.generation, expires
+
+    def shown_until(self, generation: str | None) -> int | None:
+        """When what a request showed that wrote in a generation expires; None where that is not known."""
+        if generation is None:
+            return None
+        # A later generation sorts before an earlier one.
+        if self.over is not None and generation >= self.over[0]:
+            return self.over[1]
+        if self.deleted is not None:
+            return None
+        return FOREVER if self.expires is None else self.expires
 
     def same_history(self, other: State) -> bool:
         """Whether nothing but appends lies between the two."""
@@ -139,6 +164,9 @@ class State(NamedTuple):
             more = values.pop() if form == _WITH_MORE else {}
             given: dict[str, Any] = dict(zip(cls._fields[: -len(_MORE)], values, strict=True))
             given |= {name: tuple(given[name]) for name in ("listings", "writes")} | more
+            if "over" in more:
+                generation, expires = more["over"]
+                given["over"] = str(generation), int(expires)
             return cls(**given | {"cuts": tuple(Range(*one) for one in more.get("cuts", ()))})
         except (ValueError, TypeError) as error:
             raise CorruptData("a thread's header cannot be read") from error
@@ -164,6 +192,7 @@ def born(before: State | None, tenant: str, thread: Thread, now: int) -> State:
         listings=(own, *(one for one in earlier.listings if one != own)),
         due=earlier.due,
         writes=earlier.writes,
+        over=earlier.ended(now),
     ).having(thread)
 
 
@@ -188,6 +217,7 @@ def buried(before: State | None, now: int) -> State:
         listings=earlier.listings,
         due=earlier.due,
         writes=earlier.writes,
+        over=earlier.ended(now),
     )
 
 

@@ -230,9 +230,9 @@ class Writer:
         own = _listing(view, state)
         if own not in state.listings:
             state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
-        life = state.expires if before is None else before.expires
+        expires = state.expires if before is None else before.expires
         until = view.now + self._window // timedelta(microseconds=1)
-        attempt.record(request, change.result, drafts, own, until, life)
+        attempt.record(request, change.result, drafts, own, until, expires, state.generation)
         return state, until
 
     async def _begun(self, view: View) -> Known:
@@ -289,7 +289,13 @@ class Writer:
         found = await self._found(view, call.request)
         if found is None:
             return None
-        return (cast("R", records.again(found, call.drafts, view.now, call.request.id)),)
+        first = records.remembered(found, call.drafts, call.request.id)
+        expires = None
+        if first.shows:
+            # The header was read before the record was found, and may tell of an earlier expiry by now.
+            state = (await self._reader.known(view.partition)).state
+            expires = None if state is None else state.shown_until(first.life)
+        return (cast("R", first.given(call.request.id, view.now, expires)),)
 
     async def _found(self, view: View, request: Request) -> str | None:
         row = layout.record_row(view.key.owner, request.id)

@@ -367,6 +367,7 @@ class LogBackend(Backend):
         asked = "" if request is None else request.id
 
         async def repeated(slot: Slot) -> R:
-            return cast("R", await first_result(self._exact, key, slot, drafts, asked, self.clock()))
+            found = await first_result(self.table, self._exact, key, slot, drafts, asked, self.clock())
+            return cast("R", found)
 
         return await self._writer.mutate(key, request, plan, repeated)

@@ -124,7 +124,8 @@ class Deciding(Epochs):
         base = Totals(
             life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active, left=left
         )
-        header = Header(version, head.epoch, base, thread, claimed=True)
+        over = None if head.header is None else head.header.over
+        header = Header(version, head.epoch, base, thread, claimed=True, over=over)
         totals = replace(grown(base, drafts), places=0 if drafts else 1)
         slot = turn.slot(totals, header=header)
         slot = slot._replace(entries=slot.arranged(drafts))

@@ -11,7 +11,6 @@ from chatstore.conditions import renewed
 from chatstore.contract import Draft, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.claims import of_slots
-from chatstore.engines.log.head import Head
 from chatstore.engines.log.lists import Lists, Pointer
 from chatstore.engines.log.making import active_at, answering, grown
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
@@ -71,7 +70,7 @@ class Epochs:
         base = await self._base(turn, thread, life=life, active=bool(drafts))
         base = replace(base, left=left) if life else base
         epoch = layout.epoch_after(head.epoch, turn.now, turn.token)
-        header = self._next_header(head, epoch, base, thread)._replace(scattered=scattered)
+        header = self._next_header(turn, epoch, base, thread)._replace(scattered=scattered)
         totals = replace(grown(base, drafts), version=header.version)
         slots = arranged(epoch, drafts, turn.token, turn.now, totals)
         entries = [entry for slot in slots for entry in slot.entries]
@@ -85,7 +84,7 @@ class Epochs:
     async def close(self, turn: Turn) -> Decision[Any]:
         """Seal the epoch of what is no thread; one that comes begins where all threads begin."""
         base = await self._base(turn, None, life=False, active=False)
-        return await self._seal(turn, self._next_header(turn.head, layout.ZERO, base, None), ())
+        return await self._seal(turn, self._next_header(turn, layout.ZERO, base, None), ())
 
     async def pointed(self, turn: Turn, thread: Thread) -> tuple[int, ...]:
         """List a thread that is to be made; the hours in which one that bore its id is still listed."""
@@ -105,7 +104,7 @@ class Epochs:
         base = replace(base, expiring=any(entry.expires_at is not None for entry in entries), left=left)
         epoch = layout.epoch_after(head.epoch, turn.now, turn.token)
         drafts = [Draft(entry.text) for entry in entries]
-        header = self._next_header(head, epoch, base, thread)
+        header = self._next_header(turn, epoch, base, thread)
         slots = arranged(
             epoch, drafts, turn.token, turn.now, replace(grown(base, drafts), version=header.version)
         )
@@ -142,7 +141,7 @@ class Epochs:
         expiring = turn.totals.expiring or entry.expires_at is not None
         base = replace(base, expiring=expiring, edits=1, count=len(entries), active_at=active, left=left)
         epoch = layout.epoch_after(head.epoch, turn.now, turn.token)
-        header = self._next_header(head, epoch, base, thread)._replace(scattered=True)
+        header = self._next_header(turn, epoch, base, thread)._replace(scattered=True)
         slots = []
         for number, each in enumerate(entries, 1):
             at = position.nth(number)
@@ -181,11 +180,15 @@ class Epochs:
         return Totals(life=before.life, seen=seen, active_at=at, left=await self.listed(turn, at))
 
     @staticmethod
-    def _next_header(head: Head, epoch: str, base: Totals, thread: Thread | None) -> Header:
-        version = 1 if head.header is None else head.header.version + 1
+    def _next_header(turn: Turn, epoch: str, base: Totals, thread: Thread | None) -> Header:
+        head, before = turn.head, turn.head.header
+        version = 1 if before is None else before.version + 1
+        over = None if before is None or epoch == layout.ZERO else before.over
+        if before is not None and before.living and head.totals.life != base.life:
+            over = before.ended(head.epoch, turn.now)
         # The header of what is no thread goes one day: no slot may ask for it.
         base = replace(base, version=0 if thread is None else version)
-        return Header(version, epoch, base, thread, claimed=thread is not None)
+        return Header(version, epoch, base, thread, claimed=thread is not None, over=over)
 
     async def listed(self, turn: Turn, active: int) -> tuple[int, ...]:
         """List the thread as active, unless it was so in the same minute; the hours that it leaves."""

@@ -8,18 +8,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from chatstore.conditions import log_etag
-from chatstore.contract import Draft
+from chatstore.contract import Backend, Draft
 from chatstore.engines.log import cuts, entries, forms, layout
 from chatstore.engines.log.cuts import Range
 from chatstore.engines.log.entries import Blob, Entry
 from chatstore.engines.log.port import Row
 from chatstore.errors import CorruptData
-from chatstore.models import Thread
+from chatstore.models import Thread, to_micros
+from chatstore.records import FOREVER
 
 __all__ = ["EMPTY", "Blob", "Effect", "Entry", "Header", "Slot", "Totals", "chained"]
+
+_WINDOW = Backend.request_window // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class Header(NamedTuple):
 
     `base` are the totals that its epoch began with. `scattered` says that messages may be elsewhere
     than their ids tell, `claimed` that every key in the history has a claim. `version` counts the changes of
-    the row.
+    the row. `over` is the last epoch of the threads that bore the id before, and when they expired, or were
+    to.
     """
 
     version: int
@@ -75,6 +80,7 @@ class Header(NamedTuple):
     thread: Thread | None = None
     scattered: bool = False
     claimed: bool = False
+    over: tuple[str, int] | None = None
 
     @property
     def living(self) -> bool:
@@ -85,6 +91,25 @@ class Header(NamedTuple):
         """The row of this header."""
         body = forms.packed(self._form(), [])
         return {"pk": pk, "sk": layout.HEADER, "v": self.version, "s": self.mark, "b": body}
+
+    def ended(self, epoch: str, now: int) -> tuple[str, int] | None:
+        """What `over` becomes where this thread ends: the earliest expiry of which results may be kept."""
+        if self.thread is None:
+            return self.over
+        expires = FOREVER if self.thread.expires_at is None else to_micros(self.thread.expires_at)
+        if self.over is not None and self.over[1] + _WINDOW > now:
+            expires = min(expires, self.over[1])
+        return epoch, expires
+
+    def shown_until(self, slot: Slot) -> int | None:
+        """When what the request showed that wrote `slot` expires; None where that is not known."""
+        # A seal that begins a thread is in an epoch of what was there before.
+        epoch = slot.epoch if slot.header is None else slot.header.epoch
+        if self.over is not None and epoch <= self.over[0]:
+            return self.over[1]
+        if self.thread is None:
+            return None
+        return FOREVER if self.thread.expires_at is None else to_micros(self.thread.expires_at)
 
     @property
     def mark(self) -> str:
@@ -102,6 +127,8 @@ class Header(NamedTuple):
             form["x"] = 1
         if self.claimed:
             form["k"] = 1
+        if self.over is not None:
+            form["o"] = self.over
         if self.thread is not None:
             form["t"] = forms.thread(self.thread)
         return form
@@ -116,6 +143,7 @@ class Header(NamedTuple):
             None if thread is None else forms.thread_of(thread),
             "x" in form,
             "k" in form,
+            (str(form["o"][0]), int(form["o"][1])) if "o" in form else None,
         )
 
 

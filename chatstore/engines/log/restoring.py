@@ -80,7 +80,8 @@ class Restorer:
         base = Totals(
             life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active, left=left
         )
-        header = Header(version, head.epoch, base, thread, scattered=True, claimed=True)
+        over = None if head.header is None else head.header.over
+        header = Header(version, head.epoch, base, thread, scattered=True, claimed=True, over=over)
         taken = messages if are_inline([Draft(one.text) for one in messages]) else ()
         decision = await self._slot(turn, base, taken, header)
         await self._decide.claims.stage(turn, decision.slot)

@@ -16,6 +16,7 @@ from chatstore.engines.sql.port import Row, Transaction
 from chatstore.engines.sql.rows import KINDS, Log, Range, ranges_of, ranges_text
 from chatstore.engines.sql.steps import Place, Step
 from chatstore.ids import token
+from chatstore.records import FOREVER
 
 __all__ = ["HIDDEN", "Hidden"]
 
@@ -145,8 +146,27 @@ class Hidden:
         """The same, and of the thread itself, once it has no messages."""
         removed, more = await self.drain(key, step, most)
         if not more:
+            await self._tell(key)
             await self._tx.remove("DELETE FROM threads WHERE key = ?", key)
         return removed, more
+
+    async def _tell(self, key: int) -> None:
+        """Before a thread's row goes, tell the results of its requests when it was to expire.
+
+        What shows some of a thread that has expired goes with it. The request is still known.
+        """
+        row = await self._tx.one("SELECT tenant, id, expires_at FROM threads WHERE key = ?", key)
+        if row is None or row[0] == HIDDEN:
+            return
+        tenant, thread, expires = row
+        where = "WHERE tenant = ? AND thread = ? AND shown_until = 0"
+        if expires is not None and expires <= self._clock():
+            await self._tx.remove(
+                f"UPDATE requests SET shown_until = ?, result = '' {where}", expires, tenant, thread
+            )
+        else:
+            until = FOREVER if expires is None else expires
+            await self._tx.run(f"UPDATE requests SET shown_until = ? {where}", until, tenant, thread)
 
     async def purge(self, named: ThreadKey) -> None:
         """Remove a thread, or what is left of one that expired; hide it where that takes long."""
@@ -157,6 +177,7 @@ class Hidden:
             return
         _, more = await self.clean(row[0], Step())
         if more:
+            await self._tell(row[0])
             await self.hide(row[0])
             self.left.append(row[0])
 

@@ -217,13 +217,6 @@ class Threads:
         row = await self._tx.one(f"SELECT owner FROM threads WHERE {_NAMED}", *_named(key, self._clock()))
         return None if row is None else row[0]
 
-    async def expiry(self, key: ThreadKey) -> int | None:
-        """When the thread expires; None for never or no thread."""
-        row = await self._tx.one(
-            f"SELECT expires_at FROM threads WHERE {_NAMED}", *_named(key, self._clock())
-        )
-        return None if row is None else row[0]
-
 
 def _named(key: ThreadKey, now: int) -> tuple[object, ...]:
     """The parameters of the condition that finds a thread."""

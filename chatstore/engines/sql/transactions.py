@@ -16,7 +16,6 @@ from chatstore.engines.sql.port import Caller, Driver, Small, Transaction
 from chatstore.engines.sql.requests import Requests
 from chatstore.engines.sql.threads import Threads
 from chatstore.errors import StorageError
-from chatstore.models import Message
 
 __all__ = ["NOBODY", "Operation", "Tables", "Transacting", "caller_of"]
 
@@ -111,7 +110,10 @@ class Transacting(Backend):
     ) -> tuple[records.Result] | None:
         """The first result of a request that is repeated; None for a new one."""
         found = await tables.requests.find(key, request)
-        return None if found is None else (records.again(found, drafts, self.clock(), request.id),)
+        if found is None:
+            return None
+        text, shown = found
+        return (records.remembered(text, drafts, request.id).given(request.id, self.clock(), shown),)
 
     async def _remember(
         self,
@@ -124,9 +126,14 @@ class Transacting(Backend):
     ) -> None:
         """Record what a request gave; `owner` is whose the thread was before."""
         owner = owner or await tables.threads.owner(key) or key.owner
-        life = await tables.threads.expiry(key) if isinstance(result, Message) and not drafts else None
-        record = records.dump(result, drafts, life)
-        await tables.requests.add(key, request, record, owner, self.request_window)
+        await tables.requests.add(
+            key,
+            request,
+            records.dump(result, drafts),
+            owner,
+            self.request_window,
+            shows=records.shows(result, drafts),
+        )
 
     async def _clean(self, caller: Caller, key: int) -> None:
         """Remove what was left hidden, step by step. Where that fails, a sweep does it."""

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from chatstore.codec import Json
+from chatstore.codec import Json, encode
 from chatstore.errors import MessageNotFound
 from chatstore.http.acs import forms
 from chatstore.http.acs.asking import Seen, read, request_id, seen, settled, store_of, user_of
@@ -15,9 +15,10 @@ from chatstore.http.acs.bodies import Edit, Sent
 from chatstore.http.acs.forms import EVENT, OWN
 from chatstore.http.acs.parameters import Listing, MessagePath, Repeating, ThreadPath, Version
 from chatstore.http.acs.threads import next_link
+from chatstore.http.beside import by_length
 from chatstore.http.parameters import NoHeaders
 from chatstore.http.problems import Forbidden
-from chatstore.http.replies import reply
+from chatstore.http.replies import reply, written
 from chatstore.http.routing import Call
 from chatstore.models import Appended, Message, rfc3339
 
@@ -84,7 +85,10 @@ async def list_messages(call: Call[ThreadPath, Listing, NoHeaders, None]) -> Res
 async def get(call: Call[MessagePath, Version, NoHeaders, None]) -> Response:
     """Get a message"""
     found, _ = await _message(call)
-    return reply(forms.message(found), cost=found.cost)
+    shown = await by_length(
+        call.identity.caller, found.text, lambda: encode(forms.message(found), "a message")
+    )
+    return written(shown, cost=found.cost)
 
 
 async def update(call: Call[MessagePath, Version, Repeating, Edit]) -> Response:
@@ -157,7 +161,7 @@ async def _message(call: Call[MessagePath, Any, Any, Any]) -> tuple[Message, See
 async def _own(call: Changing) -> tuple[Message, Seen]:
     """The same, if the caller sent it. Raises Forbidden."""
     found, thread = await _message(call)
-    data = found.to_dict()
+    data = await by_length(call.identity.caller, found.text, found.to_dict)
     own = forms.kept(data)
     if own is None or data["role"] == EVENT or own.get("sender") != user_of(call):
         raise Forbidden("only who sent a message may change or delete it")

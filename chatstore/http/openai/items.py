@@ -10,7 +10,7 @@ from starlette.responses import Response
 from chatstore.codec import encode
 from chatstore.contract import SHORT_CHARACTERS
 from chatstore.errors import MessageNotFound, ThreadNotFound
-from chatstore.http.beside import beside
+from chatstore.http.beside import beside, by_length
 from chatstore.http.openai import forms, turns
 from chatstore.http.openai.bodies import NewItems
 from chatstore.http.openai.parameters import (
@@ -73,7 +73,8 @@ async def retrieve(call: Call[ItemPath, Including, NoHeaders, None]) -> Response
         found = await call.store.get_message(path.id, _message_id(path.id, path.item_id))
     except MessageNotFound as error:
         raise MessageNotFound(path.id, path.item_id) from error
-    return written(encode(forms.item(found), "an item"), cost=found.cost)
+    text = await by_length(call.identity.caller, found.text, lambda: encode(forms.item(found), "an item"))
+    return written(text, cost=found.cost)
 
 
 async def delete(call: Call[ItemPath, NoQuery, Trying, None]) -> Response:

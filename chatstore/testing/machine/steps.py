@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -44,6 +44,30 @@ class Terms(NamedTuple):
     condition: str | None = None
 
 
+class Asked(NamedTuple):
+    """A request as it was made, its result, and the thread that was there before."""
+
+    method: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    result: object
+    before: History | None
+
+    @property
+    def thread(self) -> str:
+        """The thread that it was about."""
+        return str(self.args[1] if self.method == "fork" else self.args[0])
+
+    def expired(self, now: datetime) -> bool:
+        """Whether what it surely showed has expired, by the last expiry that its thread had."""
+        ends = [self.result.expires_at] if isinstance(self.result, Message) else []
+        if self.before is not None and self.method != "fork":
+            ends.append(self.before.thread.expires_at)
+        brought = self.method in ("append", "insert", "replace_message", "replace_all")
+        shows = isinstance(self.result, Message | Thread) and not brought
+        return shows and any(end is not None and end <= now for end in ends)
+
+
 class Steps(RuleBasedStateMachine):
     """The store beside its lists, and the ways to act on both."""
 
@@ -55,7 +79,8 @@ class Steps(RuleBasedStateMachine):
         self.clock = clock
         self.counted = f"{store.backend.name}, {colour.value}"
         self.known: dict[str, History] = {}
-        self.requests: list[tuple[str, tuple[Any, ...], dict[str, Any], object, datetime | None]] = []
+        self.requests: list[Asked] = []
+        self.ends: dict[str, set[datetime]] = defaultdict(set)
         self.cursors: list[tuple[str, str, bool, int]] = []
         self.other.append("a", {"role": "user", "content": "not to be touched"})
 
@@ -116,12 +141,9 @@ class Steps(RuleBasedStateMachine):
             if not holds:
                 self.refuses(Conflict, method, thread, *args, **kwargs)
                 return REFUSED
-        before = self.known.get(thread)
         result = self.call(method, thread, *args, **kwargs)
         if "request_id" in kwargs:
-            shown = [None if before is None else before.thread, result, *getattr(result, "messages", ())]
-            until = [end for one in shown if (end := getattr(one, "expires_at", None)) is not None]
-            self.requests.append((method, (thread, *args), kwargs, result, min(until, default=None)))
+            self.requests.append(Asked(method, (thread, *args), kwargs, result, history))
         return result
 
     @initialize()
@@ -144,6 +166,8 @@ class Steps(RuleBasedStateMachine):
                 self.missing(name)
                 continue
             there += 1
+            if history.thread.expires_at is not None:
+                self.ends[name].add(history.thread.expires_at)
             living = history.living(self.clock.now)
             assert list(page) == living
             assert list(self.store.iter_messages(name)) == living

@@ -30,16 +30,18 @@ class RepeatRules(Steps):
     @precondition(lambda self: self.requests)
     @rule(pick=PICKS, same=st.booleans())
     def repeat(self, pick: int, same: bool) -> None:
-        method, args, kwargs, result, until = self.requests[pick % len(self.requests)]
+        asked = self.requests[pick % len(self.requests)]
         if same:
             try:
-                again = self.call(method, *args, **kwargs)
+                again = self.call(asked.method, *asked.args, **asked.kwargs)
             except RequestExpired:
-                assert until is not None, "only what it showed can have expired"
-                assert until <= self.clock.now
+                ends = [*self.ends[asked.thread], getattr(asked.result, "expires_at", None)]
+                passed = [end for end in ends if end is not None and end <= self.clock.now]
+                assert passed, "only what it showed can have expired"
             else:
-                assert again == result
+                assert again == asked.result
+                assert not asked.expired(self.clock.now)
         else:
-            scope = args[1] if method == "fork" else args[0]
             message = {"role": "user", "content": "another payload"}
-            self.refuses(RequestMismatch, "append", scope, message, request_id=kwargs["request_id"])
+            request_id = asked.kwargs["request_id"]
+            self.refuses(RequestMismatch, "append", asked.thread, message, request_id=request_id)
