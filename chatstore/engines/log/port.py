@@ -53,7 +53,10 @@ class Table(ABC):
         after: str | None = None,
         stale: bool = False,
     ) -> Rows:
-        """Rows with `low` <= sk <= `high`, ascending or from the `newest`, behind the sk `after`."""
+        """Rows with `low` <= sk <= `high`, ascending or from the `newest`, behind the sk `after`.
+
+        There are none where `low` is the greater: storages that refuse such a range are not to be asked.
+        """
 
     async def all(
         self, pk: str, low: str, high: str, *, newest: bool = False, page: int = 1000
