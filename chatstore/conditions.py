@@ -154,7 +154,7 @@ def patched(properties: Properties, patch: ThreadPatch) -> Properties:
     if patch.participants is not UNSET:
         properties = replace(properties, participants=patch.participants or ())
     if properties is not before:
-        require_fitting(properties, properties_bytes(before))
+        require_fitting(properties, before)
     return properties
 
 
@@ -167,10 +167,10 @@ def properties_bytes(properties: Thread | NewThread) -> int:
     return sum(len(encode(text).encode()) for text in texts)
 
 
-def require_fitting(properties: Thread | NewThread, before: int = 0) -> None:
-    """Raise InvalidArgument where a thread's properties are too large together, and more than `before`."""
+def require_fitting(properties: Thread | NewThread, before: Thread | NewThread | None = None) -> None:
+    """Raise InvalidArgument where a thread's properties are too large together, and larger than `before`."""
     size = properties_bytes(properties)
-    if size > max(MAX_PROPERTIES_BYTES, before):
+    if size > MAX_PROPERTIES_BYTES and (before is None or size > properties_bytes(before)):
         raise InvalidArgument(
             f"a thread's topic, metadata and participants take at most {MAX_PROPERTIES_BYTES:,} bytes of "
             f"JSON together, not {size:,}: keep the rest elsewhere, or take some of it out"

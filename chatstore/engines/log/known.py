@@ -6,12 +6,12 @@ found out by the store. It is dropped after ten minutes, long before a slot can 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import timedelta
 from typing import NamedTuple
 
 from chatstore.engines.log.head import Head
 from chatstore.engines.log.records import Slot
+from chatstore.recent import Recent
 
 __all__ = ["LONGEST", "MOST_THREADS", "Known", "Threads"]
 
@@ -40,7 +40,7 @@ class Threads:
     """What is known, by partition; the oldest goes first."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known: Recent[str, Known] = Recent(MOST_THREADS)
 
     def get(self, pk: str, now: int) -> Known | None:
         """What is known of a thread and young enough."""
@@ -49,11 +49,8 @@ class Threads:
 
     def put(self, pk: str, known: Known) -> None:
         """Remember."""
-        self._known.pop(pk, None)
-        self._known[pk] = known
-        while len(self._known) > MOST_THREADS:
-            self._known.popitem(last=False)
+        self._known.put(pk, known)
 
     def forget(self, pk: str) -> None:
         """Forget what may no longer be so."""
-        self._known.pop(pk, None)
+        self._known.pop(pk)
