@@ -238,7 +238,7 @@ class Writer:
     async def _begun(self, view: View) -> Known:
         """A header that says that the thread is deleted, for a try with pieces to compare with.
 
-        Without one, a sweep could make such a header, remove the pieces, and later the header: then a try
+        Without one, a sweep could make such a header, remove the pieces, and later the header. Then a try
         that asks for no header would be right again, and name pieces that are gone.
         """
         due = view.now + _PIECES

@@ -91,8 +91,8 @@ class Hidden:
     async def cut(self, log: Log, low: str, high: str) -> Log:
         """Take away the messages whose positions are from `low` to `high`, the last that was ever taken.
 
-        What is more than a step removes is out of sight as long as the thread's row names the range, and
-        nothing is ever put into one: new positions are above `high`.
+        What is more than a step removes is out of sight as long as the thread's row names the range. Nothing
+        is ever put into one: new positions are above `high`.
         """
         removed = Range(low, high)
         cuts = tuple(one for one in log.cuts if one.low < low)
