@@ -11,6 +11,7 @@ from chatstore.codec import Json, encode
 from chatstore.contract import ABSENT, UNSET, Listing, MetadataPatch, NewThread, Request, ThreadPatch, Unset
 from chatstore.errors import Conflict, InvalidArgument, RequestExpired
 from chatstore.models import Message, Origin, Thread, from_micros
+from chatstore.wire import micros_of
 
 __all__ = [
     "EXAMINED_BYTES",
@@ -51,7 +52,6 @@ MAX_MESSAGE_METADATA_BYTES = 16 * 1024
 EXAMINED_BYTES = 2 * 1024 * 1024
 """How much metadata a page of a listing looks through before it ends with what it found, and a cursor."""
 
-_MICROSECOND = timedelta(microseconds=1)
 _AHEAD = timedelta(minutes=5)
 
 
@@ -277,7 +277,7 @@ def _within(time: datetime, since: datetime | None, before: datetime | None) -> 
 
 def expiry(now: int, ttl: timedelta | None) -> int | None:
     """When something of that time to live expires, in microseconds; None for never."""
-    return None if ttl is None else now + ttl // _MICROSECOND
+    return None if ttl is None else now + micros_of(ttl)
 
 
 def has_metadata(metadata: Mapping[str, Json], wanted: Mapping[str, Json]) -> bool:

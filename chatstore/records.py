@@ -25,10 +25,10 @@ from chatstore.models import (
     from_micros,
     to_micros,
 )
+from chatstore.wire import micros_of
 
 __all__ = ["Result", "again", "dump", "load", "require_shown", "shown_until"]
 
-_MICROSECOND = timedelta(microseconds=1)
 
 Result: TypeAlias = Appended | Deleted | Message | Thread | None
 
@@ -118,7 +118,7 @@ def _unusual(thread: Thread) -> dict[str, Json]:
     """What few threads have, so that the results of the others stay short."""
     unusual: dict[str, Json] = {} if thread.kind == CHAT else {"kind": thread.kind}
     if thread.sliding is not None:
-        unusual["sliding"] = thread.sliding // _MICROSECOND
+        unusual["sliding"] = micros_of(thread.sliding)
     if thread.forked_from is not None:
         unusual["forked_from"] = list(thread.forked_from)
     return unusual

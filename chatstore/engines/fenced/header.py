@@ -14,6 +14,7 @@ from chatstore.engines.fenced.cuts import Range
 from chatstore.engines.fenced.port import Op, Properties
 from chatstore.errors import CorruptData
 from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
+from chatstore.wire import micros_of
 
 __all__ = [
     "CUTS",
@@ -47,7 +48,6 @@ _FORM, _WITH_MORE = 1, 2
 
 _MORE = ("sliding", "cuts")
 _REMEMBERED = 8
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class State(NamedTuple):
@@ -109,7 +109,7 @@ class State(NamedTuple):
         return self._replace(
             expires=None if thread.expires_at is None else to_micros(thread.expires_at),
             revision=thread.etag,
-            sliding=None if thread.sliding is None else thread.sliding // _MICROSECOND,
+            sliding=None if thread.sliding is None else micros_of(thread.sliding),
         )
 
     def written(self, name: str) -> State:

@@ -15,7 +15,6 @@ thread is deleted. Whoever found none writes no pieces before it has made one, a
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from datetime import timedelta
 
 from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
@@ -26,10 +25,11 @@ from chatstore.engines.fenced.port import Entity, Op
 from chatstore.engines.fenced.reading import Moved, Reader
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
+from chatstore.wire import micros_of
 
 __all__ = ["KEPT", "Purger", "noting"]
 
-KEPT = Backend.request_window // timedelta(microseconds=1) + GRACE
+KEPT = micros_of(Backend.request_window) + GRACE
 """How long the header of a deleted thread stays."""
 
 

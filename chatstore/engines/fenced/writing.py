@@ -36,6 +36,7 @@ from chatstore.engines.fenced.telling import is_mark, listed, untold
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 from chatstore.metering import conflicted
 from chatstore.recent import Recent
+from chatstore.wire import micros_of
 
 __all__ = ["Writer"]
 
@@ -231,7 +232,7 @@ class Writer:
         if own not in state.listings:
             state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
         life = state.expires if before is None else before.expires
-        until = view.now + self._window // timedelta(microseconds=1)
+        until = view.now + micros_of(self._window)
         attempt.record(request, change.result, drafts, own, until, life)
         return state, until
 

@@ -12,12 +12,13 @@ from typing import NamedTuple
 from chatstore.engines.log.head import Head
 from chatstore.engines.log.records import Slot
 from chatstore.recent import Recent
+from chatstore.wire import micros_of
 
 __all__ = ["LONGEST", "MOST_THREADS", "Known", "Threads"]
 
 MOST_THREADS = 4096
 _MOST_REQUESTS = 64
-LONGEST = timedelta(minutes=10) // timedelta(microseconds=1)
+LONGEST = micros_of(timedelta(minutes=10))
 
 
 class Known(NamedTuple):

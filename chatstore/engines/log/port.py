@@ -61,7 +61,7 @@ class Table(ABC):
     async def all(
         self, pk: str, low: str, high: str, *, newest: bool = False, page: int = 1000
     ) -> AsyncIterator[Row]:
-        """The same rows one by one, however many; a trip for each `page` or less of them."""
+        """The rows that `query` gives, one by one, however many; a trip for each `page` or less of them."""
         after = None
         while True:
             found = await self.query(pk, low, high, limit=page, newest=newest, after=after)

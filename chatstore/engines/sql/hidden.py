@@ -142,7 +142,7 @@ class Hidden:
         await self._tx.run("UPDATE threads SET cuts = ? WHERE key = ?", ranges_text(cuts), key)
 
     async def clean(self, key: int, step: Step, most: int | None = None) -> tuple[int, bool]:
-        """The same, and of the thread itself, once it has no messages."""
+        """Remove messages of a thread, and the thread itself once it has none; as `drain` tells."""
         removed, more = await self.drain(key, step, most)
         if not more:
             await self._tx.remove("DELETE FROM threads WHERE key = ?", key)
