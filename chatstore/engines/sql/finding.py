@@ -45,7 +45,7 @@ class Finding:
         return Page(tuple(map(message_of, rows)), *rest)
 
     async def entries(self, log: Log, span: Span) -> Entries:
-        """A page of messages as text for the wire. Raises CorruptData for a text that is no JSON object."""
+        """The same as text. Raises CorruptData."""
         rows, rest = await self._page(log, span, ENTRY)
         return Entries(entries_of(rows), *rest)
 
