@@ -17,6 +17,7 @@ from chatstore.contract import Backend
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
+from tests.costs import clock_in_an_hour
 from tests.dynamodb.servers import url_for
 
 HOURS = 250
@@ -27,11 +28,7 @@ ANSWER = {"role": "assistant", "content": "y" * 400}
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Ten minutes into an hour: another one costs more."""
-    clock = ManualClock()
-    at = timedelta(minutes=clock.now.minute)
-    clock.advance(timedelta(minutes=70) - at)
-    return clock
+    return clock_in_an_hour()
 
 
 @pytest.fixture
