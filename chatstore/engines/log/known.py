@@ -22,7 +22,7 @@ LONGEST = micros_of(timedelta(minutes=10))
 
 
 class Known(NamedTuple):
-    """A thread's head, and the slots behind it that bear requests: all of a time after `since`."""
+    """A thread's head, and the slots behind it that carry requests: all of a time after `since`."""
 
     head: Head
     slots: tuple[Slot, ...]

@@ -32,7 +32,7 @@ _PAGE = 20
 
 
 class Asked(NamedTuple):
-    """A request as slots bear it, and the time before which no slot can bear it."""
+    """A request as slots carry it, and the time before which no slot can carry it."""
 
     id: str
     digest: str
@@ -54,7 +54,7 @@ class Asked(NamedTuple):
 
 
 def asked(key: ThreadKey, request: Request | None, now: int) -> Asked | None:
-    """`request` as slots of the thread bear it: each owner's requests are apart."""
+    """`request` as slots of the thread carry it: each owner's requests are apart."""
     if request is None:
         return None
     sent = request.sent_at or time_of(request.id)
