@@ -1,5 +1,5 @@
-# Needs python3 (3.11 or newer) with pip, and make; the tests need Node 20 with npm besides. Everything else
-# comes from the lock files in requirements/ and from package-lock.json, into .tools, .venv and node_modules.
+# You need python3 (3.11 or newer) with pip, and make. The tests also need Node 20 with npm. The rest comes from
+# the lock files in requirements/ and from package-lock.json, into .tools, .venv and node_modules.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from chatstore.contract import Clock, system_clock
 from chatstore.errors import ClockUncertain
 from chatstore.models import to_micros
+from chatstore.wire import micros_of
 
 __all__ = ["FURTHEST", "Offset", "ServerClock", "followed", "present", "time_to_remove"]
 
@@ -139,7 +140,7 @@ class ServerClock:
                 "nothing is removed, because the storage took so long to answer that its time is known "
                 f"only to {offset.width // _SECOND} seconds: try again, or from nearer to it"
             )
-        if abs(offset.correction) > FURTHEST // timedelta(microseconds=1):
+        if abs(offset.correction) > micros_of(FURTHEST):
             apart = timedelta(minutes=round(abs(offset.low + offset.high) / (120 * _SECOND)))
             raise ClockUncertain(
                 f"nothing is removed, because this machine's clock is {apart} "

@@ -11,6 +11,7 @@ from chatstore.codec import Json, encode
 from chatstore.contract import ABSENT, UNSET, Listing, MetadataPatch, NewThread, Request, ThreadPatch, Unset
 from chatstore.errors import Conflict, InvalidArgument, RequestExpired
 from chatstore.models import Message, Origin, Thread, from_micros
+from chatstore.wire import micros_of
 
 __all__ = [
     "EXAMINED_BYTES",
@@ -51,7 +52,6 @@ MAX_MESSAGE_METADATA_BYTES = 16 * 1024
 EXAMINED_BYTES = 2 * 1024 * 1024
 """How much metadata a page of a listing looks through before it ends with what it found, and a cursor."""
 
-_MICROSECOND = timedelta(microseconds=1)
 _AHEAD = timedelta(minutes=5)
 
 
@@ -154,7 +154,7 @@ def patched(properties: Properties, patch: ThreadPatch) -> Properties:
     if patch.participants is not UNSET:
         properties = replace(properties, participants=patch.participants or ())
     if properties is not before:
-        require_fitting(properties, properties_bytes(before))
+        require_fitting(properties, before)
     return properties
 
 
@@ -167,10 +167,10 @@ def properties_bytes(properties: Thread | NewThread) -> int:
     return sum(len(encode(text).encode()) for text in texts)
 
 
-def require_fitting(properties: Thread | NewThread, before: int = 0) -> None:
-    """Raise InvalidArgument where a thread's properties are too large together, and more than `before`."""
+def require_fitting(properties: Thread | NewThread, before: Thread | NewThread | None = None) -> None:
+    """Raise InvalidArgument where a thread's properties are too large together, and larger than `before`."""
     size = properties_bytes(properties)
-    if size > max(MAX_PROPERTIES_BYTES, before):
+    if size > MAX_PROPERTIES_BYTES and (before is None or size > properties_bytes(before)):
         raise InvalidArgument(
             f"a thread's topic, metadata and participants take at most {MAX_PROPERTIES_BYTES:,} bytes of "
             f"JSON together, not {size:,}: keep the rest elsewhere, or take some of it out"
@@ -277,7 +277,7 @@ def _within(time: datetime, since: datetime | None, before: datetime | None) -> 
 
 def expiry(now: int, ttl: timedelta | None) -> int | None:
     """When something of that time to live expires, in microseconds; None for never."""
-    return None if ttl is None else now + ttl // _MICROSECOND
+    return None if ttl is None else now + micros_of(ttl)
 
 
 def has_metadata(metadata: Mapping[str, Json], wanted: Mapping[str, Json]) -> bool:

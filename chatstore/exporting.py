@@ -17,10 +17,11 @@ from typing import IO, BinaryIO, NamedTuple
 
 from chatstore.codec import Json
 from chatstore.errors import CursorExpired
-from chatstore.models import Message, Page, Thread, rfc3339
+from chatstore.models import Message, Page, Thread
 from chatstore.store import MAX_LIMIT, ChatStore
+from chatstore.thread_form import thread_form
 
-__all__ = ["Exported", "export_threads", "history", "json_line", "thread_form"]
+__all__ = ["Exported", "export_threads", "history", "json_line"]
 
 _PAGE_BYTES = 4 * 1024 * 1024
 _IN_MEMORY = 8 * 1024 * 1024
@@ -59,26 +60,6 @@ def history(store: ChatStore, thread_id: str) -> Iterator[Page[Message]]:
     while page.next is not None:
         page = store.read(thread_id, after=page.next, limit=MAX_LIMIT, max_bytes=_PAGE_BYTES)
         yield page
-
-
-def thread_form(thread: Thread) -> dict[str, Json]:
-    """A thread's properties as an export shows them."""
-    return {
-        "id": thread.id,
-        "owner": thread.owner,
-        "topic": thread.topic,
-        "metadata": thread.metadata,
-        "participants": [
-            {"id": one.id, "display_name": one.display_name, "metadata": one.metadata}
-            for one in thread.participants
-        ],
-        "created_at": rfc3339(thread.created_at),
-        "active_at": rfc3339(thread.active_at),
-        "expires_at": None if thread.expires_at is None else rfc3339(thread.expires_at),
-        "kind": thread.kind,
-        "sliding": None if thread.sliding is None else thread.sliding.total_seconds(),
-        "forked_from": None if thread.forked_from is None else thread.forked_from._asdict(),
-    }
 
 
 def json_line(value: Json) -> bytes:

@@ -28,13 +28,13 @@ from chatstore.models import (
     from_micros,
     to_micros,
 )
+from chatstore.wire import micros_of
 
 __all__ = ["FOREVER", "Remembered", "Result", "dump", "load", "remembered", "require_shown", "shows"]
 
 FOREVER: Final = 1 << 62
 """When a thread expires that never does."""
 
-_MICROSECOND = timedelta(microseconds=1)
 
 Result: TypeAlias = Appended | Deleted | Message | Thread | None
 
@@ -149,7 +149,7 @@ def _unusual(thread: Thread) -> dict[str, Json]:
     """What few threads have, so that the results of the others stay short."""
     unusual: dict[str, Json] = {} if thread.kind == CHAT else {"kind": thread.kind}
     if thread.sliding is not None:
-        unusual["sliding"] = thread.sliding // _MICROSECOND
+        unusual["sliding"] = micros_of(thread.sliding)
     if thread.forked_from is not None:
         unusual["forked_from"] = list(thread.forked_from)
     return unusual

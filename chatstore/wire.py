@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from chatstore.codec import quoted
 
-__all__ = ["Entry", "entries_text", "from_micros", "rfc3339", "stamp", "to_micros"]
+__all__ = ["Entry", "entries_text", "from_micros", "micros_of", "rfc3339", "stamp", "to_micros"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -25,6 +25,11 @@ def from_micros(micros: int) -> datetime:
 def to_micros(time: datetime) -> int:
     """Microseconds since 1970 of an aware `time`, exactly."""
     return (time - _EPOCH) // _MICROSECOND
+
+
+def micros_of(length: timedelta) -> int:
+    """How many microseconds a `length` of time has, exactly."""
+    return length // _MICROSECOND
 
 
 def rfc3339(time: datetime) -> str:

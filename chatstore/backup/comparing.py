@@ -14,9 +14,10 @@ from typing import TypeAlias
 from chatstore.backup.reading import Gone, Kept, all_threads, over
 from chatstore.codec import Json
 from chatstore.errors import CursorExpired, ThreadNotFound
-from chatstore.exporting import history, json_line, thread_form
+from chatstore.exporting import history, json_line
 from chatstore.models import Message, Thread, rfc3339
 from chatstore.store import ChatStore
+from chatstore.thread_form import thread_form
 
 __all__ = ["Compared", "compare", "pairs", "properties", "same"]
 

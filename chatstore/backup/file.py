@@ -18,8 +18,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
@@ -27,9 +26,10 @@ from chatstore.backup.reading import Chosen, Gone, Kept, kept_threads
 from chatstore.batching import batches
 from chatstore.codec import Json, parse
 from chatstore.errors import CursorExpired, InvalidArgument
-from chatstore.exporting import json_line, thread_form
-from chatstore.models import Message, Origin, Participant, Thread, rfc3339
+from chatstore.exporting import json_line
+from chatstore.models import Message, rfc3339
 from chatstore.store import ChatStore
+from chatstore.thread_form import thread_form, thread_of
 
 __all__ = ["Backup", "Written", "write_backup"]
 
@@ -161,7 +161,7 @@ class Backup:
                     continue
                 form = self._form(line, f"line {number}")
                 if form.get("kind") == "thread":
-                    kept = Kept(str(form["tenant"]), _thread(form["thread"]), self._reading(place, number))
+                    kept = Kept(str(form["tenant"]), thread_of(form["thread"]), self._reading(place, number))
                     if chosen.takes(kept):
                         yield kept
 
@@ -198,20 +198,6 @@ class Backup:
         if not isinstance(form, dict):
             raise InvalidArgument(f"{self.path} {_NO_BACKUP}")
         return form
-
-
-def _thread(form: Mapping[str, Json]) -> Thread:
-    fields = dict(form)
-    people = tuple(Participant(**one) for one in fields.pop("participants"))
-    times = {name: _time(fields.pop(name)) for name in ("created_at", "active_at", "expires_at")}
-    # A file of before there were these has none of them.
-    seconds, origin = fields.pop("sliding", None), fields.pop("forked_from", None)
-    kept = Thread(**fields, participants=people, **times, etag="")  # type: ignore[arg-type]  # as it was written
-    return replace(
-        kept,
-        sliding=None if seconds is None else timedelta(seconds=seconds),
-        forked_from=None if origin is None else Origin(**origin),
-    )
 
 
 def _message(entry: Mapping[str, Json]) -> Message:

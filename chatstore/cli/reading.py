@@ -19,10 +19,10 @@ from chatstore.cli.output import (
 )
 from chatstore.codec import Json, encode
 from chatstore.errors import CursorExpired
-from chatstore.exporting import thread_form
 from chatstore.models import CHAT, Message, Page, Thread
 from chatstore.opening import connect
 from chatstore.store import MAX_LIMIT, ChatStore
+from chatstore.thread_form import thread_form
 
 __all__ = ["add_show", "add_tail", "add_threads"]
 

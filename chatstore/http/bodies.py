@@ -65,12 +65,12 @@ def drafted(value: MessageLike, write: Writer) -> Draft:
 
 
 def drafted_turn(checked: Turn, write: Writer) -> Turn:
-    """The same for each message of a turn."""
+    """A turn with its messages as they are to be stored."""
     return checked._replace(messages=[Draft(write(value)) for value in checked.messages])
 
 
 def drafted_change(checked: Change, write: Writer) -> Change:
-    """The same for the message of a change, if it has one."""
+    """A change with its message, if it has one, as it is to be stored."""
     return checked if checked.message is None else checked._replace(message=Draft(write(checked.message)))
 
 

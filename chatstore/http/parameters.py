@@ -211,7 +211,7 @@ class Mutation(NamedTuple):
         str | None,
         Parameter(
             {"pattern": KEY, "type": "string"},
-            "The same under its OASIS name; where both are sent, they are equal.",
+            "Idempotency-Key by its OASIS name; where both are sent, they are equal.",
             name="Repeatability-Request-ID",
         ),
     ] = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from starlette.types import Scope
 from chatstore.http.bounds import is_probe
 from chatstore.http.loopback import is_loopback
 from chatstore.http.problems import TooManyRequests
+from chatstore.recent import Recent
 from chatstore.settings import Settings, cloud_platform
 
 __all__ = ["ANYBODY", "PUBLIC_REQUESTS_PER_MINUTE", "Rates", "headers_of", "per_minute"]
@@ -58,10 +58,9 @@ class Rates:
     ) -> None:
         self.per_minute = per_minute
         self._clock = clock
-        self._most = most
-        self._buckets: dict[str, OrderedDict[tuple[str, ...], _Bucket]] = {
-            "credential": OrderedDict(),
-            "address": OrderedDict(),
+        self._buckets: dict[str, Recent[tuple[str, ...], _Bucket]] = {
+            "credential": Recent(most),
+            "address": Recent(most),
         }
 
     def admit(self, scope: Scope) -> None:
@@ -86,13 +85,11 @@ class Rates:
     def _take(self, scope: Scope, count: int) -> None:
         caller, now, speed = _caller(scope), self._clock(), self.per_minute / _MINUTE
         buckets = self._buckets[caller[0]]
-        tokens, at = buckets.pop(caller, _Bucket(float(self.per_minute), now))
+        tokens, at = buckets.pop(caller) or _Bucket(float(self.per_minute), now)
         tokens = min(self.per_minute, tokens + (now - at) * speed)
         admitted = tokens >= 1
         tokens -= count if admitted else 0
-        buckets[caller] = _Bucket(tokens, now)
-        while len(buckets) > self._most:
-            buckets.popitem(last=False)
+        buckets.put(caller, _Bucket(tokens, now))
         scope[_KEY] = int(tokens), math.ceil((self.per_minute - tokens) / speed), self.per_minute
         if not admitted:
             raise TooManyRequests(self.per_minute, math.ceil((1 - tokens) / speed))

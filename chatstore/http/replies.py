@@ -11,8 +11,9 @@ from starlette.responses import Response
 from chatstore.codec import Json, writer
 from chatstore.http.parameters import IfNoneMatch
 from chatstore.http.problems import quoted
-from chatstore.models import Appended, Cost, Deleted, Entries, Found, Message, Page, Thread, rfc3339
+from chatstore.models import Appended, Cost, Deleted, Entries, Found, Message, Page, Thread
 from chatstore.paths import segment
+from chatstore.thread_form import thread_form
 
 __all__ = [
     "appended",
@@ -145,24 +146,11 @@ def link(path: str, parameters: Mapping[str, object]) -> dict[str, str]:
 
 def thread(base: str, found: Thread) -> dict[str, Json]:
     """A thread's properties, as they are written in answers."""
-    origin = found.forked_from
     shown: dict[str, Json] = {
         "id": found.id,
         "href": thread_href(base, found.id),
-        "owner": found.owner,
-        "topic": found.topic,
-        "metadata": found.metadata,
-        "participants": [
-            {"id": one.id, "display_name": one.display_name, "metadata": one.metadata}
-            for one in found.participants
-        ],
-        "created_at": rfc3339(found.created_at),
-        "active_at": rfc3339(found.active_at),
-        "expires_at": None if found.expires_at is None else rfc3339(found.expires_at),
+        **thread_form(found),
         "etag": found.etag,
-        "kind": found.kind,
-        "sliding": None if found.sliding is None else found.sliding.total_seconds(),
-        "forked_from": None if origin is None else {"thread": origin.thread, "message": origin.message},
     }
     if found.message_count is not None:
         shown |= {"message_count": found.message_count, "preview": found.preview}

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +10,19 @@ import httpx
 import pytest
 
 from chatstore import AsyncChatStore
-from chatstore.http import logs
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
-from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
 from tests.acs.sdk import SETTINGS, token
 from tests.acs.test_access import person
-from tests.azure_tables.azurite import ACCOUNT
-from tests.dynamodb.servers import url_for
-from tests.servers import ROOT, table_for
+from tests.costs import Units, billed, clock_in_an_hour, lines, table_of_its_own, written
 
 ALL = "/chat/threads"
 
 
-class Units(logging.Handler):
-    """What the storage billed for the last request."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.last = vars(record)["fields"]["units"]
-
-
 async def measured(url: str, units: Units) -> dict[str, str]:
     """What was billed for each operation of a process that has been at work in the thread."""
-    clock = ManualClock()
-    clock.advance(timedelta(minutes=70 - clock.now.minute))
+    clock = clock_in_an_hour()
     found: dict[str, str] = {}
     async with AsyncChatStore(open_backend(url, blocking=False, clock=clock)) as store:
         app = create_app(store, Settings(**SETTINGS))
@@ -98,36 +78,10 @@ async def measured(url: str, units: Units) -> dict[str, str]:
     return found
 
 
-def written(units: dict[str, float]) -> str:
-    if "transactions" in units:
-        return f"{units['transactions']:g}"
-    return f"{units.get('wru', 0):g} + {units.get('rru', 0):g}"
-
-
-def lines(column: int) -> dict[str, str]:
-    """What the page says of each operation in a column."""
-    text = (ROOT / "docs/acs.md").read_text().partition("## Costs")[2]
-    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
-    return {row[0]: row[column] for row in rows if row[0] not in ("operation", "---")}
-
-
 @pytest.mark.parametrize(("place", "column"), [("dynamodb", 1), ("azure", 2)])
 def test_costs_are_those_of_the_page(
     place: str, column: int, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    urls: dict[str, Callable[[], str]] = {
-        "dynamodb": lambda: url_for(request.getfixturevalue("moto"), tmp_path),
-        "azure": lambda: (
-            f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={request.getfixturevalue('azurite')}"
-        ),
-    }
-    units, log = Units(), logging.getLogger(logs.ACCESS)
-    level = log.level
-    log.addHandler(units)
-    log.setLevel(logging.INFO)
-    try:
-        found = asyncio.run(measured(urls[place](), units))
-    finally:
-        log.removeHandler(units)
-        log.setLevel(level)
-    assert found == lines(column)
+    with billed() as units:
+        found = asyncio.run(measured(table_of_its_own(place, request, tmp_path), units))
+    assert found == lines("acs.md", column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import ClassVar
@@ -9,6 +10,9 @@ from typing import ClassVar
 import pytest
 
 from chatstore.contract import Backend, Capability, Clock
+from chatstore.engines.fenced import port as fenced
+from chatstore.engines.log import port as log
+from chatstore.engines.sql import port as sql
 from chatstore.testing import BackendContract, MachineContract, opted_out
 from chatstore.testing.colours import Colour
 from examples.fenced_driver import FencedInMemory, MemoryDriver, MemoryGroups
@@ -77,6 +81,18 @@ def test_the_page_quotes_each_example() -> None:
 def test_a_driver_takes_less_than_a_page_and_a_half() -> None:
     for name in ("log_driver", "fenced_driver"):
         assert len((ROOT / "examples" / f"{name}.py").read_text().splitlines()) < 120
+
+
+def test_the_page_counts_what_a_driver_has_to_fill() -> None:
+    def methods(port: type) -> set[str]:
+        return {name for name, value in vars(port).items() if inspect.isfunction(value) and name[0] != "_"}
+
+    counts = [
+        len(methods(sql.Driver) | methods(sql.Transaction)),
+        len(methods(fenced.Driver)),
+        len(log.Table.__abstractmethods__),
+    ]
+    assert [int(count) for count in re.findall(r"in `port.py`: (\d+) ", PAGE)] == counts
 
 
 def test_the_page_lists_every_capability() -> None:

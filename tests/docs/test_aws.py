@@ -12,8 +12,8 @@ from bench import aws_costs
 from chatstore.contract import Backend
 from chatstore.http import aws
 from chatstore.store import ChatStore
-from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
+from tests.costs import clock_in_an_hour
 from tests.dynamodb.servers import url_for
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +27,7 @@ def test_the_costs_are_those_that_the_command_prints() -> None:
 
 
 def test_they_rest_on_what_operations_cost(moto: str, tmp_path: Path) -> None:
-    clock = ManualClock()
-    clock.advance(timedelta(minutes=70 - clock.now.minute))
+    clock = clock_in_an_hour()
     backend: Backend = open_backend(url_for(moto, tmp_path), blocking=True, clock=clock)
 
     def append() -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import pytest
 
 import chatstore
-from chatstore.backends.dynamodb.client import Client
-from chatstore.backends.dynamodb.meter import billed
+from chatstore.blocking import run
 from chatstore.contract import Backend
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
+from tests.costs import clock_in_an_hour
 from tests.dynamodb.servers import url_for
 
 HOURS = 250
@@ -27,11 +28,7 @@ ANSWER = {"role": "assistant", "content": "y" * 400}
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Ten minutes into an hour: another one costs more."""
-    clock = ManualClock()
-    at = timedelta(minutes=clock.now.minute)
-    clock.advance(timedelta(minutes=70) - at)
-    return clock
+    return clock_in_an_hour()
 
 
 @pytest.fixture
@@ -271,39 +268,66 @@ def test_a_turn_of_real_size_is_one_compressed_item(store: ChatStore) -> None:
 
 
 def test_large_messages_are_billed_by_their_size(store: ChatStore) -> None:
-
-    letters = random.Random(1).choices(
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/", k=100_000
-    )
-    appended = store.append("t", {"role": "user", "content": "".join(letters)})
+    appended = store.append("t", {"role": "user", "content": letters(100_000)})
     assert cost(appended)[1:] == (0, 1)
     # What three quarters of the bytes hold cannot be said in much less.
     assert 73 <= cost(appended)[0] <= 78
 
 
-def test_the_meter_agrees_with_a_server_that_counts(dynalite: str, tmp_path: Path) -> None:
-    url = url_for(dynalite, tmp_path, transactions="off")
-    table = url.partition("://")[2].partition("?")[0]
-    client = Client(table, "us-east-1", dynalite, 5.0)
-    with chatstore.connect(url) as store:
-        store.append("t", SAY)
-    asked = {"TableName": table, "ReturnConsumedCapacity": "TOTAL"}
-    for size in (10, 900, 1023, 1100, 5000, 70_000):
-        item = {"pk": {"S": "T#x"}, "sk": {"S": f"{size:06d}"}, "v": {"N": "17"}, "b": {"B": b"x" * size}}
-        sent: dict[str, Any] = {**asked, "Item": item}
-        answer = client.call("PutItem", sent)
-        assert billed("PutItem", sent, answer)["wru"] == answer["ConsumedCapacity"]["CapacityUnits"]
-    for consistent in (True, False):
-        for high in ("000900", "005000", "070000"):
-            sent = {
-                **asked,
-                "KeyConditionExpression": "pk = :p AND sk <= :h",
-                "ExpressionAttributeValues": {":p": {"S": "T#x"}, ":h": {"S": high}},
-                "ConsistentRead": consistent,
-            }
-            answer = client.call("Query", sent)
-            assert billed("Query", sent, answer)["rru"] == answer["ConsumedCapacity"]["CapacityUnits"]
-    client.close()
+def conversation(store: ChatStore) -> Iterator[tuple[float, float, int]]:
+    """What it costs to write to a thread, read it, edit it, and end it."""
+    # The server counts nothing where nothing is found; the service counts a unit.
+    store.append("t", SAY, ANSWER, owner="ada")
+    for size in (10, 900, 1100, 5000, 70_000):
+        yield cost(store.append("t", {"role": "user", "content": letters(size)}, key=f"k{size}"))
+    ids = [message.id or "" for message in store.read("t").items]
+    yield cost(store.read("t", last=4))
+    yield cost(store.read("t", limit=2))
+    yield cost(store.get_message("t", ids[-1]))
+    yield cost(store.get_message("t", "key:k900"))
+    for _ in range(2):
+        yield cost(store.replace_message("t", ids[0], SAY))
+    with pytest.raises(chatstore.Conflict):
+        store.replace_message("t", ids[0], SAY, if_match="other")
+    yield cost(store.insert("t", SAY, before=ids[1]))
+    yield cost(store.update_thread("t", topic="x"))
+    yield cost(store.list_threads(owner="ada"))
+    yield cost(store.list_threads())
+    yield cost(store.replace_all("t", [ANSWER] * 3))
+    yield cost(store.delete_thread("t"))
+
+
+def letters(size: int) -> str:
+    """Text that hardly gets shorter."""
+    few = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
+    return "".join(random.Random(size).choices(few, k=size))
+
+
+@pytest.fixture
+def billing(dynalite: str, clock: ManualClock, tmp_path: Path) -> ChatStore:
+    """A store on a server that counts, and that does not look like an emulator's: at a name for 127.0.0.1."""
+    url = url_for(dynalite.replace("127.0.0.1", "127.1"), tmp_path, transactions="off")
+    backend = open_backend(url, blocking=True, clock=clock)
+    run(backend.prepare())
+    return ChatStore(backend)
+
+
+def test_what_is_worked_out_is_what_a_server_counts(
+    billing: ChatStore, dynalite: str, clock: ManualClock, tmp_path: Path
+) -> None:
+    url = url_for(dynalite, tmp_path / "local", transactions="off")
+    local = ChatStore(open_backend(url, blocking=True, clock=clock))
+    assert [*conversation(billing)] == [*conversation(local)]
+
+
+def test_what_the_service_says_counts(billing: ChatStore, clock: ManualClock) -> None:
+    billing.append("t", {"role": "user", "content": letters(70_000)}, ttl=3600)
+    units = 0.0
+    for _ in range(3):
+        clock.advance(timedelta(days=2))
+        units += sum(cost(billing.sweep())[0] for _ in range(2))
+    # Nothing but the answers tells how large it was what the sweeps removed.
+    assert units > 60
 
 
 def test_a_list_passes_by_the_hours_that_threads_have_left(opened: Any, clock: ManualClock) -> None:

@@ -125,6 +125,11 @@ class Deterministic(LogBackend):
 
         super().__init__(table, lambda: NOW + actor + ahead, stale=stale, tokens=token)
 
+    def knowing(self, other: LogBackend) -> None:
+        """Know of threads what `other` knows."""
+        for pk, known in other._writer.known._known.items():
+            self._writer.known.put(pk, known)
+
 
 def append(*texts: str, by: str = "", create: bool = True) -> Modelled:
     async def call(backend: LogBackend) -> Any:

@@ -51,7 +51,7 @@ def actor(number: int, *operations: Modelled, known: LogBackend | None = None) -
     def backend() -> LogBackend:
         made = Deterministic(SteppedTable(), number)
         if known is not None:
-            made._writer.known._known.update(known._writer.known._known)
+            made.knowing(known)
         return made
 
     return Actor(operations, backend, repeats=True)
@@ -208,7 +208,7 @@ def test_an_eventual_reader_sees_the_thread_as_it_was_at_some_moment(
     assert not counted[0].bad, counted[0].bad[0]
 
 
-ETAG = STARTED._writer.known._known["T#default#t"].head.etag
+ETAG = dict(STARTED._writer.known._known.items())["T#default#t"].head.etag
 EXPECTING = do.replace_all("r", if_match=ETAG, was=THERE, once=False)
 
 

@@ -67,7 +67,7 @@ def actor(
     def backend() -> LogBackend:
         made = Deterministic(SteppedTable(), number, ahead=ahead)
         if known is not None:
-            made._writer.known._known.update(known._writer.known._known)
+            made.knowing(known)
         return made
 
     return Actor([operation], backend, repeats=True)

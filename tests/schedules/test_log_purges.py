@@ -66,7 +66,7 @@ def actor(
         if knows is not None:
             looked = Deterministic(knows.copy(), number, ahead=ahead)
             run(looked.delete_thread(KEY, if_match=None, request=None))
-            made._writer.known._known.update(looked._writer.known._known)
+            made.knowing(looked)
         return made
 
     return Actor(operations, backend, repeats=True)

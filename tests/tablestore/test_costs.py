@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from chatstore.blocking import run
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
+from tests.costs import clock_in_an_hour
 from tests.tablestore.connected import url_for
 from tests.tablestore.service import Service
 
@@ -23,11 +23,7 @@ ANSWER = {"role": "assistant", "content": "y" * 400}
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Ten minutes into an hour: another one costs more."""
-    clock = ManualClock()
-    at = timedelta(minutes=clock.now.minute)
-    clock.advance(timedelta(minutes=70) - at)
-    return clock
+    return clock_in_an_hour()
 
 
 @pytest.fixture

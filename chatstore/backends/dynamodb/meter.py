@@ -1,4 +1,7 @@
-"""What calls to DynamoDB are billed, by its published rules, from what goes over the wire.
+"""What calls to DynamoDB are billed: as the service says, or else by its published rules.
+
+The service says it in each answer to a call that asks. It says nothing where a condition was refused, and
+emulators say what is not so. There it is worked out from what goes over the wire.
 
 A write takes a unit for each KB of the larger of the item before and after, also if its condition fails. In
 a transaction it takes twice that. A read takes half a unit for each 4 KB, and a consistent one a whole
@@ -11,7 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["billed", "size_of"]
+__all__ = ["ASKING", "billed", "size_of"]
+
+ASKING: Mapping[str, str] = {"ReturnConsumedCapacity": "TOTAL"}
+"""What a call is sent with to be answered what it is billed."""
 
 _WRITE_BYTES, _READ_BYTES = 1024, 4096
 
@@ -19,7 +25,11 @@ Call: TypeAlias = Mapping[str, Any]
 
 
 def billed(operation: str, sent: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, float]:
-    """Write and read units of a call: ``{"wru": …, "rru": …}``."""
+    """Write and read units of a call: ``{"wru": …, "rru": …}``; as answered, where it was `ASKING`."""
+    told = answer.get("ConsumedCapacity") if "ReturnConsumedCapacity" in sent else None
+    if told:
+        units = sum(one["CapacityUnits"] for one in (told if isinstance(told, list) else [told]))
+        return {"wru": units, "rru": 0.0} if operation in _WRITTEN else {"wru": 0.0, "rru": units}
     written = _WRITTEN[operation](sent, answer) if operation in _WRITTEN else 0.0
     read = _READ[operation](sent, answer) if operation in _READ else 0.0
     return {"wru": written, "rru": read}

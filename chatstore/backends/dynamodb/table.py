@@ -19,7 +19,7 @@ from botocore.parsers import ResponseParserError
 
 from chatstore.backends.calls import TRIES, CalledTable, Calls
 from chatstore.backends.dynamodb.client import Client
-from chatstore.backends.dynamodb.meter import billed, size_of
+from chatstore.backends.dynamodb.meter import ASKING, billed, size_of
 from chatstore.batching import batches
 from chatstore.engines.log import Key, Row, Rows
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
@@ -52,6 +52,8 @@ class DynamoTable(CalledTable):
         super().__init__(calls)
         self._client = client
         self._name = client.table
+        # What an emulator says of units is not what the service would bill.
+        self._asking = {} if client.is_local else ASKING
 
     async def query(
         self,
@@ -64,6 +66,8 @@ class DynamoTable(CalledTable):
         after: str | None = None,
         stale: bool = False,
     ) -> Rows:
+        if low > high:
+            return Rows([], more=False)  # the service refuses to be asked
         sent: dict[str, Any] = {
             "TableName": self._name,
             "KeyConditionExpression": "pk = :p AND sk BETWEEN :l AND :h",
@@ -205,6 +209,7 @@ class DynamoTable(CalledTable):
 
     async def _call(self, operation: str, sent: dict[str, Any]) -> dict[str, Any]:
         """One round trip, counted; raises botocore's error where the answer is one that callers read."""
+        sent = {**sent, **self._asking}
         try:
             try:
                 answer: dict[str, Any] = await self._calls.call(operation, sent)
@@ -215,8 +220,9 @@ class DynamoTable(CalledTable):
                 await self.create()
                 answer = await self._calls.call(operation, sent)
         except ClientError as error:
-            spent(_PRICES, billed(operation, sent, error.response))
-            if _code(error) in (_REFUSED, _CANCELED):
+            refused = _code(error) in (_REFUSED, _CANCELED)
+            spent(_PRICES, billed(operation, sent, error.response) if refused else {})
+            if refused:
                 raise
             _raise(error, self._client)
         except BotoCoreError as error:

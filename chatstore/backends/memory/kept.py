@@ -6,7 +6,6 @@ import copy
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import NamedTuple, TypeVar, cast
 
 from chatstore.backends.memory.stored import Stored
@@ -25,6 +24,7 @@ from chatstore.errors import RequestMismatch, ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Thread, from_micros, to_micros
 from chatstore.records import FOREVER, Remembered, Result, shows
+from chatstore.wire import micros_of
 
 __all__ = ["Kept"]
 
@@ -76,7 +76,7 @@ class Kept(Backend):
             first = operation()
             concerned = before or self._find(key)
             owner = key.owner if concerned is None else concerned.thread.owner
-            until = self.clock() + self.request_window // timedelta(microseconds=1)
+            until = self.clock() + micros_of(self.request_window)
             shown = concerned if shows(first, drafts) else None
             self._results[key, request.id] = _Result(
                 request.digest, copy.deepcopy(first), until, owner, shown

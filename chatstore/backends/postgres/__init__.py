@@ -21,7 +21,6 @@ be an option. Options of ours:
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -64,6 +63,7 @@ from chatstore.engines.sql.transactions import NOBODY, caller_of
 from chatstore.errors import ConfigurationError, CursorExpired, Unsupported
 from chatstore.metering import metered
 from chatstore.models import Appended, Entries, Message, Page, Thread
+from chatstore.recent import Recent
 from chatstore.urls import Url
 
 __all__ = ["PostgresBackend", "open_postgres"]
@@ -129,7 +129,7 @@ class PostgresBackend(SqlBackend):
     def __init__(self, driver: PostgresDriver, clock: Clock) -> None:
         super().__init__(driver, clock)
         self._driver = driver
-        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._seen: Recent[tuple[str, str], None] = Recent(_MOST_SEEN)
         """Threads that were there a while ago, by their names."""
 
     async def prepare(self) -> None:
@@ -214,9 +214,7 @@ class PostgresBackend(SqlBackend):
         if done is None and makes:
             done = await self._once(append.make_or_add, key, request)
         if done is not None:
-            self._seen[named] = None
-            while len(self._seen) > _MOST_SEEN:
-                self._seen.popitem(last=False)
+            self._seen.put(named, None)
         return done
 
     async def _once(self, work: Work[T], key: ThreadKey, request: Request | None) -> T:

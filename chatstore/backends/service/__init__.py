@@ -44,6 +44,7 @@ from chatstore.contract import (
 from chatstore.errors import ConfigurationError, MessageNotFound
 from chatstore.models import Appended, Deleted, Erased, Found, Message, Page, Thread, ThreadCursor
 from chatstore.settings import Settings
+from chatstore.thread_form import thread_of
 from chatstore.urls import Url
 
 __all__ = ["ServiceBackend", "open_service"]
@@ -121,7 +122,7 @@ class ServiceBackend(Backend):
         body = {"id": key.id} | forms.new_thread(new)
         meant = Meant(key.id, new_thread=key.id)
         return await self._connection.write(
-            forms.thread,
+            thread_of,
             "POST",
             self._threads_path(key.tenant, key.owner),
             forms.as_json(body),
@@ -131,15 +132,13 @@ class ServiceBackend(Backend):
         )
 
     async def get_thread(self, key: ThreadKey) -> Thread:
-        return await self._connection.call(forms.thread, "GET", self._thread_path(key), meant=Meant(key.id))
+        return await self._connection.call(thread_of, "GET", self._thread_path(key), meant=Meant(key.id))
 
     async def update_thread(
         self, key: ThreadKey, patch: ThreadPatch, *, if_match: str | None, request: Request | None
     ) -> Thread:
         given, path = forms.as_json(forms.patch(patch)), self._thread_path(key)
-        return await self._connection.write(
-            forms.thread, "PATCH", path, given, if_match, request, Meant(key.id)
-        )
+        return await self._connection.write(thread_of, "PATCH", path, given, if_match, request, Meant(key.id))
 
     async def delete_thread(
         self, key: ThreadKey, *, if_match: str | None, request: Request | None
@@ -187,7 +186,7 @@ class ServiceBackend(Backend):
             form["owner"] = owner
         meant = Meant(source.id, message="" if cut is None else cut.message, new_thread=key.id)
         return await self._connection.write(
-            forms.thread, "POST", path, forms.as_json(form), if_match, request, meant
+            thread_of, "POST", path, forms.as_json(form), if_match, request, meant
         )
 
     # Messages

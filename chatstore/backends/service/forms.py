@@ -18,13 +18,13 @@ from chatstore.models import (
     Erased,
     Found,
     Message,
-    Origin,
     Page,
     Participant,
     Place,
     Thread,
     rfc3339,
 )
+from chatstore.thread_form import thread_form, thread_of
 
 __all__ = [
     "appended",
@@ -42,7 +42,6 @@ __all__ = [
     "restoration",
     "search",
     "shortened",
-    "thread",
     "threads",
     "turn",
 ]
@@ -134,17 +133,8 @@ def change(draft: Draft | None, metadata: MetadataPatch, if_thread: str | None =
 
 def restoration(kept: Thread, messages: Sequence[Message]) -> bytes:
     """A thread as it was, with as many of the first messages as a request should carry, texts as they are."""
-    properties: dict[str, Json] = {
-        "owner": kept.owner, "topic": kept.topic, "metadata": kept.metadata,
-        "participants": _participants(kept.participants),
-        **_times(created_at=kept.created_at, active_at=kept.active_at, expires_at=kept.expires_at),
-    }  # fmt: skip
-    if kept.kind != CHAT:
-        properties["kind"] = kept.kind
-    if kept.sliding is not None:
-        properties["sliding"] = kept.sliding.total_seconds()
-    if kept.forked_from is not None:
-        properties["forked_from"] = kept.forked_from._asdict()
+    properties = thread_form(kept)
+    del properties["id"]  # which is in the path
     first = next(batches(messages, _length, most=_MOST_RESTORED, size_most=_MOST_RESTORED_BYTES), [])
     entries = [
         as_json({"id": one.id, **_times(created_at=one.created_at, expires_at=one.expires_at)})[:-1]
@@ -248,26 +238,6 @@ def _beside(message: Message) -> bytes:
     return b"," + encode(form).encode()[1:-1] if form else b""
 
 
-def thread(form: dict[str, Json]) -> Thread:
-    """A thread's properties from an answer."""
-    return Thread(
-        id=form["id"],
-        owner=form["owner"],
-        topic=form["topic"],
-        metadata=form["metadata"],
-        participants=tuple(Participant(**one) for one in form["participants"]),
-        created_at=datetime.fromisoformat(form["created_at"]),
-        active_at=datetime.fromisoformat(form["active_at"]),
-        expires_at=_time(form["expires_at"]),
-        etag=form["etag"],
-        kind=form.get("kind", CHAT),
-        sliding=None if form.get("sliding") is None else timedelta(seconds=form["sliding"]),
-        forked_from=None if form.get("forked_from") is None else Origin(**form["forked_from"]),
-        message_count=form.get("message_count"),
-        preview=form.get("preview"),
-    )
-
-
 def message(entry: dict[str, Json]) -> Message:
     """A message from an answer, its text as the store writes it."""
     return Message(
@@ -300,7 +270,7 @@ def erased(form: dict[str, Json]) -> Erased:
 
 def threads(form: dict[str, Json]) -> Page[Thread]:
     """A page of a listing, from an answer."""
-    return Page(tuple(thread(one) for one in form["items"]), next=form["next"])
+    return Page(tuple(thread_of(one) for one in form["items"]), next=form["next"])
 
 
 def found(form: dict[str, Json]) -> Page[Found]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from chatstore.recent import Recent
 
 __all__ = ["Warm"]
 
@@ -21,15 +22,14 @@ class Warm:
     """
 
     def __init__(self) -> None:
-        self._until: OrderedDict[Hashable, float] = OrderedDict()
+        self._until: Recent[Hashable, float] = Recent(_MOST)
 
     def __contains__(self, what: Hashable) -> bool:
-        return self._until.get(what, 0.0) > time.monotonic()
+        return (self._until.get(what) or 0.0) > time.monotonic()
 
     def was_read(self, what: Hashable, size: int) -> None:
         """Note that `what` was read just now, and how large it was, in characters."""
-        self._until.pop(what, None)
         if size <= _MOST_BYTES:
-            self._until[what] = time.monotonic() + _FRESH_SECONDS
-            while len(self._until) > _MOST:
-                self._until.popitem(last=False)
+            self._until.put(what, time.monotonic() + _FRESH_SECONDS)
+        else:
+            self._until.pop(what)

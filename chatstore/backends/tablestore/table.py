@@ -86,6 +86,8 @@ class TablestoreTable(CalledTable):
         after: str | None = None,
         stale: bool = False,  # noqa: ARG002 - reads are never stale here
     ) -> Rows:
+        if low > high:
+            return Rows([], more=False)  # the service refuses to be asked
         if newest:
             # Where the last page ended is read again: nothing names what is right before it.
             start, end = high if after is None else after, below(low)

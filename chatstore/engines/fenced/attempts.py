@@ -31,7 +31,7 @@ class Attempt:
     """One try of a change, by a name of its own.
 
     Every row that belongs to the thread is written in the group, with the header. Only pieces are written
-    before it. They bear the name of the try, so no other try counts on them: whoever is refused writes
+    before it. They carry the name of the try, so no other try counts on them: whoever is refused writes
     new ones.
     """
 

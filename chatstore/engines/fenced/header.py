@@ -16,6 +16,7 @@ from chatstore.engines.fenced.port import Op, Properties
 from chatstore.errors import CorruptData
 from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
 from chatstore.records import FOREVER
+from chatstore.wire import micros_of
 
 __all__ = [
     "CUTS",
@@ -49,8 +50,7 @@ _FORM, _WITH_MORE = 1, 2
 
 _MORE = ("sliding", "cuts", "over")
 _REMEMBERED = 8
-_MICROSECOND = timedelta(microseconds=1)
-_WINDOW = Backend.request_window // _MICROSECOND
+_WINDOW = micros_of(Backend.request_window)
 
 
 class State(NamedTuple):
@@ -134,7 +134,7 @@ class State(NamedTuple):
         return self._replace(
             expires=None if thread.expires_at is None else to_micros(thread.expires_at),
             revision=thread.etag,
-            sliding=None if thread.sliding is None else thread.sliding // _MICROSECOND,
+            sliding=None if thread.sliding is None else micros_of(thread.sliding),
         )
 
     def written(self, name: str) -> State:

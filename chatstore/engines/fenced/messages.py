@@ -25,8 +25,8 @@ _NEAR = 128
 _NEAR_ROWS = 48
 """Slots and rows behind a cut that are read, to be removed in its own group.
 
-A group takes a hundred rows: these and 51 others at most, which are the header, a request's result, the row
-in which the cut lies, 16 rows of messages, and 16 names each of what goes and of what comes.
+A group takes a hundred rows: these and 51 others at most. The others are the header, a request's result, the
+row in which the cut lies, 16 rows of messages, and 16 names each of what goes and of what comes.
 """
 
 _FEW = 16

@@ -1,6 +1,6 @@
 """Removing a thread's rows that its header does not name, in one group with a write of that header.
 
-Whoever looks at a header and removes rows afterwards may come too late: it stood still for hours, or its
+Whoever looks at a header and removes rows afterwards may come too late. It stood still for hours, or its
 clock is wrong, and what it takes for a leftover was acknowledged meanwhile. So no age makes a removal
 safe here. A row goes together with a write of the header, on condition that this is still the header that
 was looked at. A row comes to be named only with a write of the header, too. So either nobody has named the
@@ -9,13 +9,12 @@ row since, or the group changes nothing.
 That write also stops whoever is about to name a row. Pieces of a large body are there before the header
 that names them, and may be removed before it comes. Their writer compares with the header that it knew, is
 refused, and writes new pieces by another name. Where there was no header, one is made that says that the
-thread is deleted: who found none writes no pieces before it has made one, and is refused as well.
+thread is deleted. Whoever found none writes no pieces before it has made one, and is refused as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from datetime import timedelta
 
 from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
@@ -26,10 +25,11 @@ from chatstore.engines.fenced.port import Entity, Op
 from chatstore.engines.fenced.reading import Moved, Reader
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
+from chatstore.wire import micros_of
 
 __all__ = ["KEPT", "Purger", "noting"]
 
-KEPT = Backend.request_window // timedelta(microseconds=1) + GRACE
+KEPT = micros_of(Backend.request_window) + GRACE
 """How long the header of a deleted thread stays."""
 
 

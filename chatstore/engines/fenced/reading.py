@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -15,6 +14,7 @@ from chatstore.engines.fenced.port import Entity, Properties
 from chatstore.engines.fenced.segments import Segment, Stored
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
+from chatstore.recent import Recent
 
 __all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen"]
 
@@ -52,7 +52,7 @@ class Seen:
     """Headers as they were seen last: good enough to write from, since a write compares."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known: Recent[str, Known] = Recent(_REMEMBERED)
 
     def get(self, partition: str) -> Known | None:
         """The header as it was seen last, without the thread's properties."""
@@ -60,14 +60,11 @@ class Seen:
 
     def put(self, partition: str, known: Known) -> None:
         """Remember a header that is there."""
-        self._known[partition] = known._replace(properties={})
-        self._known.move_to_end(partition)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        self._known.put(partition, known._replace(properties={}))
 
     def drop(self, partition: str) -> None:
         """Forget a header."""
-        self._known.pop(partition, None)
+        self._known.pop(partition)
 
 
 class Reader:

@@ -35,11 +35,12 @@ from chatstore.engines.fenced.table import Table
 from chatstore.engines.fenced.telling import is_mark, listed, untold
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 from chatstore.metering import conflicted
+from chatstore.recent import Recent
+from chatstore.wire import micros_of
 
 __all__ = ["Writer"]
 
 R = TypeVar("R", bound=records.Result)
-V = TypeVar("V")
 
 _TRIES = 60
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.5
@@ -65,8 +66,8 @@ class Writer:
         self._seen = seen
         self._clock = clock
         self._window = window
-        self._named: dict[str, None] = {}
-        self._noted: dict[str, int] = {}
+        self._named: Recent[str, None] = Recent(_NAMED)
+        self._noted: Recent[str, int] = Recent(_NAMED)
 
     async def mutate(
         self,
@@ -231,19 +232,19 @@ class Writer:
         if own not in state.listings:
             state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
         expires = state.expires if before is None else before.expires
-        until = view.now + self._window // timedelta(microseconds=1)
+        until = view.now + micros_of(self._window)
         attempt.record(request, change.result, drafts, own, until, expires, state.generation)
         return state, until
 
     async def _begun(self, view: View) -> Known:
         """A header that says that the thread is deleted, for a try with pieces to compare with.
 
-        Without one, a sweep could make such a header, remove the pieces, and later the header: then a try
+        Without one, a sweep could make such a header, remove the pieces, and later the header. Then a try
         that asks for no header would be right again, and name pieces that are gone.
         """
         due = view.now + _PIECES
         await self._table.submit(layout.note_partition(view.partition), [noting(view.partition, due)])
-        _remember(self._noted, view.partition, due)
+        self._noted.put(view.partition, due)
         state = buried(None, view.now)._replace(due=due)
         return await self._eraser().commit(view.partition, view.known, state)
 
@@ -259,9 +260,9 @@ class Writer:
         if pieces:
             later = view.now + _PIECES
             due = [*due, later]
-            if self._noted.get(view.partition, 0) < view.now + GRACE:
+            if (self._noted.get(view.partition) or 0) < view.now + GRACE:
                 notes[later] = noting(view.partition, later)
-                _remember(self._noted, view.partition, later)
+                self._noted.put(view.partition, later)
         if due and (state.due is None or min(due) < state.due):
             state = state._replace(due=min(due))
             notes[min(due)] = noting(view.partition, min(due))
@@ -280,7 +281,7 @@ class Writer:
             return
         name = Op("upsert", layout.tenant_row(tenant), {"i": tenant})
         await self._table.submit(layout.TENANTS, [name])
-        _remember(self._named, tenant, None)
+        self._named.put(tenant, None)
 
     async def _first(self, call: Call[R], view: View) -> tuple[R] | None:
         """The first result of the request, None if it is new, or there is none. Raises RequestMismatch."""
@@ -322,13 +323,6 @@ class Writer:
 
     def _eraser(self) -> Eraser:
         return Eraser(self._table, self._reader, self._clock())
-
-
-def _remember(known: dict[str, V], name: str, value: V) -> None:
-    """Keep something in mind, until there is too much of it."""
-    if len(known) >= _NAMED:
-        known.clear()
-    known[name] = value
 
 
 def _listing(view: View, state: State) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar, cast
 
-from chatstore import position, records
-from chatstore.conditions import expiry, require, require_log, updated
+from chatstore import records
+from chatstore.conditions import require, require_log, updated
 from chatstore.contract import (
     UNSET,
     Backend,
@@ -31,20 +31,21 @@ from chatstore.engines.log.cleaning import Cleaner
 from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.cutting import place_of
 from chatstore.engines.log.deciding import Deciding
+from chatstore.engines.log.editing import Editor
 from chatstore.engines.log.erasing import Eraser
-from chatstore.engines.log.finding import Found
 from chatstore.engines.log.forking import Forker
 from chatstore.engines.log.head import look
+from chatstore.engines.log.listing import Lister
 from chatstore.engines.log.lists import Lists
-from chatstore.engines.log.making import answering, beside, born, edited, made
+from chatstore.engines.log.making import born, made
 from chatstore.engines.log.planning import Answer, Decision, Turn
 from chatstore.engines.log.port import Table
 from chatstore.engines.log.reading import Reader
-from chatstore.engines.log.records import Effect, Entry, Header, Slot
+from chatstore.engines.log.records import Header, Slot
 from chatstore.engines.log.repeating import first_result
 from chatstore.engines.log.restoring import Restorer
 from chatstore.engines.log.writing import Writer
-from chatstore.errors import MessageNotFound, ThreadExists
+from chatstore.errors import ThreadExists
 from chatstore.ids import token
 from chatstore.metering import metered
 from chatstore.models import (
@@ -76,7 +77,9 @@ class LogBackend(Backend):
         self._reader = Reader(table, clock, stale=stale)
         self._exact = Reader(table, clock)
         self._lists = Lists(table, clock)
+        self._lister = Lister(table, clock, self._lists)
         self._decide = Deciding(table, self._writer, self._lists, self._exact)
+        self._edit = Editor(self._exact, self._decide)
         self._forker = Forker(table, self._exact, self._decide)
         self._restorer = Restorer(self._writer, self._lists, self._decide)
         closer = Closer(table, clock, self._lists)
@@ -138,7 +141,7 @@ class LogBackend(Backend):
 
     @metered
     async def list_threads(self, tenant: str, listing: Listing) -> Page[Thread]:
-        page = await self._lists.page(tenant, listing)
+        page = await self._lister.page(tenant, listing)
         if not listing.preview:
             return page
         calls = [partial(self._shown, tenant, thread) for thread in page.items]
@@ -229,32 +232,7 @@ class LogBackend(Backend):
         self, key: ThreadKey, draft: Draft, at: InsertAt, *, if_match: str | None, request: Request | None
     ) -> Message:
         async def plan(turn: Turn) -> Decision[Message]:
-            turn.head.existing(key, turn.now)
-            require_log(if_match, turn.head.etag)
-            gap = await self._exact.gap(key, turn.head, at, turn.now)
-            await self._decide.claims.take(turn, [draft])
-            if gap.following is None:
-                added = await self._decide.add(turn, [draft])
-                message = added.result.messages[0]
-                return Decision(answering(turn, added.slot, message, [draft]), message, after=added.after)
-            between = position.between(gap.low, gap.following.entry.position)
-            expires = expiry(turn.now, draft.ttl)
-            entry = Entry(
-                draft.text,
-                f"{between}-{turn.token}",
-                between,
-                turn.now,
-                expires,
-                metadata=draft.metadata,
-                key=draft.key,
-            )
-            totals = edited(turn, gone=-1, expiring=expires is not None, active=True)
-            row = gap.following.slot if gap.following.place else None
-            if row is not None:
-                effect = Effect(row.position, row.edition, "add", gap.following.place)
-            else:
-                effect = Effect(between, None, "add", 0)
-            return await self._decide.edit(turn, key, totals, effect, entry, draft, row=row)
+            return await self._edit.insert(turn, key, draft, at, if_match)
 
         return await self._write(key, request, plan, [draft])
 
@@ -271,19 +249,7 @@ class LogBackend(Backend):
     ) -> Message:
         async def plan(turn: Turn) -> Decision[Message]:
             require(if_thread, turn.head.existing(key, turn.now).etag)
-            found = await self._exact.named(key, turn.head, message_id, turn.now)
-            require(if_match, found.entry.etag)
-            entry = found.entry._replace(revision=found.entry.revision + 1)
-            if metadata is not None:
-                entry = entry._replace(metadata=beside(entry, metadata))
-            if draft is None:
-                said = Draft((await self._exact.message(turn.head, entry)).text)
-            else:
-                said, entry = draft, entry._replace(text=draft.text, blob=None)
-            effect = Effect(found.slot.position, found.slot.edition, "put", found.place)
-            return await self._decide.edit(
-                turn, key, edited(turn), effect, entry, said, row=found.slot, was=found.entry
-            )
+            return await self._edit.replace(turn, key, message_id, draft, metadata, if_match)
 
         return await self._write(key, request, plan, () if draft is None else [draft])
 
@@ -291,25 +257,7 @@ class LogBackend(Backend):
         self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
     ) -> Message | None:
         async def plan(turn: Turn) -> Answer[Message | None] | Decision[Message | None]:
-            turn.head.existing(key, turn.now)
-            found: Found | None
-            if isinstance(message, str):
-                found = await self._exact.named(key, turn.head, message, turn.now)
-                require(if_match, found.entry.etag)
-            else:
-                require_log(if_match, turn.head.etag)
-                found = await self._exact.at_index(turn.head, message, turn.now)
-                if found is None and message == -1:
-                    return await self._decide.note(turn, None)
-                if found is None:
-                    raise MessageNotFound(key.id, message)
-            effect = Effect(found.slot.position, found.slot.edition, "take", found.place)
-            totals = edited(turn, gone=1, emptied=len(found.slot.present) == 1)
-            taken = await self._exact.message(turn.head, found.entry)
-            decision = await self._decide.edit(
-                turn, key, totals, effect, found.entry, Draft(taken.text), row=found.slot, was=found.entry
-            )
-            return cast("Decision[Message | None]", decision._replace(result=taken))
+            return await self._edit.delete(turn, key, message, if_match)
 
         return await self._write(key, request, plan)
 
@@ -346,7 +294,7 @@ class LogBackend(Backend):
 
     @metered
     async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
-        return await self._lists.tenants(after, limit)
+        return await self._lister.tenants(after, limit)
 
     @metered
     async def restore(

@@ -25,7 +25,6 @@ from chatstore.engines.log.visits import hour_of, key_of
 
 __all__ = ["Closer"]
 
-_LAST = "\U0010ffff"
 _TOGETHER = 100
 _EXAMINED = 1000
 """How many rows a step looks at before it leaves the rest to the next."""
@@ -48,7 +47,7 @@ class Closer:
         now = self._clock()
         first = layout.digest(str(now))
         # Several may be on their way at once: each goes on by itself from where one of them ended last.
-        left = list(self._left) or [(first, _LAST), (" ", first)]
+        left = list(self._left) or [(first, layout.LAST), (" ", first)]
         examined = 0
         while left and examined < _EXAMINED:
             low, high = left.pop(0)
@@ -85,7 +84,7 @@ class Closer:
         return examined
 
     async def _look_through(self, tenant: str, hour: int) -> int:
-        rows = [row async for row in self._table.all(layout.active_bucket(tenant, hour), " ", _LAST)]
+        rows = [row async for row in self._table.all(layout.active_bucket(tenant, hour), " ", layout.LAST)]
         kept = 0
         for start in range(0, len(rows), _TOGETHER):
             kept += await self._kept(tenant, hour, rows[start : start + _TOGETHER])
@@ -214,9 +213,9 @@ class Closer:
             found.setdefault(thread_id_of(row), []).append(row)
         [mark] = await self._marks([tenant])
         low = layout.FIRST_HOUR if mark is None else layout.hour_name(int(mark["v"]) + 1)
-        async for hour in self._table.all(layout.active_hours(tenant), low, _LAST):
+        async for hour in self._table.all(layout.active_hours(tenant), low, layout.LAST):
             bucket = layout.active_bucket(tenant, int(str(hour["sk"])))
-            async for row in self._table.all(bucket, " ", _LAST):
+            async for row in self._table.all(bucket, " ", layout.LAST):
                 if owner_of(row) == owner:
                     found.setdefault(str(row["id"]), []).append(row)
         return found
@@ -224,9 +223,9 @@ class Closer:
     async def owners(self, tenant: str) -> set[str | None]:
         """Whose threads a tenant's hours list; None for nobody's."""
         found: set[str | None] = {None}
-        async for hour in self._table.all(layout.active_hours(tenant), layout.FIRST_HOUR, _LAST):
+        async for hour in self._table.all(layout.active_hours(tenant), layout.FIRST_HOUR, layout.LAST):
             bucket = layout.active_bucket(tenant, int(str(hour["sk"])))
-            found |= {owner_of(row) async for row in self._table.all(bucket, " ", _LAST)}
+            found |= {owner_of(row) async for row in self._table.all(bucket, " ", layout.LAST)}
         return found
 
     async def listed(self, tenant: str, thread_id: str, owner: str | None, hours: set[int]) -> list[Row]:

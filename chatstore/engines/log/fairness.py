@@ -12,13 +12,13 @@ counts for some seconds, and goes with a sweep.
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
 
 from chatstore.contract import Clock
 from chatstore.engines.log import layout
 from chatstore.engines.log.known import MOST_THREADS
 from chatstore.engines.log.port import Key, Table
 from chatstore.errors import StorageError
+from chatstore.recent import Recent
 
 __all__ = ["LONGEST_CONTEST", "Fairness"]
 
@@ -39,7 +39,7 @@ class Fairness:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
-        self._streaks: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._streaks: Recent[str, tuple[int, int]] = Recent(MOST_THREADS)
         self._write_seconds = 0.01
 
     async def rest(self, pk: str) -> int:
@@ -48,9 +48,7 @@ class Fairness:
         A rest costs one read, and one more for each time that it is made longer.
         """
         now = self._clock()
-        since, last = self._streaks.pop(pk, (now, now))
-        while len(self._streaks) > MOST_THREADS:
-            self._streaks.popitem(last=False)
+        since, last = self._streaks.pop(pk) or (now, now)
         if not 0 <= now - last < _GAP:
             return now
         if now - since <= _STREAK:
@@ -64,7 +62,7 @@ class Fairness:
 
     def wrote(self, pk: str, since: int) -> None:
         """Note that a thread was written to, without a rest `since` then."""
-        self._streaks[pk] = since, self._clock()
+        self._streaks.put(pk, (since, self._clock()))
 
     def took(self, micros: int) -> None:
         """Note how long a write takes, for as long as that are rests."""

@@ -14,6 +14,7 @@ from typing import Any
 from chatstore.engines.log.port import Row
 from chatstore.errors import CorruptData
 from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
+from chatstore.wire import micros_of
 
 __all__ = ["packed", "thread", "thread_of", "unpacked"]
 
@@ -61,7 +62,7 @@ def _unusual(thread: Thread) -> dict[str, Any]:
     """What few threads have, so that others are no longer for it."""
     unusual: dict[str, Any] = {} if thread.kind == CHAT else {"kind": thread.kind}
     if thread.sliding is not None:
-        unusual["sliding"] = thread.sliding // timedelta(microseconds=1)
+        unusual["sliding"] = micros_of(thread.sliding)
     if thread.forked_from is not None:
         unusual["from"] = thread.forked_from
     return unusual

@@ -18,7 +18,7 @@ from chatstore.engines.log.records import EMPTY, Header, Slot, Totals, public_ep
 from chatstore.errors import CorruptData, ThreadNotFound
 from chatstore.models import Thread, from_micros, to_micros
 
-__all__ = ["Head", "look", "settle", "target_of"]
+__all__ = ["Head", "expired", "look", "settle", "target_of"]
 
 
 _LOOKS = 20
@@ -62,7 +62,7 @@ class Head(NamedTuple):
     def thread(self, key: ThreadKey, now: int) -> Thread | None:
         """The thread's properties; None where `key` finds none."""
         thread = None if self.header is None else self.header.thread
-        if thread is None or (thread.expires_at is not None and to_micros(thread.expires_at) <= now):
+        if thread is None or expired(thread, now):
             return None
         if key.owner not in (None, thread.owner):
             return None
@@ -79,6 +79,11 @@ class Head(NamedTuple):
         if thread is None:
             raise ThreadNotFound(key.id)
         return thread
+
+
+def expired(thread: Thread, now: int) -> bool:
+    """Whether a thread's time to live is over."""
+    return thread.expires_at is not None and to_micros(thread.expires_at) <= now
 
 
 async def look(table: Table, pk: str, limit: int = 1, *, stale: bool = False) -> Head:

@@ -6,22 +6,23 @@ found out by the store. It is dropped after ten minutes, long before a slot can 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import timedelta
 from typing import NamedTuple
 
 from chatstore.engines.log.head import Head
 from chatstore.engines.log.records import Slot
+from chatstore.recent import Recent
+from chatstore.wire import micros_of
 
 __all__ = ["LONGEST", "MOST_THREADS", "Known", "Threads"]
 
 MOST_THREADS = 4096
 _MOST_REQUESTS = 64
-LONGEST = timedelta(minutes=10) // timedelta(microseconds=1)
+LONGEST = micros_of(timedelta(minutes=10))
 
 
 class Known(NamedTuple):
-    """A thread's head, and the slots behind it that bear requests: all of a time after `since`."""
+    """A thread's head, and the slots behind it that carry requests: all of a time after `since`."""
 
     head: Head
     slots: tuple[Slot, ...]
@@ -40,7 +41,7 @@ class Threads:
     """What is known, by partition; the oldest goes first."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._known: Recent[str, Known] = Recent(MOST_THREADS)
 
     def get(self, pk: str, now: int) -> Known | None:
         """What is known of a thread and young enough."""
@@ -49,11 +50,8 @@ class Threads:
 
     def put(self, pk: str, known: Known) -> None:
         """Remember."""
-        self._known.pop(pk, None)
-        self._known[pk] = known
-        while len(self._known) > MOST_THREADS:
-            self._known.popitem(last=False)
+        self._known.put(pk, known)
 
     def forget(self, pk: str) -> None:
         """Forget what may no longer be so."""
-        self._known.pop(pk, None)
+        self._known.pop(pk)

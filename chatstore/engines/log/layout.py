@@ -29,6 +29,7 @@ __all__ = [
     "FIRST_HOUR",
     "HEADER",
     "HOUR",
+    "LAST",
     "TENANTS",
     "VISITS",
     "WAITING",
@@ -64,6 +65,9 @@ TENANTS = "N"
 WAITING = "W"
 CLOSED = "!"
 FIRST_HOUR = "0"
+LAST = "\U0010ffff"
+"""Behind every name of a row."""
+
 ZERO = "0" * 24
 """The epoch of a thread that nobody has written to; the only one that can be taken again."""
 

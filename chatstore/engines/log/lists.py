@@ -17,31 +17,22 @@ hour is removed once that hour is over (`chatstore.engines.log.closing`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from chatstore.conditions import EXAMINED_BYTES, fitting, listed, properties_bytes
-from chatstore.contract import Clock, Listing, ThreadKey
+from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
-from chatstore.engines.log.head import look
+from chatstore.engines.log.head import expired, look
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Header
 from chatstore.engines.log.visits import NONE, Visits, Written, hour_of, key_of
 from chatstore.errors import Unavailable
-from chatstore.models import Page, Thread, ThreadCursor, from_micros, to_micros
+from chatstore.models import ThreadCursor, from_micros
 
 __all__ = ["OVER", "Lists", "Pointer", "names", "owner_of", "thread_id_of"]
 
 OVER = 2 * layout.HOUR
 """How long after its beginning an hour is over: clocks differ, and calls are late, by minutes at most."""
-
-_LAST = "\U0010ffff"
-_EXAMINED, _TOGETHER = 1000, 100
-"""How many pointers a page looks at, and at how many threads together at most."""
-
-_PER_HOUR = 5
-"""What it takes to find an hour's pointers, as if it were so many."""
 
 _TRIES = 10
 
@@ -156,69 +147,6 @@ class Lists:
 
     # Reading
 
-    async def page(self, tenant: str, listing: Listing) -> Page[Thread]:
-        """Threads by activity: an owner's pointers are read whole, a tenant's by the hour."""
-        found: list[Thread] = []
-        some: list[Pointer] = []
-        examined = looks = size = 0
-        async for one in self._pointers(tenant, listing):
-            if isinstance(one, ThreadCursor):
-                examined += _PER_HOUR
-                end = one
-            else:
-                if _is_past(one.active_at, listing):
-                    break
-                end = one.place
-                if listing.beyond is None or _is_beyond(end, listing.beyond, listing):
-                    some.append(one)
-            # What is missing, and more each time, where most of what is listed is not wanted.
-            together = min((listing.limit + 1 - len(found)) << looks, _TOGETHER)
-            if len(some) < together and examined + len(some) < _EXAMINED:
-                continue
-            examined += len(some)
-            size += await self._add(found, tenant, some, listing)
-            looks += bool(some)
-            some = []
-            if len(found) > listing.limit or fitting(found, listing.max_bytes) < len(found):
-                break
-            if examined >= _EXAMINED or size > EXAMINED_BYTES:
-                return Page(tuple(found), next=_cursor(end))
-        await self._add(found, tenant, some, listing)
-        page = tuple(found[: listing.limit])
-        page = page[: fitting(page, listing.max_bytes)]
-        return Page(page, next=_cursor(page[-1]) if len(found) > len(page) else None)
-
-    async def _add(self, found: list[Thread], tenant: str, pointers: list[Pointer], listing: Listing) -> int:
-        """Add those of the threads that are wanted to `found`; how much was looked through to tell."""
-        living = await self._living(tenant, pointers)
-        found += [thread for thread in living if listed(thread, listing)]
-        return sum(map(properties_bytes, living)) if listing.metadata else 0
-
-    async def _living(self, tenant: str, pointers: list[Pointer]) -> list[Thread]:
-        """Those of the threads that are there."""
-        named = [(layout.thread_partition(ThreadKey(tenant, one.thread_id)), one) for one in pointers]
-        headers = await self.headers([(pk, pointer.active_at) for pk, pointer in named])
-        now = self._clock()
-        threads = []
-        for pk, pointer in named:
-            header = headers[pk]
-            thread = None if header is None else header.thread
-            if header is None and pointer.row is not None and pointer.active_at + OVER < now:
-                # It points to nothing: an erasure was interrupted, or a creation.
-                with contextlib.suppress(Unavailable):
-                    await self._table.remove(pointer.row)
-            if thread is None or thread.owner != pointer.owner or _over(thread, now):
-                continue
-            threads.append(replace(thread, active_at=from_micros(pointer.active_at)))
-        return threads
-
-    async def tenants(self, after: str | None, limit: int) -> Page[str]:
-        """Tenants that have or had threads, in the order of their digests."""
-        low = " " if after is None else layout.digest(after) + "\0"
-        found = await self._table.query(layout.TENANTS, low, _LAST, limit=limit)
-        names = tuple(str(row["id"]) for row in found.rows)
-        return Page(names, next=names[-1] if found.more and names else None)
-
     async def headers(self, listed: Sequence[tuple[str, int]]) -> dict[str, Header | None]:
         """The headers of threads, by partition; each is listed as active at that time."""
         # The latest for each, where it was several owners' thread one after another.
@@ -228,43 +156,11 @@ class Lists:
         for pk, active_at in wanted.items():
             header = headers.get(pk)
             thread = None if header is None else header.thread
-            gone = thread is None or _over(thread, self._clock())
+            gone = thread is None or expired(thread, self._clock())
             if header is None or (gone and header.base.active_at < active_at):
                 # A thread may have been begun since that was written, and its own may not be written yet.
                 headers[pk] = (await look(self._table, pk)).header
         return headers
-
-    async def _pointers(self, tenant: str, listing: Listing) -> AsyncIterator[Pointer | ThreadCursor]:
-        """An owner's pointers, or a tenant's, and behind those of an hour the place where it began."""
-        if listing.owner is not None:
-            rows = await self.owned(tenant, listing.owner)
-            pointers = [Pointer(int(row["v"]), thread_id_of(row), listing.owner, row=row) for row in rows]
-            for pointer in sorted(pointers, key=_activity, reverse=not listing.oldest_first):
-                yield pointer
-            return
-        async for hour_row in self._table.all(
-            layout.active_hours(tenant), *_hours(listing), newest=not listing.oldest_first
-        ):
-            hour = int(str(hour_row["sk"]))
-            rows = [row async for row in self._table.all(layout.active_bucket(tenant, hour), " ", _LAST)]
-            exact: list[Pointer] = []
-            left: list[Row] = []
-            for row, one in zip(rows, await self.owners_rows(tenant, rows), strict=True):
-                if one is not None and hour_of(int(one["v"])) > hour:
-                    left.append(row)
-                    continue
-                active_at = int(one["v"]) if one is not None else 0
-                if hour_of(active_at) != hour:
-                    active_at = await self.put_right(tenant, row, one)
-                if hour_of(active_at) == hour:
-                    exact.append(Pointer(active_at, str(row["id"]), owner_of(row)))
-            if hour * layout.HOUR + OVER < self._clock():
-                # Nobody writes to it any more: the next list passes it by.
-                with contextlib.suppress(Unavailable):
-                    await self.clear(tenant, hour, left, empty=len(left) == len(rows))
-            for pointer in sorted(exact, key=_activity, reverse=not listing.oldest_first):
-                yield pointer
-            yield ThreadCursor(from_micros((hour + listing.oldest_first) * layout.HOUR), "")
 
     async def owners_rows(self, tenant: str, rows: Sequence[Row]) -> list[Row | None]:
         """For each row of an hour the one of the same thread in its owner's list."""
@@ -307,7 +203,7 @@ class Lists:
 
     async def owned(self, tenant: str, owner: str | None) -> list[Row]:
         """The rows of an owner's list."""
-        return [row async for row in self._table.all(layout.owner_partition(tenant, owner), " ", _LAST)]
+        return [row async for row in self._table.all(layout.owner_partition(tenant, owner), " ", layout.LAST)]
 
 
 def owner_of(row: Row) -> str | None:
@@ -332,34 +228,3 @@ def _in_tenant(tenant: str, active_at: int) -> list[Row]:
 def thread_id_of(row: Row) -> str:
     """The id of the thread that a row of an owner's list points to."""
     return str(row.get("id", str(row["sk"])[1:]))
-
-
-def _over(thread: Thread, now: int) -> bool:
-    return thread.expires_at is not None and to_micros(thread.expires_at) <= now
-
-
-def _hours(listing: Listing) -> tuple[str, str]:
-    """The first and the last hour that a page may show something of."""
-    if listing.beyond is None:
-        return layout.FIRST_HOUR, _LAST
-    edge = layout.hour_name(hour_of(to_micros(listing.beyond.active_at)))
-    return (edge, _LAST) if listing.oldest_first else (layout.FIRST_HOUR, edge)
-
-
-def _is_past(active_at: int, listing: Listing) -> bool:
-    """Whether nothing that follows in a listing was active in its range."""
-    if listing.oldest_first:
-        return listing.active_before is not None and active_at >= to_micros(listing.active_before)
-    return listing.active_since is not None and active_at < to_micros(listing.active_since)
-
-
-def _is_beyond(place: ThreadCursor, edge: ThreadCursor, listing: Listing) -> bool:
-    return place > edge if listing.oldest_first else place < edge
-
-
-def _cursor(at: Thread | ThreadCursor) -> str:
-    return ThreadCursor(at.active_at, at.id).text()
-
-
-def _activity(pointer: Pointer) -> tuple[int, str]:
-    return pointer.active_at, pointer.thread_id

@@ -53,12 +53,15 @@ class Table(ABC):
         after: str | None = None,
         stale: bool = False,
     ) -> Rows:
-        """Rows with `low` <= sk <= `high`, ascending or from the `newest`, behind the sk `after`."""
+        """Rows with `low` <= sk <= `high`, ascending or from the `newest`, behind the sk `after`.
+
+        There are none where `low` is the greater: storages that refuse such a range are not to be asked.
+        """
 
     async def all(
         self, pk: str, low: str, high: str, *, newest: bool = False, page: int = 1000
     ) -> AsyncIterator[Row]:
-        """The same rows one by one, however many; a trip for each `page` or less of them."""
+        """The rows that `query` gives, one by one, however many; a trip for each `page` or less of them."""
         after = None
         while True:
             found = await self.query(pk, low, high, limit=page, newest=newest, after=after)

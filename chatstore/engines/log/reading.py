@@ -142,7 +142,7 @@ class Reader(Finder):
         return chosen, False
 
     async def _with_texts(self, pk: str, entries: list[Entry]) -> list[Entry] | None:
-        """The same with the texts fetched that are kept apart; None where one is no longer there."""
+        """The entries with the texts fetched that are kept apart; None where one is no longer there."""
         texts = Texts(self._table, pk)
         whole: list[Entry] = []
         for together in batches(entries, _apart, most=MOST, size_most=_MOST_BYTES):

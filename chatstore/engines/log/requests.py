@@ -21,6 +21,7 @@ from chatstore.engines.log.records import Slot
 from chatstore.errors import RequestMismatch
 from chatstore.ids import time_of
 from chatstore.models import to_micros
+from chatstore.wire import micros_of
 
 __all__ = ["OPAQUE_WINDOW", "Asked", "asked", "search"]
 
@@ -31,7 +32,7 @@ _PAGE = 20
 
 
 class Asked(NamedTuple):
-    """A request as slots bear it, and the time before which no slot can bear it."""
+    """A request as slots carry it, and the time before which no slot can carry it."""
 
     id: str
     digest: str
@@ -53,11 +54,11 @@ class Asked(NamedTuple):
 
 
 def asked(key: ThreadKey, request: Request | None, now: int) -> Asked | None:
-    """`request` as slots of the thread bear it: each owner's requests are apart."""
+    """`request` as slots of the thread carry it: each owner's requests are apart."""
     if request is None:
         return None
     sent = request.sent_at or time_of(request.id)
-    time = now - OPAQUE_WINDOW // timedelta(microseconds=1) if sent is None else to_micros(sent)
+    time = now - micros_of(OPAQUE_WINDOW) if sent is None else to_micros(sent)
     owner = "" if key.owner is None else hashlib.sha256(key.owner.encode()).hexdigest()[:16]
     return Asked(f"{owner} {request.id}", request.digest, time, request.id)
 

@@ -1,7 +1,7 @@
 """A thread taken back as it was: its messages come in slots as those of turns do, with ids from elsewhere.
 
 An id then no longer tells where its message is, which the header says: `scattered`. Messages are packed, so
-that a slot is one row of few messages, and each slot is taken as any other: who is killed leaves the
+that a slot is one row of few messages. Each slot is taken as any other. Whoever is killed leaves the
 beginning of the thread, and goes on behind it.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import chain
 
 from chatstore import position
 from chatstore.engines.log import cuts, layout
@@ -64,8 +65,10 @@ class Walk:
         head, newest, ranges = self._head, self._newest, self._head.totals.cuts
         after: str | None = None
         if start is None and newest and head.rows is not None:
-            for row in head.rows:
-                slot = cuts.shown(ranges, Slot.load(row))
+            # The first of them was read to find the head.
+            newest_first = chain(() if head.newest is None else (head.newest,), map(Slot.load, head.rows[1:]))
+            for stored in newest_first:
+                slot = cuts.shown(ranges, stored)
                 if slot is not None:
                     yield slot
             if not head.more:

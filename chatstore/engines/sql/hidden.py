@@ -92,8 +92,8 @@ class Hidden:
     async def cut(self, log: Log, low: str, high: str) -> Log:
         """Take away the messages whose positions are from `low` to `high`, the last that was ever taken.
 
-        What is more than a step removes is out of sight as long as the thread's row names the range, and
-        nothing is ever put into one: new positions are above `high`.
+        What is more than a step removes is out of sight as long as the thread's row names the range. Nothing
+        is ever put into one: new positions are above `high`.
         """
         removed = Range(low, high)
         cuts = tuple(one for one in log.cuts if one.low < low)
@@ -143,7 +143,7 @@ class Hidden:
         await self._tx.run("UPDATE threads SET cuts = ? WHERE key = ?", ranges_text(cuts), key)
 
     async def clean(self, key: int, step: Step, most: int | None = None) -> tuple[int, bool]:
-        """The same, and of the thread itself, once it has no messages."""
+        """Remove messages of a thread, and the thread itself once it has none; as `drain` tells."""
         removed, more = await self.drain(key, step, most)
         if not more:
             await self._tell(key)

@@ -38,8 +38,8 @@ class Lengthy(Transacting):
     ) -> Thread:
         """Copies step by step to a thread that nobody sees, and shows it in the transaction of the last step.
 
-        That one sees the source as it is, and everything that was copied before is still so: what was added
-        is copied on, and where a message was changed, taken out or put between others, the copy begins anew.
+        That one sees the source as it is, and everything that was copied before is still so. What was added
+        is copied on. Where a message was changed, taken out or put between others, the copy begins anew.
         """
         copy = _Copy(
             source,

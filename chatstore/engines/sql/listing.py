@@ -81,8 +81,8 @@ class Lists:
     ) -> tuple[Sequence[Row], bool]:
         """Key, activity and id of the rows for a page, then their properties; and whether there are more.
 
-        With a filter the properties are left out, and the key where a row does not pass: most rows are told
-        so by the database itself, without being read into objects.
+        With a filter the properties are left out, and so is the key where a row does not pass. So the
+        database itself tells most rows apart, without their being read into objects.
         """
         columns, count = f"key, active_at, id, {PROPERTIES}", listing.limit
         most, size = listing.max_bytes or sys.maxsize, _size_listed

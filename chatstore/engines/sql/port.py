@@ -36,7 +36,7 @@ class Transaction(Protocol):
         """Execute a change; how many rows it met."""
 
     async def remove(self, sql: str, *parameters: object) -> int:
-        """The same for a change that takes content away, which is then owed a `Driver.scrub`."""
+        """Execute a change that takes content away, and so is owed a `Driver.scrub`; how many rows it met."""
 
     async def remove_some(self, table: str, keys: str, where: str, *parameters: object, limit: int) -> int:
         """Remove at most `limit` rows of `table` where a condition holds; how many.

@@ -13,6 +13,7 @@ from chatstore.conditions import log_etag
 from chatstore.engines.sql.port import Row
 from chatstore.errors import CorruptData
 from chatstore.models import CHAT, Origin, Participant, Thread, from_micros, to_micros
+from chatstore.wire import micros_of
 
 __all__ = [
     "KINDS",
@@ -52,7 +53,6 @@ WRITTEN = (
 )
 """Sets the properties of a thread but for its id and revision, to what `written` gives."""
 
-_MICROSECOND = timedelta(microseconds=1)
 _CUTS = re.compile(r"[0-9A-Za-z ]+-[0-9A-Za-z]+(?:,[0-9A-Za-z ]+-[0-9A-Za-z]+)*")
 
 
@@ -147,7 +147,7 @@ def written(thread: Thread) -> tuple[object, ...]:
         to_micros(thread.active_at),
         None if thread.expires_at is None else to_micros(thread.expires_at),
         thread.kind,
-        None if thread.sliding is None else thread.sliding // _MICROSECOND,
+        None if thread.sliding is None else micros_of(thread.sliding),
         None if thread.forked_from is None else compact(thread.forked_from),
     )
 

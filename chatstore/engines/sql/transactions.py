@@ -151,7 +151,7 @@ class Transacting(Backend):
 
         Each is told to `done` once it is committed.
 
-        Each is followed by a rest as long as itself and its waiting, so that however many do so at once, the
+        Each is followed by a rest as long as itself and its waiting. So however many do so at once, the
         writer has half of its time for everybody else.
         """
         while True:

@@ -159,7 +159,7 @@ async def _message(call: Call[MessagePath, Any, Any, Any]) -> tuple[Message, See
 
 
 async def _own(call: Changing) -> tuple[Message, Seen]:
-    """The same, if the caller sent it. Raises Forbidden."""
+    """The message that the path names, if the caller sent it. Raises Forbidden, or MessageNotFound."""
     found, thread = await _message(call)
     data = await by_length(call.identity.caller, found.text, found.to_dict)
     own = forms.kept(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections import OrderedDict
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from chatstore.http.identity.model import Identity
 from chatstore.http.problems import Unauthenticated
 from chatstore.http.service import Service
 from chatstore.models import from_micros
+from chatstore.recent import Recent
 
 __all__ = ["ApiKeys", "configured"]
 
@@ -95,7 +95,7 @@ class _Recent:
 
     def __init__(self, seconds: int) -> None:
         self._micros = seconds * 1_000_000
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._entries: Recent[str, _Entry] = Recent(_REMEMBERED)
 
     def get(self, sent: str, now: int) -> _Entry | None:
         """What was found for `sent`; a clock that was set back makes it forgotten."""
@@ -104,9 +104,9 @@ class _Recent:
 
     def forget(self, tenant: str, owner: str | None) -> None:
         """Forget the keys of a tenant's owner, or of all of its owners."""
-        for sent, (key, _) in [*self._entries.items()]:
+        for sent, (key, _) in self._entries.items():
             if key is not None and key.tenant == tenant and owner in (None, key.owner):
-                del self._entries[sent]
+                self._entries.pop(sent)
 
     def has(self, sent: str) -> bool:
         """Whether anything was found for `sent`, however long ago."""
@@ -114,10 +114,7 @@ class _Recent:
 
     def put(self, sent: str, key: Key | None, now: int) -> None:
         """Remember what was found for `sent`, or that nothing was."""
-        self._entries[sent] = _Entry(key, now)
-        self._entries.move_to_end(sent)
-        if len(self._entries) > _REMEMBERED:
-            self._entries.popitem(last=False)
+        self._entries.put(sent, _Entry(key, now))
 
 
 def configured(text: str) -> tuple[Key, ...]:
