@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from chatstore import ChatStore
 from chatstore.blocking import run
 from chatstore.contract import ThreadKey
+from chatstore.engines.log import Row
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
 from tests.log.memory_table import LogInMemory
 from tests.log.test_cleaning import Kept, kept
 from tests.log.test_erasing import Meanwhile
+from tests.log.test_lists import Killed
 
 __all__ = ["kept"]
 
@@ -25,13 +29,13 @@ KEY = ThreadKey("default", "t")
 PLUMS = say("plums")
 
 
-def restored(kept: Kept, *, thread: bool, later: bool) -> None:
+def restored(kept: Kept, ttl: timedelta, *, thread: bool, later: bool) -> None:
     """A backup taken back, of a thread that expires or of a message that does; or the last part of one."""
     kept.store.append("of", PLUMS if thread else say("other"))
-    kept.store.append("of", say("more") if thread else PLUMS, expires_in=None if thread else LONG)
+    kept.store.append("of", say("more") if thread else PLUMS, expires_in=None if thread else ttl)
     messages = kept.store.read("of").items
     plain = kept.store.get_thread("of")
-    wanted = replace(plain, expires_at=kept.clock.now + LONG) if thread else plain
+    wanted = replace(plain, expires_at=kept.clock.now + ttl) if thread else plain
     kept.store.delete_thread("of")
     backend = LogInMemory(kept.table, kept.clock)
     etag = None
@@ -41,58 +45,80 @@ def restored(kept: Kept, *, thread: bool, later: bool) -> None:
     run(backend.restore(KEY, wanted, messages, if_match=etag))
 
 
-def forked(kept: Kept) -> None:
-    kept.store.append("of", PLUMS, expires_in=LONG)
+def forked(kept: Kept, ttl: timedelta) -> None:
+    kept.store.append("of", PLUMS, expires_in=ttl)
     kept.store.fork("of", "t")
     kept.store.delete_thread("of")
 
 
-def renewed(kept: Kept) -> None:
-    kept.store.create_thread("t", ttl=LONG, sliding=True)
+def renewed(kept: Kept, ttl: timedelta) -> None:
+    kept.store.create_thread("t", ttl=ttl, sliding=True)
     kept.clock.advance(timedelta(days=2))
     kept.swept()
     kept.store.append("t", PLUMS)
 
 
-def inserted(kept: Kept) -> None:
+def inserted(kept: Kept, ttl: timedelta) -> None:
     kept.store.append("t", say("other"))
-    kept.store.insert("t", PLUMS, index=0, expires_in=LONG)
+    kept.store.insert("t", PLUMS, index=0, expires_in=ttl)
 
 
-def updated(kept: Kept) -> None:
+def updated(kept: Kept, ttl: timedelta) -> None:
     kept.store.append("t", PLUMS)
-    kept.store.update_thread("t", ttl=LONG)
+    kept.store.update_thread("t", ttl=ttl)
 
 
-def numbered_anew(kept: Kept) -> None:
+def patched(kept: Kept, ttl: timedelta) -> None:
+    kept.store.append("t", say("other"))
+    kept.store.append("t", PLUMS, patch={"ttl": ttl})
+
+
+def numbered_anew(kept: Kept, ttl: timedelta) -> None:
     """Positions that became too long begin an epoch without what they were."""
     first, last = (kept.store.append("t", say(text)).messages[0] for text in ("other", "more"))
-    kept.store.append("t", PLUMS, expires_in=LONG)
+    kept.store.append("t", PLUMS, expires_in=ttl)
     for number in range(120):
         kept.store.insert("t", say(f"others {number}"), before=last.id)
     assert kept.store.read("t").items[0].id == first.id
 
 
-WAYS: dict[str, Callable[[Kept], object]] = {
-    "create_thread": lambda kept: kept.store.create_thread("t", topic="plums", ttl=LONG),
-    "append to a new one": lambda kept: kept.store.append("t", PLUMS, ttl=LONG),
-    "append": lambda kept: (kept.store.create_thread("t"), kept.store.append("t", PLUMS, expires_in=LONG)),
-    "append as the first": lambda kept: kept.store.append("t", PLUMS, expires_in=LONG),
+WAYS: dict[str, Callable[[Kept, timedelta], object]] = {
+    "create_thread": lambda kept, ttl: kept.store.create_thread("t", topic="plums", ttl=ttl),
+    "append to a new one": lambda kept, ttl: kept.store.append("t", PLUMS, ttl=ttl),
+    "append": lambda kept, ttl: kept.store.append("t", PLUMS, expires_in=ttl),
     "insert": inserted,
     "update_thread": updated,
+    "append and change": patched,
+    "restore a thread": lambda kept, ttl: restored(kept, ttl, thread=True, later=False),
+    "restore a message": lambda kept, ttl: restored(kept, ttl, thread=False, later=False),
+    "restore a thread's rest": lambda kept, ttl: restored(kept, ttl, thread=True, later=True),
+    "restore the last message": lambda kept, ttl: restored(kept, ttl, thread=False, later=True),
+}
+LATER_WAYS: dict[str, Callable[[Kept, timedelta], object]] = {
     "fork": forked,
     "slide": renewed,
-    "restore a thread": lambda kept: restored(kept, thread=True, later=False),
-    "restore a message": lambda kept: restored(kept, thread=False, later=False),
-    "restore a thread's rest": lambda kept: restored(kept, thread=True, later=True),
-    "restore the last message": lambda kept: restored(kept, thread=False, later=True),
     "number anew": numbered_anew,
 }
+"""Those whose visit another one plans that comes within a day."""
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_what_has_expired_goes_with_the_next_sweep(kept: Kept, way: str) -> None:
+    WAYS[way](kept, BRIEF)
+    assert "plums" in kept.text()
+    kept.clock.advance(2 * BRIEF)
+    kept.swept()
+    assert "plums" not in str([message.to_dict() for message in kept.store.iter_messages("t")])
+    for _ in range(2):
+        # A thread that has expired ends first, and what is left of it stays for a day.
+        kept.clock.advance(timedelta(hours=26))
+        kept.swept()
+    assert "plums" not in kept.text()
+
+
+@pytest.mark.parametrize("way", [*WAYS, *LATER_WAYS])
 def test_what_expires_is_gone_after_days_of_sweeps(kept: Kept, way: str) -> None:
-    WAYS[way](kept)
+    (WAYS | LATER_WAYS)[way](kept, LONG)
     kept.clock.advance(timedelta(hours=30))
     kept.swept()
     there = "plums" in kept.text()
@@ -101,6 +127,44 @@ def test_what_expires_is_gone_after_days_of_sweeps(kept: Kept, way: str) -> None
         kept.swept()
     assert there
     assert "plums" not in kept.text()
+
+
+def test_what_has_expired_has_no_place_where_positions_were_given_anew(kept: Kept) -> None:
+    numbered_anew(kept, BRIEF)
+    kept.clock.advance(2 * BRIEF)
+    *_, last = kept.store.iter_messages("t")
+    assert last.content == "more"
+    added = kept.store.insert("t", say("new"), index=-1)
+    assert [message.id for message in kept.store.read("t", last=2)] == [added.id, last.id]
+
+
+class KilledBehindItsSlot(Meanwhile):
+    """And then its process is gone, once it has taken a slot."""
+
+    async def put_new(self, row: Row, **more: Any) -> Row | None:
+        await super().put_new(row, **more)
+        raise Killed
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_restored_thread_of_long_ago_is_listed_though_its_hour_is_cleared_up(
+    kept: Kept, *, again: bool
+) -> None:
+    """A sweep comes after it was listed, and before its slot is taken: it is listed by the call, or the next."""
+    kept.store.append("of", PLUMS, owner="zoey")
+    thread, messages = replace(kept.store.get_thread("of"), id="t"), kept.store.read("of").items
+    kept.store.delete_thread("of")
+    kept.clock.advance(timedelta(hours=5))
+    table = (KilledBehindItsSlot if again else Meanwhile)(kept.table, "put_new", kept.swept)
+    with contextlib.suppress(Killed):
+        run(LogInMemory(table, kept.clock).restore(KEY, thread, messages, if_match=None))
+    assert table.happened
+    if again:
+        assert not list(kept.store.iter_threads())
+        etag = kept.store.read("t").etag
+        run(LogInMemory(kept.table, kept.clock).restore(KEY, thread, (), if_match=etag))
+    for listed in (kept.store.iter_threads(), kept.store.iter_threads(owner="zoey")):
+        assert [one.id for one in listed] == ["t"]
 
 
 @pytest.mark.parametrize("happens", ["renewed", "deleted", "begun again"])
