@@ -18,7 +18,8 @@ from chatstore.engines.fenced.header import State
 from chatstore.engines.fenced.keys import Keys
 from chatstore.engines.fenced.purging import Purger
 from chatstore.engines.fenced.sweeping import Sweeper
-from chatstore.engines.log import requests, visiting
+from chatstore.engines.log import epochs, requests, visiting
+from chatstore.engines.log.claiming import Claimer
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.visits import Visits
 from chatstore.engines.sql import backend as sql_backend
@@ -73,6 +74,28 @@ def visits_unwritten(patch: pytest.MonkeyPatch) -> None:
     async def note(self: Visits, *args: Any, **given: Any) -> None: ...
 
     patch.setattr(Visits, "note", note)
+
+
+def names_unclaimed(patch: pytest.MonkeyPatch) -> None:
+    """A turn takes its keys without a look at who has them, and without a word to who comes next."""
+
+    async def take(self: Claimer, *args: Any, **given: Any) -> None: ...
+
+    patch.setattr(Claimer, "take", take)
+
+
+def names_given_again(patch: pytest.MonkeyPatch) -> None:
+    """A claim that is there is moved on, whoever has the key."""
+
+    async def nothing(self: Claimer, *args: Any) -> tuple[str, ...]:
+        return ()
+
+    patch.setattr(Claimer, "_staying", nothing)
+
+
+def names_lost_by_copies(patch: pytest.MonkeyPatch) -> None:
+    """A history that goes on in another epoch leaves its claims behind."""
+    patch.setattr(epochs, "of_slots", lambda pk, header, slots: [])  # noqa: ARG005
 
 
 def clocks_trusted(patch: pytest.MonkeyPatch) -> None:
@@ -232,6 +255,9 @@ GUARDS: list[tuple[str, Guard, int]] = [
     ("log", requests_forgotten, 20),
     ("log", pointers_unwritten, 20),
     ("log", visits_unwritten, 20),
+    ("log", names_unclaimed, 20),
+    ("log", names_given_again, 20),
+    ("log", names_lost_by_copies, 60),
     ("log", clocks_trusted, 60),
     ("tables", etags_ignored, 20),
     ("tables", notes_unwritten, 20),

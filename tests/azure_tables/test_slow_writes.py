@@ -1,0 +1,54 @@
+"""A write that was held up between its parts changes nothing, and says so."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from chatstore import ChatStore, Unavailable
+from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
+from chatstore.engines.fenced.port import Op
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import say
+from tests.azure_tables.fake import FakeDriver, FakeTable
+
+BIG = random.Random(7).randbytes(400_000).hex()
+"""Too large for a row, even when it is compressed."""
+
+
+class HeldUp(FakeDriver):
+    """Takes `long` for pieces of a large body, while it is told so."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(FakeTable())
+        self.clock = clock
+        self.long = timedelta(0)
+
+    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+        if any(op.row.startswith("p") and op.kind != "delete" for op in ops):
+            self.clock.advance(self.long)
+        return await super().submit(partition, ops)
+
+
+@pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_pieces_that_a_sweep_may_have_removed_are_not_named(dialect: Dialect, *, begun: bool) -> None:
+    clock = ManualClock()
+    driver = HeldUp(clock)
+    store = ChatStore(AzureTablesBackend(driver, dialect, clock))
+    if begun:
+        store.append("t", say("before"))
+    driver.long = timedelta(hours=2)
+    with pytest.raises(Unavailable, match="nothing was written"):
+        store.append("t", say(BIG))
+    assert [message.content for message in store.read("t")] == ["before"] * begun
+    driver.long = timedelta(0)
+    store.append("t", say(BIG))
+    for _ in range(3):
+        clock.advance(timedelta(hours=3))
+        while store.sweep().more:
+            pass
+    assert [message.content for message in store.read("t")] == [*["before"] * begun, BIG]

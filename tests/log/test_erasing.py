@@ -1,0 +1,172 @@
+"""An erasure beside whatever happens meanwhile: nothing of hers is left, and all that is others'."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chatstore import ChatStore
+from chatstore.blocking import run
+from chatstore.engines.log import Row
+from chatstore.errors import Unavailable
+from chatstore.testing.samples import say
+from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.log.test_cleaning import LATER, Kept, kept
+from tests.log.test_lists import Killed, Mortal
+
+__all__ = ["kept"]
+
+HOUR = timedelta(hours=1)
+BIG = "y" * 201_000
+
+
+class Meanwhile(MemoryTable):
+    """A process's way to a table; before its first call of a kind, something else happens."""
+
+    def __init__(self, table: MemoryTable, kind: str, happens: Callable[[], None]) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self._kind = kind
+        self._happens: Callable[[], None] | None = happens
+
+    @property
+    def happened(self) -> bool:
+        return self._happens is None
+
+    def _call(self, kind: str) -> None:
+        if kind == self._kind and self._happens is not None:
+            happens, self._happens = self._happens, None
+            happens()
+
+    async def put_new(self, row: Row, **more: Any) -> Row | None:
+        self._call("put_new")
+        return await super().put_new(row, **more)
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        if str(row["sk"]).startswith("E"):
+            self._call("swap")
+        return await super().swap(row, version)
+
+
+class Late(MemoryTable):
+    """A process's way to a table, on which new versions of slots' rows are under way until they `arrive`."""
+
+    def __init__(self, table: MemoryTable) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self._under_way: list[Callable[[], Awaitable[bool]]] = []
+
+    def arrive(self) -> None:
+        assert self._under_way
+        for call in self._under_way:
+            assert run(call())  # type: ignore[arg-type]
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        call = super().swap
+        if not str(row["sk"]).startswith("E"):
+            return await call(row, version)
+        self._under_way.append(lambda: call(row, version))
+        raise Unavailable("no answer")
+
+
+def texts(kept: Kept) -> list[object]:
+    return [message.content for message in kept.store.read("t")]
+
+
+def test_what_was_inserted_and_asked_is_whose_the_thread_was(kept: Kept) -> None:
+    for owner in ("zoey", "bob"):
+        kept.store.append("t", say(f"{owner}'s first"), owner=owner)
+        last = kept.store.append("t", say(f"{owner}'s last")).messages[0]
+        kept.store.insert("t", say(f"{owner}'s between"), before=last.id)
+        if owner == "zoey":
+            kept.store.delete_thread("t")
+            assert not kept.store.delete_thread("t", request_id="to be sure")
+            kept.clock.advance(timedelta(seconds=1))
+    kept.store.erase("zoey")
+    assert texts(kept) == ["bob's first", "bob's between", "bob's last"]
+    for word in ("zoey", "to be sure"):
+        assert word not in kept.text(), word
+
+
+def test_what_a_writer_lists_that_is_killed_meanwhile_goes_too() -> None:
+    for left in itertools.count():
+        kept = Kept()
+        kept.store.append("t", say("old"), owner="zoey")
+        kept.clock.advance(HOUR)
+        killed = False
+
+        def append(kept: Kept = kept, left: int = left) -> None:
+            nonlocal killed
+            try:
+                ChatStore(LogInMemory(Mortal(kept.table, left), kept.clock)).append("t", say("new"))
+            except Killed:
+                killed = True
+
+        table = Meanwhile(kept.table, "put_new", append)
+        ChatStore(LogInMemory(table, kept.clock)).erase("zoey")
+        assert table.happened
+        assert "zoey" not in kept.text(), left
+        if not killed:
+            break
+    assert left > 3
+
+
+def test_an_erasure_that_was_killed_anywhere_is_brought_to_its_end_by_the_next() -> None:
+    for left in itertools.count():
+        kept = Kept()
+        kept.store.append("t", say("one"), say(BIG), owner="zoey", request_id="asked")
+        kept.clock.advance(HOUR)
+        kept.store.append("t", say("two"))
+        kept.store.delete_thread("t")
+        killed = False
+        try:
+            ChatStore(LogInMemory(Mortal(kept.table, left), kept.clock)).erase("zoey")
+        except Killed:
+            killed = True
+        kept.store.erase("zoey")
+        for word in ("zoey", "asked", "yyy", "two"):
+            assert word not in kept.text(), (left, word)
+        if not killed:
+            break
+    assert left > 10
+
+
+def test_rows_that_a_sweep_changes_meanwhile_are_emptied(kept: Kept) -> None:
+    kept.store.append("s", say("hers"), owner="zoey")
+    kept.store.append("s", say("brief"), expires_in=60)
+    kept.store.fork("s", "t")
+    kept.store.delete_thread("s")
+    kept.clock.advance(LATER)
+    late = Late(kept.table)
+    with contextlib.suppress(Unavailable):
+        ChatStore(LogInMemory(late, kept.clock)).sweep()
+    table = Meanwhile(kept.table, "swap", late.arrive)
+    ChatStore(LogInMemory(table, kept.clock)).erase("zoey")
+    assert table.happened
+    for word in ("zoey", "hers", "brief"):
+        assert word not in kept.text(), word
+
+
+@pytest.mark.parametrize("hours", [0, 30])
+def test_what_was_begun_since_is_whole(kept: Kept, hours: int) -> None:
+    """Of the owner's, too: an erasure takes what was there when it began."""
+    kept.store.append("t", say("old"), owner="zoey")
+    kept.clock.advance(timedelta(hours=hours))
+
+    def begin() -> None:
+        for text in ("new", "newer"):
+            kept.store.append("t", say(text), owner="zoey", key=text)
+
+    table = Meanwhile(kept.table, "swap", begin)
+    ChatStore(LogInMemory(table, kept.clock)).erase("zoey")
+    assert table.happened
+    assert texts(kept) == ["new", "newer"]
+    assert kept.store.get_message("t", "key:newer").content == "newer"
+    for listed in (kept.store.iter_threads(), kept.store.iter_threads(owner="zoey")):
+        assert [thread.id for thread in listed] == ["t"]
+    assert "old" not in kept.text()

@@ -1,0 +1,171 @@
+"""Whatever is to expire is removed by sweeps alone, whichever call said so; and nothing that was renewed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from chatstore import ChatStore
+from chatstore.blocking import run
+from chatstore.contract import ThreadKey
+from chatstore.engines.log import Row
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import say
+from tests.log.memory_table import LogInMemory
+from tests.log.test_cleaning import Kept, kept
+from tests.log.test_erasing import Meanwhile
+from tests.log.test_lists import Killed
+
+__all__ = ["kept"]
+
+BRIEF = timedelta(minutes=1)
+LONG = timedelta(days=3)
+KEY = ThreadKey("default", "t")
+PLUMS = say("plums")
+
+
+def restored(kept: Kept, ttl: timedelta, *, thread: bool, later: bool) -> None:
+    """A backup taken back, of a thread that expires or of a message that does; or the last part of one."""
+    kept.store.append("of", PLUMS if thread else say("other"))
+    kept.store.append("of", say("more") if thread else PLUMS, expires_in=None if thread else ttl)
+    messages = kept.store.read("of").items
+    plain = kept.store.get_thread("of")
+    wanted = replace(plain, expires_at=kept.clock.now + ttl) if thread else plain
+    kept.store.delete_thread("of")
+    backend = LogInMemory(kept.table, kept.clock)
+    etag = None
+    if later:
+        etag = run(backend.restore(KEY, plain, messages[:1], if_match=None)).etag
+        messages = messages[1:]
+    run(backend.restore(KEY, wanted, messages, if_match=etag))
+
+
+def forked(kept: Kept, ttl: timedelta) -> None:
+    kept.store.append("of", PLUMS, expires_in=ttl)
+    kept.store.fork("of", "t")
+    kept.store.delete_thread("of")
+
+
+def renewed(kept: Kept, ttl: timedelta) -> None:
+    kept.store.create_thread("t", ttl=ttl, sliding=True)
+    kept.clock.advance(timedelta(days=2))
+    kept.swept()
+    kept.store.append("t", PLUMS)
+
+
+def inserted(kept: Kept, ttl: timedelta) -> None:
+    kept.store.append("t", say("other"))
+    kept.store.insert("t", PLUMS, index=0, expires_in=ttl)
+
+
+def updated(kept: Kept, ttl: timedelta) -> None:
+    kept.store.append("t", PLUMS)
+    kept.store.update_thread("t", ttl=ttl)
+
+
+def patched(kept: Kept, ttl: timedelta) -> None:
+    kept.store.append("t", say("other"))
+    kept.store.append("t", PLUMS, patch={"ttl": ttl})
+
+
+WAYS: dict[str, Callable[[Kept, timedelta], object]] = {
+    "create_thread": lambda kept, ttl: kept.store.create_thread("t", topic="plums", ttl=ttl),
+    "append to a new one": lambda kept, ttl: kept.store.append("t", PLUMS, ttl=ttl),
+    "append": lambda kept, ttl: kept.store.append("t", PLUMS, expires_in=ttl),
+    "update_thread": updated,
+    "append and change": patched,
+    "restore a thread": lambda kept, ttl: restored(kept, ttl, thread=True, later=False),
+    "restore a message": lambda kept, ttl: restored(kept, ttl, thread=False, later=False),
+    "restore a thread's rest": lambda kept, ttl: restored(kept, ttl, thread=True, later=True),
+    "restore the last message": lambda kept, ttl: restored(kept, ttl, thread=False, later=True),
+}
+LATER_WAYS: dict[str, Callable[[Kept, timedelta], object]] = {
+    "insert": inserted,
+    "fork": forked,
+    "slide": renewed,
+}
+"""Those of which something stays for a day, or whose visit is planned by one that comes within a day."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_has_expired_goes_with_the_next_sweep(kept: Kept, way: str) -> None:
+    WAYS[way](kept, BRIEF)
+    assert "plums" in repr(kept.table.rows["T#default#t"])
+    kept.clock.advance(2 * BRIEF)
+    kept.swept()
+    if kept.store.read("t").etag is None:
+        # A thread ends first, and what is left of it stays for a day.
+        kept.clock.advance(timedelta(hours=26))
+        kept.swept()
+    assert "plums" not in repr(kept.table.rows["T#default#t"])
+
+
+@pytest.mark.parametrize("way", [*WAYS, *LATER_WAYS])
+def test_what_expires_is_gone_after_days_of_sweeps(kept: Kept, way: str) -> None:
+    (WAYS | LATER_WAYS)[way](kept, LONG)
+    kept.clock.advance(timedelta(hours=30))
+    kept.swept()
+    there = "plums" in kept.text()
+    for _ in range(5):
+        kept.clock.advance(timedelta(hours=26))
+        kept.swept()
+    assert there
+    assert "plums" not in kept.text()
+
+
+class KilledBehindItsSlot(Meanwhile):
+    """And then its process is gone, once it has taken a slot."""
+
+    async def put_new(self, row: Row, **more: Any) -> Row | None:
+        await super().put_new(row, **more)
+        raise Killed
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_restored_thread_of_long_ago_is_listed_though_its_hour_is_cleared_up(
+    kept: Kept, *, again: bool
+) -> None:
+    """A sweep comes after it was listed, and before its slot is taken: the call lists it, or the next."""
+    kept.store.append("of", PLUMS, owner="zoey")
+    thread, messages = replace(kept.store.get_thread("of"), id="t"), kept.store.read("of").items
+    kept.store.delete_thread("of")
+    kept.clock.advance(timedelta(hours=5))
+    table = (KilledBehindItsSlot if again else Meanwhile)(kept.table, "put_new", kept.swept)
+    with contextlib.suppress(Killed):
+        run(LogInMemory(table, kept.clock).restore(KEY, thread, messages, if_match=None))
+    assert table.happened
+    if again:
+        assert not list(kept.store.iter_threads())
+        etag = kept.store.read("t").etag
+        run(LogInMemory(kept.table, kept.clock).restore(KEY, thread, (), if_match=etag))
+    for listed in (kept.store.iter_threads(), kept.store.iter_threads(owner="zoey")):
+        assert [one.id for one in listed] == ["t"]
+
+
+@pytest.mark.parametrize("happens", ["renewed", "deleted", "begun again"])
+def test_a_sweep_ends_no_thread_that_is_another_by_then(kept: Kept, happens: str) -> None:
+    """The clock of who writes is behind: for them the thread had not expired yet."""
+    behind = ManualClock()
+    kept.store.append("t", say("old"), ttl=BRIEF)
+    kept.clock.advance(2 * BRIEF)
+    writer = ChatStore(LogInMemory(kept.table, behind))
+
+    def write() -> None:
+        if happens == "renewed":
+            writer.update_thread("t", ttl=timedelta(hours=1))
+        else:
+            writer.delete_thread("t")
+        if happens == "begun again":
+            writer.append("t", say("new"))
+
+    table = Meanwhile(kept.table, "put_new", write)
+    swept = ChatStore(LogInMemory(table, kept.clock)).sweep()
+    assert table.happened
+    assert swept.threads == 0
+    contents = [message.content for message in kept.store.read("t")]
+    assert contents == {"renewed": ["old"], "deleted": [], "begun again": ["new"]}[happens]
