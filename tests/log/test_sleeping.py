@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from chatstore.backends.memory import MemoryBackend
+from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.engines.log import Key, Row, Rows
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
@@ -98,6 +100,26 @@ def test_a_sweep_that_slept_for_a_day_notes_no_visit_in_an_hour_that_is_over() -
         clock.advance(26 * HOUR)
         swept(store)
     assert "X#" not in text(table)
+
+
+def test_a_thread_that_is_restored_while_a_sweep_looks_at_the_former_one_stays_listed() -> None:
+    """It is listed at the same time as the former one was: only who wrote the rows tells them apart."""
+    table, clock = MemoryTable(), ManualClock()
+    store, copy = ChatStore(LogInMemory(table, clock)), ChatStore(MemoryBackend(clock=clock))
+    for each in (store, copy):
+        each.append("t", say("one"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    slow = HeldUp(table)
+
+    def meanwhile() -> None:
+        list(restore_threads(store, kept_threads(copy, Chosen())))
+
+    slow.behind_a_look = meanwhile
+    swept(ChatStore(LogInMemory(slow, clock)))
+    assert contents(whole(store, "t")) == ["one"]
+    for listed in (store.iter_threads(owner="mary"), store.iter_threads()):
+        assert [thread.id for thread in listed] == ["t"]
 
 
 def test_a_row_of_the_hour_before_goes_with_a_thread_that_two_began() -> None:
