@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+import pytest
+
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.engines.log import Key, Row, Rows
@@ -23,6 +25,7 @@ class HeldUp(MemoryTable):
         super().__init__()
         self.rows = table.rows
         self.before_deleting: Callable[[], None] | None = None
+        self.deletions_first = 0
         self.behind_a_look: Callable[[], None] | None = None
         self.before_listing: Callable[[], None] | None = None
 
@@ -47,7 +50,8 @@ class HeldUp(MemoryTable):
         return await super().remove(row)
 
     def _wake(self) -> None:
-        if self.before_deleting is not None:
+        self.deletions_first -= 1
+        if self.before_deleting is not None and self.deletions_first < 0:
             meanwhile, self.before_deleting = self.before_deleting, None
             meanwhile()
 
@@ -62,7 +66,8 @@ def swept(store: ChatStore) -> None:
         pass
 
 
-def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile() -> None:
+@pytest.mark.parametrize("deletions", range(5))
+def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile(deletions: int) -> None:
     table, clock = MemoryTable(), ManualClock()
     store = ChatStore(LogInMemory(table, clock))
     store.append("t", say("one"), owner="mary")
@@ -74,7 +79,7 @@ def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile() 
     def meanwhile() -> None:
         store.erase("bob")
 
-    slow.before_deleting = meanwhile
+    slow.before_deleting, slow.deletions_first = meanwhile, deletions
     swept(ChatStore(LogInMemory(slow, clock)))
     store.erase("mary")
     assert "mary" not in text(table)
