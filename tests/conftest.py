@@ -34,8 +34,12 @@ SERVERS = ("service", "dynamodb", "aztables")
 
 _deselected = pytest.StashKey[dict[str, int]]()
 
-hypothesis.settings.register_profile("ci", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("soak", deadline=None, print_blob=True, max_examples=5000)
+# How long it takes to draw says how busy the machine is.
+_PATIENT = hypothesis.settings(
+    deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("ci", _PATIENT)
+hypothesis.settings.register_profile("soak", _PATIENT, max_examples=5000)
 hypothesis.settings.load_profile("soak" if SOAK else "ci")
 
 
