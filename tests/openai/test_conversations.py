@@ -70,6 +70,7 @@ def chatted(told: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.real_data
+@pytest.mark.timeout(1800)
 def test_real_conversations_read_back_equal_at_all_faces(faces: Faces, taskmaster: Path) -> None:
     sdk, chat = faces
     with taskmaster.open() as lines:
