@@ -25,7 +25,11 @@ RUNS = {
     "messages": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "messages"],
     "sequences": ["--phases", "stateful"],
     "conversations": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "conversations"],
+    "chats": ["--phases", "examples,coverage,fuzzing" if SOAK else "fuzzing", "--include-path-regex", "chat"],
 }
+FACES = {"conversations": "openai", "chats": "acs"}
+FEW = 1
+"""How many examples of a chat's operations are enough where there is no soak."""
 RARELY = [pytest.param(run, marks=pytest.mark.soak) if run == "conversations" else run for run in RUNS]
 
 
@@ -39,9 +43,10 @@ def test_the_service_is_what_its_document_says(run: str, tmp_path: Path) -> None
     }
     id, key = new_key()
     kept = {"id": id, "sha256": digest(key), "tenant": "acme", "scopes": ["read", "write"]}
+    kept |= {"owner": "ada"} if run == "chats" else {}
     settings = {"CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": json.dumps([kept])}
-    settings |= {"CHATSTORE_FACES": "openai"} if run == "conversations" else {}
-    examples = SCENARIOS if run == "sequences" else EXAMPLES
+    settings |= {"CHATSTORE_FACES": FACES[run]} if run in FACES else {}
+    examples = SCENARIOS if run == "sequences" else EXAMPLES if SOAK or run != "chats" else FEW
     with serving_process("memory://", **settings) as base:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),

@@ -16,7 +16,7 @@ from chatstore.http.acs import forms
 from chatstore.http.acs.asking import Seen, read, request_id, seen, settled, store_of, user_of
 from chatstore.http.acs.bodies import Edit, Sent
 from chatstore.http.acs.forms import EVENT, OWN
-from chatstore.http.acs.parameters import Listing, MessagePath, Repeating, ThreadPath, Version
+from chatstore.http.acs.parameters import MessagePath, Messages, Repeating, ThreadPath, Version
 from chatstore.http.acs.threads import next_link
 from chatstore.http.beside import beside
 from chatstore.http.parameters import NoHeaders
@@ -59,7 +59,7 @@ async def send(call: Call[ThreadPath, Version, Repeating, Sent]) -> Response:
     return reply({"id": added.messages[0].id}, 201, cost=added.cost)
 
 
-async def list_messages(call: Call[ThreadPath, Listing, NoHeaders, None]) -> Response:
+async def list_messages(call: Call[ThreadPath, Messages, NoHeaders, None]) -> Response:
     """List messages
 
     Newest first, no older than `startTime`, nor than what is shown to the caller of the history. What was

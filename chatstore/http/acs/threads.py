@@ -17,7 +17,7 @@ from chatstore.http.acs import forms, memberships, receipts
 from chatstore.http.acs.asking import done, request_id, seen, settled, sight, store_of, user_of
 from chatstore.http.acs.bodies import NewThread, Update
 from chatstore.http.acs.forms import OWN, Given, event
-from chatstore.http.acs.parameters import Listing, Repeating, ThreadPath, Version
+from chatstore.http.acs.parameters import Repeating, ThreadPath, Threads, Version
 from chatstore.http.parameters import NoHeaders, NoPath
 from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
@@ -74,7 +74,7 @@ async def create(call: Call[NoPath, Version, Repeating, NewThread]) -> Response:
     )
 
 
-async def list_threads(call: Call[NoPath, Listing, NoHeaders, None]) -> Response:
+async def list_threads(call: Call[NoPath, Threads, NoHeaders, None]) -> Response:
     """List threads that the caller takes part in
 
     Those first to which the caller was added last. An answer may hold fewer than it could, even none, and
