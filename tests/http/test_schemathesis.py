@@ -25,12 +25,10 @@ RUNS = {
     "messages": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "messages"],
     "sequences": ["--phases", "stateful"],
     "conversations": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "conversations"],
-    "chats": ["--phases", "examples,coverage,fuzzing" if SOAK else "fuzzing", "--include-path-regex", "chat"],
+    "chats": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "chat"],
 }
 FACES = {"conversations": "openai", "chats": "acs"}
-FEW = 1
-"""How many examples of a chat's operations are enough where there is no soak."""
-RARELY = [pytest.param(run, marks=pytest.mark.soak) if run == "conversations" else run for run in RUNS]
+RARELY = [pytest.param(run, marks=pytest.mark.soak) if run in FACES else run for run in RUNS]
 
 
 @pytest.mark.timeout(1800)
@@ -46,7 +44,7 @@ def test_the_service_is_what_its_document_says(run: str, tmp_path: Path) -> None
     kept |= {"owner": "ada"} if run == "chats" else {}
     settings = {"CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": json.dumps([kept])}
     settings |= {"CHATSTORE_FACES": FACES[run]} if run in FACES else {}
-    examples = SCENARIOS if run == "sequences" else EXAMPLES if SOAK or run != "chats" else FEW
+    examples = SCENARIOS if run == "sequences" else EXAMPLES
     with serving_process("memory://", **settings) as base:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),
