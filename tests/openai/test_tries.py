@@ -14,7 +14,6 @@ from chatstore.backends.memory import MemoryBackend
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from chatstore.testing import ManualClock
-from tests.acs.test_access import Paused
 from tests.conftest import SOAK
 from tests.openai.scenarios import said
 
@@ -27,11 +26,9 @@ ORDERS = sorted(set(permutations([0, 1, 1, 2, *OTHERS], 6)), key=str)
 class Chat:
     """A conversation, and a clock that a test moves."""
 
-    def __init__(self, backend: MemoryBackend | None = None) -> None:
-        backend = backend or MemoryBackend(clock=ManualClock())
-        assert isinstance(backend.clock, ManualClock)
-        self.clock = backend.clock
-        app = create_app(AsyncChatStore(backend), Settings(faces="openai"))
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        app = create_app(AsyncChatStore(MemoryBackend(clock=self.clock)), Settings(faces="openai"))
         self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
         self._path = ""
 
@@ -53,87 +50,30 @@ class Chat:
         return [one["content"][0]["text"] for one in listed]
 
 
-@pytest.mark.parametrize("before", [0, 1, 2])
-def test_each_order_of_tries_adds_once(before: int) -> None:
-    """Also where the same was said so often before, and wherever a minute ends."""
-
+def test_each_order_of_tries_adds_once() -> None:
     async def play() -> None:
         chat = Chat()
-        for number, order in enumerate(ORDERS if SOAK else ORDERS[::25]):
+        for order in ORDERS if SOAK else ORDERS[::7]:
             await chat.begin()
-            for _ in range(before):
-                await chat.say("a", "b")
-            chat.clock.advance(timedelta(minutes=11, seconds=number * 7 % 60))
             for one in order:
                 if isinstance(one, int):
                     assert await chat.say("a", "b", tries=one) == ["a", "b"]
                 else:
                     await chat.say(str(one))
-                chat.clock.advance(timedelta(seconds=11))
             found = await chat.said()
-            assert found[: before * 2] == ["a", "b"] * before
-            found = found[before * 2 :]
             assert sorted(found) == ["a", "another", "b", "other"], (order, found)
             assert found.index("b") == found.index("a") + 1
 
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize("tries", [0, 1, 2])
-def test_tries_at_once_add_once(tries: int, before: int) -> None:
+def test_tries_at_once_add_once(tries: int) -> None:
     async def play() -> None:
         chat = Chat()
-        for order in permutations(range(tries + 1)):
-            await chat.begin()
-            for _ in range(before):
-                await chat.say("a")
-            chat.clock.advance(timedelta(minutes=11))
-            await asyncio.gather(*(chat.say("a", tries=count) for count in order))
-            assert await chat.said() == ["a"] * (before + 1)
-
-    asyncio.run(play())
-
-
-@pytest.mark.parametrize("second", [29, 59])
-@pytest.mark.parametrize("before", [0, 1])
-@pytest.mark.parametrize(("outer", "inner"), [(0, 1), (1, 0), (1, 2), (2, 1)])
-def test_a_try_between_any_two_steps_of_another_adds_nothing(
-    outer: int, inner: int, before: int, second: int
-) -> None:
-    """Also where a minute ends in between."""
-
-    async def between(calls: int) -> bool:
-        """Whether the outer try makes more than so many calls, and the inner one comes before the next."""
-        backend = Paused(clock=ManualClock())
-        chat = Chat(backend)
         await chat.begin()
-        for _ in range(before):
-            await chat.say("a")
-        chat.clock.advance(timedelta(minutes=11) + timedelta(seconds=second - chat.clock.now.second))
-        left = calls
-
-        async def meanwhile() -> None:
-            nonlocal left
-            left -= 1
-            if left >= 0:
-                backend.before = meanwhile
-                return
-            chat.clock.advance(timedelta(seconds=1))
-            await chat.say("a", tries=inner)
-
-        backend.before = meanwhile
-        await chat.say("a", tries=outer)
-        backend.before = None
-        met = left < 0
-        assert await chat.said() == ["a"] * (before + 1) or not met
-        return met
-
-    async def play() -> None:
-        calls = 0
-        while await between(calls):
-            calls += 1
-        assert calls >= 1
+        await asyncio.gather(*(chat.say("a", tries=count) for count in range(tries + 1)))
+        assert await chat.said() == ["a"]
 
     asyncio.run(play())
 

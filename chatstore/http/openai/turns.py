@@ -7,15 +7,10 @@ number of its own, repetitions bear the same word. Whichever is written first ke
 - a repetition that finds its word is answered what another repetition wrote;
 - a first try that finds a repetition's word came late, and is answered what that one wrote;
 - a first try that finds another first try's number says the same once more, and is added;
-- a repetition that finds a first try's number looks whether those items are among the newest, and is added if
-  not.
+- a repetition that finds a first try's number looks whether those items are among the newest.
 
-The last two find the id taken. They write on the condition that nobody has written since they looked, and the
-repetition leaves a name of its own, by which a first try that comes after it knows that it is late.
-
-Looking at the newest is the only guess: somebody may have said the same shortly before, and the first try of
-this may have been lost. Only what is young enough counts, and hardly anything where others have written
-behind it.
+The last is the only guess: somebody may have said the same shortly before, and the first try of this may have
+been lost. Only what is young enough counts, and hardly anything where others have written behind it.
 """
 
 from __future__ import annotations
@@ -23,8 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import add as plus
@@ -54,72 +47,41 @@ async def add(store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft], tr
     """
     if trying.key is not None or trying.tries is None:
         return await store.append(thread_id, *drafts, create=False, request_id=trying.request_id)
-    tries = _Tries(store, thread_id, drafts)
-    if not trying.repeated:
-        written = await tries.written(tries.name, token())
-        if written is not None:
-            return written
-    written = await tries.written(tries.name, _AGAIN)
-    if written is not None and _is_young(written.messages, await store.now(), _AMONG):
-        return written
-    while True:
-        try:
-            return await (tries.add_again() if trying.repeated else tries.add_once_more())
-        except (Conflict, CursorExpired):
-            continue
+    texts = [draft.text for draft in drafts]
+    request_id = f"items-{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:40]}"
 
-
-class _Tries:
-    """The tries of requests that add the same items to a thread."""
-
-    def __init__(self, store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft]) -> None:
-        self._store = store
-        self._thread_id = thread_id
-        self._drafts = drafts
-        self._texts = [draft.text for draft in drafts]
-        self._costs: list[Cost | None] = []
-        self.name = f"items-{hashlib.sha256(json.dumps(self._texts).encode()).hexdigest()[:40]}"
-
-    async def written(self, name: str, word: str, if_match: str | None = None) -> Appended | None:
-        """What a try of this word has written under a name, now or before; None where another word has."""
+    async def tried(word: str) -> Appended | None:
         # The topic would be that of a new thread: where none is made it is digested and nothing else.
         try:
-            return await self._store.append(
-                self._thread_id, *self._drafts, create=False, topic=word, request_id=name, if_match=if_match
-            )
+            return await store.append(thread_id, *drafts, create=False, topic=word, request_id=request_id)
         except RequestMismatch:
             return None
 
-    async def add_again(self) -> Appended:
-        """Add what is repeated, unless it is among the newest. Raises Conflict if others wrote meanwhile."""
-        items, etag = await _newest(self._store, self._thread_id, len(self._drafts), self._costs)
-        now = await self._store.now()
-        found = _found(items, self._texts, now)
-        if found:
-            return Appended(found, etag, cost=_sum(self._costs))
-        written = await self.written(self._late(now), _AGAIN, etag)
-        assert written is not None  # noqa: S101 - no other word is ever written under this name
-        return self._with_costs(written)
+    if not trying.repeated:
+        written = await tried(token())
+        if written is not None:
+            return written
+    written = await tried(_AGAIN)
+    if written is not None and _is_young(written.messages, await store.now(), _AMONG):
+        return written
+    if not trying.repeated:
+        return await store.append(thread_id, *drafts, create=False)
+    return await _unless_there(store, thread_id, drafts)
 
-    async def add_once_more(self) -> Appended:
-        """Add what was said before, unless its own repetition was quicker. Raises Conflict like the other."""
-        items, etag = await _newest(self._store, self._thread_id, len(self._drafts), self._costs)
-        now = await self._store.now()
-        found = _found(items, self._texts, now)
-        for moment in (now, now - _AMONG) if found and _is_young(found, now, _AMONG) else ():
-            with suppress(Conflict):  # no log has this ETag, and what was written is found before it is asked
-                late = await self.written(self._late(moment), _AGAIN, "")
-                if late is not None and _is_young(late.messages, now, _AMONG):
-                    return self._with_costs(late)
-        added = await self._store.append(self._thread_id, *self._drafts, create=False, if_match=etag)
-        return self._with_costs(added)
 
-    def _late(self, moment: datetime) -> str:
-        """The name of a repetition of this minute that found the other name taken."""
-        return f"{self.name}-{moment:%Y%m%d%H%M}"
-
-    def _with_costs(self, written: Appended) -> Appended:
-        return replace(written, cost=_sum([*self._costs, written.cost]))
+async def _unless_there(store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft]) -> Appended:
+    """Add items unless they are among the newest, and nobody has written since these were looked through."""
+    costs: list[Cost | None] = []
+    while True:
+        try:
+            items, etag = await _newest(store, thread_id, len(drafts), costs)
+            found = _found(items, [draft.text for draft in drafts], await store.now())
+            if found:
+                return Appended(found, etag, cost=_sum(costs))
+            written = await store.append(thread_id, *drafts, create=False, if_match=etag)
+        except (Conflict, CursorExpired):
+            continue
+        return Appended(written.messages, written.etag, cost=_sum([*costs, written.cost]))
 
 
 async def _newest(
