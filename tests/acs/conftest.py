@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +9,10 @@ import pytest
 
 from chatstore.http.app import create_app
 from chatstore.settings import Settings
+from tests.acs import sdk as sdk_of
 from tests.acs import tls
 from tests.acs.client import Python
-from tests.acs.sdk import HOW_TO_GET_IT, KINDS, NODE, SETTINGS, Sdk
+from tests.acs.sdk import KINDS, SETTINGS, Sdk, Speaker
 from tests.azure_tables.azurite import ACCOUNT
 from tests.conftest import SOAK
 from tests.dynamodb.servers import url_for
@@ -28,38 +26,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tls.made(tmp_path_factory.mktemp("tls"))
 
 
-class _JavaScript:
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def ask(self, job: dict[str, Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, "the client's process ended"
-        return json.loads(line)
-
-
 @pytest.fixture(scope="session")
 def javascript(
     certificate: Path, absent: Callable[[str, str], NoReturn], served: Callable[[str], str]
-) -> Iterator[_JavaScript]:
-    if not NODE.exists():
-        absent("the chat client for JavaScript", HOW_TO_GET_IT)
-    with subprocess.Popen(
-        ["node", Path(__file__).with_name("client.mjs")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "NODE_EXTRA_CA_CERTS": str(certificate)},
-    ) as process:
-        try:
-            yield _JavaScript(process)
-        finally:
-            process.kill()
+) -> Iterator[Speaker]:
+    with sdk_of.javascript(certificate, absent) as speaker:
+        yield speaker
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple, Protocol
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from chatstore import user_tokens
+from tests.openai.sdk import speaking
 from tests.servers import ROOT
 
 NODE = ROOT / "node_modules/@azure/communication-chat"
@@ -34,6 +39,17 @@ class Speaker(Protocol):
     """Does one job after another."""
 
     def ask(self, job: dict[str, Any]) -> Any: ...
+
+
+@contextmanager
+def javascript(certificate: Path, absent: Callable[[str, str], NoReturn]) -> Iterator[Speaker]:
+    """The client for JavaScript, in a process of its own that trusts a certificate."""
+    if not NODE.exists():
+        absent("the chat client for JavaScript", HOW_TO_GET_IT)
+    program = Path(__file__).with_name("client.mjs")
+    trusting = {**os.environ, "NODE_EXTRA_CA_CERTS": str(certificate)}
+    with speaking("node", program, environ=trusting) as speaker:
+        yield speaker
 
 
 class Sdk(NamedTuple):

@@ -58,9 +58,9 @@ class Paused(MemoryBackend):
 class World:
     """A service and who asks it."""
 
-    def __init__(self, backend: MemoryBackend) -> None:
+    def __init__(self, backend: MemoryBackend, **settings: Any) -> None:
         self.backend = backend
-        self.app = create_app(AsyncChatStore(backend, tenant="acme"), Settings(**SETTINGS))
+        self.app = create_app(AsyncChatStore(backend, tenant="acme"), Settings(**{**SETTINGS, **settings}))
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="https://service")
 
     async def ask(self, user: str, method: str, path: str, body: Any = None) -> httpx.Response:

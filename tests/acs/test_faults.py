@@ -19,6 +19,7 @@ TURNS = 2000 if SOAK else 60
 THREADS = 10 if SOAK else 6
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("place", PLACES if SOAK else PLACES[:1])
 def test_each_message_is_there_once_and_in_order(
     sdk: Sdk,

@@ -38,6 +38,7 @@ schemathesis.openapi.format("http-date", st.integers(0, 3600).map(_recent))
 schemathesis.openapi.format(
     "thread-cursor", st.builds(_cursor, st.integers(0, 2**50), st.text(string.ascii_letters, max_size=9))
 )
+schemathesis.openapi.format("message-cursor", st.from_regex(r"[0-9]{10}", fullmatch=True))
 schemathesis.openapi.format("search-cursor", st.integers(0, 100).map(str))
 
 
@@ -133,7 +134,19 @@ def _is_a_kind(given: object) -> bool:
     return not isinstance(kind, str) or (kind != "*" and len(kind.encode(errors="replace")) <= MAX_KIND_BYTES)
 
 
+def _users_have_one_id(body: object) -> bool:
+    """Whether the two ids of a user are one."""
+    people = body.get("participants") if isinstance(body, Mapping) else None
+    found = [body, *(people if isinstance(people, list) else ())]
+    named = [one.get("communicationIdentifier", one) for one in found if isinstance(one, Mapping)]
+    users = [(one.get("rawId"), one.get("communicationUser")) for one in named if isinstance(one, Mapping)]
+    return all(
+        raw is None or not isinstance(user, Mapping) or not user.get("id") or user["id"] == raw
+        for raw, user in users
+    )
+
+
 FITTING = (
-    _everybody_once, _one_for_each, _sliding_has_a_ttl, _names_one_place, _is_a_kind,
+    _users_have_one_id, _everybody_once, _one_for_each, _sliding_has_a_ttl, _names_one_place, _is_a_kind,
     _of_its_patch(_everybody_once), _of_its_patch(_sliding_has_a_ttl),
 )  # fmt: skip

@@ -25,8 +25,10 @@ RUNS = {
     "messages": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "messages"],
     "sequences": ["--phases", "stateful"],
     "conversations": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "conversations"],
+    "chats": ["--phases", "examples,coverage,fuzzing", "--include-path-regex", "chat"],
 }
-RARELY = [pytest.param(run, marks=pytest.mark.soak) if run == "conversations" else run for run in RUNS]
+FACES = {"conversations": "openai", "chats": "acs"}
+RARELY = [pytest.param(run, marks=pytest.mark.soak) if run in FACES else run for run in RUNS]
 
 
 @pytest.mark.timeout(1800)
@@ -39,8 +41,9 @@ def test_the_service_is_what_its_document_says(run: str, tmp_path: Path) -> None
     }
     id, key = new_key()
     kept = {"id": id, "sha256": digest(key), "tenant": "acme", "scopes": ["read", "write"]}
+    kept |= {"owner": "ada"} if run == "chats" else {}
     settings = {"CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": json.dumps([kept])}
-    settings |= {"CHATSTORE_FACES": "openai"} if run == "conversations" else {}
+    settings |= {"CHATSTORE_FACES": FACES[run]} if run in FACES else {}
     examples = SCENARIOS if run == "sequences" else EXAMPLES
     with serving_process("memory://", **settings) as base:
         command = [

@@ -68,10 +68,10 @@ class Speaker:
 
 
 @contextmanager
-def speaking(*command: object) -> Iterator[Speaker]:
+def speaking(*command: object, environ: Mapping[str, str] | None = None) -> Iterator[Speaker]:
     parts = [str(part) for part in command]
     with subprocess.Popen(
-        parts, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        parts, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environ
     ) as process:
         try:
             yield Speaker(process)

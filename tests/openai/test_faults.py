@@ -24,6 +24,7 @@ def turn(conversation: int, number: int) -> list[dict[str, Any]]:
     return [said(f"{conversation}:{number}:{part}", "assistant") for part in range(1 + number % 3)]
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("place", PLACES if SOAK else PLACES[:1])
 def test_each_item_is_there_once_and_in_order(
     sdk: Sdk, served: Callable[[str], str], place: str, record_property: Callable[[str, object], None]

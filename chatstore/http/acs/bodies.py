@@ -222,10 +222,10 @@ def _retention(value: Json) -> Retention | None:
         return None
     place = "retentionPolicy"
     given = _fields(value, {"kind", "deleteThreadAfterDays"}, place)
-    if given.get("kind") == "none":
+    kind, days = given.get("kind"), given.get("deleteThreadAfterDays")
+    if kind == "none" and days is None:
         return Retention(None)
-    days = given.get("deleteThreadAfterDays")
-    if given.get("kind") != "threadCreationDate" or type(days) is not int or not 1 <= days <= _LONGEST_DAYS:
+    if kind != "threadCreationDate" or type(days) is not int or not 1 <= days <= _LONGEST_DAYS:
         raise _wrong(
             place,
             f"is of kind none, or threadCreationDate with deleteThreadAfterDays from 1 to {_LONGEST_DAYS}",

@@ -54,11 +54,16 @@ class Identifier(_Asked):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"anyOf": [{"required": ["rawId"]}, {"required": ["communicationUser"]}]},
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"rawId": {"type": "string"}}, "required": ["rawId"]},
+                {"properties": {"communicationUser": {"type": "object"}}, "required": ["communicationUser"]},
+            ]
+        },
     )
 
-    rawId: User = ""  # noqa: N815 - the names here are the API's
-    kind: str = ""
+    rawId: User | None = None  # noqa: N815 - the names here are the API's
+    kind: str | None = None
     communicationUser: CommunicationUser | None = None  # noqa: N815
 
 
@@ -71,11 +76,21 @@ class ChatParticipant(_Asked):
     metadata: Texts | None = None
 
 
-class RetentionPolicy(_Asked):
-    """When a thread is deleted: so many days after it was created, or never."""
+class DeletedAfter(_Asked):
+    """A thread is deleted so many days after it was created."""
 
-    kind: Literal["threadCreationDate", "none"]
-    deleteThreadAfterDays: int = Field(30, ge=1, le=36525)  # noqa: N815
+    kind: Literal["threadCreationDate"]
+    deleteThreadAfterDays: int = Field(ge=1, le=36525)  # noqa: N815
+
+
+class NeverDeleted(_Asked):
+    """A thread is never deleted by itself."""
+
+    kind: Literal["none"]
+    deleteThreadAfterDays: None = None  # noqa: N815
+
+
+RetentionPolicy: TypeAlias = DeletedAfter | NeverDeleted
 
 
 class NewChatThread(_Asked):
@@ -137,7 +152,7 @@ class ChatThread(BaseModel):
     createdOn: Stamp  # noqa: N815
     createdByCommunicationIdentifier: Identifier = Identifier()  # noqa: N815
     metadata: Texts = {}
-    retentionPolicy: RetentionPolicy = RetentionPolicy(kind="none", deleteThreadAfterDays=30)  # noqa: N815
+    retentionPolicy: RetentionPolicy = NeverDeleted(kind="none")  # noqa: N815
 
 
 class ChatError(BaseModel):

@@ -1,7 +1,8 @@
 """How threads, participants and messages are kept, and how they look in answers.
 
 A message is kept as ``{"role": "user", "content": text, "acs": {…}}``. Changes of the topic and of the
-participants are messages, too, of the role ``event``. A message of another face is answered as a plain one.
+participants are messages, too, of the role ``event``. A message of another face is answered as the text that
+it says. One that is more than its role and a text is in the answer's metadata besides, whole, as JSON text.
 """
 
 from __future__ import annotations
@@ -135,13 +136,17 @@ def message(found: Message) -> dict[str, Json]:
         "version": str(to_micros(created) // 1000),
         "createdOn": rfc3339(created),
     }
+    metadata = _texts(found.metadata)
     if own is None:
-        shown |= {"content": {"message": said(found.text)}, "senderDisplayName": data["role"]}
+        content = data.get("content")
+        text = content if isinstance(content, str) else said(found.text)
+        shown |= {"content": {"message": text}, "senderDisplayName": data["role"]}
+        if data != {"role": data["role"], "content": text}:
+            metadata[OWN] = found.text
     elif data["role"] == EVENT:
         shown["content"] = _told(own)
     else:
         shown |= _sent(data, own)
-    metadata = _texts(found.metadata)
     return {**shown, "metadata": metadata} if metadata else shown
 
 

@@ -1,33 +1,39 @@
 """Which threads somebody takes part in: a thread of a kind of its own for each, which they own.
 
 It only leads to the thread, whose participants alone decide who sees it. It is there before somebody becomes
-a participant and goes after they were removed, so that no participant is ever without it.
+a participant and goes after they were removed, so that no participant is ever without it. One that leads
+nowhere, since the thread expired or was deleted by another face, goes when a list meets it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 from chatstore.codec import encode
 from chatstore.errors import Conflict, ThreadExists, ThreadNotFound, Unavailable
+from chatstore.http.quota import ADDED_BY, MEMBER
 from chatstore.ids import token
-from chatstore.models import Thread
+from chatstore.models import Thread, rfc3339
 from chatstore.store import AsyncChatStore
 
-__all__ = ["KIND", "begin", "end", "forget", "mark", "target"]
+__all__ = ["KIND", "begin", "end", "forget", "leads_nowhere", "mark", "target"]
 
 KIND = "acs-membership"
 _TRIES = 10
 
+_SETTLED = timedelta(days=1)
+"""After which nobody is still about to make somebody a participant whose membership has begun."""
 
-async def begin(store: AsyncChatStore, thread_id: str, user: str) -> None:
-    """Lead `user` to a thread, before they become a participant of it. Changes the ETag of what is there."""
+
+async def begin(store: AsyncChatStore, thread_id: str, user: str, *, by: str) -> None:
+    """Lead `user` to a thread, before `by` makes them a participant. Changes the ETag of what is there."""
     id = _id(thread_id, user)
     for _ in range(_TRIES):
-        told = {"thread": thread_id, "since": token()}
+        told = {"thread": thread_id, "since": token(), "at": rfc3339(await store.now())}
         with suppress(ThreadExists):
-            await store.create_thread(id, owner=user, kind=KIND, metadata=told)
+            await store.create_thread(id, owner=user, kind=KIND, metadata={**told, ADDED_BY: by})
             return
         with suppress(ThreadNotFound):
             await store.update_thread(id, metadata=told)
@@ -56,6 +62,15 @@ async def forget(store: AsyncChatStore, thread: Thread) -> None:
         await store.delete_thread(_id(thread.id, one.id))
 
 
+async def leads_nowhere(store: AsyncChatStore, membership: Thread) -> bool:
+    """Whether a membership, whose thread did not show itself to its user, may be taken away.
+
+    Not while somebody may be about to make them a participant: they have begun it before that.
+    """
+    at = membership.metadata.get("at")
+    return isinstance(at, str) and await store.now() - datetime.fromisoformat(at) > _SETTLED
+
+
 def target(membership: Thread) -> str | None:
     """The thread that a membership leads to."""
     found = membership.metadata.get("thread")
@@ -63,4 +78,4 @@ def target(membership: Thread) -> str | None:
 
 
 def _id(thread_id: str, user: str) -> str:
-    return f"acs-member-{hashlib.sha256(encode([thread_id, user]).encode()).hexdigest()}"
+    return f"{MEMBER}{hashlib.sha256(encode([thread_id, user]).encode()).hexdigest()}"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from chatstore.codec import Json, encode
+from chatstore.contract import SHORT_CHARACTERS
 from chatstore.errors import MessageNotFound
 from chatstore.http.acs import forms
 from chatstore.http.acs.asking import Seen, read, request_id, seen, settled, store_of, user_of
 from chatstore.http.acs.bodies import Edit, Sent
 from chatstore.http.acs.forms import EVENT, OWN
-from chatstore.http.acs.parameters import Listing, MessagePath, Repeating, ThreadPath, Version
+from chatstore.http.acs.parameters import MessagePath, Messages, Repeating, ThreadPath, Version
 from chatstore.http.acs.threads import next_link
-from chatstore.http.beside import by_length
+from chatstore.http.beside import beside, by_length
 from chatstore.http.parameters import NoHeaders
 from chatstore.http.problems import Forbidden
 from chatstore.http.replies import reply, written
@@ -56,11 +59,11 @@ async def send(call: Call[ThreadPath, Version, Repeating, Sent]) -> Response:
     return reply({"id": added.messages[0].id}, 201, cost=added.cost)
 
 
-async def list_messages(call: Call[ThreadPath, Listing, NoHeaders, None]) -> Response:
+async def list_messages(call: Call[ThreadPath, Messages, NoHeaders, None]) -> Response:
     """List messages
 
     Newest first, no older than `startTime`, nor than what is shown to the caller of the history. What was
-    done to the thread is among them.
+    done to the thread is among them. An answer that would be too long is a shorter page.
     """
     query, store = call.query, store_of(call)
     most = min(query.max_page_size or _PAGE, _MOST)
@@ -75,11 +78,14 @@ async def list_messages(call: Call[ThreadPath, Listing, NoHeaders, None]) -> Res
         for one in reversed(page.items)
         if thread.shows(one) and (start is None or (one.created_at is not None and one.created_at >= start))
     ]
+    texts = await _written(call, shown)
     # Messages are as old as their places say, but for those that another face put in between.
     beyond = page.next if shown else None
+    if len(texts) < len(shown):
+        beyond = shown[len(texts) - 1].position
     path = f"/chat/threads/{quote(call.path.id, safe='')}/messages"
-    body = {"value": [forms.message(one) for one in shown], **next_link(path, query, beyond)}
-    return reply(body, cost=page.cost)
+    more = encode({**next_link(path, query, beyond), "value": None}, "a page").removesuffix("null}")
+    return written(f"{more}[{','.join(texts)}]}}", cost=page.cost)
 
 
 async def get(call: Call[MessagePath, Version, NoHeaders, None]) -> Response:
@@ -147,6 +153,28 @@ async def delete(call: Call[MessagePath, Version, Repeating, None]) -> Response:
 
     await settled(attempt)
     return Response(status_code=204)
+
+
+async def _written(call: Call[Any, Any, Any, Any], messages: Sequence[Message]) -> list[str]:
+    """Messages as JSON texts, one at least and as many as an answer holds.
+
+    What takes long is done beside the event loop.
+    """
+    write = partial(_texts, messages, call.answer_bytes)
+    if sum(len(one.text) for one in messages) <= SHORT_CHARACTERS:
+        return write()
+    return await beside(call.identity.caller, write)
+
+
+def _texts(messages: Sequence[Message], most_bytes: int) -> list[str]:
+    texts: list[str] = []
+    for one in messages:
+        text = encode(forms.message(one), "a message")
+        most_bytes -= len(text.encode())
+        if texts and most_bytes < 0:
+            break
+        texts.append(text)
+    return texts
 
 
 async def _message(call: Call[MessagePath, Any, Any, Any]) -> tuple[Message, Seen]:

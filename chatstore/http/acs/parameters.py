@@ -10,7 +10,7 @@ from chatstore.codec import Json
 from chatstore.http.forms import Parameter
 from chatstore.http.parameters import time_of
 
-__all__ = ["Listing", "MessagePath", "Repeating", "Skipping", "ThreadPath", "Version"]
+__all__ = ["MessagePath", "Messages", "Repeating", "Skipping", "ThreadPath", "Threads", "Version"]
 
 _NAME: Mapping[str, Json] = {"maxLength": 1024, "minLength": 1, "type": "string"}
 _TEXT: Mapping[str, Json] = {"maxLength": 2048, "minLength": 1, "type": "string"}
@@ -25,6 +25,16 @@ _PAGE = Parameter(
     "The most that an answer holds; the service's own limit, where it asks for more.",
     name="maxPageSize",
 )
+_SINCE = Parameter(
+    {"format": "date-time", "type": "string"}, "Nothing that is older than this.", time_of, name="startTime"
+)
+
+
+def _cursor(form: str) -> Parameter:
+    schema: Mapping[str, Json] = {**_TEXT, "format": form}
+    return Parameter(schema, "Where the page before ended, as its `nextLink` has it.")
+
+
 _THREAD = Parameter(_NAME, "The thread's id, as an answer gave it.")
 
 
@@ -47,23 +57,22 @@ class Version(NamedTuple):
     api_version: Annotated[str | None, _VERSION] = None
 
 
-class Listing(NamedTuple):
-    """Which part of a list that goes back in time."""
+class Threads(NamedTuple):
+    """Which part of a list of threads."""
 
     api_version: Annotated[str | None, _VERSION] = None
     max_page_size: Annotated[int | None, _PAGE] = None
-    start_time: Annotated[
-        datetime | None,
-        Parameter(
-            {"format": "date-time", "type": "string"},
-            "Nothing that is older than this.",
-            time_of,
-            name="startTime",
-        ),
-    ] = None
-    cursor: Annotated[
-        str | None, Parameter(_TEXT, "Where the page before ended, as its `nextLink` has it.")
-    ] = None
+    start_time: Annotated[datetime | None, _SINCE] = None
+    cursor: Annotated[str | None, _cursor("thread-cursor")] = None
+
+
+class Messages(NamedTuple):
+    """Which part of a list of messages, which goes back in time."""
+
+    api_version: Annotated[str | None, _VERSION] = None
+    max_page_size: Annotated[int | None, _PAGE] = None
+    start_time: Annotated[datetime | None, _SINCE] = None
+    cursor: Annotated[str | None, _cursor("message-cursor")] = None
 
 
 class Skipping(NamedTuple):

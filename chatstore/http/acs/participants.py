@@ -29,11 +29,12 @@ async def add(call: Call[ThreadPath, Version, Repeating, Added]) -> Response:
     async def attempt() -> None:
         thread = (await seen(call)).thread
         there = {one.id for one in thread.participants}
+        # Who takes part is led there again: a thread that was deleted and restored leads nobody.
+        for one in asked.participants:
+            await memberships.begin(store, thread.id, one.id, by=user)
         new = [forms.member(one) for one in asked.participants if one.id not in there]
         if not new:
             return
-        for one in new:
-            await memberships.begin(store, thread.id, one.id)
         await store.append(
             thread.id,
             event("participantAdded", user, participants=forms.participants(new)),

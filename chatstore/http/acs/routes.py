@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from chatstore.http.acs import bodies, messages, participants, receipts, threads
-from chatstore.http.acs.parameters import Listing, MessagePath, Repeating, Skipping, ThreadPath, Version
+from chatstore.http.acs.parameters import (
+    MessagePath,
+    Messages,
+    Repeating,
+    Skipping,
+    ThreadPath,
+    Threads,
+    Version,
+)
 from chatstore.http.identity import Scope
 from chatstore.http.parameters import NoHeaders, NoPath
 from chatstore.http.receiving import Body
@@ -29,7 +37,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="GET", path=_ALL, scope=READ, tag=_TAG, handler=threads.list_threads,
-        parameters=NoPath, query=Listing, headers=NoHeaders, body=None,
+        parameters=NoPath, query=Threads, headers=NoHeaders, body=None,
         answers={200: Answer("A page of threads.", "acs.described.ChatThreads")}, long=True,
     ),
     Route(
@@ -54,7 +62,7 @@ ROUTES: tuple[AnyRoute, ...] = (
     ),
     Route(
         method="GET", path=_MESSAGES, scope=READ, tag=_TAG, handler=messages.list_messages,
-        parameters=ThreadPath, query=Listing, headers=NoHeaders, body=None,
+        parameters=ThreadPath, query=Messages, headers=NoHeaders, body=None,
         answers={200: Answer("A page of messages.", "acs.described.ChatMessages", _COST)}, long=True,
     ),
     Route(

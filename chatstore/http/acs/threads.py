@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlencode
@@ -11,12 +12,12 @@ from starlette.responses import Response
 
 from chatstore.codec import Json
 from chatstore.contract import UNSET, Unset
-from chatstore.errors import ThreadNotFound
+from chatstore.errors import ThreadNotFound, Unavailable
 from chatstore.http.acs import forms, memberships, receipts
 from chatstore.http.acs.asking import done, request_id, seen, settled, sight, store_of, user_of
 from chatstore.http.acs.bodies import NewThread, Update
 from chatstore.http.acs.forms import OWN, Given, event
-from chatstore.http.acs.parameters import Listing, Repeating, ThreadPath, Version
+from chatstore.http.acs.parameters import Repeating, ThreadPath, Threads, Version
 from chatstore.http.parameters import NoHeaders, NoPath
 from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
@@ -48,7 +49,7 @@ async def create(call: Call[NoPath, Version, Repeating, NewThread]) -> Response:
     named = {one.id: one for one in asked.added.participants}
     everybody = [forms.member(one) for one in ({user: Given(user)} | named).values()]
     for one in everybody:
-        await memberships.begin(store, id, one.id)
+        await memberships.begin(store, id, one.id, by=user)
     own: dict[str, Json] = {"createdBy": user}
     ttl: Ttl | Unset = UNSET
     if asked.retention is not None:
@@ -73,7 +74,7 @@ async def create(call: Call[NoPath, Version, Repeating, NewThread]) -> Response:
     )
 
 
-async def list_threads(call: Call[NoPath, Listing, NoHeaders, None]) -> Response:
+async def list_threads(call: Call[NoPath, Threads, NoHeaders, None]) -> Response:
     """List threads that the caller takes part in
 
     Those first to which the caller was added last. An answer may hold fewer than it could, even none, and
@@ -163,15 +164,25 @@ def next_link(path: str, query: Any, cursor: str | None, **more: object) -> dict
 
 
 async def _led(store: AsyncChatStore, found: Thread, user: str) -> Thread | None:
-    """The thread that one of the caller's own is, or leads to; None where they do not see it (any more)."""
+    """The thread that one of the caller's own is, or leads to; None where they do not see it (any more).
+
+    What leads nowhere is removed, so that no list meets it again.
+    """
     if found.kind == CHAT:
         return found
     named = memberships.target(found) if found.kind == memberships.KIND else None
     if named is None:
         return None
+    there = None
     try:
-        thread = sight(await store.get_thread(named), user).thread
+        there = await store.get_thread(named)
+        thread = sight(there, user).thread
     except ThreadNotFound:
+        with suppress(Unavailable):
+            if await memberships.leads_nowhere(store, found):
+                if there is None:
+                    await receipts.forget(store, named)
+                await memberships.end(store, named, user, found.etag)
         return None
     # What they own is in the list itself.
     return None if thread.owner == user else thread
