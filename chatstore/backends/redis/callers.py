@@ -9,7 +9,7 @@ from typing import Any
 from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Terms
 from chatstore.backends.redis.faults import faults
-from chatstore.backends.redis.rows import UnknownScript
+from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again, Overtaken
 from chatstore.errors import ChatStoreError
 from chatstore.metering import spent

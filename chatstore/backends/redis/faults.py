@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from redis import exceptions
 
-from chatstore.backends.redis.rows import UnknownScript
+from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again
 from chatstore.errors import StorageError
 
