@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from chatstore.backends.redis.scripts import READ, READ_THREAD, Script
-from chatstore.backends.redis.streams import entries_between, entry_of, row_of
+from chatstore.backends.redis.streams import entries_between, entry_of, row_of, rows_of
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.errors import CorruptData
@@ -27,7 +27,9 @@ __all__ = ["Asked", "Place", "asked", "keys_of", "operations", "place", "slice_o
 
 _TENANT = 42
 """How long the name of a tenant is in front of those of its listings."""
-_KINDS = {"insert": b"I", "merge": b"M", "replace": b"R", "touch": b"T", "upsert": b"U", "delete": b"D"}
+_KINDS = {"insert": "I", "merge": "M", "replace": "R", "touch": "T", "upsert": "U", "delete": "D"}
+_ANY, _MEMBER = "-", "p"
+"""Stands for no condition; names the value that a row of a set is."""
 _PROPERTY = re.compile(rb"(\w+)([=#])(\d+):")
 _BODY: Final = "b00"
 """The property of a row of messages that most have alone: it is an entry's field `b` as it is."""
@@ -57,20 +59,21 @@ def keys_of(prefix: str, key: str) -> list[str]:
 def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
     """The arguments of `CHANGE`, behind the first, for operations whose new etags begin with `token`."""
     front = place(partition).front
-    given = [token.encode()]
+    words, values = [token], list[bytes]()
     for op in ops:
-        kind, condition, values = _KINDS[op.kind], op.etag or "", [] if op.kind == "delete" else None
+        kind, condition = _KINDS[op.kind], op.etag or _ANY
+        named: Mapping[str, bytes] = {} if op.kind == "delete" else {_MEMBER: b""}
         entry = entry_of(op.row)
         if op.row == _HEADER and _is_thread(partition):
-            kind, values = b"H" + kind, list(_fields(op.properties))
+            kind, named = f"H{kind}", _fields(op.properties)
         elif entry and op.kind in ("upsert", "delete"):
-            kind, condition = b"S" + kind, entry
-            values = [] if op.kind == "delete" else _entry(op.properties)
-        elif values is None:
-            values = [_written(op.properties)]
-        row = f"{front}{op.row}".encode()
-        given += [kind, row, condition.encode(), b"%d" % len(values), *values]
-    return given
+            kind, condition = f"S{kind}", entry
+            named = named and _entry(op.properties)
+        elif named:
+            named = {_MEMBER: _written(op.properties)}
+        words += [kind, f"{front}{op.row}", condition, str(len(named)), *named]
+        values += named.values()
+    return [" ".join(words).encode(), *values]
 
 
 class Asked(NamedTuple):
@@ -162,28 +165,28 @@ def _header(key: str, flat: Sequence[bytes]) -> Entity:
 
 def _entries(key: str, names: bytes, bodies: bytes) -> Iterator[Entity]:
     """Rows of messages, by what the entries of a stream are called, how long they are, and what they hold."""
-    told = iter(names.split())
+    told = names.split()
     at = 0
-    for id, field, size in zip(told, told, told, strict=True):
+    for row, field, size in zip(rows_of(told[::3]), told[1::3], told[2::3], strict=True):
         body = bodies[at : at + int(size)]
         at += len(body)
-        yield Entity(key, row_of(id), {_BODY: body} if field == b"b" else _properties(body), "")
+        yield Entity(key, row, {_BODY: body} if field == b"b" else _properties(body), "")
 
 
-def _entry(properties: Mapping[str, str | bytes]) -> list[bytes]:
+def _entry(properties: Mapping[str, str | bytes]) -> Mapping[str, bytes]:
     """A row of messages as an entry's field and its value."""
     body = properties.get(_BODY)
     if len(properties) == 1 and isinstance(body, bytes):
-        return [b"b", body]
-    return [b"p", _written(properties)]
+        return {"b": body}
+    return {_MEMBER: _written(properties)}
 
 
-def _fields(properties: Mapping[str, str | bytes]) -> Iterator[bytes]:
-    """The header's properties as fields of a hash."""
-    for name, value in properties.items():
-        text = isinstance(value, str)
-        yield f"{'=' if text else '#'}{name}".encode()
-        yield value.encode() if isinstance(value, str) else value
+def _fields(properties: Mapping[str, str | bytes]) -> Mapping[str, bytes]:
+    """The header's properties as fields of a hash, whose names say what is text."""
+    return {
+        f"={name}" if isinstance(value, str) else f"#{name}": value.encode() if isinstance(value, str) else value
+        for name, value in properties.items()
+    }
 
 
 def _properties(body: bytes) -> dict[str, str | bytes]:

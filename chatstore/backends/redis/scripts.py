@@ -30,7 +30,6 @@ class UnknownScript(Exception):
 
 CHANGE: Final = Script.of("""\
 local rows, head, stream = KEYS[1], KEYS[2], KEYS[3]
-local token = ARGV[2]
 local function member(row)
   return redis.call('ZRANGEBYLEX', rows, '[' .. row .. '\\0', '(' .. row .. '\\1', 'LIMIT', 0, 1)[1]
 end
@@ -49,15 +48,21 @@ local function merged(old, new)
   for place, name in ipairs(names) do names[place] = all[name] end
   return table.concat(names)
 end
-local ops, at = {}, 3
-while at <= #ARGV do
-  local kind, row, etag, size = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3] + 0
-  local op = {kind, row, from = at + 4, to = at + 3 + size}
+local ops, value, words = {}, 3, string.gmatch(ARGV[2], '%S+')
+local token = words()
+for kind in words do
+  local row, etag, size = words(), words(), words() + 0
+  local op = {kind, row, etag = etag, from = value}
+  if size > 0 then
+    op.names = {}
+    for place = 1, size do op.names[place] = words() end
+  end
+  value = value + size
   if kind == 'HI' then
     if redis.call('EXISTS', head) == 1 then return 0 end
   elseif kind == 'HM' or kind == 'HR' or kind == 'HD' then
     local there = redis.call('HGET', head, 'e')
-    if not there or (etag ~= '' and etag ~= there) then return 0 end
+    if not there or (etag ~= '-' and etag ~= there) then return 0 end
   elseif kind == 'SD' then
     op.entry = #redis.call('XRANGE', stream, etag, etag) == 1
     op.there = not op.entry and member(row)
@@ -68,12 +73,10 @@ while at <= #ARGV do
     op.old = there and string.find(there, '\\0', #row + 2, true)
     if kind == 'I' and there then return 0 end
     if kind == 'M' or kind == 'R' or kind == 'D' then
-      if not there or (etag ~= '' and etag ~= string.sub(there, #row + 2, op.old - 1)) then return 0 end
+      if not there or (etag ~= '-' and etag ~= string.sub(there, #row + 2, op.old - 1)) then return 0 end
     end
   end
-  op.etag = etag
   ops[#ops + 1] = op
-  at = op.to + 1
 end
 local gone, made, mixed = {}, {}, false
 local function keep(row, own, new)
@@ -84,24 +87,26 @@ end
 for number, op in ipairs(ops) do
   local kind, row, new = op[1], op[2], ARGV[op.from]
   local own = token .. (number - 1)
-  if kind == 'HI' or kind == 'HM' then
-    redis.call('HSET', head, 'e', own, unpack(ARGV, op.from, op.to))
-  elseif kind == 'HR' then
-    local mixed = redis.call('HGET', head, 'o')
-    redis.call('DEL', head)
-    redis.call('HSET', head, 'e', own, unpack(ARGV, op.from, op.to))
-    if mixed then redis.call('HSET', head, 'o', mixed) end
+  if kind == 'HI' or kind == 'HM' or kind == 'HR' then
+    local fields = {'e', own}
+    for place, name in ipairs(op.names) do
+      fields[2 * place + 1], fields[2 * place + 2] = name, ARGV[op.from + place - 1]
+    end
+    if kind == 'HR' then
+      mixed = mixed or redis.call('HEXISTS', head, 'o') == 1
+      redis.call('DEL', head)
+    end
+    redis.call('HSET', head, unpack(fields))
   elseif kind == 'HD' then
     redis.call('DEL', head)
     if redis.call('EXISTS', rows) == 0 and redis.call('XLEN', stream) == 0 then redis.call('DEL', stream) end
   elseif kind == 'SU' then
-    local answer = redis.pcall('XADD', stream, op.etag, new, ARGV[op.to])
+    local answer = redis.pcall('XADD', stream, op.etag, op.names[1], new)
     if type(answer) == 'table' and answer.err then
-      if not string.find(answer.err, 'equal or smaller', 1, true) then return answer end
       redis.call('XDEL', stream, op.etag)
       local there = member(row)
       if there then gone[#gone + 1] = there end
-      new = new == 'b' and 'b00#' .. #ARGV[op.to] .. ':' .. ARGV[op.to] or ARGV[op.to]
+      if op.names[1] == 'b' then new = 'b00#' .. #new .. ':' .. new end
       keep(row, own, new)
     end
   elseif op.entry then
@@ -121,8 +126,9 @@ return ARGV[1] == '' and 1 or redis.call('TIME')
 """)
 """Applies operations to the rows of one partition, or none of them: then it answers 0, else 1 or the time.
 
-An operation is a kind, a row, an etag or an entry's id, and how many values follow. The header's kinds begin
-with H, those of rows that are entries of the stream with S. All conditions are looked at before anything is
+The second argument has a word for how new etags begin, and for each operation a kind, a row, an etag or an
+entry's id, how many values it takes of those that follow, and their names. The header's kinds begin with H, those
+of rows that are entries of the stream with S. All conditions are looked at before anything is
 changed. An entry that cannot be the newest is a member of the set from then on.
 """
 

@@ -7,9 +7,10 @@ that only grows: a stream takes no other. So rows that are written one after ano
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-__all__ = ["entries_between", "entry_of", "row_of"]
+__all__ = ["entries_between", "entry_of", "row_of", "rows_of"]
 
 _ROW: Final = re.compile(r"m([0-9a-f]{20})([0-9]{10})~")
 _HISTORY, _SLOT = "0123456789abcdef", "0123456789"
@@ -27,10 +28,21 @@ def entry_of(row: str) -> str:
 
 def row_of(entry: bytes) -> str:
     """The row that an entry's id names."""
-    high, _, low = entry.partition(b"-")
-    number = int(high) << _HALF | int(low)
-    history = _HISTORIES - 1 - (number >> _SLOT_BITS)
-    return f"m{history:020x}{_SLOTS - 1 - (number & (1 << _SLOT_BITS) - 1):010d}~"
+    return next(rows_of([entry]))
+
+
+def rows_of(entries: Iterable[bytes]) -> Iterator[str]:
+    """The rows that the ids of entries name."""
+    of, front = (-1, -1), ""
+    for entry in entries:
+        high, _, low = entry.partition(b"-")
+        half, slot = divmod(int(low), 1 << _SLOT_BITS)
+        history = int(high), half
+        if history != of:
+            # Most follow one of the same history.
+            of = history
+            front = f"m{_HISTORIES - 1 - (history[0] << _HALF - _SLOT_BITS | half):020x}"
+        yield f"{front}{_SLOTS - 1 - slot:010d}~"
 
 
 def entries_between(low: str, high: str) -> tuple[str, str] | None:

@@ -45,6 +45,8 @@ _NONE: Properties = MappingProxyType({})
 _FORM, _WITH_MORE = 1, 2
 """The stored form of a header, and that of one with fields that few threads need."""
 
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
 _MORE = ("sliding", "cuts")
 _REMEMBERED = 8
 _MICROSECOND = timedelta(microseconds=1)
@@ -127,7 +129,7 @@ class State(NamedTuple):
         usual = self[: -len(_MORE)]
         more = {name: value for name in _MORE if (value := getattr(self, name))}
         form = [_WITH_MORE, *usual, more] if more else [_FORM, *usual]
-        return json.dumps(form, separators=(",", ":"))
+        return _encoded(form)
 
     @classmethod
     def load(cls, text: object) -> State:
