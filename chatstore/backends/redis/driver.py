@@ -21,7 +21,10 @@ class Caller(Protocol):
     """
 
     async def call(self, script: Script, key: str, arguments: Sequence[bytes], *, writing: bool) -> Any:
-        """What a script answers for the keys of a place; texts are bytes. `arguments` come behind the first."""
+        """What a script answers for the keys of a place; texts are bytes.
+
+        `arguments` come behind the first, which asks for the time.
+        """
 
     def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
         """Waits until no other writer of this process is at the same thread."""

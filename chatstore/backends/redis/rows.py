@@ -51,7 +51,7 @@ def place(partition: str) -> Place:
 
 
 def keys_of(prefix: str, key: str) -> list[str]:
-    """The names of a place's keys, which are in one slot of a cluster: its set, and a thread's header and stream."""
+    """The keys of a place, in one slot of a cluster: its set, and a thread's header and stream."""
     name = f"{prefix}{{{key}}}"
     return [f"{name}:r", name, f"{name}:m"] if _is_thread(key) else [name]
 
@@ -85,11 +85,19 @@ class Asked(NamedTuple):
 
 
 def asked(
-    partitions: str | Range, rows: Range | None, top: int, token: str | None, before: str | None, *, bodies: bool
+    partitions: str | Range,
+    rows: Range | None,
+    top: int,
+    token: str | None,
+    before: str | None,
+    *,
+    bodies: bool,
 ) -> Asked:
     """What to ask for the rows of a query that is to go on behind the row `token`."""
     key, low, high = _span(partitions, rows)
     members = [low if token is None else b"(%s\1" % token.encode(), high]
+    if rows == (_HEADER, f"{_HEADER}\1") and _is_thread(key):
+        members = [b"", b""]
     how = [(before or "").encode(), b"" if bodies else b"1", b"%d" % top]
     if not isinstance(partitions, str) or not _is_thread(partitions):
         return Asked(key, READ, [*how, *members])
@@ -184,7 +192,9 @@ def _entry(properties: Mapping[str, str | bytes]) -> Mapping[str, bytes]:
 def _fields(properties: Mapping[str, str | bytes]) -> Mapping[str, bytes]:
     """The header's properties as fields of a hash, whose names say what is text."""
     return {
-        f"={name}" if isinstance(value, str) else f"#{name}": value.encode() if isinstance(value, str) else value
+        f"={name}" if isinstance(value, str) else f"#{name}": value.encode()
+        if isinstance(value, str)
+        else value
         for name, value in properties.items()
     }
 

@@ -114,7 +114,9 @@ for number, op in ipairs(ops) do
   else
     if op.there then gone[#gone + 1] = op.there end
     if kind ~= 'D' and kind ~= 'SD' then
-      if op.there and (kind == 'M' or kind == 'T') then new = merged(string.sub(op.there, op.old + 1), new) end
+      if op.there and (kind == 'M' or kind == 'T') then
+        new = merged(string.sub(op.there, op.old + 1), new)
+      end
       keep(row, own, new)
     end
   end
@@ -127,9 +129,9 @@ return ARGV[1] == '' and 1 or redis.call('TIME')
 """Applies operations to the rows of one partition, or none of them: then it answers 0, else 1 or the time.
 
 The second argument has a word for how new etags begin, and for each operation a kind, a row, an etag or an
-entry's id, how many values it takes of those that follow, and their names. The header's kinds begin with H, those
-of rows that are entries of the stream with S. All conditions are looked at before anything is
-changed. An entry that cannot be the newest is a member of the set from then on.
+entry's id, how many values it takes of those that follow, and their names. The header's kinds begin with H,
+those of rows that are entries of the stream with S. All conditions are looked at before anything is changed. An
+entry that cannot be the newest is a member of the set from then on.
 """
 
 _KEPT: Final = """\
@@ -219,11 +221,12 @@ local function entries(key, newest, oldest)
   return last, table.concat(names, ' '), table.concat(bodies)
 end
 local answer = {asks ~= '' and redis.call('TIME') or 0, {}, '', '', '', '', {}}
-local mixed = true
+local mixed = ARGV[5] ~= ''
 if ARGV[7] ~= '' then
   answer[2] = redis.call('HGETALL', KEYS[2])
-  mixed = false
-  for place = 1, #answer[2], 2 do mixed = mixed or answer[2][place] == 'o' end
+  local found = false
+  for place = 1, #answer[2], 2 do found = found or answer[2][place] == 'o' end
+  mixed = mixed and found
 end
 if ARGV[8] ~= '' then answer[3], answer[4], answer[5] = entries(KEYS[3], ARGV[8], ARGV[9]) end
 if mixed then answer[6], answer[7] = members(KEYS[1], ARGV[5], ARGV[6]) end
@@ -232,6 +235,6 @@ return answer
 )
 """Reads the header, entries and members of a thread.
 
-The answer is the time, the header's fields; the last entry that was looked at, what those found are called and how
-long they are, and their bodies; and what `READ` says of the set.
+The answer is the time, the header's fields; the last entry that was looked at, what those found are called
+and how long they are, and their bodies; and what `READ` says of the set.
 """

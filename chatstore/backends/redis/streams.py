@@ -1,7 +1,7 @@
 """Which entry of a thread's stream a row of messages is: their order is the rows', turned round.
 
-A row's name is a history and a slot, both of which fall as time goes on. An entry's id is a number of 128 bits
-that only grows: a stream takes no other. So rows that are written one after another are entries in that order.
+A row's name is a history and a slot, both of which fall as time goes on. An entry's id is a number of 128
+bits that only grows: a stream takes no other. So rows written one after another are entries in that order.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def rows_of(entries: Iterable[bytes]) -> Iterator[str]:
 
 
 def entries_between(low: str, high: str) -> tuple[str, str] | None:
-    """The ids of the newest and the oldest entry whose rows are from `low` to before `high`; None for none."""
+    """The ids of the newest and the oldest entry of rows from `low` to before `high`; None for none."""
     first, end = _rank(low), _rank(high)
     if first >= end:
         return None

@@ -165,7 +165,7 @@ def _form(one: Stored) -> list[int | str | None]:
         known = None if layout.slot_in(id) is None else layout.told_by(id)
         if known is not None and known[0] == created // 1000 and position.nth(known[1]) == place:
             return [id, created % 1000, len(text)]
-    form = [id, place, created, revision, expires, len(text), metadata, key]
+    form: list[int | str | None] = [id, place, created, revision, expires, len(text), metadata, key]
     return form[:-_BESIDE] if metadata is None and key is None else form
 
 
