@@ -16,7 +16,10 @@ from tests.redis.servers import prefixed
 
 
 class TestRedis(BackendContract, MachineContract):
-    """Each test in one colour: they share their code, and `make soak` tries all in both."""
+    """Each test in one colour: they share their code, and `make soak` tries all in both.
+
+    Each colour has a release of its own.
+    """
 
     thirds: ClassVar = {Colour.BLOCKING: (0,), Colour.ASYNC: (1, 2)}
     entire: ClassVar = (MachineContract,)
@@ -24,8 +27,9 @@ class TestRedis(BackendContract, MachineContract):
     one_case_in = 1 if SOAK else 7
 
     @pytest.fixture(autouse=True)
-    def _server(self, redis_url: str) -> None:
-        self.url = redis_url
+    def _server(self, redis_url: str, newer_url: str) -> None:
+        self.urls = {True: redis_url, False: newer_url}
 
     def open_backend(self, *, blocking: bool, clock: Clock, tmp_path: Path) -> Backend:
-        return open_backend(f"{prefixed(self.url, tmp_path)}&durable=always", blocking=blocking, clock=clock)
+        url = f"{prefixed(self.urls[blocking], tmp_path)}&durable=always"
+        return open_backend(url, blocking=blocking, clock=clock)
