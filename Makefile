@@ -26,7 +26,7 @@ run: $(RUNNABLE)  ## Serve on 127.0.0.1:8080 from ./chat.db; CHATSTORE_* variabl
 # Beside our own: other projects' stores, and servers and tools to test against.
 SERVICES := .venv-aws-tools/.installed .venv-aws-runtime/.installed .venv-azure-tools/.installed \
 	.venv-peers-llama-index/.installed .venv-peers-openai/.installed \
-	node_modules/.installed .worker/.installed .pgbouncer/.installed .redis/.installed
+	node_modules/.installed .worker/.installed .pgbouncer/.installed
 
 # On two cores: a test and the server that it talks to take turns.
 test: .venv/.dev $(SERVICES)  ## Run the tests; with CI set, an absent service is a failure
@@ -119,22 +119,21 @@ format: .venv/.dev  ## Format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 clean:  ## Remove the environments and what the tools left behind; chat.db stays
-	@rm -rf .tools .venv .venv-* .worker .pgbouncer .redis .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+	@rm -rf .tools .venv .venv-* .worker .pgbouncer .aws-sam node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		.hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Debian's pooler for the tests of PostgreSQL, and its Redis, unpacked and not installed. Elsewhere those on the
-# path are used. Where the machine knows no packages, or old ones, it is asked for them anew, in a folder of our own.
-.pgbouncer/.installed: PACKAGES := pgbouncer libevent-2.1-7 libc-ares2
-.redis/.installed: PACKAGES := redis-server redis-tools libatomic1 libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson
-OWN_LISTS = -o Dir::State::lists=$(CURDIR)/$(@D)/lists -o Dir::Cache=$(CURDIR)/$(@D)/cache
+# Debian's pooler for the tests of PostgreSQL, unpacked and not installed. Elsewhere one on the path is used.
+# Where the machine knows no packages, or old ones, it is asked for them anew, in a folder of our own.
+POOLER := pgbouncer libevent-2.1-7 libc-ares2
+OWN_LISTS := -o Dir::State::lists=$(CURDIR)/.pgbouncer/lists -o Dir::Cache=$(CURDIR)/.pgbouncer/cache
 
-.pgbouncer/.installed .redis/.installed:
-	@mkdir -p $(@D)/lists/partial $(@D)/cache/archives/partial && cd $(@D) \
-		&& { apt-get download -qq $(PACKAGES) \
-			|| { apt-get $(OWN_LISTS) update -qq && apt-get $(OWN_LISTS) download -qq $(PACKAGES); }; } \
+.pgbouncer/.installed:
+	@mkdir -p .pgbouncer/lists/partial .pgbouncer/cache/archives/partial && cd .pgbouncer \
+		&& { apt-get download -qq $(POOLER) \
+			|| { apt-get $(OWN_LISTS) update -qq && apt-get $(OWN_LISTS) download -qq $(POOLER); }; } \
 		&& for package in *.deb; do dpkg -x "$$package" .; done && touch .installed \
-		|| echo "There is no $(@D:.%=%): its tests say so"
+		|| echo "There is no pgbouncer: its test says so"
 
 node_modules/.installed: package-lock.json .npmrc
 	@echo "Installing the emulators from npm into node_modules"

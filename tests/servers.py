@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -32,7 +32,6 @@ def running(
     cwd: Path = ROOT,
     serves: Callable[[int], bool] = lambda _: True,
     listens: int | None = None,
-    env: Mapping[str, str] | None = None,
 ) -> Iterator[int]:
     """The port that the program listens on, which is where its command says ``{port}``, or is `listens`.
 
@@ -44,7 +43,7 @@ def running(
     parts = [str(part).replace("{port}", str(port)) for part in command]
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(parts, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env) as server,
+        subprocess.Popen(parts, stdout=log, stderr=subprocess.STDOUT, cwd=cwd) as server,
     ):
         try:
             until = time.monotonic() + _SECONDS

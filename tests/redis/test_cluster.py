@@ -26,9 +26,9 @@ from tests.redis.servers import absence, prefixed, program
 def cluster(
     absent: Callable[[str, str], NoReturn], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    if program("7.0") is None:
-        absent(*absence("7.0"))
-    with cluster_in(tmp_path_factory.mktemp("cluster"), "7.0") as cluster:
+    if program("8.2") is None:
+        absent(*absence("8.2"))
+    with cluster_in(tmp_path_factory.mktemp("cluster"), "8.2") as cluster:
         yield cluster
 
 

@@ -23,13 +23,15 @@ __all__ = ["AsyncScripts", "BlockingScripts", "Terms"]
 class Terms(NamedTuple):
     """How calls are made: what stands in front of keys, and how many replicas must have each write.
 
-    What the server says of the time goes to `clock`, if that follows it.
+    What the server says of the time goes to `clock`, if that follows it. `confirmed` says that a write must
+    be on the server's disk, and on those of the replicas.
     """
 
     prefix: str
     replicas: int
     seconds: float
     clock: Clock
+    confirmed: bool = False
 
     def command(self, how: str, script: Script, key: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """A command that runs a script on the keys of a place: by its digest, or by its text."""
@@ -49,12 +51,22 @@ class Terms(NamedTuple):
         if isinstance(self.clock, ServerClock) and isinstance(told, list):
             self.clock.told(int(told[0]) * 1_000_000 + int(told[1]), asked)
 
-    def require_replicas(self, count: int) -> None:
-        """Raise Unavailable where too few replicas have what was written."""
-        if count < self.replicas:
+    @property
+    def wait(self) -> tuple[Any, ...] | None:
+        """The command to be sent behind a write, which is answered once that is as safe as it must be."""
+        milliseconds = int(self.seconds * 500)
+        if self.confirmed:
+            return "WAITAOF", 1, self.replicas, milliseconds
+        return ("WAIT", self.replicas, milliseconds) if self.replicas else None
+
+    def require_safe(self, answer: Any) -> None:
+        """Raise Unavailable where that command's answer says that what was written is not as safe."""
+        own, count = answer if self.confirmed else (1, answer)
+        if own < 1 or count < self.replicas:
+            who = f"only {count} of {self.replicas} replicas" if own else "its disk has not"
             raise Unavailable(
-                f"it was written, but only {count} of {self.replicas} replicas confirmed it in time: it may "
-                "be lost if the server fails now. Repeat the request with the same request id"
+                f"it was written, but {who} confirmed it in time: it may be lost if the server fails now. "
+                "Repeat the request with the same request id"
             )
 
 

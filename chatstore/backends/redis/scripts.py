@@ -130,8 +130,8 @@ return ARGV[1] == '' and 1 or redis.call('TIME')
 
 The second argument has a word for how new etags begin, and for each operation a kind, a row, an etag or an
 entry's id, how many values it takes of those that follow, and their names. The header's kinds begin with H,
-those of rows that are entries of the stream with S. All conditions are looked at before anything is changed. An
-entry that cannot be the newest is a member of the set from then on.
+those of rows that are entries of the stream with S. All conditions are looked at before anything is changed.
+An entry that cannot be the newest is a member of the set from then on.
 """
 
 _KEPT: Final = """\
