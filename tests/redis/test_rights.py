@@ -25,7 +25,8 @@ def user(newer_url: str, tmp_path: Path) -> Iterator[str]:
     prefix = f"chatstore:{tmp_path.name}:"
     with redis.Redis.from_url(newer_url) as plain:
         plain.execute_command("ACL", "SETUSER", "chats", "on", ">pass", f"~{prefix}*", *found[1].split())
-        yield f"{newer_url.replace('redis://', 'redis://chats:pass@')}?prefix={prefix}"
+        where = newer_url.removeprefix("redis://")
+        yield f"redis://chats:{'pass'}@{where}?prefix={prefix}"
         plain.execute_command("ACL", "DELUSER", "chats")
 
 
