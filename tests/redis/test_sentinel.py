@@ -17,7 +17,7 @@ import redis
 import chatstore
 from chatstore.errors import StorageError
 from chatstore.testing.history import Turn, find_faults, marked
-from tests.redis.servers import HOW_TO_GET_IT, program, redis_server
+from tests.redis.servers import absence, program, redis_server
 from tests.servers import free_port
 
 _SECONDS = 60
@@ -34,7 +34,7 @@ class Watched(NamedTuple):
 @pytest.fixture
 def watched(absent: Callable[[str, str], NoReturn], tmp_path: Path) -> Iterator[Watched]:
     if program() is None:
-        absent("Redis", HOW_TO_GET_IT)
+        absent(*absence())
     log = (tmp_path / "log").open("wb")
     port = free_port()
     command = [

@@ -12,11 +12,13 @@
     How many replicas must have a write before it is acknowledged; none by default. Not on a cluster.
 ``durable``
     ``always`` says that the server writes each change to its disk before it answers (``appendonly yes`` and
-    ``appendfsync always``). Only then the store declares that what it wrote is durable.
+    ``appendfsync always``). With ``confirmed`` the server is asked after each write to say when it is on its
+    disk, and on that of each of the `replicas`; that needs Redis 7.2, and is not for a cluster. Only with one
+    of these the store declares that what it wrote is durable.
 ``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``
     Files for TLS.
 
-A thread is one key, and every change to it is one script with its header's etag as the condition.
+A thread is three keys in one slot. Every change to it is one script, on condition of its header's etag.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ GROUPS = Dialect(ordered=True, group_bytes=2_700_000)
 
 
 class RedisBackend(FencedBackend):
-    """Threads in the sorted sets of a Redis."""
+    """Threads in the streams, hashes and sorted sets of a Redis."""
 
     name = "redis"
 
@@ -47,17 +49,22 @@ def open_redis(url: Url, *, blocking: bool, clock: Clock) -> RedisBackend:
     """The server that `url` names."""
     url.allow(*OPTIONS)
     durable = url.options.get("durable", "no")
-    if durable not in ("no", "always"):
-        raise ConfigurationError("durable is always, or left out")
+    if durable not in ("no", "always", "confirmed"):
+        raise ConfigurationError("durable is always, or confirmed, or left out")
+    if durable == "confirmed" and "cluster" in url.scheme:
+        raise ConfigurationError(
+            "durable=confirmed is not for a cluster: its servers can be set to durable=always"
+        )
     replicas = url.options.get("replicas", "0")
     if not replicas.isdecimal() or (replicas != "0" and "cluster" in url.scheme):
         raise ConfigurationError("replicas is how many replicas confirm a write, on anything but a cluster")
     server = Server.of(url)
     clock = followed(clock)
-    terms = Terms(url.options.get("prefix", "chatstore:"), int(replicas), url.seconds("timeout", 5), clock)
+    prefix, seconds = url.options.get("prefix", "chatstore:"), url.seconds("timeout", 5)
+    terms = Terms(prefix, int(replicas), seconds, clock, durable == "confirmed")
     caller = BlockingCaller(server.client, terms) if blocking else AsyncCaller(server.async_client, terms)
     backend = RedisBackend(RedisDriver(caller), GROUPS, clock)
-    if durable != "always":
+    if durable == "no":
         backend.capabilities = backend.capabilities - {Capability.DURABLE}
     backend.beside = beside_loops(blocking=blocking)
     return backend

@@ -9,7 +9,7 @@ from typing import Any
 from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Terms
 from chatstore.backends.redis.faults import faults
-from chatstore.backends.redis.rows import UnknownScript
+from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again, Overtaken
 from chatstore.errors import ChatStoreError
 from chatstore.metering import spent
@@ -28,14 +28,15 @@ class BlockingCaller(BlockingScripts):
 
     async def _sent(self, command: tuple[Any, ...], *, writing: bool) -> Any:
         with self._client.used() as client, faults():
-            if not (writing and self._terms.replicas):
+            wait = self._terms.wait if writing else None
+            if wait is None:
                 return client.execute_command(*command)
             with client.pipeline(transaction=False) as together:
                 together.execute_command(*command)
-                together.wait(self._terms.replicas, int(self._terms.seconds * 500))
-                answer, count = together.execute()
+                together.execute_command(*wait)
+                answer, safe = together.execute()
         spent("redis", {"commands": 1}, trips=0)
-        self._terms.require_replicas(count)
+        self._terms.require_safe(safe)
         return answer
 
     async def close(self) -> None:
@@ -55,14 +56,15 @@ class AsyncCaller(AsyncScripts):
     async def _sent(self, command: tuple[Any, ...], *, writing: bool) -> Any:
         with faults():
             client = await self._clients.here()
-            if not (writing and self._terms.replicas):
+            wait = self._terms.wait if writing else None
+            if wait is None:
                 return await client.execute_command(*command)
             async with client.pipeline(transaction=False) as together:
                 together.execute_command(*command)
-                together.wait(self._terms.replicas, int(self._terms.seconds * 500))
-                answer, count = await together.execute()
+                together.execute_command(*wait)
+                answer, safe = await together.execute()
         spent("redis", {"commands": 1}, trips=0)
-        self._terms.require_replicas(count)
+        self._terms.require_safe(safe)
         return answer
 
     async def close(self) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, NamedTuple
 
-from chatstore.backends.redis.rows import Script, UnknownScript
+from chatstore.backends.redis.rows import keys_of
+from chatstore.backends.redis.scripts import Script, UnknownScript
 from chatstore.clocks import ServerClock
 from chatstore.contract import Clock
 from chatstore.errors import Unavailable
@@ -22,36 +23,50 @@ __all__ = ["AsyncScripts", "BlockingScripts", "Terms"]
 class Terms(NamedTuple):
     """How calls are made: what stands in front of keys, and how many replicas must have each write.
 
-    What the server says of the time goes to `clock`, if that follows it.
+    What the server says of the time goes to `clock`, if that follows it. `confirmed` says that a write must
+    be on the server's disk, and on those of the replicas.
     """
 
     prefix: str
     replicas: int
     seconds: float
     clock: Clock
+    confirmed: bool = False
 
     def command(self, how: str, script: Script, key: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
-        """A command that runs a script on a key: by its digest, or by its text."""
+        """A command that runs a script on the keys of a place: by its digest, or by its text."""
         said = script.digest if how == "EVALSHA" else script.text
-        return how, said, 1, f"{self.prefix}{{{key}}}", *arguments
+        keys = keys_of(self.prefix, key)
+        return how, said, len(keys), *keys, *arguments
 
-    def asked(self) -> int:
-        """When a call begins."""
-        return self.clock.monotonic() if isinstance(self.clock, ServerClock) else 0
+    def asked(self) -> int | None:
+        """When a call begins that is to tell the time; None where it need not, as the time is known."""
+        if isinstance(self.clock, ServerClock) and not self.clock.is_fresh:
+            return self.clock.monotonic()
+        return None
 
-    def answered(self, answer: Any, asked: int) -> Any:
-        """The answer of a script that tells the time, once that is taken."""
+    def answered(self, answer: Any, asked: int) -> None:
+        """Take the time from the answer of a script that tells it."""
         told = answer[0] if isinstance(answer, list) and isinstance(answer[0], list) else answer
         if isinstance(self.clock, ServerClock) and isinstance(told, list):
             self.clock.told(int(told[0]) * 1_000_000 + int(told[1]), asked)
-        return answer
 
-    def require_replicas(self, count: int) -> None:
-        """Raise Unavailable where too few replicas have what was written."""
-        if count < self.replicas:
+    @property
+    def wait(self) -> tuple[Any, ...] | None:
+        """The command to be sent behind a write, which is answered once that is as safe as it must be."""
+        milliseconds = int(self.seconds * 500)
+        if self.confirmed:
+            return "WAITAOF", 1, self.replicas, milliseconds
+        return ("WAIT", self.replicas, milliseconds) if self.replicas else None
+
+    def require_safe(self, answer: Any) -> None:
+        """Raise Unavailable where that command's answer says that what was written is not as safe."""
+        own, count = answer if self.confirmed else (1, answer)
+        if own < 1 or count < self.replicas:
+            who = f"only {count} of {self.replicas} replicas" if own else "its disk has not"
             raise Unavailable(
-                f"it was written, but only {count} of {self.replicas} replicas confirmed it in time: it may "
-                "be lost if the server fails now. Repeat the request with the same request id"
+                f"it was written, but {who} confirmed it in time: it may be lost if the server fails now. "
+                "Repeat the request with the same request id"
             )
 
 
@@ -68,12 +83,14 @@ class _Scripts(ABC):
     async def call(self, script: Script, key: str, arguments: Sequence[bytes], *, writing: bool) -> Any:
         """What a script answers; texts are bytes."""
         terms, asked = self._terms, self._terms.asked()
-        script, sent = self._carried(script, arguments)
+        script, sent = self._carried(script, [b"" if asked is None else b"1", *arguments])
         try:
             answer = await self._counted(terms.command("EVALSHA", script, key, sent), writing=writing)
         except UnknownScript:
             answer = await self._counted(terms.command("EVAL", script, key, sent), writing=writing)
-        return terms.answered(answer, asked)
+        if asked is not None:
+            terms.answered(answer, asked)
+        return answer
 
     async def _counted(self, command: tuple[Any, ...], *, writing: bool) -> Any:
         spent(self.prices, {self.unit: 1})

@@ -1,4 +1,4 @@
-"""The fenced engine's port over two scripts, whoever carries them to a server."""
+"""The fenced engine's port over scripts, whoever carries them to a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from chatstore.backends.redis.rows import CHANGE, READ, Script, asked, entity, operations, place, span
+from chatstore.backends.redis.rows import asked, operations, place, slice_of
+from chatstore.backends.redis.scripts import CHANGE, Script
 from chatstore.engines.fenced.port import Entity, Op, Overtaken, Range, Slice
 
 __all__ = ["Caller", "RedisDriver"]
@@ -20,7 +21,10 @@ class Caller(Protocol):
     """
 
     async def call(self, script: Script, key: str, arguments: Sequence[bytes], *, writing: bool) -> Any:
-        """What a script answers; texts are bytes."""
+        """What a script answers for the keys of a place; texts are bytes.
+
+        `arguments` come behind the first, which asks for the time.
+        """
 
     def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
         """Waits until no other writer of this process is at the same thread."""
@@ -33,7 +37,7 @@ class Caller(Protocol):
 
 
 class RedisDriver:
-    """Rows in the sorted sets of a Redis. There is nothing to create."""
+    """Rows in the streams, hashes and sorted sets of a Redis. There is nothing to create."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -42,7 +46,7 @@ class RedisDriver:
         """A key is made when it is first written."""
 
     async def get(self, partition: str, row: str) -> Entity | None:
-        found = await self.page(partition, (f"{row}\0", f"{row}\1"), 1, None)
+        found = await self.page(partition, (row, f"{row}\1"), 1, None)
         return found.entities[0] if found.entities else None
 
     async def page(
@@ -55,19 +59,16 @@ class RedisDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        key, low, high = span(partitions, rows)
-        if isinstance(token, bytes):
-            low = b"(%s\1" % token
-        _, last, members = await self._caller.call(
-            READ, key, asked(low, high, top, before, bodies=bodies), writing=False
-        )
-        return Slice([entity(key, member) for member in members], last or None)
+        after = token if isinstance(token, str) else None
+        wanted = asked(partitions, rows, top, after, before, bodies=bodies)
+        answer = await self._caller.call(wanted.script, wanted.key, wanted.arguments, writing=False)
+        return slice_of(wanted, top, answer)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
-        key, front = place(partition)
+        key = place(partition).key
         # Of this call alone, so that no etag comes twice.
         token = f"{secrets.token_urlsafe(6)}-"
-        if not await self._caller.call(CHANGE, key, operations(front, token, ops), writing=True):
+        if not await self._caller.call(CHANGE, key, operations(partition, token, ops), writing=True):
             raise Overtaken
         return [None if op.kind == "delete" else f"{token}{number}" for number, op in enumerate(ops)]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from redis import exceptions
 
-from chatstore.backends.redis.rows import UnknownScript
+from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again
 from chatstore.errors import StorageError
 
@@ -32,6 +32,9 @@ _LATER_CODES = (
     "MOVED",
     "ASK",
 )
+_CONFIRMING = "Command # 2 (WAITAOF"
+"""How the library names what is sent behind a write."""
+
 _REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
 
 
@@ -65,6 +68,11 @@ def _meaning(error: exceptions.RedisError) -> Exception:
         return StorageError(f"Redis refuses these credentials ({code})")
     if code in ("OOM", "MISCONF"):
         return StorageError(f"Redis cannot write for now ({code}): it is full, or cannot save")
+    if str(error).startswith(_CONFIRMING):
+        return StorageError(
+            "durable=confirmed needs Redis 7.2 or newer with appendonly yes: "
+            "what was written is not confirmed"
+        )
     return StorageError(f"Redis answers {code}")
 
 

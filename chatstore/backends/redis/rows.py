@@ -1,140 +1,39 @@
-"""How rows are kept in sorted sets, and the two scripts that change and read them.
+"""How rows are kept, and what the scripts are given and answer.
 
-A partition is a sorted set. All members have the score 0, so Redis keeps them in the order of their bytes::
+A thread is three keys under one hash tag. Its *header* is a hash. Its rows of messages are entries of a
+*stream*, which keeps them in little more memory than a list does. An entry cannot be changed: a row that is
+written again is a member of the *set* from then on, as are inserted rows and all others::
 
     row NUL etag NUL name=size:text name#size:bytes …
 
-All listings of a tenant are one set, and a row there is ``listing SOH row``. So a tenant's threads are a
-range of one key. Each script touches one key, which makes a group of changes atomic, on a cluster too.
+All members have the score 0, so Redis keeps them in the order of their bytes. Whatever is no thread is a set
+alone. All listings of a tenant are one, and a row there is ``listing SOH row``: so a tenant's threads are a
+range of one key.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from chatstore.engines.fenced.port import Entity, Op, Range
+from chatstore.backends.redis.scripts import READ, READ_THREAD, Script
+from chatstore.backends.redis.streams import entries_between, entry_of, row_of, rows_of
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.errors import CorruptData
 
-__all__ = [
-    "CHANGE",
-    "READ",
-    "Place",
-    "Script",
-    "UnknownScript",
-    "asked",
-    "entity",
-    "operations",
-    "place",
-    "span",
-]
+__all__ = ["Asked", "Place", "asked", "keys_of", "operations", "place", "slice_of"]
 
 _TENANT = 42
 """How long the name of a tenant is in front of those of its listings."""
-_KINDS = {"insert": b"i", "merge": b"m", "replace": b"r", "touch": b"t", "upsert": b"u", "delete": b"d"}
+_KINDS = {"insert": "I", "merge": "M", "replace": "R", "touch": "T", "upsert": "U", "delete": "D"}
+_ANY, _MEMBER = "-", "p"
+"""Stands for no condition; names the value that a row of a set is."""
 _PROPERTY = re.compile(rb"(\w+)([=#])(\d+):")
-
-
-class Script(NamedTuple):
-    """A script and the digest by which a server that has it knows it."""
-
-    text: str
-    digest: str
-
-    @classmethod
-    def of(cls, text: str) -> Script:
-        """The script of a text."""
-        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-
-class UnknownScript(Exception):
-    """The server does not know a script by its digest; nothing was done."""
-
-
-CHANGE: Final = Script.of("""\
-local key, token = KEYS[1], ARGV[1]
-local function properties(text, at, found)
-  while at <= #text do
-    local name, size, from = string.match(text, '^(%w+)[=#](%d+):()', at)
-    found[name] = string.sub(text, at, from + size - 1)
-    at = from + size
-  end
-  return found
-end
-local gone, made = {}, {}
-for n = 2, #ARGV, 4 do
-  local kind, row, etag, new = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
-  local there = redis.call('ZRANGEBYLEX', key, '[' .. row .. '\\0', '(' .. row .. '\\1', 'LIMIT', 0, 1)[1]
-  local old
-  if there then
-    old = string.find(there, '\\0', #row + 2, true)
-  end
-  if kind == 'i' and there then return 0 end
-  if kind == 'm' or kind == 'r' or kind == 'd' then
-    if not there or (etag ~= '' and etag ~= string.sub(there, #row + 2, old - 1)) then return 0 end
-  end
-  if there and (kind == 'm' or kind == 't') then
-    local names, all = {}, properties(new, 1, properties(there, old + 1, {}))
-    for name in pairs(all) do names[#names + 1] = name end
-    table.sort(names)
-    for place, name in ipairs(names) do names[place] = all[name] end
-    new = table.concat(names)
-  end
-  if there then gone[#gone + 1] = there end
-  if kind ~= 'd' then
-    made[#made + 1] = row .. '\\0' .. token .. ((n - 2) / 4) .. '\\0' .. new
-  end
-end
-for _, member in ipairs(gone) do redis.call('ZREM', key, member) end
-for _, member in ipairs(made) do redis.call('ZADD', key, 0, member) end
-return redis.call('TIME')
-""")
-"""Applies operations to the rows of one key, or none of them: then it answers 0, else the time."""
-
-READ: Final = Script.of("""\
-local key, from, to, top = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local before, bare = ARGV[4], ARGV[5] ~= ''
-local found, last, examined, size = {}, '', 0, 0
-while examined < top and size < 4194304 do
-  local most = math.min(top - examined, 16)
-  local some = redis.call('ZRANGEBYLEX', key, from, to, 'LIMIT', 0, most + 1)
-  for place = 1, math.min(most, #some) do
-    local member = some[place]
-    local name = string.find(member, '\\0', 1, true)
-    local body = string.find(member, '\\0', name + 1, true)
-    examined = examined + 1
-    last = string.sub(member, 1, name - 1)
-    local due = before == ''
-    if before ~= '' or bare then
-      local kept, at = {string.sub(member, 1, body)}, body + 1
-      while at <= #member do
-        local property, size, start = string.match(member, '^(%w+)[=#](%d+):()', at)
-        local ends = start + size
-        if property == 'x' then due = due or string.sub(member, start, ends - 1) < before end
-        if string.find('ainox', property, 1, true) then kept[#kept + 1] = string.sub(member, at, ends - 1) end
-        at = ends
-      end
-      if bare then member = table.concat(kept) end
-    end
-    if due then
-      found[#found + 1] = member
-      size = size + #member
-    end
-  end
-  if #some <= most then
-    last = ''
-    break
-  end
-  from = '(' .. last .. '\\1'
-end
-return {redis.call('TIME'), last, found}
-""")
-"""Reads rows of one key between two bounds: the time, the last row that was looked at, and those found.
-
-The row is empty where there are no more. It stops after 4 MiB.
-"""
+_BODY: Final = "b00"
+"""The property of a row of messages that most have alone: it is an entry's field `b` as it is."""
+_HEADER: Final = layout.HEADER
 
 
 class Place(NamedTuple):
@@ -151,17 +50,97 @@ def place(partition: str) -> Place:
     return Place(partition, "")
 
 
-def operations(front: str, token: str, ops: Sequence[Op]) -> list[bytes]:
-    """The arguments of `CHANGE`, for operations whose new etags begin with `token`."""
-    given = [token.encode()]
+def keys_of(prefix: str, key: str) -> list[str]:
+    """The keys of a place, in one slot of a cluster: its set, and a thread's header and stream."""
+    name = f"{prefix}{{{key}}}"
+    return [f"{name}:r", name, f"{name}:m"] if _is_thread(key) else [name]
+
+
+def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
+    """The arguments of `CHANGE`, behind the first, for operations whose new etags begin with `token`."""
+    front = place(partition).front
+    words, values = [token], list[bytes]()
     for op in ops:
-        row = f"{front}{op.row}".encode()
-        given += [_KINDS[op.kind], row, (op.etag or "").encode(), _written(op.properties)]
-    return given
+        kind, condition = _KINDS[op.kind], op.etag or _ANY
+        named: Mapping[str, bytes] = {} if op.kind == "delete" else {_MEMBER: b""}
+        entry = entry_of(op.row)
+        if op.row == _HEADER and _is_thread(partition):
+            kind, named = f"H{kind}", _fields(op.properties)
+        elif entry and op.kind in ("upsert", "delete"):
+            kind, condition = f"S{kind}", entry
+            named = named and _entry(op.properties)
+        elif named:
+            named = {_MEMBER: _written(op.properties)}
+        words += [kind, f"{front}{op.row}", condition, str(len(named)), *named]
+        values += named.values()
+    return [" ".join(words).encode(), *values]
 
 
-def span(partitions: str | Range, rows: Range | None) -> tuple[str, bytes, bytes]:
-    """The key that holds the rows of a query, and the bounds between which they are there."""
+class Asked(NamedTuple):
+    """A query as a script is asked: the key, the script, and its arguments behind the first."""
+
+    key: str
+    script: Script
+    arguments: list[bytes]
+
+
+def asked(
+    partitions: str | Range,
+    rows: Range | None,
+    top: int,
+    token: str | None,
+    before: str | None,
+    *,
+    bodies: bool,
+) -> Asked:
+    """What to ask for the rows of a query that is to go on behind the row `token`."""
+    key, low, high = _span(partitions, rows)
+    members = [low if token is None else b"(%s\1" % token.encode(), high]
+    if rows == (_HEADER, f"{_HEADER}\1") and _is_thread(key):
+        members = [b"", b""]
+    how = [(before or "").encode(), b"" if bodies else b"1", b"%d" % top]
+    if not isinstance(partitions, str) or not _is_thread(partitions):
+        return Asked(key, READ, [*how, *members])
+    first, end = rows or ("", "~")
+    if token is not None:
+        first = max(first, f"{token}\0")
+    entries = entries_between(first, end)
+    header = first <= _HEADER < end
+    if entries is None and not header:
+        return Asked(key, READ, [*how, *members])
+    newest, oldest = entries or ("", "")
+    named = [b"1" if header else b"", newest.encode(), oldest.encode()]
+    return Asked(key, READ_THREAD, [*how, *members, *named])
+
+
+def slice_of(wanted: Asked, top: int, answer: Sequence[Any]) -> Slice:
+    """The page that a script's answer holds. Raises CorruptData."""
+    key = wanted.key
+    if wanted.script is READ:
+        _, last, members = answer
+        return Slice([_entity(key, one) for one in members], last.decode() or None)
+    _, header, last_entry, names, bodies, last, members = answer
+    found = [_header(key, header)] if header else []
+    rows = list(_entries(key, names, bodies))
+    ends = [row_of(last_entry)] if last_entry else []
+    if members or last:
+        rows = sorted([*rows, *(_entity(key, one) for one in members)], key=lambda one: one.row)
+        ends += [last.decode()] if last else []
+    if ends:
+        # What comes behind the end of one of the two is not all there.
+        rows = [one for one in rows if one.row <= min(ends)]
+    found += rows
+    if len(found) > top:
+        return Slice(found[:top], found[top - 1].row)
+    return Slice(found, min(ends, default=None))
+
+
+def _is_thread(partition: str) -> bool:
+    return partition.startswith("T-")
+
+
+def _span(partitions: str | Range, rows: Range | None) -> tuple[str, bytes, bytes]:
+    """The key that holds the rows of a query, and the bounds between which they are members there."""
     if isinstance(partitions, str):
         key, front = place(partitions)
         if rows is not None:
@@ -171,15 +150,56 @@ def span(partitions: str | Range, rows: Range | None) -> tuple[str, bytes, bytes
     return low[:_TENANT], f"[{low[_TENANT:]}".encode(), f"({high[_TENANT:]}".encode()
 
 
-def asked(low: bytes, high: bytes, top: int, before: str | None, *, bodies: bool) -> list[bytes]:
-    """The arguments of `READ`."""
-    return [low, high, b"%d" % top, (before or "").encode(), b"" if bodies else b"1"]
-
-
-def entity(key: str, member: bytes) -> Entity:
-    """A row, by what is kept of it under a key. Raises CorruptData."""
+def _entity(key: str, member: bytes) -> Entity:
+    """A row, by what is kept of it in a set."""
     name, _, rest = member.partition(b"\0")
     etag, _, body = rest.partition(b"\0")
+    listing, divider, row = name.decode(errors="replace").rpartition("\1")
+    return Entity(f"{key}{listing}" if divider else key, row, _properties(body), etag.decode())
+
+
+def _header(key: str, flat: Sequence[bytes]) -> Entity:
+    """The header, by the fields of its hash."""
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    properties: dict[str, str | bytes] = {}
+    try:
+        for name, value in fields.items():
+            if name[:1] in (b"=", b"#"):
+                properties[name[1:].decode()] = value.decode() if name[:1] == b"=" else value
+        return Entity(key, _HEADER, properties, fields[b"e"].decode())
+    except (ValueError, KeyError) as error:
+        raise CorruptData("a thread's header in Redis cannot be read") from error
+
+
+def _entries(key: str, names: bytes, bodies: bytes) -> Iterator[Entity]:
+    """Rows of messages, by what the entries of a stream are called, how long they are, and what they hold."""
+    told = names.split()
+    at = 0
+    for row, field, size in zip(rows_of(told[::3]), told[1::3], told[2::3], strict=True):
+        body = bodies[at : at + int(size)]
+        at += len(body)
+        yield Entity(key, row, {_BODY: body} if field == b"b" else _properties(body), "")
+
+
+def _entry(properties: Mapping[str, str | bytes]) -> Mapping[str, bytes]:
+    """A row of messages as an entry's field and its value."""
+    body = properties.get(_BODY)
+    if len(properties) == 1 and isinstance(body, bytes):
+        return {"b": body}
+    return {_MEMBER: _written(properties)}
+
+
+def _fields(properties: Mapping[str, str | bytes]) -> Mapping[str, bytes]:
+    """The header's properties as fields of a hash, whose names say what is text."""
+    return {
+        f"={name}" if isinstance(value, str) else f"#{name}": value.encode()
+        if isinstance(value, str)
+        else value
+        for name, value in properties.items()
+    }
+
+
+def _properties(body: bytes) -> dict[str, str | bytes]:
     properties: dict[str, str | bytes] = {}
     at = 0
     try:
@@ -191,10 +211,9 @@ def entity(key: str, member: bytes) -> Entity:
             value = body[found.end() : ends]
             properties[found[1].decode()] = value.decode() if found[2] == b"=" else value
             at = ends
-        listing, divider, row = name.decode().rpartition("\1")
     except ValueError as error:
         raise CorruptData("a row in Redis cannot be read") from error
-    return Entity(f"{key}{listing}" if divider else key, row, properties, etag.decode())
+    return properties
 
 
 def _written(properties: Mapping[str, str | bytes]) -> bytes:

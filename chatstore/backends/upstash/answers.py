@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any, Final
 
-from chatstore.backends.redis.rows import UnknownScript
+from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again
 from chatstore.errors import StorageError
 

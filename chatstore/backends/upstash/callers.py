@@ -12,7 +12,7 @@ import httpx
 
 from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Terms
-from chatstore.backends.redis.rows import Script
+from chatstore.backends.redis.scripts import Script
 from chatstore.backends.upstash.answers import result
 from chatstore.backends.upstash.commands import body, carried
 from chatstore.contract import Clock

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from chatstore.backends.redis.rows import Script
+from chatstore.backends.redis.scripts import Script
 
 __all__ = ["body", "carried"]
 

@@ -48,6 +48,8 @@ _NONE: Properties = MappingProxyType({})
 _FORM, _WITH_MORE = 1, 2
 """The stored form of a header, and that of one with fields that few threads need."""
 
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
 _MORE = ("sliding", "cuts", "over")
 _REMEMBERED = 8
 _WINDOW = micros_of(Backend.request_window)
@@ -152,7 +154,7 @@ class State(NamedTuple):
         usual = self[: -len(_MORE)]
         more = {name: value for name in _MORE if (value := getattr(self, name))}
         form = [_WITH_MORE, *usual, more] if more else [_FORM, *usual]
-        return json.dumps(form, separators=(",", ":"))
+        return _encoded(form)
 
     @classmethod
     def load(cls, text: object) -> State:

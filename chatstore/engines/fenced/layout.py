@@ -57,6 +57,7 @@ __all__ = [
     "slot_of",
     "slots_around",
     "tenant_row",
+    "told_by",
 ]
 
 HEADER = "h"
@@ -185,6 +186,12 @@ def slot_in(id: str) -> int | None:
     if not _UUID7.fullmatch(id):
         return None
     return int(id.replace("-", "")[-16:], 16) & (1 << _SLOT_BITS) - 1
+
+
+def told_by(id: str) -> tuple[int, int]:
+    """The milliseconds and the slot that are in an id that `message_id` made. Raises ValueError."""
+    value = int(id.replace("-", ""), 16)
+    return value >> 80, value & (1 << _SLOT_BITS) - 1
 
 
 def chunk_row(row: str, attempt: str, number: int) -> str:

@@ -10,7 +10,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Op, Properties
 from chatstore.errors import CorruptData
 
-__all__ = ["INLINE", "Packed", "pack", "pieces", "unpack"]
+__all__ = ["INLINE", "Packed", "alone", "pack", "pieces", "plain", "unpack"]
 
 PROPERTY = 64 * 1024
 """What a binary property holds at most."""
@@ -22,6 +22,7 @@ CHUNK = 15 * PROPERTY
 """What a piece holds: a row of at most 1 MiB, with its names and keys."""
 
 _WORTH_COMPRESSING = 1024
+_FIRST = "b00"
 
 
 class Packed(NamedTuple):
@@ -59,6 +60,17 @@ def unpack(parts: Sequence[Properties]) -> str:
     data = b"".join(
         value for part in parts for name, value in sorted(part.items()) if isinstance(value, bytes)
     )
+    return plain(data)
+
+
+def alone(properties: Properties) -> bytes | None:
+    """The body of a row that is one property and nothing else, as most are; None for any other."""
+    body = properties.get(_FIRST) if len(properties) == 1 else None
+    return body if isinstance(body, bytes) else None
+
+
+def plain(data: bytes) -> str:
+    """The text of a body. Raises CorruptData."""
     try:
         return (zlib.decompress(data[1:]) if data[:1] == b"\0" else data).decode()
     except (zlib.error, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ from chatstore import position
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.cuts import around, cut_off
 from chatstore.engines.fenced.header import Known, State
-from chatstore.engines.fenced.payload import pieces, unpack
+from chatstore.engines.fenced.payload import alone, pieces, plain, unpack
 from chatstore.engines.fenced.port import Entity, Properties
 from chatstore.engines.fenced.segments import Segment, Stored
 from chatstore.engines.fenced.table import Table
@@ -121,6 +121,9 @@ class Reader:
 
     async def segment(self, entity: Entity) -> Segment:
         """The messages of a row."""
+        body = alone(entity.properties)
+        if body is not None and len(body) <= _SHORT_BYTES:
+            return Segment.load(entity.row, plain(body))
         parts = await self._parts(entity)
         large = bool(pieces(entity.row, entity.properties))
         return await self._decoded(

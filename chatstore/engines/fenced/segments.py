@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chatstore import position
 from chatstore.batching import batches
@@ -67,8 +67,14 @@ class Stored(NamedTuple):
         return draft.metadata is None or decode(draft.metadata) == decode(self.metadata or "{}")
 
 
-_PLAIN = Stored._fields[:6]
-"""What is kept of a message without metadata and key."""
+_decoded = json.JSONDecoder().raw_decode
+_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+_BESIDE = 2
+"""Fields that few messages have: metadata and key."""
+
+_SHORT = 3
+"""Fields of a message that is as it was appended: its id tells the others."""
 
 
 class Segment(NamedTuple):
@@ -86,17 +92,24 @@ class Segment(NamedTuple):
 
     @classmethod
     def load(cls, row: str, text: str, *, large: bool = False) -> Segment:
-        """What `dump` gave. Raises CorruptData."""
+        """What `dump` gave, or gave when it wrote texts as JSON in JSON. Raises CorruptData."""
         try:
-            return cls(row, tuple(Stored(*fields) for fields in json.loads(text)), large)
+            forms, at = _decoded(text)
+            if at == len(text):
+                return cls(row, tuple([Stored(*fields) for fields in forms]), large)
+            messages, at = [], at + 1
+            for form in forms:
+                one = _loaded(form, text, at)
+                messages.append(one)
+                at += len(one.text)
+            return cls(row, tuple(messages), large)
         except (ValueError, TypeError) as error:
             raise CorruptData("a row of messages cannot be read") from error
 
     def dump(self) -> str:
-        """The messages as text."""
-        plain = len(_PLAIN)
-        forms = [one[:plain] if one[plain:] == (None, None) else one for one in self.messages]
-        return json.dumps(forms, ensure_ascii=False, separators=(",", ":"))
+        """The messages as text: a line of JSON, and their texts as they are behind it."""
+        line = _encoded([_form(one) for one in self.messages])
+        return "\n".join((line, "".join([one.text for one in self.messages])))
 
     @property
     def expires(self) -> int | None:
@@ -143,3 +156,29 @@ def expiry_text(expires: int | None) -> dict[str, str]:
 
 def _length(message: Stored) -> int:
     return len(message.text) + len(message.metadata or "")
+
+
+def _form(one: Stored) -> list[int | str | None]:
+    """What is kept of a message beside its text, with the text's length."""
+    id, place, created, revision, expires, text, metadata, key = one
+    if not revision and expires is None and metadata is None and key is None:
+        known = None if layout.slot_in(id) is None else layout.told_by(id)
+        if known is not None and known[0] == created // 1000 and position.nth(known[1]) == place:
+            return [id, created % 1000, len(text)]
+    form: list[int | str | None] = [id, place, created, revision, expires, len(text), metadata, key]
+    return form[:-_BESIDE] if metadata is None and key is None else form
+
+
+def _loaded(form: list[Any], texts: str, at: int) -> Stored:
+    """The message of a form, whose text begins there."""
+    if len(form) == _SHORT:
+        id, micros, size = form
+        made, slot = layout.told_by(id)
+        one = Stored(id, position.nth(slot), made * 1000 + micros, 0, None, texts[at : at + size])
+    else:
+        one = Stored(*form)
+        size = form[5]
+        one = one._replace(text=texts[at : at + size])
+    if len(one.text) != size:
+        raise ValueError("a text is cut short")
+    return one

@@ -1,0 +1,240 @@
+"""The scripts that change and read rows. `chatstore.backends.redis.rows` says how these are kept.
+
+Each touches the keys of one partition, which makes a group of changes atomic, on a cluster too. The first
+argument says whether the server's time is asked for: it is a command more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple
+
+__all__ = ["CHANGE", "READ", "READ_THREAD", "Script", "UnknownScript"]
+
+
+class Script(NamedTuple):
+    """A script and the digest by which a server that has it knows it."""
+
+    text: str
+    digest: str
+
+    @classmethod
+    def of(cls, text: str) -> Script:
+        """The script of a text."""
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class UnknownScript(Exception):
+    """The server does not know a script by its digest; nothing was done."""
+
+
+CHANGE: Final = Script.of("""\
+local rows, head, stream = KEYS[1], KEYS[2], KEYS[3]
+local function member(row)
+  return redis.call('ZRANGEBYLEX', rows, '[' .. row .. '\\0', '(' .. row .. '\\1', 'LIMIT', 0, 1)[1]
+end
+local function properties(text, at, found)
+  while at <= #text do
+    local name, size, from = string.match(text, '^(%w+)[=#](%d+):()', at)
+    found[name] = string.sub(text, at, from + size - 1)
+    at = from + size
+  end
+  return found
+end
+local function merged(old, new)
+  local names, all = {}, properties(new, 1, properties(old, 1, {}))
+  for name in pairs(all) do names[#names + 1] = name end
+  table.sort(names)
+  for place, name in ipairs(names) do names[place] = all[name] end
+  return table.concat(names)
+end
+local ops, value, words = {}, 3, string.gmatch(ARGV[2], '%S+')
+local token = words()
+for kind in words do
+  local row, etag, size = words(), words(), words() + 0
+  local op = {kind, row, etag = etag, from = value}
+  if size > 0 then
+    op.names = {}
+    for place = 1, size do op.names[place] = words() end
+  end
+  value = value + size
+  if kind == 'HI' then
+    if redis.call('EXISTS', head) == 1 then return 0 end
+  elseif kind == 'HM' or kind == 'HR' or kind == 'HD' then
+    local there = redis.call('HGET', head, 'e')
+    if not there or (etag ~= '-' and etag ~= there) then return 0 end
+  elseif kind == 'SD' then
+    op.entry = #redis.call('XRANGE', stream, etag, etag) == 1
+    op.there = not op.entry and member(row)
+    if not op.entry and not op.there then return 0 end
+  elseif kind ~= 'SU' then
+    local there = member(row)
+    op.there = there
+    op.old = there and string.find(there, '\\0', #row + 2, true)
+    if kind == 'I' and there then return 0 end
+    if kind == 'M' or kind == 'R' or kind == 'D' then
+      if not there or (etag ~= '-' and etag ~= string.sub(there, #row + 2, op.old - 1)) then return 0 end
+    end
+  end
+  ops[#ops + 1] = op
+end
+local gone, made, mixed = {}, {}, false
+local function keep(row, own, new)
+  mixed = mixed or (head and string.sub(row, 1, 1) == 'm')
+  made[#made + 1] = 0
+  made[#made + 1] = row .. '\\0' .. own .. '\\0' .. new
+end
+for number, op in ipairs(ops) do
+  local kind, row, new = op[1], op[2], ARGV[op.from]
+  local own = token .. (number - 1)
+  if kind == 'HI' or kind == 'HM' or kind == 'HR' then
+    local fields = {'e', own}
+    for place, name in ipairs(op.names) do
+      fields[2 * place + 1], fields[2 * place + 2] = name, ARGV[op.from + place - 1]
+    end
+    if kind == 'HR' then
+      mixed = mixed or redis.call('HEXISTS', head, 'o') == 1
+      redis.call('DEL', head)
+    end
+    redis.call('HSET', head, unpack(fields))
+  elseif kind == 'HD' then
+    redis.call('DEL', head)
+    if redis.call('EXISTS', rows) == 0 and redis.call('XLEN', stream) == 0 then redis.call('DEL', stream) end
+  elseif kind == 'SU' then
+    local answer = redis.pcall('XADD', stream, op.etag, op.names[1], new)
+    if type(answer) == 'table' and answer.err then
+      redis.call('XDEL', stream, op.etag)
+      local there = member(row)
+      if there then gone[#gone + 1] = there end
+      if op.names[1] == 'b' then new = 'b00#' .. #new .. ':' .. new end
+      keep(row, own, new)
+    end
+  elseif op.entry then
+    redis.call('XDEL', stream, op.etag)
+  else
+    if op.there then gone[#gone + 1] = op.there end
+    if kind ~= 'D' and kind ~= 'SD' then
+      if op.there and (kind == 'M' or kind == 'T') then
+        new = merged(string.sub(op.there, op.old + 1), new)
+      end
+      keep(row, own, new)
+    end
+  end
+end
+if #gone > 0 then redis.call('ZREM', rows, unpack(gone)) end
+if #made > 0 then redis.call('ZADD', rows, unpack(made)) end
+if mixed then redis.call('HSET', head, 'o', 1) end
+return ARGV[1] == '' and 1 or redis.call('TIME')
+""")
+"""Applies operations to the rows of one partition, or none of them: then it answers 0, else 1 or the time.
+
+The second argument has a word for how new etags begin, and for each operation a kind, a row, an etag or an
+entry's id, how many values it takes of those that follow, and their names. The header's kinds begin with H,
+those of rows that are entries of the stream with S. All conditions are looked at before anything is changed.
+An entry that cannot be the newest is a member of the set from then on.
+"""
+
+_KEPT: Final = """\
+local asks, before, bare, top = ARGV[1], ARGV[2], ARGV[3] ~= '', tonumber(ARGV[4])
+local function wanted(text, at)
+  local due, kept = before == '', {}
+  while at <= #text do
+    local name, size, from = string.match(text, '^(%w+)[=#](%d+):()', at)
+    local ends = from + size
+    if name == 'x' then due = due or string.sub(text, from, ends - 1) < before end
+    if string.find('ainox', name, 1, true) then kept[#kept + 1] = string.sub(text, at, ends - 1) end
+    at = ends
+  end
+  return due, table.concat(kept)
+end
+local function members(key, from, to)
+  local found, last, examined, bytes = {}, '', 0, 0
+  while examined < top and bytes < 4194304 do
+    local most = math.min(top - examined, 64)
+    local some = redis.call('ZRANGEBYLEX', key, from, to, 'LIMIT', 0, most + 1)
+    for place = 1, math.min(most, #some) do
+      local member = some[place]
+      local name = string.find(member, '\\0', 1, true)
+      local body = string.find(member, '\\0', name + 1, true)
+      examined = examined + 1
+      last = string.sub(member, 1, name - 1)
+      local due, kept = true, nil
+      if before ~= '' or bare then due, kept = wanted(member, body + 1) end
+      if due then
+        if bare then member = string.sub(member, 1, body) .. kept end
+        found[#found + 1] = member
+        bytes = bytes + #member
+      end
+    end
+    if #some <= most then
+      last = ''
+      break
+    end
+    from = '(' .. last .. '\\1'
+  end
+  return last, found
+end
+"""
+
+READ: Final = Script.of(
+    _KEPT
+    + """\
+local last, found = members(KEYS[1], ARGV[5], ARGV[6])
+return {asks ~= '' and redis.call('TIME') or 0, last, found}
+"""
+)
+"""Reads rows of a set between two bounds: the time, the last row that was looked at, and those found.
+
+The row is empty where there are no more. It stops after 4 MiB.
+"""
+
+READ_THREAD: Final = Script.of(
+    _KEPT
+    + """\
+local function entries(key, newest, oldest)
+  local names, bodies, last, examined, bytes = {}, {}, '', 0, 0
+  while examined < top and bytes < 4194304 do
+    local most = math.min(top - examined, 64)
+    local some = redis.call('XREVRANGE', key, newest, oldest, 'COUNT', most + 1)
+    for place = 1, math.min(most, #some) do
+      local id, field, body = some[place][1], some[place][2][1], some[place][2][2]
+      examined = examined + 1
+      last = id
+      local due = true
+      if before ~= '' or bare then
+        local kept = ''
+        if field == 'p' then due, kept = wanted(body, 1) else due = before == '' end
+        if bare then field, body = 'p', kept end
+      end
+      if due then
+        names[#names + 1] = id .. ' ' .. field .. ' ' .. #body
+        bodies[#bodies + 1] = body
+        bytes = bytes + #body
+      end
+    end
+    if #some <= most then
+      last = ''
+      break
+    end
+    newest = '(' .. last
+  end
+  return last, table.concat(names, ' '), table.concat(bodies)
+end
+local answer = {asks ~= '' and redis.call('TIME') or 0, {}, '', '', '', '', {}}
+local mixed = ARGV[5] ~= ''
+if ARGV[7] ~= '' then
+  answer[2] = redis.call('HGETALL', KEYS[2])
+  local found = false
+  for place = 1, #answer[2], 2 do found = found or answer[2][place] == 'o' end
+  mixed = mixed and found
+end
+if ARGV[8] ~= '' then answer[3], answer[4], answer[5] = entries(KEYS[3], ARGV[8], ARGV[9]) end
+if mixed then answer[6], answer[7] = members(KEYS[1], ARGV[5], ARGV[6]) end
+return answer
+"""
+)
+"""Reads the header, entries and members of a thread.
+
+The answer is the time, the header's fields; the last entry that was looked at, what those found are called
+and how long they are, and their bodies; and what `READ` says of the set.
+"""

@@ -1,0 +1,43 @@
+"""Writers that kill themselves at one request after another, in front of it or behind it.
+
+Run as a script, as `tests.backends.killing` says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from redis.connection import AbstractConnection
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.backends import killing
+
+REQUESTS = 24
+
+
+def arm(number: int) -> None:
+    """Kill this process at a request that the number of the round tells."""
+    last, behind = 1 + number % REQUESTS, (number + number // REQUESTS) % 2
+    sent = 0
+    send: Any = AbstractConnection.send_packed_command
+
+    def counted(self: Any, command: Any, check_health: bool = True) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent == last and not behind:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = send(self, command, check_health)
+        if sent == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    AbstractConnection.send_packed_command = counted  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    killing.main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), 0, arm)
