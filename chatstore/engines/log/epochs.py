@@ -82,10 +82,7 @@ class Epochs:
         return decision._replace(result=answer)
 
     async def close(self, turn: Turn) -> Decision[Any]:
-        """Seal the epoch of what is no thread; one that comes begins where all threads begin.
-
-        Whoever does it has noted the visit that removes the seal.
-        """
+        """Seal the epoch of what is no thread; one that comes begins where all threads begin."""
         base = await self._base(turn, None, life=False, active=False)
         return await self._seal(turn, self._next_header(turn, layout.ZERO, base, None), ())
 
@@ -159,8 +156,9 @@ class Epochs:
         return decision._replace(slot=answering(turn, decision.slot, message, kept), result=message)
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
-        if not header.void:
-            await self._lists.visits.note(turn.head.pk, turn.now + KEPT)
+        await self._lists.visits.note(
+            turn.head.pk, turn.now + (layout.HOUR if header.epoch == layout.ZERO else KEPT)
+        )
         claims = of_slots(turn.head.pk, header, slots)
         await stage(self._table, turn, slots, claims)
         before = None if turn.head.header is None else turn.head.header.thread

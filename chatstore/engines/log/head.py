@@ -31,7 +31,7 @@ class Head(NamedTuple):
     `header` is as the newest slot leaves it, `stored` the version that its row has. `newest` is None
     where the epoch has no slot yet. `rows` are the newest slots' rows as they were read, newest
     first, if they were, and `more` says that there may be others. `settled` is true where all is
-    known to be applied. `mark` is that of the header's row.
+    known to be applied.
     """
 
     pk: str
@@ -43,7 +43,6 @@ class Head(NamedTuple):
     rows: tuple[Row, ...] | None = None
     more: bool = False
     settled: bool = False
-    mark: str = ""
 
     @property
     def tail(self) -> int:
@@ -73,15 +72,6 @@ class Head(NamedTuple):
     def listed(self) -> bool:
         """Whether lists have the thread as it is: they look further only where there is no header."""
         return self.header is None or self.stored in (None, self.header.version)
-
-    @property
-    def applied(self) -> Head:
-        """The same, once what its newest slot decided is applied."""
-        header = self.header
-        if header is None or header.version == self.stored:
-            return self._replace(settled=True)
-        stored, mark = (None, "") if header.void else (header.version, header.mark)
-        return self._replace(settled=True, stored=stored, mark=mark)
 
     def existing(self, key: ThreadKey, now: int) -> Thread:
         """The thread's properties. Raises ThreadNotFound."""
@@ -115,7 +105,7 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
     found = await table.query(pk, "E", layout.HEADER, limit=limit + 1, newest=True, stale=stale)
     rows = list(found.rows)
     header = Header.load(rows.pop(0)) if rows and rows[0]["sk"] == layout.HEADER else None
-    stored, mark = (None, "") if header is None else (header.version, header.mark)
+    stored = None if header is None else header.version
     epoch = await _newest_epoch(table, pk, rows) if header is None else header.epoch
     own = _own(Rows(rows, found.more), epoch)
     while True:
@@ -131,7 +121,7 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
         # A seal: the history goes on in the epoch that it names.
         epoch, own = decided.epoch, None
     totals = newest.totals if newest is not None else EMPTY if header is None else header.base
-    return Head(pk, epoch, totals, header, stored, newest, tuple(own.rows), own.more, mark=mark)
+    return Head(pk, epoch, totals, header, stored, newest, tuple(own.rows), own.more)
 
 
 async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:
@@ -140,7 +130,11 @@ async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:
     `row` is the row that it edits, where that was just read.
     """
     header, slot = head.header, head.newest
-    if header is not None and header.version != head.stored and not await _bring(table, head, header):
+    if (
+        header is not None
+        and header.version != head.stored
+        and not await table.swap(header.dump(head.pk), head.stored)
+    ):
         return False
     if slot is not None and slot.effect is not None:
         at = Key(head.pk, layout.slot_row(slot.epoch, slot.effect.position))
@@ -154,15 +148,6 @@ async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:
             row = await _row(table, at)
             edited = None if row is None else target_of(slot, row)
     return True
-
-
-async def _bring(table: Table, head: Head, header: Header) -> bool:
-    """Bring the stored header to what was decided; false where somebody else has."""
-    if not header.void:
-        return await table.swap(header.dump(head.pk), head.stored)
-    # It says what its absence says, and the slot that decided it stays for an hour.
-    row: Row = {"pk": head.pk, "sk": layout.HEADER, "v": head.stored or 0, "s": head.mark}
-    return head.stored is None or await table.remove(row)
 
 
 async def _row(table: Table, at: Key) -> Slot | None:

@@ -17,7 +17,7 @@ hour is removed once that hour is over (`chatstore.engines.log.closing`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from chatstore.contract import Clock, ThreadKey
@@ -119,18 +119,11 @@ class Lists:
             raise Unavailable(f"thread {key.id!r} is listed by too many at once")
         return tuple(sorted(left - {hour}))
 
-    def present(self, tenants: Iterable[str]) -> list[Row]:
-        """The rows that lead to those tenants' lists of the present hour."""
-        now = self._clock()
-        return [row for tenant in sorted(tenants) for row in _in_tenant(tenant, now)]
-
-    async def list_again(self, key: ThreadKey, one: Row, owner: str | None) -> Row | None:
+    async def list_again(self, key: ThreadKey, owner: str | None, now: int, one: Row) -> Row | None:
         """List what is left of a thread in the present hour. The row that does, unless there is one already.
 
-        `one` is the row in the owner's list. Takes one trip, and one more where nobody was listed there yet.
+        `one` is the row in the owner's list. Takes two trips, or one.
         """
-        # The hour of now: that in which a sweep began may be looked through already, where it slept since.
-        now = self._clock()
         _, bucket = self._activity(key, owner, now, str(one.get("s", "")))
         await self._written.put([], once=_in_tenant(key.tenant, now))
         return bucket if await self._table.swap(bucket, None) else None

@@ -87,11 +87,6 @@ class Header(NamedTuple):
         """Whether there is a thread; it may have expired."""
         return self.thread is not None
 
-    @property
-    def void(self) -> bool:
-        """Whether it says what its absence says: there is no thread, and one would begin where all do."""
-        return self.thread is None and self.epoch == layout.ZERO
-
     def dump(self, pk: str) -> Row:
         """The row of this header."""
         body = forms.packed(self._form(), [])
@@ -212,7 +207,7 @@ class Slot(NamedTuple):
     @property
     def closes(self) -> bool:
         """Whether it leads back to where all threads begin; all that is there is younger."""
-        return self.seals and self.header is not None and self.header.void
+        return self.seals and self.header is not None and self.header.epoch == layout.ZERO
 
     def dump(self, pk: str) -> Row:
         """The row of this slot."""

@@ -228,7 +228,9 @@ class Writer:
             return known
         if not await settle(self.table, known.head):
             return None
-        return known._replace(head=known.head.applied)
+        header = known.head.header
+        stored = None if header is None else header.version
+        return known._replace(head=known.head._replace(settled=True, stored=stored))
 
     async def _planned(
         self, mutation: _Mutation[R], seen: _Seen, turn: Turn
@@ -294,13 +296,15 @@ class Writer:
         slot, before = decision.slot, known.head
         header = before.header if slot.header is None else slot.header
         sealed = header is not None and header.epoch != slot.epoch
-        head = Head(pk, slot.epoch, slot.totals, header, before.stored, slot, mark=before.mark)
+        head = Head(pk, slot.epoch, slot.totals, header, before.stored, slot)
         try:
             settled = await settle(self.table, head, row=decision.edits)
             if sealed or not settled:
                 self.known.forget(pk)
             else:
-                self.known.put(pk, known.then(head.applied, slot)._replace(at=slot.at))
+                stored = None if header is None else header.version
+                head = head._replace(settled=True, stored=stored)
+                self.known.put(pk, known.then(head, slot)._replace(at=slot.at))
         except StorageError as error:
             self.known.forget(pk)
             if not head.listed:
@@ -322,9 +326,7 @@ def _behind(known: Known, there: Row) -> Known | None:
         return None
     header = known.head.header if newest.header is None else newest.header
     settled = newest.header is None and newest.effect is None
-    before = known.head
     head = Head(
-        before.pk, newest.epoch, newest.totals, header, before.stored, newest,
-        settled=settled, mark=before.mark,
-    )  # fmt: skip
+        known.head.pk, newest.epoch, newest.totals, header, known.head.stored, newest, settled=settled
+    )
     return known.then(head, newest)
