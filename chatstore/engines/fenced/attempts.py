@@ -51,11 +51,11 @@ class Attempt:
         listing: str,
         until: int,
         expires: int | None,
-        generation: str,
+        epoch: str,
     ) -> None:
         """Remember until then the first result of a request about a thread that `expires`, if it does."""
         row = layout.record_row(self.view.key.owner, request.id)
-        life = generation if records.shows(result, drafts) else None
+        life = epoch if records.shows(result, drafts) else None
         packed = pack(row, self.name, records.dump(result, drafts, expires, life))
         self.pieces += packed.chunks
         named = {"d": request.digest, "o": listing, **expiry_text(until)}

@@ -14,7 +14,7 @@ class Full(Exception):
 
 
 class Count:
-    """What was removed, and how much more may be; with `living`, messages count in those generations only."""
+    """What was removed, and how much more may be; with `living`, messages count in those epochs only."""
 
     def __init__(self, limit: int | None = None) -> None:
         self.left = limit

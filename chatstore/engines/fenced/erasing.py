@@ -39,7 +39,7 @@ class Eraser(Purger):
         mine = [row.row for row in strays if row.row[0] == "p" and layout.chunk_owner(row.row)[1] in refused]
         await self._table.submit_all(partition, [Op("delete", row, {}) for row in mine])
         now = known.state
-        present = None if now is None or now.deleted is not None else now.generation
+        present = None if now is None or now.deleted is not None else now.epoch
         if all(planned is not None and planned == present for planned in refused.values()):
             return
         names = [row for row in strays if row.row[0] == "q"]
@@ -67,7 +67,7 @@ class Eraser(Purger):
         rows = [(listing, await self._table.get(listing, partition)) for listing in old]
         for number, listing in enumerate(old):
             # Whoever is killed in here leaves rows that no header names.
-            await self.note(partition, self._now + GRACE + number, listing)
+            await self.schedule(partition, self._now + GRACE + number, listing)
         # Whoever was about to rely on a row must look again.
         known = await self._empty(partition, known, state._replace(listings=kept), old, Count())
         for listing, row in rows:
@@ -143,7 +143,7 @@ class Eraser(Purger):
         they write it anew. What does not fit goes in groups of its own. Messages count where the thread was
         `owned`. The header as it is then; raises Overtaken.
         """
-        living = {*(count.living or ()), *([known.state.generation] if owned and known.state else ())}
+        living = {*(count.living or ()), *([known.state.epoch] if owned and known.state else ())}
         groups = 0
         async for rows in _groups(self.strays(partition, after, listings=listings), self.group):
             known, messages = await self.discard(partition, known, after, rows, living)

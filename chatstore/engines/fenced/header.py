@@ -58,17 +58,17 @@ _WINDOW = micros_of(Backend.request_window)
 class State(NamedTuple):
     """What a header says, but for the thread's properties; times in microseconds.
 
-    `generation` names the history, whose messages took the slots above `base` up to `tail`, in rows of
+    `epoch` names the history, whose messages took the slots above `base` up to `tail`, in rows of
     at most `widest` slots each. `scattered` says that ids no longer tell slots. `listings` are the partitions
     that list the thread, the present owner's first, then those of earlier lives, the latest first. `due` is
-    when the next note is that has the sweep look at the thread. `writes` are the last writes' names, the
+    when the next visit of a sweep to the thread is. `writes` are the last writes' names, the
     newest first: whoever lost an answer finds out here whether the write took place. `sliding` is how long
     after the last append the thread expires at least, if that slides. `cuts` are rows to be passed over, in
-    their order. `over` is the last generation of the threads that bore the id before, and when they expired
+    their order. `over` is the last epoch of the threads that bore the id before, and when they expired
     or were to.
     """
 
-    generation: str
+    epoch: str
     tail: int = 0
     base: int = 0
     edits: int = 0
@@ -90,7 +90,7 @@ class State(NamedTuple):
     @property
     def etag(self) -> str:
         """Names the log."""
-        return log_etag(self.generation, self.tail, self.edits)
+        return log_etag(self.epoch, self.tail, self.edits)
 
     def lives(self, now: int) -> bool:
         """Whether there is a thread: neither deleted nor expired."""
@@ -98,19 +98,19 @@ class State(NamedTuple):
 
     def ended(self, now: int) -> tuple[str, int] | None:
         """What `over` becomes where this thread ends: the earliest expiry of which results may be kept."""
-        if self.deleted is not None or not self.generation:
+        if self.deleted is not None or not self.epoch:
             return self.over
         expires = FOREVER if self.expires is None else self.expires
         if self.over is not None and self.over[1] + _WINDOW > now:
             expires = min(expires, self.over[1])
-        return self.generation, expires
+        return self.epoch, expires
 
-    def shown_until(self, generation: str | None) -> int | None:
-        """When what a request showed that wrote in a generation expires; None where that is not known."""
-        if generation is None:
+    def shown_until(self, epoch: str | None) -> int | None:
+        """When what a request showed that wrote in an epoch expires; None where that is not known."""
+        if epoch is None:
             return None
-        # A later generation sorts before an earlier one.
-        if self.over is not None and generation >= self.over[0]:
+        # A later epoch sorts before an earlier one.
+        if self.over is not None and epoch >= self.over[0]:
             return self.over[1]
         if self.deleted is not None:
             return None
@@ -118,12 +118,12 @@ class State(NamedTuple):
 
     def same_history(self, other: State) -> bool:
         """Whether nothing but appends lies between the two."""
-        return (self.generation, self.edits, self.deleted) == (other.generation, other.edits, other.deleted)
+        return (self.epoch, self.edits, self.deleted) == (other.epoch, other.edits, other.deleted)
 
     def touched(self, now: int) -> State:
         """Active now; kept to the minute, so that most appends need not tell the listing.
 
-        An expiry that slides is renewed as `chatstore.conditions.renewed` says. The note that is there comes
+        An expiry that slides is renewed as `chatstore.conditions.renewed` says. The visit that is there comes
         earlier, and whoever follows it writes the next.
         """
         state = self if now // MINUTE == self.active // MINUTE else self._replace(active=now)
@@ -167,8 +167,8 @@ class State(NamedTuple):
             given: dict[str, Any] = dict(zip(cls._fields[: -len(_MORE)], values, strict=True))
             given |= {name: tuple(given[name]) for name in ("listings", "writes")} | more
             if "over" in more:
-                generation, expires = more["over"]
-                given["over"] = str(generation), int(expires)
+                epoch, expires = more["over"]
+                given["over"] = str(epoch), int(expires)
             return cls(**given | {"cuts": tuple(Range(*one) for one in more.get("cuts", ()))})
         except (ValueError, TypeError) as error:
             raise CorruptData("a thread's header cannot be read") from error
@@ -187,7 +187,7 @@ def born(before: State | None, tenant: str, thread: Thread, now: int) -> State:
     own = layout.listing(tenant, thread.owner, thread.kind)
     earlier = before or State("")
     return State(
-        layout.next_generation(None if before is None else before.generation, now),
+        layout.next_epoch(None if before is None else before.epoch, now),
         created=to_micros(thread.created_at),
         active=to_micros(thread.active_at),
         owner=thread.owner,
@@ -214,7 +214,7 @@ def buried(before: State | None, now: int) -> State:
     """What stays of a thread for a while, so that nothing late brings it back: nothing of its content."""
     earlier = before or State("")
     return State(
-        layout.next_generation(None if before is None else before.generation, now),
+        layout.next_epoch(None if before is None else before.epoch, now),
         deleted=now,
         listings=earlier.listings,
         due=earlier.due,

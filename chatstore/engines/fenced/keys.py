@@ -63,7 +63,7 @@ class Keys:
         if not named or state is None:
             return change
         # A history that was numbered anew is still the same one.
-        fresh = before is None or (before.generation != state.generation and not state.scattered)
+        fresh = before is None or (before.epoch != state.epoch and not state.scattered)
         if len(named) > MOST_KEYS:
             if not fresh:
                 raise InvalidArgument(
@@ -123,5 +123,5 @@ def _row(message: Message) -> str:
 
 def _claim(kind: Literal["insert", "upsert"], state: State, message: Message) -> Op:
     expires = None if message.expires_at is None else to_micros(message.expires_at)
-    place = f"{state.generation}{message.position}"
+    place = f"{state.epoch}{message.position}"
     return Op(kind, _row(message), {"i": message.id or "", "a": place, **expiry_text(expires)})

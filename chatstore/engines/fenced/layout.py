@@ -5,7 +5,7 @@ partition sorts like this:
 
 ``h``
     the header;
-``m`` generation, place
+``m`` epoch, place
     messages, the newest first: both parts fall as time goes on;
 ``p`` row, attempt, number
     pieces of a body that is too large for its row;
@@ -29,27 +29,24 @@ __all__ = [
     "HEAD",
     "HEADER",
     "KEYS",
-    "NOTES",
     "RECORDS",
     "TENANTS",
+    "VISITS",
     "attempt",
     "attempted",
     "begun",
     "chunk_owner",
     "chunk_row",
-    "generation_of",
-    "in_generation",
+    "epoch_of",
+    "in_epoch",
     "key_row",
     "listing",
     "listings",
     "lists_kind",
     "message_id",
     "message_row",
-    "next_generation",
-    "note_partition",
-    "note_row",
-    "noted",
-    "other_generations",
+    "next_epoch",
+    "other_epochs",
     "partition",
     "place_of",
     "record_row",
@@ -58,6 +55,9 @@ __all__ = [
     "slots_around",
     "tenant_row",
     "told_by",
+    "visit_of",
+    "visit_partition",
+    "visit_row",
 ]
 
 HEADER = "h"
@@ -73,8 +73,8 @@ BESIDE, KEYS, RECORDS = ("p", "s"), ("q", "r"), ("r", "s")
 FADING = ("q", "s")
 """The rows of names of messages and of results of requests: they go when their time has come."""
 
-NOTES = tuple(f"X-{number:02d}" for number in range(16))
-"""The partitions of notes for the sweep."""
+VISITS = tuple(f"X-{number:02d}" for number in range(16))
+"""The partitions of visits."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _MIRROR = str.maketrans(_DIGITS, _DIGITS[::-1])
@@ -125,7 +125,7 @@ def key_row(key: str) -> str:
     return f"q{_digest(key)}"
 
 
-def next_generation(previous: str | None, micros: int) -> str:
+def next_epoch(previous: str | None, micros: int) -> str:
     """The name of a new history: sorts before every earlier one, and is nobody else's."""
     top = (1 << _TIME_BITS) - 1
     number = micros // 1000
@@ -134,24 +134,24 @@ def next_generation(previous: str | None, micros: int) -> str:
     return f"{top - number:012x}{secrets.token_hex(4)}"
 
 
-def in_generation(generation: str, low: int, high: int) -> tuple[str, str]:
+def in_epoch(epoch: str, low: int, high: int) -> tuple[str, str]:
     """The rows that begin in the slots `low` to `high`: from the first to before the second."""
-    return f"m{generation}{_LAST_SLOT - high:010d}", f"m{generation}{_LAST_SLOT - max(low, 0):010d}~~"
+    return f"m{epoch}{_LAST_SLOT - high:010d}", f"m{epoch}{_LAST_SLOT - max(low, 0):010d}~~"
 
 
-def other_generations(generation: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The rows of messages of later and of earlier generations."""
-    return ("m", f"m{generation}"), (f"m{generation}~", "n")
+def other_epochs(epoch: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The rows of messages of later and of earlier epochs."""
+    return ("m", f"m{epoch}"), (f"m{epoch}~", "n")
 
 
-def message_row(generation: str, place: str) -> str:
+def message_row(epoch: str, place: str) -> str:
     """The row of messages that begin at a position; a later position sorts before it."""
     slot, fraction = place[:_SLOT], place[_SLOT:]
-    return f"m{generation}{_LAST_SLOT - int(slot):010d}{fraction.translate(_MIRROR)}~"
+    return f"m{epoch}{_LAST_SLOT - int(slot):010d}{fraction.translate(_MIRROR)}~"
 
 
-def generation_of(row: str) -> str:
-    """The generation that a row of messages belongs to."""
+def epoch_of(row: str) -> str:
+    """The epoch that a row of messages belongs to."""
     return row[1:21]
 
 
@@ -215,23 +215,23 @@ def attempted(name: str) -> int:
     return int(name[:12], 16) * 1000
 
 
-def begun(generation: str) -> int:
-    """When a generation was begun, in microseconds."""
-    return ((1 << _TIME_BITS) - 1 - int(generation[:12], 16)) * 1000
+def begun(epoch: str) -> int:
+    """When an epoch was begun, in microseconds."""
+    return ((1 << _TIME_BITS) - 1 - int(epoch[:12], 16)) * 1000
 
 
-def note_partition(thread: str) -> str:
-    """The partition of the notes about a thread, by its own."""
-    return NOTES[int(thread[-2:], 16) % len(NOTES)]
+def visit_partition(thread: str) -> str:
+    """The partition of the visits to a thread, by its own."""
+    return VISITS[int(thread[-2:], 16) % len(VISITS)]
 
 
-def note_row(due: int, thread: str) -> str:
-    """The note to look at a thread when `due`, in microseconds."""
+def visit_row(due: int, thread: str) -> str:
+    """The row of a visit to a thread at `due`, in microseconds."""
     return f"{due:017d}{thread}"
 
 
-def noted(row: str) -> tuple[int, str]:
-    """When a note is due, and which thread's partition it is about."""
+def visit_of(row: str) -> tuple[int, str]:
+    """When a visit is due, and to which thread's partition."""
     return int(row[:17]), row[17:]
 
 

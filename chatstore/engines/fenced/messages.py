@@ -91,8 +91,8 @@ class _Filling:
         end = items[-1].position if items else self._span.after or position.START
         return Page(
             tuple(one.message() for one in items),
-            next=Cursor.at(state.generation, found[-1].position) if self.more else None,
-            end=Cursor.at(state.generation, end),
+            next=Cursor.at(state.epoch, found[-1].position) if self.more else None,
+            end=Cursor.at(state.epoch, end),
             etag=state.etag,
         )
 
@@ -119,9 +119,9 @@ class Messages:
             head = await self._reader.head(partition, span.limit + 1)
         view = View(key, partition, head.known, clock())
         state = view.state
-        if guess and (state is None or span.epoch not in (None, state.generation)):
+        if guess and (state is None or span.epoch not in (None, state.epoch)):
             raise Moved
-        if span.epoch is not None and (state is None or state.generation != span.epoch):
+        if span.epoch is not None and (state is None or state.epoch != span.epoch):
             raise CursorExpired
         if state is None and (span.after_message is not None or span.before_message is not None):
             raise ThreadNotFound(key.id)
@@ -279,7 +279,7 @@ class Messages:
             return await self.numbered_anew(view, state, new)
         state = state._replace(edits=state.edits + 1).touched(view.now)
         if home is None:
-            return Change(new.message(), state, put=[Segment.of(state.generation, [new])])
+            return Change(new.message(), state, put=[Segment.of(state.epoch, [new])])
         messages = tuple(sorted((*home.messages, new), key=lambda one: one.position))
         return Change(new.message(), state, put=home._replace(messages=messages).halves())
 
@@ -292,7 +292,7 @@ class Messages:
         return None
 
     async def numbered_anew(self, view: View, state: State, new: Stored) -> Change[Message]:
-        """Begin another generation, in which every message has a plain position again."""
+        """Begin another epoch, in which every message has a plain position again."""
         messages = [new]
         async for segment in self._reader.walk(view.partition, state, newest=False, count=1000):
             messages += segment.messages

@@ -134,7 +134,7 @@ def appended(
     if cutting is not None:
         state = cutting.state
     messages = stored(drafts, state.tail, view.now)
-    segments = laid_out(state.generation, messages)
+    segments = laid_out(state.epoch, messages)
     state = state._replace(tail=state.tail + len(messages))
     state = state._replace(widest=widest(segments, state.widest))
     if messages:
@@ -152,7 +152,7 @@ def appended(
 def filled(view: View, thread: Thread, messages: Sequence[Stored]) -> Change[Thread]:
     """A new thread with messages that are numbered from one."""
     state = created(view, thread)._replace(tail=len(messages))
-    segments = laid_out(state.generation, messages)
+    segments = laid_out(state.epoch, messages)
     state = state._replace(widest=widest(segments, state.widest))
     return Change(thread, state, properties_text(thread), segments, due=earliest(state.expires, segments))
 
@@ -181,7 +181,7 @@ def restored_at(
         rows.append(Stored(cast("str", one.id), position.nth(slot), at, 0, until, one.text, beside, one.key))
         if layout.slot_in(rows[-1].id) != slot:
             state = state._replace(scattered=True)
-    segments = laid_out(state.generation, rows)
+    segments = laid_out(state.epoch, rows)
     state = state._replace(
         tail=state.tail + len(rows), created=to_micros(thread.created_at), active=to_micros(thread.active_at)
     )
@@ -210,11 +210,9 @@ def replaced(
 
 def anew(view: View, state: State, messages: Sequence[Stored]) -> Change[Appended]:
     """`messages` as a history of its own, in the slots above the old one's."""
-    generation = layout.next_generation(state.generation, view.now)
-    segments = laid_out(generation, messages)
-    state = state._replace(
-        generation=generation, base=state.tail, tail=state.tail + len(messages), widest=1, cuts=()
-    )
+    epoch = layout.next_epoch(state.epoch, view.now)
+    segments = laid_out(epoch, messages)
+    state = state._replace(epoch=epoch, base=state.tail, tail=state.tail + len(messages), widest=1, cuts=())
     state = state._replace(widest=widest(segments, state.widest))
     if messages:
         state = state.touched(view.now)

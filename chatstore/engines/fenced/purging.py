@@ -27,7 +27,7 @@ from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
 from chatstore.wire import micros_of
 
-__all__ = ["KEPT", "Purger", "noting"]
+__all__ = ["KEPT", "Purger", "visiting"]
 
 KEPT = micros_of(Backend.request_window) + GRACE
 """How long the header of a deleted thread stays."""
@@ -105,16 +105,16 @@ class Purger:
         if state is None or state.deleted is not None:
             return False
         told = str(row.properties.get("a", ""))
-        generation, place = told[: len(state.generation)], told[len(state.generation) :]
-        if generation == state.generation:
-            return not cut_off(state.cuts, layout.message_row(generation, place))
+        epoch, place = told[: len(state.epoch)], told[len(state.epoch) :]
+        if epoch == state.epoch:
+            return not cut_off(state.cuts, layout.message_row(epoch, place))
         # Where a history was numbered anew its names are as they were.
         id = str(row.properties.get("i", ""))
         return state.scattered and await self._reader.find(partition, state, id) is not None
 
     async def _messages(self, partition: str, state: State) -> AsyncIterator[Entity]:
         """The rows of messages that a header does not name."""
-        for others in layout.other_generations(state.generation):
+        for others in layout.other_epochs(state.epoch):
             async for row in self._table.scan(partition, others):
                 yield row
         async for row in self._cut_rows(partition, state):
@@ -130,7 +130,7 @@ class Purger:
 
     async def _cut_rows(self, partition: str, state: State) -> AsyncIterator[Entity]:
         for first, last in state.cuts:
-            slots = layout.in_generation(state.generation, layout.slots_around(first)[0], last)
+            slots = layout.in_epoch(state.epoch, layout.slots_around(first)[0], last)
             async for row in self._table.scan(partition, slots):
                 if cut_off(state.cuts, row.row):
                     yield row
@@ -140,7 +140,7 @@ class Purger:
     ) -> tuple[Known, int]:
         """Write a header, and remove `rows` with it. Raises Overtaken where it is not the one that is known.
 
-        The header as it is then, and how many messages were removed: of the `living` generations, or all.
+        The header as it is then, and how many messages were removed: of the `living` epochs, or all.
         """
         held = sum([await self._held(row, living) for row in rows])
         known = await self.commit(partition, known, state, [Op("delete", row.row, {}) for row in rows])
@@ -148,7 +148,7 @@ class Purger:
 
     async def _held(self, row: Entity, living: set[str] | None) -> int:
         """How many messages are in a row that is to be counted."""
-        counts = living is None or layout.generation_of(row.row) in living
+        counts = living is None or layout.epoch_of(row.row) in living
         if not (row.row.startswith("m") and counts):
             return 0
         try:
@@ -165,21 +165,21 @@ class Purger:
         return Known(state, etag, known.properties if state.deleted is None else {})
 
     async def bury(self, partition: str, state: State | None) -> State:
-        """What is to stay of a thread for a while, with a note by which a sweep removes it."""
+        """What is to stay of a thread for a while, with a visit by which a sweep removes it."""
         after = buried(state, self._now)
         if after.due is not None:
             return after
-        await self.note(partition, self._now + KEPT)
+        await self.schedule(partition, self._now + KEPT)
         return after._replace(due=self._now + KEPT)
 
-    async def note(self, partition: str, due: int, listing: str | None = None) -> None:
+    async def schedule(self, partition: str, due: int, listing: str | None = None) -> None:
         """Have the sweep look at a thread when `due`, and at its row in a listing."""
-        await self._table.submit(layout.note_partition(partition), [noting(partition, due, listing)])
+        await self._table.submit(layout.visit_partition(partition), [visiting(partition, due, listing)])
 
 
-def noting(partition: str, due: int, listing: str | None = None) -> Op:
-    """Writes a note."""
-    return Op("upsert", layout.note_row(due, partition), {} if listing is None else {"o": listing})
+def visiting(partition: str, due: int, listing: str | None = None) -> Op:
+    """Writes down a visit to a thread at `due`, and to its row in a listing."""
+    return Op("upsert", layout.visit_row(due, partition), {} if listing is None else {"o": listing})
 
 
 class _Naming:
@@ -204,9 +204,7 @@ class _Naming:
         state = self._state
         if state is None or (owner == layout.HEADER and state.deleted is not None):
             return ""
-        if owner.startswith("m") and (
-            layout.generation_of(owner) != state.generation or cut_off(state.cuts, owner)
-        ):
+        if owner.startswith("m") and (layout.epoch_of(owner) != state.epoch or cut_off(state.cuts, owner)):
             return ""
         found = await self._table.get(self._partition, owner)
         if found is None or found.properties.get("o") in self._listings:

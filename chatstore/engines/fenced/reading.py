@@ -97,7 +97,7 @@ class Reader:
         if known.state is None:
             return Head(known)
         rows.sort(key=_row)
-        own = [row for row in rows if layout.generation_of(row.row) == known.state.generation]
+        own = [row for row in rows if layout.epoch_of(row.row) == known.state.epoch]
         if len(own) < len(rows) and own != rows[: len(own)]:
             # A history that is only being written sorts in front.
             return Head(known)
@@ -164,7 +164,7 @@ class Reader:
         state = (await self.known(entity.partition)).state
         if state is None or state.deleted is not None:
             return False
-        return layout.generation_of(entity.row) == state.generation and not cut_off(state.cuts, entity.row)
+        return layout.epoch_of(entity.row) == state.epoch and not cut_off(state.cuts, entity.row)
 
     def walk(
         self,
@@ -186,7 +186,7 @@ class Reader:
         if slot is None and not state.scattered:
             return None
         place = None if slot is None or state.scattered else position.nth(slot)
-        first = "~" if place is None else layout.message_row(state.generation, place)
+        first = "~" if place is None else layout.message_row(state.epoch, place)
         count = 1 if self._table.dialect.ordered else state.widest
         async for segment in self.walk(partition, state, newest=True, before=place, count=count):
             for index, one in enumerate(segment.messages):
@@ -254,7 +254,7 @@ class Walk:
     async def _rows(self, read: str | None) -> AsyncIterator[Entity]:
         for low, high in self._windows():
             self.beyond = True
-            start, end = layout.in_generation(self._state.generation, low, high)
+            start, end = layout.in_epoch(self._state.epoch, low, high)
             within = (start if read is None else max(start, f"{read}!"), end)
             if self._newest and self._table.dialect.ordered:
                 async for entity in self._table.scan(self._partition, within, self._count):

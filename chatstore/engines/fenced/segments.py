@@ -86,9 +86,9 @@ class Segment(NamedTuple):
     """Whether it was read from pieces, which are to be swept when it changes."""
 
     @classmethod
-    def of(cls, generation: str, messages: Sequence[Stored]) -> Segment:
+    def of(cls, epoch: str, messages: Sequence[Stored]) -> Segment:
         """A row of its own for `messages`."""
-        return cls(layout.message_row(generation, messages[0].position), tuple(messages))
+        return cls(layout.message_row(epoch, messages[0].position), tuple(messages))
 
     @classmethod
     def load(cls, row: str, text: str, *, large: bool = False) -> Segment:
@@ -121,7 +121,7 @@ class Segment(NamedTuple):
         if len(self.messages) <= _SPLIT_ABOVE:
             return [self]
         middle = len(self.messages) // 2
-        upper = Segment.of(layout.generation_of(self.row), self.messages[middle:])
+        upper = Segment.of(layout.epoch_of(self.row), self.messages[middle:])
         return [self._replace(messages=self.messages[:middle]), upper]
 
 
@@ -136,12 +136,12 @@ def new_message(draft: Draft, place: str, now: int) -> Stored:
     return Stored(id, place, now, 0, expiry(now, draft.ttl), draft.text, draft.metadata, draft.key)
 
 
-def laid_out(generation: str, messages: Sequence[Stored]) -> list[Segment]:
+def laid_out(epoch: str, messages: Sequence[Stored]) -> list[Segment]:
     """`messages` in new rows: few in each, and so few rows that one group takes those of any turn."""
     most = max(_MESSAGES, -(-len(messages) // _ROWS))
     bytes_most = max(_BYTES, sum(map(_length, messages)) // _ROWS)
     rows = batches(messages, _length, most=most, size_most=bytes_most)
-    return [Segment.of(generation, row) for row in rows]
+    return [Segment.of(epoch, row) for row in rows]
 
 
 def widest(segments: Sequence[Segment], least: int) -> int:

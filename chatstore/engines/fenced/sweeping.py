@@ -1,6 +1,6 @@
-"""Removing what nobody needs: notes say which threads to look at, and when.
+"""Removing what nobody needs: visits say which threads to look at, and when.
 
-A note is written before the change that needs it, so that no change is forgotten; one too many does
+A visit is written down before the change that needs it, so that no change is forgotten; one too many does
 nothing. The header's `due` says that there is one, so that most changes need none.
 """
 
@@ -28,28 +28,28 @@ _AHEAD = (_HOUR, 24 * _HOUR, 32 * 24 * _HOUR, 10**16)
 
 
 class Sweeper(Purger):
-    """Follows the notes."""
+    """Makes the visits."""
 
     async def sweep(self, limit: int) -> Swept:
-        """Follow the notes that are due, until about `limit` rows are removed or threads looked at.
+        """Make the visits that are due, until about `limit` rows are removed or threads looked at.
 
         A thread that cannot be swept is not in the way of others: the last step raises StorageError for it.
         """
         count = Count(limit)
         failed: list[tuple[str, ChatStoreError]] = []
         try:
-            for notes in layout.NOTES:
+            for visits in layout.VISITS:
                 due = ("", f"{self._now + 1:017d}")
-                async for note in self._table.scan(notes, due, bodies=False):
+                async for visit in self._table.scan(visits, due, bodies=False):
                     count.check()
                     try:
-                        await self._follow(note, count)
+                        await self._follow(visit, count)
                     except Unavailable:
                         raise
                     except ChatStoreError as error:
                         # Failures are not charged to the limit; otherwise a few broken threads
                         # could use up every sweep.
-                        failed.append((layout.noted(note.row)[1], error))
+                        failed.append((layout.visit_of(visit.row)[1], error))
                         continue
                     count.charge(1)
         except Full:
@@ -59,20 +59,20 @@ class Sweeper(Purger):
             raise StorageError(f"threads not swept: {len(failed)}, the first, {first}: {cause}") from cause
         return Swept(count.threads, count.messages, count.requests, more=False)
 
-    async def _follow(self, note: Entity, count: Count) -> None:
-        due, partition = layout.noted(note.row)
-        listing = note.properties.get("o")
+    async def _follow(self, visit: Entity, count: Count) -> None:
+        due, partition = layout.visit_of(visit.row)
+        listing = visit.properties.get("o")
         try:
             if isinstance(listing, str):
                 await Eraser(self._table, self._reader, self._now).settle(listing, partition)
             await self._visit(partition, due, count)
         except Overtaken:
-            return  # somebody is writing to it: the note stays for the next sweep
-        # Who was kept from a change by this visit has written the same note anew.
+            return  # somebody is writing to it: the visit stays for the next sweep
+        # Who was kept from a change by this visit has written the same visit anew.
         with contextlib.suppress(Overtaken):
-            await self._table.submit(note.partition, [Op("delete", note.row, {}, note.etag)])
+            await self._table.submit(visit.partition, [Op("delete", visit.row, {}, visit.etag)])
 
-    async def _visit(self, partition: str, noted: int, count: Count) -> None:
+    async def _visit(self, partition: str, planned: int, count: Count) -> None:
         """Remove what is due in a thread, and see to it that somebody comes again if need be."""
         known = await self._reader.known(partition)
         state = known.state
@@ -86,17 +86,17 @@ class Sweeper(Purger):
         left: list[int] = []
         known = await self.purge(partition, known, count, left)
         if known.state is None:
-            if noted + GRACE > self._now:
-                left.append(noted + GRACE)  # its header may be on the way
+            if planned + GRACE > self._now:
+                left.append(planned + GRACE)  # its header may be on the way
             if left:
-                await self.note(partition, min(left))
+                await self.schedule(partition, min(left))
             return
         await self._plan_next(partition, known, [*left, *await self._next(partition)], count)
 
     async def _plan_next(self, partition: str, known: Known, due: list[int], count: Count) -> None:
         """Have somebody come again when the first of `due` is; or remove a thread of which nothing is left.
 
-        The note is there before the header that tells of it.
+        The visit is there before the header that tells of it.
         """
         state = known.state or State("")
         if state.deleted is not None:
@@ -111,7 +111,7 @@ class Sweeper(Purger):
         again = min(due, default=None)
         if again is not None:
             again = max(again, self._now + 1)
-            await self.note(partition, again)
+            await self.schedule(partition, again)
         # The rows that were cut away have been purged before.
         await self.commit(partition, known, state._replace(due=again, cuts=()))
 
@@ -120,7 +120,7 @@ class Sweeper(Purger):
         before = f"{self._now + 1:017d}"
         state = known.state
         if state is not None and state.deleted is None:
-            own = layout.in_generation(state.generation, 0, state.tail)
+            own = layout.in_epoch(state.epoch, 0, state.tail)
             expired = self._table.scan(partition, own, before=before)
             async for rows in batches(expired, 20, count):
                 known = await self._without_expired(partition, known, rows, count)

@@ -2,7 +2,7 @@
 
 The order of the writes of one try, and why it is safe to stop after any of them:
 
-1. the tenant's name, and a note for the sweep: one too many does nothing;
+1. the tenant's name, and a visit of a sweep: one too many does nothing;
 2. rows of listings: one that no header names counts for nothing, and is taken back;
 3. pieces of large bodies, by a name of their own, never without a header to compare with;
 4. the group: the header and the rows, on condition that the header is still the one that the change was
@@ -29,7 +29,7 @@ from chatstore.engines.fenced.changing import Change, Plan, View
 from chatstore.engines.fenced.erasing import Eraser
 from chatstore.engines.fenced.header import CUTS, GRACE, LISTINGS, Known, State, buried
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
-from chatstore.engines.fenced.purging import noting
+from chatstore.engines.fenced.purging import visiting
 from chatstore.engines.fenced.reading import Moved, Reader, Seen
 from chatstore.engines.fenced.table import Table
 from chatstore.engines.fenced.telling import is_mark, listed, untold
@@ -67,7 +67,7 @@ class Writer:
         self._clock = clock
         self._window = window
         self._named: Recent[str, None] = Recent(_NAMED)
-        self._noted: Recent[str, int] = Recent(_NAMED)
+        self._scheduled: Recent[str, int] = Recent(_NAMED)
 
     async def mutate(
         self,
@@ -145,7 +145,7 @@ class Writer:
         except Overtaken as overtaken:
             self._seen.drop(call.partition)
             if attempt.pieces:
-                call.refused[attempt.name] = view.known.state and view.known.state.generation
+                call.refused[attempt.name] = view.known.state and view.known.state.epoch
             first = await self._first(call, view)
             if first is not None:
                 return first[0]
@@ -201,7 +201,7 @@ class Writer:
         if attempt.pieces and before is None:
             raise _LookAgain(await self._begun(view))
         to_tell = untold(before, state)
-        state = await self._note(view, state, to_tell, due, pieces=bool(attempt.pieces))
+        state = await self._schedule(view, state, to_tell, due, pieces=bool(attempt.pieces))
         for listing in to_tell:
             if listing not in call.told:
                 call.told.append(listing)
@@ -233,7 +233,7 @@ class Writer:
             state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
         expires = state.expires if before is None else before.expires
         until = view.now + micros_of(self._window)
-        attempt.record(request, change.result, drafts, own, until, expires, state.generation)
+        attempt.record(request, change.result, drafts, own, until, expires, state.epoch)
         return state, until
 
     async def _begun(self, view: View) -> Known:
@@ -243,36 +243,36 @@ class Writer:
         that asks for no header would be right again, and name pieces that are gone.
         """
         due = view.now + _PIECES
-        await self._table.submit(layout.note_partition(view.partition), [noting(view.partition, due)])
-        self._noted.put(view.partition, due)
+        await self._table.submit(layout.visit_partition(view.partition), [visiting(view.partition, due)])
+        self._scheduled.put(view.partition, due)
         state = buried(None, view.now)._replace(due=due)
         return await self._eraser().commit(view.partition, view.known, state)
 
-    async def _note(
+    async def _schedule(
         self, view: View, state: State, to_tell: Sequence[str], due: list[int], *, pieces: bool
     ) -> State:
         """Before anything that a sweep may have to remove: say so. The header, which says when.
 
-        `due` is when the thread is to be looked at. A note that is there already and comes earlier will
-        do for that. It will not do for pieces, which may be written after that note was followed.
+        `due` is when the thread is to be looked at. A visit that is there already and comes earlier will
+        do for that. It will not do for pieces, which may be written after that visit was made.
         """
-        notes: dict[int, Op] = {}
+        visits: dict[int, Op] = {}
         if pieces:
             later = view.now + _PIECES
             due = [*due, later]
-            if (self._noted.get(view.partition) or 0) < view.now + GRACE:
-                notes[later] = noting(view.partition, later)
-                self._noted.put(view.partition, later)
+            if (self._scheduled.get(view.partition) or 0) < view.now + GRACE:
+                visits[later] = visiting(view.partition, later)
+                self._scheduled.put(view.partition, later)
         if due and (state.due is None or min(due) < state.due):
             state = state._replace(due=min(due))
-            notes[min(due)] = noting(view.partition, min(due))
+            visits[min(due)] = visiting(view.partition, min(due))
         for number, listing in enumerate(to_tell):
             if is_mark(state, listing):
                 # Nobody who lists would find that no header names it.
                 at = view.now + GRACE + number
-                notes[at] = noting(view.partition, at, listing)
-        if notes:
-            await self._table.submit(layout.note_partition(view.partition), list(notes.values()))
+                visits[at] = visiting(view.partition, at, listing)
+        if visits:
+            await self._table.submit(layout.visit_partition(view.partition), list(visits.values()))
         return state
 
     async def _name(self, tenant: str, before: State | None) -> None:

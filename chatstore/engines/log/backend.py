@@ -37,7 +37,7 @@ from chatstore.engines.log.forking import Forker
 from chatstore.engines.log.head import look
 from chatstore.engines.log.listing import Lister
 from chatstore.engines.log.lists import Lists
-from chatstore.engines.log.making import born, made
+from chatstore.engines.log.making import born, new_thread
 from chatstore.engines.log.planning import Answer, Decision, Turn
 from chatstore.engines.log.port import Table
 from chatstore.engines.log.reading import Reader
@@ -100,7 +100,7 @@ class LogBackend(Backend):
         async def plan(turn: Turn) -> Decision[Thread]:
             if turn.head.thread(key._replace(owner=None), turn.now) is not None:
                 raise ThreadExists(key.id)
-            decision = await self._decide.bear(turn, made(key, new, turn), ())
+            decision = await self._decide.begin(turn, new_thread(key, new, turn), ())
             header = cast("Header", decision.slot.header)
             thread = replace(cast("Thread", header.thread), active_at=born(turn))
             slot = decision.slot._replace(result=records.dump(thread))
@@ -120,10 +120,10 @@ class LogBackend(Backend):
             require(if_match, thread.etag)
             changed = replace(updated(thread, patch, turn.now), etag=turn.token)
             if changed.expires_at is not None:
-                await self._lists.visits.note(turn.head.pk, to_micros(changed.expires_at))
+                await self._lists.visits.schedule(turn.head.pk, to_micros(changed.expires_at))
             present = cast("Header", turn.head.header)
             header = present._replace(version=present.version + 1, thread=changed)
-            return Decision(turn.note(records.dump(changed), header=header), changed)
+            return Decision(turn.bare_slot(records.dump(changed), header=header), changed)
 
         return await self._write(key, request, plan)
 
@@ -134,8 +134,8 @@ class LogBackend(Backend):
             thread = turn.head.thread(key, turn.now)
             require(if_match, None if thread is None else thread.etag)
             if thread is None:
-                return await self._decide.note(turn, Deleted(existed=False))
-            return await self._decide.flip(turn, None, (), Deleted(existed=True))
+                return await self._decide.unchanged(turn, Deleted(existed=False))
+            return await self._decide.next_epoch(turn, None, (), Deleted(existed=True))
 
         return await self._write(key, request, plan)
 
@@ -218,11 +218,11 @@ class LogBackend(Backend):
             exists = turn.head.thread(key, turn.now) is not None
             require(if_match, turn.head.etag if exists else None)
             if not exists:
-                return await self._decide.note(turn, Deleted(existed=False))
+                return await self._decide.unchanged(turn, Deleted(existed=False))
             if await self._decide.kept(turn, ()) is not None:
-                return await self._decide.note(turn, Deleted(existed=True, etag=turn.head.etag))
+                return await self._decide.unchanged(turn, Deleted(existed=True, etag=turn.head.etag))
             header = cast("Header", turn.head.header)
-            return await self._decide.flip(
+            return await self._decide.next_epoch(
                 turn, header.thread, (), lambda etag: Deleted(existed=True, etag=etag)
             )
 

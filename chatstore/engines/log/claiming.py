@@ -49,8 +49,8 @@ class Claimer:
 
     async def _take(self, turn: Turn, key: str, low: str | None) -> None:
         place = layout.claim_place(turn.head.pk, turn.head.public_epoch, key)
-        slot, mark = position.nth(turn.head.tail + 1), layout.mark(turn.now, turn.token)
-        there = await self._table.put_new(Claim((slot,), mark).dump(place))
+        slot, attempt = position.nth(turn.head.tail + 1), layout.attempt(turn.now, turn.token)
+        there = await self._table.put_new(Claim((slot,), attempt).dump(place))
         for _ in range(_TRIES):
             if there is None:
                 return
@@ -62,9 +62,9 @@ class Claimer:
             if claim.places[-1] == slot:
                 # Somebody else aims at the same slot with this key. One of the two gets it, or neither.
                 return
-            if await self._table.swap(Claim((*stays, slot), mark).dump(place), cast("int", there["v"])):
+            if await self._table.swap(Claim((*stays, slot), attempt).dump(place), cast("int", there["v"])):
                 return
-            there = await self._again(place, Claim((slot,), mark))
+            there = await self._again(place, Claim((slot,), attempt))
         raise Outdated
 
     async def _staying(self, turn: Turn, claim: Claim, key: str, low: str | None) -> tuple[str, ...]:

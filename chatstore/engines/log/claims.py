@@ -25,10 +25,10 @@ __all__ = ["Claim", "of_slots"]
 
 
 class Claim(NamedTuple):
-    """Where a key may be: positions of rows, the newest last. `mark` tells attempts apart."""
+    """Where a key may be: positions of rows, the newest last. `attempt` tells attempts apart."""
 
     places: tuple[str, ...]
-    mark: str
+    attempt: str
 
     @property
     def number(self) -> int:
@@ -38,7 +38,7 @@ class Claim(NamedTuple):
     def dump(self, at: Key) -> Row:
         """Its row."""
         body = " ".join(self.places).encode()
-        return {**at._asdict(), "v": self.number, "s": self.mark, "b": body}
+        return {**at._asdict(), "v": self.number, "s": self.attempt, "b": body}
 
     @classmethod
     def load(cls, row: Row) -> Claim:
@@ -49,14 +49,14 @@ class Claim(NamedTuple):
 def of_slots(pk: str, header: Header, slots: Iterable[Slot]) -> list[Row]:
     """The claims of a history that begins with `slots`, and that nobody has seen yet."""
     places: dict[str, list[str]] = {}
-    mark = ""
+    attempt = ""
     for slot in slots:
-        mark = layout.mark(slot.at, slot.token)
+        attempt = layout.attempt(slot.at, slot.token)
         for entry in slot.entries:
             if entry.key is not None:
                 # One that has expired may be there beside the one that has its key now.
                 places.setdefault(entry.key, []).append(slot.position)
     return [
-        Claim(tuple(sorted(found)), mark).dump(layout.claim_place(pk, header.mark, key))
+        Claim(tuple(sorted(found)), attempt).dump(layout.claim_place(pk, header.attempt, key))
         for key, found in places.items()
     ]

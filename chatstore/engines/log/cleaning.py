@@ -98,7 +98,7 @@ class Cleaner:
                 swept = replace(swept, more=True)
                 break
             made = await self._make(visits, now)
-            await self._lists.visits.made(
+            await self._lists.visits.take_off(
                 [visit.row for visit, one in zip(visits, made, strict=True) if one.over]
             )
             for one in made:
@@ -121,12 +121,12 @@ class Cleaner:
         looks = [partial(_tried, partial(self._look_at, visit.pk, now)) for visit in visits]
         met = await self._table.together(looks)
         following = {one.head.pk: one.next for one in met if isinstance(one, _Met) and one.next is not None}
-        await self._lists.visits.note_all(following)
+        await self._lists.visits.schedule_all(following)
         cleans = [partial(_tried, partial(self._clean, one, now)) for one in met]
         made: list[_Made] = []
         for visit, one, swept in zip(visits, met, await self._table.together(cleans), strict=True):
             if isinstance(one, ChatStoreError) or isinstance(swept, ChatStoreError):
-                await self._lists.visits.note(visit.pk, now + layout.HOUR)
+                await self._lists.visits.schedule(visit.pk, now + layout.HOUR)
                 failed = swept if isinstance(swept, ChatStoreError) else None
                 made.append(_Made(Swept(0, 0, 0, more=False), over=True, failed=failed))
             else:
@@ -146,7 +146,7 @@ class Cleaner:
                 return Answer(False)
             if cast("Thread", present.header.thread).expires_at != expires:
                 return Answer(False)
-            return (await self._decide.flip(turn, None, (), None))._replace(result=True)
+            return (await self._decide.next_epoch(turn, None, (), None))._replace(result=True)
 
         return await self._writer.mutate(key, None, plan, no_request)
 
@@ -166,10 +166,10 @@ class Cleaner:
                 # Whoever wrote a note there meanwhile counts on the visits: the next is noted already.
                 return Answer(None)
             if present.newest is not None:
-                return await self._decide.flip(turn, None, (), None)
+                return await self._decide.next_epoch(turn, None, (), None)
             first = await self._table.query(present.pk, *layout.in_epoch(layout.ZERO), limit=1)
             if first.rows:
-                await self._lists.visits.note(present.pk, turn.now + layout.HOUR)
+                await self._lists.visits.schedule(present.pk, turn.now + layout.HOUR)
                 return Answer(None)
             return await self._decide.close(turn)
 
@@ -179,7 +179,7 @@ class Cleaner:
         """Remove what is dead of a thread, and plan the next visit."""
         met = await self._look_at(pk, now)
         if met.next is not None:
-            await self._lists.visits.note(pk, met.next)
+            await self._lists.visits.schedule(pk, met.next)
         return await self._clean(met, now)
 
     async def _look_at(self, pk: str, now: int) -> _Met:
@@ -260,7 +260,7 @@ class Cleaner:
         removed_ends = await self._table.together([partial(self._table.remove, row) for row in remains.ends])
         if not all(removed_ends):
             # Somebody changed one meanwhile, as an erasure does: what leads to it has to stay.
-            await self._lists.visits.note(met.head.pk, now + layout.HOUR)
+            await self._lists.visits.schedule(met.head.pk, now + layout.HOUR)
             return
         if remains.ended:
             await self._know(met)

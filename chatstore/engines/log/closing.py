@@ -53,11 +53,11 @@ class Closer:
             low, high = left.pop(0)
             found = await self._table.query(layout.TENANTS, low, high, limit=_TOGETHER)
             tenants = [str(row["id"]) for row in found.rows]
-            for row, tenant, mark in zip(found.rows, tenants, await self._marks(tenants), strict=True):
+            for row, tenant, closed in zip(found.rows, tenants, await self._closed(tenants), strict=True):
                 if examined >= _EXAMINED:
                     left.insert(0, (low, high))
                     break
-                examined += 1 + await self._close(tenant, mark, now)
+                examined += 1 + await self._close(tenant, closed, now)
                 low = str(row["sk"]) + "\0"
             else:
                 if found.more:
@@ -65,15 +65,15 @@ class Closer:
         self._left = left
         return bool(left)
 
-    async def _marks(self, tenants: Sequence[str]) -> list[Row | None]:
+    async def _closed(self, tenants: Sequence[str]) -> list[Row | None]:
         """For each tenant the row that says which hours were looked through."""
         places = [Key(layout.active_hours(tenant), layout.CLOSED) for tenant in tenants]
         found = {row["pk"]: row for row in await self._table.get(places)} if places else {}
         return [found.get(place.pk) for place in places]
 
-    async def _close(self, tenant: str, mark: Row | None, now: int) -> int:
+    async def _close(self, tenant: str, closed: Row | None, now: int) -> int:
         """Look through a tenant's hours that are over; how many rows that were."""
-        version = None if mark is None else int(mark["v"])
+        version = None if closed is None else int(closed["v"])
         low = layout.FIRST_HOUR if version is None else layout.hour_name(version + 1)
         last, examined = hour_of(now - OVER), 0
         async for row in self._table.all(layout.active_hours(tenant), low, layout.hour_name(last)):
@@ -211,8 +211,8 @@ class Closer:
         found: dict[str, list[Row]] = {}
         for row in await self._lists.owned(tenant, owner):
             found.setdefault(thread_id_of(row), []).append(row)
-        [mark] = await self._marks([tenant])
-        low = layout.FIRST_HOUR if mark is None else layout.hour_name(int(mark["v"]) + 1)
+        [closed] = await self._closed([tenant])
+        low = layout.FIRST_HOUR if closed is None else layout.hour_name(int(closed["v"]) + 1)
         async for hour in self._table.all(layout.active_hours(tenant), low, layout.LAST):
             bucket = layout.active_bucket(tenant, int(str(hour["sk"])))
             async for row in self._table.all(bucket, " ", layout.LAST):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 from chatstore import position, records
@@ -17,7 +16,7 @@ from chatstore.engines.log.cutting import Place
 from chatstore.engines.log.epochs import Epochs
 from chatstore.engines.log.head import target_of
 from chatstore.engines.log.lists import Lists
-from chatstore.engines.log.making import active_at, answering, grown, made, stays
+from chatstore.engines.log.making import active_at, answering, grown, new_thread, stays
 from chatstore.engines.log.planning import Answer, Decision, Turn
 from chatstore.engines.log.port import Table
 from chatstore.engines.log.reading import Reader
@@ -27,12 +26,12 @@ from chatstore.engines.log.visiting import KEPT
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import InvalidArgument, ThreadExists, ThreadNotFound
 from chatstore.models import Appended, Message, Thread, to_micros
+from chatstore.wire import micros_of
 
 __all__ = ["Deciding"]
 
 T = TypeVar("T")
 
-_MICROSECOND = timedelta(microseconds=1)
 _FEWEST_PLACES = 64
 _MOST_TOGETHER = 20_000
 """Messages that a row takes beside its texts, wherever these are kept."""
@@ -70,7 +69,7 @@ class Deciding(Epochs):
             before = replace(before, places=before.places + 1)
         if place is not None:
             before = place.totals(turn, before)
-            await self._lists.visits.note(head.pk, turn.now + KEPT)
+            await self._lists.visits.schedule(head.pk, turn.now + KEPT)
         totals = grown(before, drafts)
         header = await self.changed(turn, thread, adding=bool(drafts))
         slot = turn.slot(totals, kept=kept, header=header, told=told)
@@ -105,13 +104,14 @@ class Deciding(Epochs):
         if turn.head.thread(key._replace(owner=None), turn.now) is not None:
             raise ThreadExists(key.id)
         new = create if patch is None else created(create, patch)
-        decision: Decision[Appended] = await self.bear(turn, made(key, new, turn), drafts)
+        decision: Decision[Appended] = await self.begin(turn, new_thread(key, new, turn), drafts)
         if patch is None and if_thread is None:
             return decision
         slot = decision.slot._replace(told=turn.token)
         return decision._replace(slot=slot, result=replace(decision.result, thread_etag=turn.token))
 
-    async def bear(self, turn: Turn, thread: Thread, drafts: Sequence[Draft]) -> Decision[Any]:
+    async def begin(self, turn: Turn, thread: Thread, drafts: Sequence[Draft]) -> Decision[Any]:
+        """A thread that was not there: its first slot, in the epoch that is there or in one of its own."""
         head = turn.head
         active = to_micros(thread.active_at)
         left = await self.pointed(turn, thread)
@@ -119,7 +119,7 @@ class Deciding(Epochs):
         expired = head.header is not None and head.header.living
         if expired or not are_inline(drafts):
             # What an expired thread left ends, and what takes several rows begins, with an epoch of its own.
-            return await self.flip(turn, thread, drafts, None, life=True, left=left)
+            return await self.next_epoch(turn, thread, drafts, None, life=True, left=left)
         version = 1 if head.header is None else head.header.version + 1
         base = Totals(
             life=turn.token[:8], version=version, seen=turn.totals.seen, active_at=active, left=left
@@ -140,11 +140,11 @@ class Deciding(Epochs):
             await self._plan_visits(turn.head.pk, drafts, turn.now)
             thread = cast("Thread", cast("Header", turn.head.header).thread)
             thread = await self._renewed(turn, thread) if drafts else thread
-            return await self.flip(turn, thread, drafts, None)
+            return await self.next_epoch(turn, thread, drafts, None)
         if kept < len(drafts):
             await self.claims.take(turn, drafts[kept:])
             return await self.add(turn, drafts[kept:], kept)
-        return await self.note(turn, Appended((), turn.head.etag, kept))
+        return await self.unchanged(turn, Appended((), turn.head.etag, kept))
 
     async def kept(self, turn: Turn, drafts: Sequence[Draft]) -> int | None:
         """How many messages there are, if they are the first of `drafts`; None otherwise."""
@@ -180,8 +180,8 @@ class Deciding(Epochs):
         """
         pk = turn.head.pk
         if entry.expires_at is not None and was is None:
-            await self._lists.visits.note(pk, entry.expires_at)
-        await self._lists.visits.note(pk, turn.now + KEPT)
+            await self._lists.visits.schedule(pk, entry.expires_at)
+        await self._lists.visits.schedule(pk, turn.now + KEPT)
         totals = replace(totals, left=await self.listed(turn, totals.active_at))
         message = entry._replace(text=draft.text).message()
         header = await self.changed(turn, None, adding=True) if was is None else None
@@ -204,24 +204,24 @@ class Deciding(Epochs):
 
         return Decision(answering(turn, slot, message, [draft]), message, edits=row, after=after)
 
-    async def note(self, turn: Turn, result: T) -> Answer[T] | Decision[T]:
+    async def unchanged(self, turn: Turn, result: T) -> Answer[T] | Decision[T]:
         """A result that changes nothing: remembered where a request asks for it."""
         if turn.request is None:
             return Answer(result)
         header = turn.head.header
         if header is None or (not header.living and header.epoch == layout.ZERO):
             # Nothing else leads here, or what does may be about to be removed.
-            await self._lists.visits.note(turn.head.pk, turn.now + KEPT)
-        return Decision(turn.note(records.dump(cast("records.Result", result))), result)
+            await self._lists.visits.schedule(turn.head.pk, turn.now + KEPT)
+        return Decision(turn.bare_slot(records.dump(cast("records.Result", result))), result)
 
     async def inline(self, turn: Turn, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """The entries as a row takes them."""
         if are_inline(entries):
             return tuple(entries)
-        await self._lists.visits.note(turn.head.pk, turn.now + KEPT)
+        await self._lists.visits.schedule(turn.head.pk, turn.now + KEPT)
         return await keep_apart(self._table, turn, entries)
 
     async def _plan_visits(self, pk: str, drafts: Sequence[Draft], now: int) -> None:
         soonest = min((draft.ttl for draft in drafts if draft.ttl is not None), default=None)
         if soonest is not None:
-            await self._lists.visits.note(pk, now + soonest // _MICROSECOND)
+            await self._lists.visits.schedule(pk, now + micros_of(soonest))

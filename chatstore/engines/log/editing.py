@@ -108,7 +108,7 @@ class Editor:
             require_log(if_match, turn.head.etag)
             found = await self._reader.at_index(turn.head, message, turn.now)
             if found is None and message == -1:
-                return await self._decide.note(turn, None)
+                return await self._decide.unchanged(turn, None)
             if found is None:
                 raise MessageNotFound(key.id, message)
         effect = Effect(found.slot.position, found.slot.edition, "take", found.place)

@@ -10,7 +10,7 @@ from chatstore.conditions import expiry
 from chatstore.contract import Draft
 from chatstore.models import Message, from_micros
 
-__all__ = ["Blob", "Entry", "dumped", "loaded", "made"]
+__all__ = ["Blob", "Entry", "dumped", "loaded", "of_drafts"]
 
 _DIGITS = "123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _FIELDS = 9
@@ -65,7 +65,7 @@ class Entry(NamedTuple):
         return Entry("", f"{self.position}-{token}", self.position, at, _FADED)
 
 
-def made(drafts: Sequence[Draft], position: str, token: str, at: int) -> tuple[Entry, ...]:
+def of_drafts(drafts: Sequence[Draft], position: str, token: str, at: int) -> tuple[Entry, ...]:
     """The entries that appending `drafts` in the slot of that position makes."""
     entries = []
     for index, draft in enumerate(drafts):

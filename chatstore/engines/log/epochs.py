@@ -46,7 +46,7 @@ class Epochs:
         if after is before:
             return None
         if after.expires_at is not None:
-            await self._lists.visits.note(turn.head.pk, to_micros(after.expires_at))
+            await self._lists.visits.schedule(turn.head.pk, to_micros(after.expires_at))
         return present._replace(version=present.version + 1, thread=after)
 
     async def _renewed(self, turn: Turn, thread: Thread) -> Thread:
@@ -54,7 +54,7 @@ class Epochs:
         header = await self.changed(turn, thread, adding=True)
         return thread if header is None else cast("Thread", header.thread)
 
-    async def flip(
+    async def next_epoch(
         self,
         turn: Turn,
         thread: Thread | None,
@@ -156,7 +156,7 @@ class Epochs:
         return decision._replace(slot=answering(turn, decision.slot, message, kept), result=message)
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
-        await self._lists.visits.note(
+        await self._lists.visits.schedule(
             turn.head.pk, turn.now + (layout.HOUR if header.epoch == layout.ZERO else KEPT)
         )
         claims = of_slots(turn.head.pk, header, slots)

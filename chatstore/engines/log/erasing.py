@@ -99,8 +99,8 @@ class Eraser:
                 messages = len([found async for found in self._reader.living(present, turn.now)])
             elif present.header is not None and present.header.living:
                 others, end = present, (present.epoch, position.nth(present.tail))
-                return Decision(turn.note(), None) if loose else Answer(None)
-            decision: Decision[None] = await self._decide.flip(turn, None, (), None)
+                return Decision(turn.bare_slot(), None) if loose else Answer(None)
+            decision: Decision[None] = await self._decide.next_epoch(turn, None, (), None)
             end = decision.slot.epoch, decision.slot.position
             return decision
 

@@ -37,6 +37,7 @@ __all__ = [
     "active_bucket",
     "active_hours",
     "active_place",
+    "attempt",
     "below",
     "blob_row",
     "claim_of",
@@ -47,7 +48,6 @@ __all__ = [
     "hour_name",
     "in_epoch",
     "made_at",
-    "mark",
     "owner_partition",
     "owner_place",
     "slot_row",
@@ -152,13 +152,13 @@ def epoch_after(epoch: str, now: int, token: str) -> str:
     return f"{max(int(epoch[:12], 16) + 1, now // 1000):012x}{token[:12]:0>12}"
 
 
-def mark(now: int, token: str) -> str:
+def attempt(now: int, token: str) -> str:
     """What no other attempt writes: the time in milliseconds and its token."""
     return f"{now // 1000:012x}{token}"
 
 
 def made_at(name: str) -> int:
-    """When an epoch was made, a text was put apart or a mark was written, in microseconds."""
+    """When an epoch was made, a text was put apart or an attempt was named, in microseconds."""
     return int(name[:12], 16) * 1000
 
 

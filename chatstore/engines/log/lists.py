@@ -78,7 +78,7 @@ class Lists:
         planned = NONE if visit is None else self.visits.plan(pk, visit)
         rows = [*planned.rows, bucket, row]
         await self._written.put(rows, once=[*planned.hours, *_in_tenant(key.tenant, active_at)])
-        self.visits.noted(pk, planned)
+        self.visits.remember(pk, planned)
 
     async def point_again(self, key: ThreadKey, owner: str | None, active_at: int, token: str) -> None:
         """After a thread of long ago is made: write again what is not there of the rows that list it."""

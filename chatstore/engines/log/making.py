@@ -15,12 +15,12 @@ from chatstore.engines.log.planning import Turn
 from chatstore.engines.log.records import Entry, Header, Slot, Totals, chained
 from chatstore.models import Message, Thread, from_micros, to_micros
 
-__all__ = ["active_at", "answering", "beside", "born", "edited", "grown", "made", "stays"]
+__all__ = ["active_at", "answering", "beside", "born", "edited", "grown", "new_thread", "stays"]
 
 _MINUTE = 60_000_000
 
 
-def made(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
+def new_thread(key: ThreadKey, new: NewThread, turn: Turn) -> Thread:
     """A thread with the properties of `new`, made now."""
     at = from_micros(turn.now)
     expires = None if new.ttl is None else at + new.ttl

@@ -73,7 +73,7 @@ class Turn(NamedTuple):
         at = position.nth(self.head.tail + 1)
         return Slot(self.head.epoch, at, self.token, self.now, totals, request=self.request, **fields)
 
-    def note(self, result: str | None = None, **fields: Any) -> Slot:
+    def bare_slot(self, result: str | None = None, **fields: Any) -> Slot:
         """The next slot, to be read by nobody but repetitions."""
         totals = replace(self.totals, places=self.totals.places + 1)
         return self.slot(totals, result=result, **fields)

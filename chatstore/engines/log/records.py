@@ -90,7 +90,7 @@ class Header(NamedTuple):
     def dump(self, pk: str) -> Row:
         """The row of this header."""
         body = forms.packed(self._form(), [])
-        return {"pk": pk, "sk": layout.HEADER, "v": self.version, "s": self.mark, "b": body}
+        return {"pk": pk, "sk": layout.HEADER, "v": self.version, "s": self.attempt, "b": body}
 
     def ended(self, epoch: str, now: int) -> tuple[str, int] | None:
         """What `over` becomes where this thread ends: the earliest expiry of which results may be kept."""
@@ -112,7 +112,7 @@ class Header(NamedTuple):
         return FOREVER if self.thread.expires_at is None else to_micros(self.thread.expires_at)
 
     @property
-    def mark(self) -> str:
+    def attempt(self) -> str:
         """What is the same, beside the version, in no other header that says something else."""
         return public_epoch(self.epoch, self.base.life)
 
@@ -281,7 +281,7 @@ class Slot(NamedTuple):
 
     def arranged(self, drafts: Sequence[Draft]) -> tuple[Entry, ...]:
         """The entries that appending `drafts` here makes."""
-        return entries.made(drafts, self.position, self.token, self.at)
+        return entries.of_drafts(drafts, self.position, self.token, self.at)
 
     def apply(self, effect: Effect, by: Slot) -> Slot:
         """This row as `effect` leaves it, which the slot `by` decided."""

@@ -74,7 +74,9 @@ class Restorer:
         left = await self._decide.pointed(turn, thread)
         if head.header is not None and head.header.living:
             # What an expired thread left ends with an epoch of its own.
-            decision = await self._decide.flip(turn, thread, (), None, life=True, scattered=True, left=left)
+            decision = await self._decide.next_epoch(
+                turn, thread, (), None, life=True, scattered=True, left=left
+            )
             return cast("Decision[Appended]", decision)
         version = 1 if head.header is None else head.header.version + 1
         base = Totals(
@@ -97,7 +99,7 @@ class Restorer:
             kept = replace(thread, etag=turn.token if changes else present.etag, cost=None)
             after = header._replace(version=header.version + 1, thread=kept, scattered=True)
         if thread.expires_at is not None and changes:
-            await self._lists.visits.note(turn.head.pk, to_micros(thread.expires_at))
+            await self._lists.visits.schedule(turn.head.pk, to_micros(thread.expires_at))
         active = to_micros(thread.active_at)
         await self._decide.claims.take(turn, [Draft(one.text, key=one.key) for one in messages])
         left = await self._decide.listed(turn, active)
@@ -109,7 +111,7 @@ class Restorer:
         """The slot that adds `messages`."""
         expiries = [to_micros(one.expires_at) for one in messages if one.expires_at is not None]
         if expiries:
-            await self._lists.visits.note(turn.head.pk, min(expiries))
+            await self._lists.visits.schedule(turn.head.pk, min(expiries))
         totals = replace(
             before,
             count=before.count + len(messages),

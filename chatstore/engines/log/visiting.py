@@ -14,12 +14,13 @@ from chatstore.engines.log.lists import Pointer
 from chatstore.engines.log.port import Key, Row, Rows, Table
 from chatstore.engines.log.records import Blob, Entry, Header, Slot
 from chatstore.errors import Unavailable
+from chatstore.wire import micros_of
 
 __all__ = ["KEPT", "Remains", "all_rows", "read_whole", "require_awake", "slot_of", "survey"]
 
 _PAGE = 1000
 
-KEPT = timedelta(hours=25) // timedelta(microseconds=1)
+KEPT = micros_of(timedelta(hours=25))
 """How long a sealed epoch stays: it is the memory of its requests, and keeps late writers out."""
 
 

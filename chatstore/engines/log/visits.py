@@ -65,17 +65,17 @@ class Visits:
         self._written = written
         self._planned: dict[str, int] = {}
 
-    async def note(self, pk: str, at: int) -> None:
+    async def schedule(self, pk: str, at: int) -> None:
         """Note that a thread is to be visited once `at` has passed; one trip, none where that is noted."""
-        await self.note_all({pk: at})
+        await self.schedule_all({pk: at})
 
-    async def note_all(self, wanted: Mapping[str, int]) -> None:
+    async def schedule_all(self, wanted: Mapping[str, int]) -> None:
         """Note visits to several threads; a trip for every 25 that are not yet noted."""
         planned = {pk: self.plan(pk, at) for pk, at in wanted.items()}
         rows = [row for one in planned.values() for row in one.rows]
         await self._written.put(rows, once=[row for one in planned.values() for row in one.hours])
         for pk, one in planned.items():
-            self.noted(pk, one)
+            self.remember(pk, one)
 
     def plan(self, pk: str, at: int) -> Planned:
         """What is to be written so that a thread is visited once `at` has passed.
@@ -91,7 +91,7 @@ class Visits:
         row: Row = {"pk": layout.visit_bucket(hour), "sk": f"{at:017d}#{layout.digest(pk)}", "of": pk}
         return Planned([row], [{"pk": layout.VISITS, "sk": hour}])
 
-    def noted(self, pk: str, planned: Planned) -> None:
+    def remember(self, pk: str, planned: Planned) -> None:
         """Remember that `planned` was written."""
         for row in planned.rows:
             self._planned[pk] = _due(row)
@@ -117,7 +117,7 @@ class Visits:
                 # Over for long enough that nobody writes to it any more.
                 await self._table.write([], [Key(layout.VISITS, hour)])
 
-    async def made(self, visits: Sequence[Key]) -> None:
+    async def take_off(self, visits: Sequence[Key]) -> None:
         """Take visits off the list."""
         await self._table.write([], visits)
 
