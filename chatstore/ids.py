@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import time
@@ -27,7 +26,7 @@ def uuid7(milliseconds: int | None = None) -> str:
     `milliseconds` since 1970 in UTC; the present by default.
     """
     at = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
-    time_, random = f"{at:012x}", os.urandom(10).hex()
+    time_, random = f"{at:012x}", secrets.token_hex(10)
     variant = "89ab"[int(random[3], 16) & 3]
     return f"{time_[:8]}-{time_[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[8:]}"
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+import pytest
+
+import chatstore
 from chatstore.engines.log import Key, Row, Rows
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
@@ -117,5 +120,48 @@ def test_a_row_of_the_hour_before_goes_with_a_thread_that_two_began() -> None:
     swept(other)
     assert len([pk for pk, rows in table.rows.items() if pk.startswith("A#default#") and rows]) == 1
     assert [thread.id for thread in other.iter_threads()] == ["t"]
+    other.erase("mary")
+    assert "mary" not in text(table)
+
+
+class Killed(BaseException):
+    """A process ends."""
+
+
+class Meddled(MemoryTable):
+    """A process's way to a table, on which something happens in front of each of its slots."""
+
+    def __init__(self, table: MemoryTable, meddle: Callable[[], object]) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self._meddle = meddle
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        if str(row["sk"]).startswith("E"):
+            self._meddle()
+        return await super().put_new(row, free=free)
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_an_erasure_finds_the_hours_in_which_refused_and_killed_writers_listed_a_thread(refused: int) -> None:
+    """Each came as far as the owner's row, and the hour of the one before it was looked through by then."""
+    table, clock = MemoryTable(), ManualClock()
+    other = ChatStore(LogInMemory(table, clock))
+
+    def killed() -> None:
+        raise Killed
+
+    def writer(meddle: Callable[[], object]) -> ChatStore:
+        return ChatStore(LogInMemory(Meddled(table, meddle), clock))
+
+    other.append("t", say("a"), owner="mary")
+    clock.advance(HOUR)
+    with pytest.raises(chatstore.ThreadNotFound):
+        writer(lambda: other.delete_thread("t")).append("t", say("b"), create=False)
+    for _ in range(refused):
+        clock.advance(4 * HOUR)
+        swept(other)
+        with pytest.raises(Killed):
+            writer(killed).append("t", say("c"), owner="mary")
     other.erase("mary")
     assert "mary" not in text(table)

@@ -73,7 +73,7 @@ def visits_unwritten(patch: pytest.MonkeyPatch) -> None:
 
     async def note(self: Visits, *args: Any, **given: Any) -> None: ...
 
-    patch.setattr(Visits, "note", note)
+    patch.setattr(Visits, "schedule", note)
 
 
 def names_unclaimed(patch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def notes_unwritten(patch: pytest.MonkeyPatch) -> None:
 
     async def note(self: Purger, *args: Any) -> None: ...
 
-    patch.setattr(Purger, "note", note)
+    patch.setattr(Purger, "schedule", note)
 
 
 def headers_left(patch: pytest.MonkeyPatch) -> None:

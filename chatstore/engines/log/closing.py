@@ -17,7 +17,7 @@ from typing import Any, cast
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import Head, look
-from chatstore.engines.log.lists import OVER, Lists, Pointer, names, owner_of, thread_id_of
+from chatstore.engines.log.lists import OVER, Lists, Pointer, hours_of, names, owner_of, thread_id_of
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Header
 from chatstore.engines.log.visiting import all_rows, read_whole, slot_of
@@ -119,6 +119,8 @@ class Closer:
                 # Before the last row goes that leads to what the owner's writers have staged.
                 await self._discard(pk)
                 if one is not None:
+                    for other in await self.listed(tenant, str(row["id"]), owner_of(row), hours_of(one)):
+                        await self._table.remove(other)
                     await self._table.remove(one)
         elif listed == hour or (
             listed < hour and hour_of(await self._lists.put_right(tenant, row, one)) == hour
@@ -167,7 +169,7 @@ class Closer:
         hours = {hour_of(pointer.active_at), *pointer.left}
         places = [layout.active_place(tenant, hour, key.id, owner) for hour in sorted(hours)]
         found = await self._table.get([one, *places])
-        more = {hour_of(int(row["v"])) for row in found if key_of(row) == one} - hours
+        more = {hour for row in found if key_of(row) == one for hour in hours_of(row)} - hours
         return found + (await self.listed(tenant, key.id, owner, more) if more else [])
 
     async def forget(

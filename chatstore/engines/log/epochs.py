@@ -93,7 +93,7 @@ class Epochs:
         if turn.head.header is not None:
             left = await self._lists.former(turn.key, thread.owner, active)
         expires = None if thread.expires_at is None else to_micros(thread.expires_at)
-        await self._lists.point(turn.key, thread.owner, active, turn.token, visit=expires)
+        await self._lists.point(turn.key, thread.owner, active, turn.token, left=left, visit=expires)
         return left
 
     async def copy(self, turn: Turn, thread: Thread, entries: list[Entry], free: Key | None) -> Decision[Any]:

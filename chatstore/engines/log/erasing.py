@@ -11,7 +11,7 @@ from chatstore.engines.log import layout
 from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.head import Head, look
-from chatstore.engines.log.lists import names
+from chatstore.engines.log.lists import hours_of, names
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.reading import Reader
@@ -84,7 +84,7 @@ class Eraser:
         """
         pk, began = layout.thread_partition(key), self._clock()
         waiting, loose, hours = await self._before(pk, owner)
-        hours |= {hour_of(int(row["v"])) for row in listed}
+        hours |= {hour for row in listed for hour in hours_of(row)}
         rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
         threads = messages = 0
         end = "", ""

@@ -10,14 +10,16 @@ moves from one hour of its tenant to a later one, never back, in steps that may 
     the owner's row is brought from the one time to the other, if nobody brought it further
     the slot is taken that says so, and that names the hour which the thread has left
 
-The owner's row says which of a thread's hours holds. What else a killed writer or a late call leaves in an
-hour is removed once that hour is over (`chatstore.engines.log.closing`).
+The owner's row says which of a thread's hours holds, and which it left. What else a killed writer or a late
+call leaves in an hour is removed once that hour is over (`chatstore.engines.log.closing`). An hour that was
+left may be over already, and a writer that gets no further than the owner's row would be the last to know of
+it: so the row names it, until the log does.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from chatstore.contract import Clock, ThreadKey
@@ -29,7 +31,7 @@ from chatstore.engines.log.visits import NONE, Visits, Written, hour_of, key_of
 from chatstore.errors import Unavailable
 from chatstore.models import ThreadCursor, from_micros
 
-__all__ = ["OVER", "Lists", "Pointer", "names", "owner_of", "thread_id_of"]
+__all__ = ["OVER", "Lists", "Pointer", "hours_of", "names", "owner_of", "thread_id_of"]
 
 OVER = 2 * layout.HOUR
 """How long after its beginning an hour is over: clocks differ, and calls are late, by minutes at most."""
@@ -67,13 +69,16 @@ class Lists:
     # Writing
 
     async def point(
-        self, key: ThreadKey, owner: str | None, active_at: int, token: str, *, visit: int | None = None
-    ) -> None:
+        self, key: ThreadKey, owner: str | None, active_at: int, token: str, *, left: Sequence[int] = (),
+        visit: int | None = None,
+    ) -> None:  # fmt: skip
         """Before a thread is made: list it, and note when it is to be visited; one trip.
 
-        `token` tells these rows from all others that point to a thread of that id.
+        `token` tells these rows from all others that point to a thread of that id. `left` are the hours in
+        which one before it is listed still.
         """
         row, bucket = self._activity(key, owner, active_at, token)
+        row = _naming(row, left)
         pk = layout.thread_partition(key)
         planned = NONE if visit is None else self.visits.plan(pk, visit)
         rows = [*planned.rows, bucket, row]
@@ -102,17 +107,18 @@ class Lists:
             gone = [layout.active_place(key.tenant, one, key.id, owner) for one in before.left if one != hour]
             await self._written.put([bucket], once=_in_tenant(key.tenant, active_at), gone=gone)
             left = {hour_of(before.active_at)}
-        expected = before.active_at
+        expected, former = before.active_at, {hour_of(before.active_at)}
         for _ in range(_TRIES):
-            if await self._table.swap(row, expected):
-                # Not always the log's: a writer may have got as far as this, and not to its slot.
-                left.add(hour_of(expected))
+            # Not always the log's: a writer may have got as far as this row, and not to its slot.
+            named = (left | former) - {hour}
+            if await self._table.swap(_naming(row, named), expected):
+                left = named
                 break
             there = await self._table.get([key_of(row)])
             if not there:
                 await self._table.remove(bucket)
                 break
-            expected = int(there[0]["v"])
+            expected, former = int(there[0]["v"]), hours_of(there[0])
             if expected >= active_at:
                 break
         else:
@@ -129,9 +135,9 @@ class Lists:
         return bucket if await self._table.swap(bucket, None) else None
 
     async def former(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[int, ...]:
-        """Before a thread is made where there was one: the hour in which that is listed still; one trip."""
+        """Before a thread is made where there was one: the hours in which that is listed still; one trip."""
         rows = await self._table.get([layout.owner_place(key.tenant, key.id, owner)])
-        return tuple({hour_of(int(row["v"])) for row in rows} - {hour_of(active_at)})
+        return tuple(sorted({hour for row in rows for hour in hours_of(row)} - {hour_of(active_at)}))
 
     @staticmethod
     def _activity(key: ThreadKey, owner: str | None, active_at: int, token: str) -> tuple[Row, Row]:
@@ -180,6 +186,8 @@ class Lists:
         if not names(head.header, owner_of(row)) or hour_of(active_at) != hour_of(int(row["v"])):
             return 0
         forward, _ = self._activity(key, owner_of(row), active_at, str(row.get("s", "")))
+        if one is not None:
+            forward = _naming(forward, hours_of(one) - {hour_of(int(one["v"])), hour_of(active_at)})
         if one is not None and hour_of(int(one["v"])) != hour_of(active_at):
             # First: once the owner's row says otherwise, nothing leads to the row of that hour any more.
             earlier = layout.active_place(tenant, hour_of(int(one["v"])), key.id, owner_of(row))
@@ -204,6 +212,17 @@ class Lists:
     async def owned(self, tenant: str, owner: str | None) -> list[Row]:
         """The rows of an owner's list."""
         return [row async for row in self._table.all(layout.owner_partition(tenant, owner), " ", layout.LAST)]
+
+
+def _naming(row: Row, left: Iterable[int]) -> Row:
+    """A row of an owner's list that names hours which the thread, or one before it, has left."""
+    hours = " ".join(map(str, sorted(left)))
+    return {**row, "f": hours} if hours else row
+
+
+def hours_of(row: Row) -> set[int]:
+    """The hours that a row of an owner's list names: its thread's own, and those of threads before it."""
+    return {hour_of(int(row["v"])), *map(int, str(row.get("f", "")).split())}
 
 
 def owner_of(row: Row) -> str | None:

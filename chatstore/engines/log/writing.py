@@ -115,45 +115,54 @@ class Writer:
         return done.result
 
     async def _until_done(self, mutation: _Mutation[R]) -> _Done[R]:
+        """The same as `_tried`, and whoever said that it waits takes that back."""
+        waits: list[Key] = []
+        try:
+            return await self._tried(mutation, waits)
+        except GeneratorExit:
+            # Whoever is closed may ask for nothing more.
+            waits.clear()
+            raise
+        finally:
+            for one in waits:
+                await self.fairness.waited(one)
+
+    async def _tried(self, mutation: _Mutation[R], waits: list[Key]) -> _Done[R]:
         """Try until a slot was taken, or nothing needs to be written.
 
         A try that came too late was told which slot is in its place, and the next one aims behind that. So
         it has the chance that whoever took that slot has. After a few of those it pauses, for a time that
-        differs from others', and looks where the thread is now. If that does not help it says that it waits.
+        differs from others', and looks where the thread is now. If that does not help it says that it waits,
+        and names in `waits` what says so.
         """
         pk, silences = mutation.pk, 0
-        waits: Key | None = None
         began = self.clock()
         known = self.known.get(pk, began)
-        try:
-            for attempt in range(_MOST_TRIES):
-                if attempt and attempt % _CHASES == 0:
-                    if self.clock() - began > LONGEST_CONTEST:
-                        break
-                    if attempt % _WAITS == 0:
-                        waits = waits or layout.waiting(pk, self._tokens())
-                        await self.fairness.wait(waits)
-                    longest = _BACKOFF_SECONDS if attempt < _PATIENT_TRIES else _LONGEST_PAUSE_SECONDS
-                    await self.table.pause(random.uniform(0, longest))  # noqa: S311 - guards nothing
-                    known = None
-                try:
-                    came = await self._try(mutation, known, first=attempt == 0)
-                except _Unknown:
+        for attempt in range(_MOST_TRIES):
+            if attempt and attempt % _CHASES == 0:
+                if self.clock() - began > LONGEST_CONTEST:
+                    break
+                if attempt % _WAITS == 0:
+                    waits[:] = waits or [layout.waiting(pk, self._tokens())]
+                    await self.fairness.wait(waits[0])
+                longest = _BACKOFF_SECONDS if attempt < _PATIENT_TRIES else _LONGEST_PAUSE_SECONDS
+                await self.table.pause(random.uniform(0, longest))  # noqa: S311 - guards nothing
+                known = None
+            try:
+                came = await self._try(mutation, known, first=attempt == 0)
+            except _Unknown:
+                raise
+            except Unavailable:
+                # Nothing was decided yet, or somebody else has the slot.
+                came = None
+                silences += 1
+                if silences == _TRIES:
                     raise
-                except Unavailable:
-                    # Nothing was decided yet, or somebody else has the slot.
-                    came = None
-                    silences += 1
-                    if silences == _TRIES:
-                        raise
-                    retried()
-                if isinstance(came, _Done):
-                    return came
-                self.known.forget(pk)
-                known = came
-        finally:
-            if waits is not None:
-                await self.fairness.waited(waits)
+                retried()
+            if isinstance(came, _Done):
+                return came
+            self.known.forget(pk)
+            known = came
         raise Unavailable(
             f"thread {mutation.key.id!r} is written to by too many at once: nothing was written"
         )
