@@ -6,7 +6,7 @@
                       E…#…         slots: an epoch, a position in it
                       C#…#…        claims: a history, the digest of a key in it
                       B#…#…        texts for which a slot has no room, in pieces
-    L#tenant#owner    #thread      when an owner's thread was last active
+    L#tenant#owner    #thread      when an owner's thread was last active, and the hours that it has left
     A#tenant          hour         hours in which threads of the tenant were active
                       !            the hour up to which all that were over were looked through
     A#tenant#hour     …            those threads
