@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pytest
 
 import chatstore
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.contract import Backend, system_clock
-from chatstore.engines.fenced import reading
-from chatstore.engines.fenced.payload import unpack
-from chatstore.engines.fenced.port import Properties
+from chatstore.engines.fenced import payload, reading
+from chatstore.engines.fenced.payload import plain
 from chatstore.engines.log import LogBackend
 from chatstore.fair_threads import Beside
 from chatstore.models import Entries, Message
@@ -75,11 +74,12 @@ def test_a_long_page_is_written_beside_the_loop(make: object, written: set[int])
 def test_a_row_that_may_become_long_is_decompressed_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def watched(parts: Sequence[Properties]) -> str:
+    def watched(data: bytes) -> str:
         threads.append(threading.get_ident())
-        return unpack(parts)
+        return plain(data)
 
-    monkeypatch.setattr(reading, "unpack", watched)
+    for module in (reading, payload):
+        monkeypatch.setattr(module, "plain", watched)
 
     async def reads() -> None:
         backend = azure()

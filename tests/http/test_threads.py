@@ -26,7 +26,7 @@ def test_a_created_thread_is_where_the_answer_says(http: httpx.Client) -> None:
     assert http.get(thread["href"]).json() == thread
     assert list(thread) == [
         "id", "href", "owner", "topic", "metadata", "participants", "created_at", "active_at", "expires_at",
-        "etag", "kind", "sliding", "forked_from",
+        "kind", "sliding", "forked_from", "etag",
     ]  # fmt: skip
     assert {name: thread[name] for name in ("id", "topic", "owner", "metadata")} == {
         name: new[name] for name in ("id", "topic", "owner", "metadata")

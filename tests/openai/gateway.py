@@ -41,6 +41,8 @@ def gateway(answer: Answering) -> Iterator[str]:
                 if name.lower() != "content-length":
                     self.send_header(name, value)
             self.send_header("content-length", str(len(answered.body)))
+            # Whoever stands between may end the connection, and a client must not count on it.
+            self.send_header("connection", "close")
             self.end_headers()
             self.wfile.write(answered.body)
 

@@ -69,7 +69,11 @@ class Client:
     @property
     def is_local(self) -> bool:
         """Whether the endpoint is on this machine: an emulator."""
-        host = urlsplit(self.endpoint or "").hostname
+        try:
+            host = urlsplit(self.endpoint or "").hostname
+        except ValueError:
+            # No address at all, which the SDK says when it is asked for a client.
+            return False
         return host in ("127.0.0.1", "::1", "localhost")
 
     def call(self, operation: str, parameters: Parameters) -> dict[str, Any]:

@@ -292,6 +292,7 @@ class MemoryBackend(Kept):
                 for name, stored in self._threads.items()
                 if name[0] == tenant and owner in (None, stored.thread.owner)
             }
+            messages = sum(len(stored.messages) for stored in owned.values())
             for name in owned:
                 self._remove(name)
             requests = [
@@ -301,7 +302,6 @@ class MemoryBackend(Kept):
             ]
             for request in requests:
                 del self._results[request]
-            messages = sum(len(stored.messages) for stored in owned.values())
             return Erased(len(owned), messages, len(requests))
 
     # Backups
