@@ -40,9 +40,8 @@ NEXT = " "
 def fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
     """The rows that fit into a page, in the direction of reading, and whether more follow."""
     chosen = rows[: span.limit]
-    # A character takes four bytes at most, so that most pages fit whatever their texts are.
-    characters = sum([len(row[0]) for row in chosen if type(row[0]) is str])
-    if span.max_bytes is not None and _MOST_BYTES * characters > span.max_bytes:
+    # Most pages fit whatever the characters of their texts are, and are not measured exactly.
+    if span.max_bytes is not None and _characters(chosen) * _MOST_BYTES > span.max_bytes:
         size = 0
         for count, row in enumerate(chosen):
             size += size_of(row)
@@ -50,6 +49,10 @@ def fitting(rows: list[Row], span: Span) -> tuple[list[Row], bool]:
                 chosen = chosen[:count]
                 break
     return chosen, len(chosen) < len(rows)
+
+
+def _characters(rows: list[Row]) -> int:
+    return sum([len(row[0]) for row in rows if type(row[0]) is str])
 
 
 def parts_of(log: Log, span: Span) -> list[tuple[str, str]]:
