@@ -102,7 +102,7 @@ def test_an_id_that_hundreds_have_had_stays_writable_and_erasable(dialect: Diale
             store.delete_thread("t")
         last = store.append("t", say("of-400"), owner="owner-400", request_id="r-400")
         assert store.append("t", say("of-400"), owner="owner-400", request_id="r-400") == last
-        assert len(table.rows) < 200
+        assert len([row for partition, row in table.rows if not partition.startswith("X")]) < 200
         assert held(table, {"of-0", "owner-0", "of-300"}) == set()
         assert held(table, {"of-399", "of-400"}) == {"of-399", "of-400"}
         for number in range(401):

@@ -33,6 +33,35 @@ class HeldUp(FakeDriver):
         return await super().submit(partition, ops)
 
 
+class Killed(BaseException):
+    """A process ends."""
+
+
+class Mortal(FakeDriver):
+    """Ends where a thread's header is to be written."""
+
+    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+        if partition.startswith("T-"):
+            raise Killed
+        return await super().submit(partition, ops)
+
+
+@pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
+def test_what_two_killed_writers_told_in_one_microsecond_is_swept(dialect: Dialect) -> None:
+    table, clock = FakeTable(), ManualClock()
+    for owner in ("mary", "bob"):
+        process = ChatStore(AzureTablesBackend(Mortal(table), dialect, clock)).for_owner(owner)
+        with pytest.raises(Killed):
+            process.delete_thread("t", request_id="of nothing")
+    assert len([partition for partition, _ in table.rows if partition.startswith("L-")]) == 2
+    store = ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
+    for _ in range(4):
+        clock.advance(timedelta(days=2))
+        while store.sweep().more:
+            pass
+    assert [partition for partition, _ in table.rows if partition != "N"] == []
+
+
 @pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])
 @pytest.mark.parametrize("begun", [False, True])
 def test_pieces_that_a_sweep_may_have_removed_are_not_named(dialect: Dialect, *, begun: bool) -> None:

@@ -26,6 +26,7 @@ class HeldUp(MemoryTable):
         self.before_deleting: Callable[[], None] | None = None
         self.behind_a_look: Callable[[], None] | None = None
         self.before_listing: Callable[[], None] | None = None
+        self.behind_an_hour: Callable[[], None] | None = None
 
     async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
                     after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
@@ -42,6 +43,9 @@ class HeldUp(MemoryTable):
             meanwhile, self.before_listing = self.before_listing, None
             meanwhile()
         await super().write(puts, deletes)
+        if self.behind_an_hour is not None and [str(row["pk"]) for row in puts] == ["A#default", "N"]:
+            meanwhile, self.behind_an_hour = self.behind_an_hour, None
+            meanwhile()
 
     async def remove(self, row: Row) -> bool:
         self._wake()
@@ -121,6 +125,45 @@ def test_a_row_of_the_hour_before_goes_with_a_thread_that_two_began() -> None:
     assert len([pk for pk, rows in table.rows.items() if pk.startswith("A#default#") and rows]) == 1
     assert [thread.id for thread in other.iter_threads()] == ["t"]
     other.erase("mary")
+    assert "mary" not in text(table)
+
+
+def test_a_sweep_that_slept_for_days_lists_nothing_in_an_hour_that_is_over() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("gone"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    slow, slept = HeldUp(table), []
+
+    def meanwhile() -> None:
+        for _ in range(3):
+            clock.advance(26 * HOUR)
+            swept(store)
+        slept.append(clock.now)
+
+    slow.behind_an_hour = meanwhile
+    with pytest.raises(chatstore.Unavailable, match="sweep again"):
+        swept(ChatStore(LogInMemory(slow, clock)))
+    assert slept
+    store.erase("mary")
+    assert "mary" not in text(table)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_erasure_beside_a_sweep_that_leads_back_to_a_thread(*, deleted: bool) -> None:
+    """A call that came late has removed the owner's row; the hour's still leads to the thread."""
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("hers"), owner="mary")
+    if deleted:
+        store.delete_thread("t")
+    table.rows.pop("L#default#mary")
+    clock.advance(4 * HOUR)
+    slow, erased = HeldUp(table), []
+    slow.behind_a_look = lambda: erased.append(store.erase("mary"))
+    swept(ChatStore(LogInMemory(slow, clock)))
+    assert erased
     assert "mary" not in text(table)
 
 

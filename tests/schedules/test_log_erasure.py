@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import itertools
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import pytest
 
 from chatstore.blocking import run
-from chatstore.contract import Draft, Listing, NewThread, Span, ThreadKey
+from chatstore.contract import Cut, Draft, Listing, NewThread, Span, ThreadKey
 from chatstore.engines.log import Key, LogBackend, Row, erasing, layout
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.records import Header
 from chatstore.engines.log.writing import Writer
-from chatstore.errors import ChatStoreError
+from chatstore.errors import ChatStoreError, MessageNotFound, ThreadNotFound
 from tests.conftest import SOAK
 from tests.log.memory_table import MemoryTable
 from tests.schedules.explorer import Actor, Count, Done, explore
@@ -131,7 +131,8 @@ def _ends(table: MemoryTable) -> tuple[Kept, str | None]:
     if state is None or state[0] == "ada":
         for days in range(1, 5):
             swept = Deterministic(table, 11, ahead=days * DAY)
-            run(swept._cleaner._visit(layout.thread_partition(KEY), swept.clock()))
+            for pk in [pk for pk in table.rows if pk.startswith("T#")]:
+                run(swept._cleaner._visit(pk, swept.clock()))
             run(swept.sweep(1000))
         pks = [pk for pk, rows in table.rows.items() if rows and pk not in ("N", "X", "A#default")]
         if pks:
@@ -178,6 +179,63 @@ WRITES: dict[str, tuple[Modelled, ...]] = {
     "bob": (append("new", "bob"),),
 }
 
+LONG: tuple[WholeTable, Kept] = (begun(*map(append, "abcd")), ("ada", tuple("abcd")))
+
+
+def _named(text: str) -> str:
+    page = run(Deterministic(LONG[0].copy(), 20).read(KEY, Span(10)))
+    return next(str(message.id) for message in page if message.text == text)
+
+
+def reading(
+    name: str, call: Callable[[LogBackend], Awaitable[Any]], result: object, gone: object
+) -> Modelled:
+    """A call that gives `result` of the thread `LONG`, and `gone` of none."""
+
+    async def called(backend: LogBackend) -> Any:
+        try:
+            return await call(backend)
+        except (ThreadNotFound, MessageNotFound) as error:
+            return type(error).__name__
+
+    return Modelled(name, called, lambda now: (now, gone if now is None else result))
+
+
+def page(name: str, result: str, gone: object, **span: Any) -> Modelled:
+    async def call(backend: LogBackend) -> Any:
+        found = await backend.read(KEY, Span(**{"limit": 10, **span}))
+        return "".join(message.text for message in found)
+
+    return reading(name, call, result, gone)
+
+
+async def _forked(backend: LogBackend) -> Any:
+    fork = await backend.fork(KEY, KEY._replace(id="the fork"), Cut(_named("c")), if_match=None, request=None)
+    return fork.id
+
+
+async def _found(backend: LogBackend) -> Any:
+    return (await backend.get_message(KEY, _named("c"))).text
+
+
+MISSING = "ThreadNotFound"
+READS = (
+    page("the first two", "ab", "", limit=2),
+    page("the last two", "cd", "", limit=2, newest=True),
+    page("what follows a message", "cd", MISSING, after_message=_named("b")),
+    page("what is in front of a message", "ab", MISSING, before_message=_named("c")),
+    page(
+        "what is nearest in front of a message",
+        "b",
+        MISSING,
+        before_message=_named("c"),
+        newest=True,
+        limit=1,
+    ),
+    reading("a message", _found, "c", MISSING),
+    reading("a fork", _forked, "the fork", MISSING),
+)
+
 
 @pytest.fixture(autouse=True)
 def repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +260,15 @@ def test_an_erasure_beside_a_writer(there: str, writes: str, counted: list[Count
     long = "large" in writes or "key" in writes
     faults = int(SOAK or (len(WRITES[writes]) == 1 and not long))
     hold(there, counted, writer, Actor([erase()], ERASER), faults=faults)
+
+
+@pytest.mark.parametrize("read", READS, ids=lambda read: str(read.name))
+def test_an_erasure_beside_a_reader(read: Modelled, counted: list[Count]) -> None:
+    """Who reads sees the thread, or none; never a part of one, and no message that is missing."""
+    table, state = LONG
+    count = explore(table, [Actor([read], backend(1)), Actor([erase()], ERASER)], judge(state))
+    counted.append(count)
+    assert not count.bad, count.bad[0]
 
 
 def test_a_clock_that_is_behind_changes_nothing(counted: list[Count]) -> None:

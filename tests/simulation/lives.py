@@ -43,10 +43,20 @@ class Life(NamedTuple):
 
 
 class State(NamedTuple):
-    """A thread or none, and the requests that are remembered: what each was answered, and whether surely."""
+    """A thread or none, and the requests that are remembered.
+
+    Of each: what it was answered, whether it is surely remembered, and whose thread it was for, if that is
+    still there.
+    """
 
     life: Life | None
-    requests: frozenset[tuple[str, Any, bool]] = frozenset()
+    requests: frozenset[tuple[str, Any, bool, tuple[str | None] | None]] = frozenset()
+
+    def after(self, life: Life | None, *, begins: bool) -> State:
+        """With that life, which `begins` where there was none."""
+        if life != self.life and (life is None or begins):
+            return State(life, frozenset((*one[:3], None) for one in self.requests))
+        return self._replace(life=life)
 
 
 NOTHING = State(None)

@@ -27,15 +27,16 @@ class Rules(Lives):
                 if op.unknown:
                     yield state
                 elif op.error is None and one[1] in (None, answer):
-                    yield state._replace(requests=state.requests - {one} | {(op.request, answer, one[2])})
-            if any(sure for _, _, sure in found):
+                    yield state._replace(requests=state.requests - {one} | {(op.request, answer, *one[2:])})
+            if any(one[2] for one in found):
                 return
         for view in self._views(state, op):
             for life in getattr(self, f"_{op.kind}")(state, view, op):
-                new = state._replace(life=life)
+                new = state.after(life, begins=view is None)
                 if op.request is not None and op.kind != "fork" and (op.unknown or op.error is None):
                     answer = None if op.unknown else self._answer(op)
-                    new = new._replace(requests=new.requests | {(op.request, answer, True)})
+                    whose = None if life is None else (life.owner,)
+                    new = new._replace(requests=new.requests | {(op.request, answer, True, whose)})
                 yield new
 
     def _views(self, state: State, op: Op) -> Iterator[Life | None]:
@@ -49,7 +50,11 @@ class Rules(Lives):
             yield None
 
     def _erased(self, state: State, op: Op) -> Iterator[State]:
-        requests = frozenset((id, answer, False) for id, answer, _ in state.requests)
+        # What was asked of a thread that is somebody else's is remembered.
+        requests = frozenset(
+            (id, answer, sure and whose not in (None, (op.key.owner,)), whose)
+            for id, answer, sure, whose in state.requests
+        )
         mine = state.life is not None and state.life.owner == op.key.owner
         yield State(None if mine else state.life, requests)
 
@@ -273,22 +278,28 @@ class Rules(Lives):
         if life.epoch not in (None, epoch) or span.epoch not in (None, epoch):
             return
         key = op.key._replace(owner=None)
-        expected = list(life.messages)
+        begins = [0]
         if span.after is not None:
-            texts = [(key, self.roots.get(label, label)) for label in expected]
+            texts = [(key, self.roots.get(label, label)) for label in life.messages]
             ids = [self.ids.get(text, set()) for text in texts]
             if any(len(some) > 1 or text in self.maybe for text, some in zip(texts, ids, strict=True)):
                 yield life._replace(etag=op.result.etag, epoch=epoch)
                 return
             # One that nobody has seen is where those around it are.
-            places = [self.places[key, next(iter(some))] if some else "~" for some in ids]
-            before = max((at for at, place in enumerate(places, 1) if place <= span.after), default=0)
-            expected = expected[before:]
-        more = len(expected) > span.limit
-        expected = expected[-span.limit :] if span.newest else expected[: span.limit]
-        shown = [self._shown(one) for one in op.result.items]
-        if shown == [self._kept(life, label) for label in expected] and (op.result.next is not None) == more:
+            places = [self.places[key, next(iter(some))] if some else None for some in ids]
+            low = max((at for at, place in enumerate(places, 1) if place and place <= span.after), default=0)
+            high = next((at for at, place in enumerate(places) if place and place > span.after), len(places))
+            begins = list(range(low, high + 1))
+        if any(self._pages(life, life.messages[begin:], op) for begin in begins):
             yield life._replace(etag=op.result.etag, epoch=epoch)
+
+    def _pages(self, life: Life, labels: Sequence[str], op: Op) -> bool:
+        """Whether a page shows what it should of the messages that its span leads to."""
+        span, page = op.given["span"], op.result
+        shown = labels[-span.limit :] if span.newest else labels[: span.limit]
+        return [self._shown(one) for one in page.items] == [self._kept(life, label) for label in shown] and (
+            page.next is not None
+        ) == (len(labels) > span.limit)
 
     def _find(self, state: State, view: Life | None, op: Op) -> Iterator[Life | None]:
         life, target = self._visible(view, op), op.given["target"]

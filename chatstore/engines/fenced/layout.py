@@ -225,14 +225,17 @@ def visit_partition(thread: str) -> str:
     return VISITS[int(thread[-2:], 16) % len(VISITS)]
 
 
-def visit_row(due: int, thread: str) -> str:
-    """The row of a visit to a thread at `due`, in microseconds."""
-    return f"{due:017d}{thread}"
+def visit_row(due: int, thread: str, listing: str | None = None) -> str:
+    """The row of a visit at `due`, in microseconds, to a thread, or to its row in a listing.
+
+    Two processes may note theirs for the same microsecond, so each listing has a row of its own.
+    """
+    return f"{due:017d}{thread}" + ("" if listing is None else f"+{listing}")
 
 
 def visit_of(row: str) -> tuple[int, str]:
     """When a visit is due, and to which thread's partition."""
-    return int(row[:17]), row[17:]
+    return int(row[:17]), row[17:].partition("+")[0]
 
 
 def _digest(*names: str) -> str:

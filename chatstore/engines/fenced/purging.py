@@ -179,7 +179,7 @@ class Purger:
 
 def visiting(partition: str, due: int, listing: str | None = None) -> Op:
     """Writes down a visit to a thread at `due`, and to its row in a listing."""
-    return Op("upsert", layout.visit_row(due, partition), {} if listing is None else {"o": listing})
+    return Op("upsert", layout.visit_row(due, partition, listing), {} if listing is None else {"o": listing})
 
 
 class _Naming:

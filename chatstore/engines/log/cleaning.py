@@ -12,7 +12,7 @@ from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.deciding import Deciding
-from chatstore.engines.log.head import Head, settle
+from chatstore.engines.log.head import Head, require_awake, settle
 from chatstore.engines.log.known import LONGEST
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
@@ -24,7 +24,6 @@ from chatstore.engines.log.visiting import (
     Remains,
     all_rows,
     read_whole,
-    require_awake,
     survey,
 )
 from chatstore.engines.log.visits import Visit

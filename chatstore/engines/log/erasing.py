@@ -10,13 +10,13 @@ from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.deciding import Deciding
-from chatstore.engines.log.head import Head, look
+from chatstore.engines.log.head import Head, look, require_awake
 from chatstore.engines.log.lists import hours_of, names
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.reading import Reader
-from chatstore.engines.log.records import Slot
-from chatstore.engines.log.visiting import all_rows, require_awake, slot_of
+from chatstore.engines.log.records import EMPTIED, Slot
+from chatstore.engines.log.visiting import all_rows, slot_of
 from chatstore.engines.log.visits import hour_of, key_of
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import Unavailable
@@ -194,7 +194,7 @@ class Eraser:
                 if bare is None:
                     continue
                 if await self._put_bare(pk, bare, slot.version, began):
-                    requests += slot.request is not None
+                    requests += slot.request is not None and bare.request is None
                 else:
                     whole = False
             if whole:
@@ -244,11 +244,16 @@ def _is_of(slot: Slot, others: Head | None) -> bool:
 
 
 def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
-    """A slot without content: it leads on to what follows, and to others' lists. None for one that is so."""
+    """A slot without content: it leads on to what follows, and to others' lists. None for one that is so.
+
+    Where somebody else began the thread that follows, the request that did it is theirs, and is remembered.
+    """
     bare = Slot(
         slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
-        version=slot.version, fades=slot.fades, edited=slot.edited, seals=slot.seals, staged=slot.staged,
+        version=slot.version, fades=slot.fades, edited=EMPTIED, seals=slot.seals, staged=slot.staged,
         header=slot.header if slot.seals and not names(slot.header, owner) else None,
         pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
     )  # fmt: skip
+    if bare.header is not None and bare.header.thread is not None:
+        bare = bare._replace(request=slot.request, result=slot.result, kept=slot.kept, told=slot.told)
     return None if bare == slot else bare._replace(version=slot.version + 1)

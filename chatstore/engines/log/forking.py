@@ -9,13 +9,13 @@ from chatstore.conditions import forked, require_log
 from chatstore.contract import Cut, ThreadKey, ThreadPatch, Unset
 from chatstore.engines.log import layout
 from chatstore.engines.log.deciding import Deciding
-from chatstore.engines.log.head import look
+from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.making import born
-from chatstore.engines.log.planning import Decision, Turn
+from chatstore.engines.log.planning import Decision, Outdated, Turn
 from chatstore.engines.log.port import Key, Table
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Entry
-from chatstore.errors import ThreadExists
+from chatstore.errors import CorruptData, MessageNotFound, ThreadExists
 from chatstore.models import Origin, Thread
 
 __all__ = ["Forker"]
@@ -42,14 +42,12 @@ class Forker:
         origin = await look(self._table, layout.thread_partition(source))
         present = origin.existing(source, turn.now)
         require_log(if_match, origin.etag)
-        end = None
-        if cut is not None:
-            end = (await self._reader.named(source, origin, cut.message, turn.now)).entry.position
-        entries: list[Entry] = []
-        async for entry in self._reader.whole(origin, turn.now):
-            if end is not None and (entry.position > end or (entry.position == end and not _behind(cut))):
-                break
-            entries.append(entry._replace(blob=None))
+        try:
+            entries = await self._copied(source, origin, cut, turn.now)
+        except (MessageNotFound, CorruptData):
+            if (await look(self._table, origin.pk)).is_at(origin):
+                raise
+            raise Outdated from None
         if turn.head.thread(turn.key._replace(owner=None), turn.now) is not None:
             raise ThreadExists(turn.key.id)
         last = Origin(source.id, entries[-1].id if entries else None)
@@ -58,6 +56,18 @@ class Forker:
         free = Key(origin.pk, layout.slot_row(origin.epoch, position.nth(origin.tail + 1)))
         decision = await self._decide.copy(turn, thread, entries, free)
         return decision._replace(slot=decision.slot._replace(result=records.dump(thread)), result=thread)
+
+    async def _copied(self, source: ThreadKey, origin: Head, cut: Cut | None, now: int) -> list[Entry]:
+        """The messages of the source up to a cut, with their texts. Raises MessageNotFound."""
+        end = None
+        if cut is not None:
+            end = (await self._reader.named(source, origin, cut.message, now)).entry.position
+        entries: list[Entry] = []
+        async for entry in self._reader.whole(origin, now):
+            if end is not None and (entry.position > end or (entry.position == end and not _behind(cut))):
+                break
+            entries.append(entry._replace(blob=None))
+        return entries
 
 
 def _behind(cut: Cut | None) -> bool:

@@ -15,10 +15,10 @@ from chatstore.contract import ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.port import Key, Row, Rows, Table
 from chatstore.engines.log.records import EMPTY, Header, Slot, Totals, public_epoch
-from chatstore.errors import CorruptData, ThreadNotFound
+from chatstore.errors import CorruptData, ThreadNotFound, Unavailable
 from chatstore.models import Thread, from_micros, to_micros
 
-__all__ = ["Head", "expired", "look", "settle", "target_of"]
+__all__ = ["Head", "expired", "look", "require_awake", "settle", "target_of"]
 
 
 _LOOKS = 20
@@ -48,6 +48,10 @@ class Head(NamedTuple):
     def tail(self) -> int:
         """The number of the newest slot."""
         return 0 if self.newest is None else self.newest.number
+
+    def is_at(self, other: Head) -> bool:
+        """Whether nothing was decided between the two."""
+        return (self.epoch, self.tail) == (other.epoch, other.tail)
 
     @property
     def etag(self) -> str:
@@ -122,6 +126,16 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
         epoch, own = decided.epoch, None
     totals = newest.totals if newest is not None else EMPTY if header is None else header.base
     return Head(pk, epoch, totals, header, stored, newest, tuple(own.rows), own.more)
+
+
+def require_awake(asleep: int, reason: str) -> None:
+    """Raise Unavailable where more than an hour has passed, in microseconds, since a thread was looked at.
+
+    Who slept for a day may meet another thread's rows under the names that were read, or list what is gone in
+    an hour that nobody looks through any more.
+    """
+    if asleep > layout.HOUR:
+        raise Unavailable(reason)
 
 
 async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:

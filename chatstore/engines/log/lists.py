@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
-from chatstore.engines.log.head import expired, look
+from chatstore.engines.log.head import expired, look, require_awake
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Header
 from chatstore.engines.log.visits import NONE, Visits, Written, hour_of, key_of
@@ -128,10 +128,12 @@ class Lists:
     async def list_again(self, key: ThreadKey, owner: str | None, now: int, one: Row) -> Row | None:
         """List what is left of a thread in the present hour. The row that does, unless there is one already.
 
-        `one` is the row in the owner's list. Takes two trips, or one.
+        `one` is the row in the owner's list. Takes two trips, or one. Raises Unavailable where that took so
+        long that the hour may be over, and nobody would come for the row.
         """
         _, bucket = self._activity(key, owner, now, str(one.get("s", "")))
         await self._written.put([], once=_in_tenant(key.tenant, now))
+        require_awake(self._clock() - now, "a sweep was held up for long: sweep again")
         return bucket if await self._table.swap(bucket, None) else None
 
     async def former(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[int, ...]:
@@ -193,14 +195,23 @@ class Lists:
             earlier = layout.active_place(tenant, hour_of(int(one["v"])), key.id, owner_of(row))
             await self._table.write([], [earlier])
         with contextlib.suppress(Unavailable):
-            await self._table.swap(forward, None if one is None else int(one["v"]))
+            await self._lead(row, forward, None if one is None else int(one["v"]))
         return active_at
 
     async def lead_back(self, tenant: str, row: Row) -> None:
         """Put the thread of an hour's row into its owner's list, where it is not."""
         key = ThreadKey(tenant, str(row["id"]))
         again, _ = self._activity(key, owner_of(row), int(row["v"]), str(row.get("s", "")))
-        await self._table.swap(again, None)
+        await self._lead(row, again, None)
+
+    async def _lead(self, row: Row, one: Row, expected: int | None) -> None:
+        """Put `one` into an owner's list for the thread of an hour's `row`.
+
+        An erasure removes the hour's row before it looks for the owner's for the last time. So if the hour's
+        is there after this, an erasure finds what was put. If it is gone, this takes it back.
+        """
+        if await self._table.swap(one, expected) and not await self._table.get([key_of(row)]):
+            await self._table.remove(one)
 
     async def clear(self, tenant: str, hour: int, left: Sequence[Row], *, empty: bool) -> None:
         """Remove rows of an hour that is over, and the hour if it is `empty` then."""

@@ -44,15 +44,13 @@ class Reader(Finder):
     async def page(self, key: ThreadKey, span: Span) -> Page[Message]:
         """A page as one consistent view: what needs several trips is read again if it changed between."""
         pk = layout.thread_partition(key)
-        asked = span
-        named = asked.after_message is not None or asked.before_message is not None
-        from_end = span.newest and span.before is None and span.before_message is None
+        named = span.after_message is not None or span.before_message is not None
         missing = False
         for attempt in range(_LOOKS):
             if attempt > 1:
                 await self._table.pause(random.uniform(0, _PAUSE_SECONDS * attempt))  # noqa: S311 - guards nothing
             stale = self._stale and not attempt
-            head = await look(self._table, pk, span.limit + 1 if from_end else 1, stale=stale)
+            head = await look(self._table, pk, span.limit + 1 if _from_end(span) else 1, stale=stale)
             now = self._clock()
             thread = head.thread(key, now)
             if span.epoch is not None and (thread is None or head.public_epoch != span.epoch):
@@ -63,22 +61,40 @@ class Reader(Finder):
                 if named:
                     raise ThreadNotFound(key.id)
                 return Page(())
-            span = await self._placed(key, head, asked, now)
-            looked_up = _names(span) != _names(asked)
-            first = max(FIRST, min(span.limit, MOST))
-            walk = Walk(self._table, head, newest=span.newest, first=first)
-            found, more = await self._collect(key, walk, span, now)
-            # An edit in between is met in its row, or in the slot that decided it.
-            several = walk.trips + from_end + looked_up > 1 or walk.passed
-            if several and _edited(head, await look(self._table, pk)):
-                continue
-            texts = await self._with_texts(head.pk, found)
-            if texts is not None:
-                return _page(head, span, texts, more)
-            if missing:
-                raise CorruptData(f"thread {key.id!r}: a part of a message is missing")
-            missing = True
+            try:
+                found = await self._page_at(key, head, span, now)
+            except CorruptData:
+                # Its row may have been emptied while it was read.
+                if missing:
+                    raise
+                missing, found = True, None
+            if found is not None:
+                return found
         raise Unavailable(f"thread {key.id!r} is edited faster than so much of it can be read at once")
+
+    async def _page_at(self, key: ThreadKey, head: Head, asked: Span, now: int) -> Page[Message] | None:
+        """A page of the thread as it is at `head`; None where it has changed since.
+
+        Raises MessageNotFound, and CorruptData where a part is missing.
+        """
+        first = max(FIRST, min(asked.limit, MOST))
+        walk = Walk(self._table, head, newest=asked.newest, first=first)
+        try:
+            span = await self._placed(key, head, asked, now)
+            found, more = await self._collect(key, walk, span, now)
+        except MessageNotFound:
+            if (await look(self._table, head.pk)).is_at(head):
+                raise
+            return None
+        looked_up = _names(span) != _names(asked)
+        # An edit in between is met in its row, or in the slot that decided it.
+        several = walk.trips + _from_end(asked) + looked_up > 1 or walk.passed
+        if several and _edited(head, await look(self._table, head.pk)):
+            return None
+        texts = await self._with_texts(head.pk, found)
+        if texts is None:
+            raise CorruptData(f"thread {key.id!r}: a part of a message is missing")
+        return _page(head, span, texts, more)
 
     async def _placed(self, key: ThreadKey, head: Head, span: Span, now: int) -> Span:
         """A span with the positions of the messages that it names. Raises MessageNotFound.
@@ -181,7 +197,7 @@ class Reader(Finder):
                 return await self.message(before, found.entry)
             except (MessageNotFound, CorruptData):
                 head = await look(self._table, pk)
-                if (head.epoch, head.tail) == (before.epoch, before.tail):
+                if head.is_at(before):
                     raise
                 # Its rows were changed behind the look: the thread ended, or went on in another epoch.
                 before = head
@@ -211,6 +227,11 @@ async def _whole(texts: Texts, entry: Entry) -> Entry:
     if found is None:
         raise CorruptData(f"a part of the message {entry.id!r} is missing")
     return found[0]
+
+
+def _from_end(span: Span) -> bool:
+    """Whether a page is of the newest messages, which are read with the head."""
+    return span.newest and span.before is None and span.before_message is None
 
 
 def _names(span: Span) -> tuple[str | None, str | None]:

@@ -13,10 +13,9 @@ from chatstore.engines.log.head import Head, look
 from chatstore.engines.log.lists import Pointer
 from chatstore.engines.log.port import Key, Row, Rows, Table
 from chatstore.engines.log.records import Blob, Entry, Header, Slot
-from chatstore.errors import Unavailable
 from chatstore.wire import micros_of
 
-__all__ = ["KEPT", "Remains", "all_rows", "read_whole", "require_awake", "slot_of", "survey"]
+__all__ = ["KEPT", "Remains", "all_rows", "read_whole", "slot_of", "survey"]
 
 _PAGE = 1000
 
@@ -304,12 +303,3 @@ class _Survey:
 
 def _blobs(slot: Slot) -> set[Blob]:
     return {entry.blob for entry in slot.entries if entry.blob is not None}
-
-
-def require_awake(asleep: int, reason: str) -> None:
-    """Raise Unavailable where more than an hour has passed, in microseconds, since a thread was looked at.
-
-    Who slept for a day may meet another thread's rows under the names that were read.
-    """
-    if asleep > layout.HOUR:
-        raise Unavailable(reason)

@@ -266,8 +266,7 @@ class Writer:
 
     async def _is_newest(self, pk: str, head: Head) -> bool:
         """Whether nothing was decided since."""
-        now = await look(self.table, pk)
-        return (now.epoch, now.tail) == (head.epoch, head.tail)
+        return (await look(self.table, pk)).is_at(head)
 
     def _turn(self, key: ThreadKey, seen: _Seen) -> Turn:
         head, asks = seen.known.head, seen.asks

@@ -125,6 +125,17 @@ class Erase:
         store.delete_thread("t", request_id="last")
         assert store.erase("ada") == Erased(threads=0, messages=0, requests=2)
 
+    @needs(Capability.REQUESTS, Capability.EXPIRY)
+    def test_who_has_the_id_of_a_thread_that_expired_is_answered_as_before(
+        self, store: ChatStore, clock: ManualClock
+    ) -> None:
+        store.append("t", say("hers"), owner="ada", ttl=timedelta(minutes=1))
+        clock.advance(timedelta(minutes=1))
+        first = store.append("t", say("his"), owner="bob", request_id="of bob")
+        store.erase("ada")
+        assert store.append("t", say("his"), owner="bob", request_id="of bob") == first
+        assert contents(whole(store, "t")) == ["his"]
+
     @needs(Capability.FORK)
     def test_forks_go_with_their_originals(self, store: ChatStore) -> None:
         store.append("t", say("a"), say("b"), owner="ada")
