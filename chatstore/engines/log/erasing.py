@@ -15,7 +15,7 @@ from chatstore.engines.log.lists import hours_of, names
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.reading import Reader
-from chatstore.engines.log.records import EMPTIED, Slot
+from chatstore.engines.log.records import Slot
 from chatstore.engines.log.visiting import all_rows, slot_of
 from chatstore.engines.log.visits import hour_of, key_of
 from chatstore.engines.log.writing import Writer
@@ -26,6 +26,9 @@ __all__ = ["Eraser"]
 
 _ROUNDS = 5
 _TRIES = 5
+
+_EMPTIED = 1 << 53
+"""More edits than a thread has: whoever looked at the thread before a row was emptied looks again."""
 
 
 class Eraser:
@@ -250,7 +253,7 @@ def _bare(slot: Slot, owner: str | None, *, listed: bool) -> Slot | None:
     """
     bare = Slot(
         slot.epoch, slot.position, slot.token, slot.at, replace(slot.totals, chain="", left=()),
-        version=slot.version, fades=slot.fades, edited=EMPTIED, seals=slot.seals, staged=slot.staged,
+        version=slot.version, fades=slot.fades, edited=_EMPTIED, seals=slot.seals, staged=slot.staged,
         header=slot.header if slot.seals and not names(slot.header, owner) else None,
         pointer=slot.pointer if slot.pointer is not None and (listed or slot.pointer[2] != owner) else None,
     )  # fmt: skip

@@ -160,10 +160,6 @@ class Effect(NamedTuple):
     place: int
 
 
-EMPTIED = 1 << 53
-"""More edits than a thread has: whoever looked at the thread before a row was emptied looks again."""
-
-
 class Slot(NamedTuple):
     """A row of the log. It holds messages that were appended, or what was decided and is then applied.
 
@@ -175,8 +171,7 @@ class Slot(NamedTuple):
     `told` is the etag of the properties that an append was answered. `version` counts the changes of the row.
     `fades` of those took out what was dead, which nobody decided. `brought` is the position of a message with
     a key that it put between others, once what it decided is forgotten. `edited` is how many edits the thread
-    had counted when the last of its own was decided, so that who looked at the thread before knows it. An
-    erasure leaves `EMPTIED`.
+    had counted when the last of its own was decided, so that who looked at the thread before knows it.
     """
 
     epoch: str
