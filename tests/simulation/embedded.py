@@ -38,6 +38,7 @@ class SqliteStorage:
 
     def __init__(self) -> None:
         self.trace: Callable[[str], None] | None = None
+        self.late: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(dir=_FAST if _FAST.is_dir() else None)
         self._path = str(Path(self._folder.name) / "chat.db")
         self._handles: list[File] = []
@@ -108,6 +109,7 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self.trace: Callable[[str], None] | None = None
+        self.late: set[str] = set()
         self._backend: MemoryBackend | None = None
 
     def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:

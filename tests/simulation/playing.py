@@ -278,10 +278,10 @@ class _History:
             mine = op.key.tenant == erasure.key.tenant and op.key.owner in (None, erasure.key.owner)
             if mine and op.kind in WRITES and op.end >= erasure.start:
                 return
-        self._nothing_of({cast("str", erasure.key.owner)})
+        self._nothing_of({cast("str", erasure.key.owner)}, self.storage.late)
 
-    def _nothing_of(self, owners: Collection[str]) -> None:
-        trace = traces.of_owners(self.storage, self.actors, owners, killed=self.plan.faults.kills > 0)
+    def _nothing_of(self, owners: Collection[str], late: Collection[str] = ()) -> None:
+        trace = traces.of_owners(self.storage, self.actors, owners, late)
         if trace is not None:
             self.actors.wrong.append(("erased", f"after an erasure {trace}"))
 

@@ -25,12 +25,14 @@ Trace: TypeAlias = Callable[[str], None] | None
 class Storage(Protocol):
     """What processes share. Some are on machines of their own, with clocks of their own.
 
-    In some a turn stays in one row until all of it is gone: `whole_turns`.
+    In some a turn stays in one row until all of it is gone: `whole_turns`. `late` are the names of rows that
+    were written by calls which arrived late.
     """
 
     trace: Trace
     one_clock: bool
     whole_turns: bool
+    late: set[str]
 
     def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
         """A new life's way to it."""
@@ -46,6 +48,15 @@ class _Remote:
     one_clock = False
     whole_turns = False
 
+    def __init__(self) -> None:
+        self.trace: Trace = None
+        self.late: set[str] = set()
+        self._world: World | None = None
+
+    def _wrote(self, name: str) -> None:
+        late = self._world is not None and self._world.late
+        (self.late.add if late else self.late.discard)(name)
+
     def close(self) -> None: ...
 
 
@@ -55,10 +66,11 @@ class LogStorage(_Remote):
     whole_turns = True
 
     def __init__(self) -> None:
+        super().__init__()
         self.parts: dict[str, dict[str, Row]] = {}
-        self.trace: Trace = None
 
     def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
+        self._world = world
         network = Network(world, process, lambda: Unavailable("no answer"), clock.heard)
         return LogBackend(_LogTable(self, network), clock)
 
@@ -95,6 +107,7 @@ class LogStorage(_Remote):
     def put(self, row: Row) -> None:
         if self.trace:
             self.trace(f"put {_key(row)} {row.get('v')!r}")
+        self._wrote(" / ".join(_key(row)))
         self.parts.setdefault(str(row["pk"]), {})[str(row["sk"])] = dict(row)
 
     def delete(self, key: Key) -> None:
@@ -175,12 +188,13 @@ class AzureStorage(_Remote):
     """Entities by partition, of either service."""
 
     def __init__(self, dialect: Dialect) -> None:
+        super().__init__()
         self.dialect = dialect
         self.parts: dict[str, dict[str, Entity]] = {}
-        self.trace: Trace = None
         self._count = 0
 
     def backend(self, world: World, process: Process, clock: ServerClock) -> Backend:
+        self._world = world
         network = Network(world, process, Again, clock.heard)
         return AzureTablesBackend(_AzureDriver(self, network), self.dialect, clock)
 
@@ -238,6 +252,8 @@ class AzureStorage(_Remote):
             part[op.row] = Entity(partition, op.row, {**kept, **op.properties}, f"e{self._count}")
             etags.append(part[op.row].etag)
         self.parts[partition] = part
+        for op in ops:
+            self._wrote(f"{partition} / {op.row}")
         if self.trace:
             self.trace(" ".join([partition[:8] + partition[-6:], *(f"{op.kind} {op.row}" for op in ops)]))
         return etags

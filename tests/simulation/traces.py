@@ -50,13 +50,15 @@ def of_texts(storage: Storage, actors: Recorder, shown: Collection[str]) -> str 
     return None
 
 
-def of_owners(storage: Storage, actors: Recorder, owners: Collection[str], *, killed: bool) -> str | None:
-    """A row that names owners, or says what they said; pieces on Azure aside, whose writer was `killed`."""
+def of_owners(
+    storage: Storage, actors: Recorder, owners: Collection[str], late: Collection[str]
+) -> str | None:
+    """A row that names owners, or says what they said; those aside that were written `late`."""
     texts = {f"{label}!".encode() for label, (_, owner) in actors.owners.items() if owner in owners}
     texts |= {owner.encode() for owner in owners}
     for name, body in storage.rows():
-        if killed and " / p" in name:
-            # A sweep removes it, which is looked at.
+        if name in late:
+            # An erasure has looked before it came. A sweep removes it, which is looked at.
             continue
         row = name.encode() + b" " + body
         for text in texts:

@@ -94,6 +94,8 @@ class World:
     now: int
     faults: Faults = Faults()
     running: Task | None = None
+    late: bool = False
+    """Whether what happens is a call that arrives after its answer was given up."""
     _coming: list[tuple[int, int, Task | Callable[[], None]]] = field(default_factory=list)
     _numbers: Any = field(default_factory=itertools.count)
     _steps: int = 0
@@ -105,6 +107,17 @@ class World:
     def later(self, micros: int, do: Callable[[], None]) -> None:
         """Have something happen that no process waits for."""
         heapq.heappush(self._coming, (self.now + micros, next(self._numbers), do))
+
+    def arrive_late(self, micros: int, call: Callable[[], Any]) -> None:
+        """Have a call arrive that nobody waits for any more, nor hears of where it is refused."""
+
+        def arrive() -> None:
+            self.late = True
+            with contextlib.suppress(Exception):
+                call()
+            self.late = False
+
+        self.later(micros, arrive)
 
     def run(self) -> None:
         """Go on until nothing is to come."""
@@ -183,7 +196,7 @@ class Network:
                 ("lost", "no answer", "late", *(() if once or dies else ("twice", "twice, late")))
             )
         if fate in ("late", "twice, late"):
-            world.later(_lateness(chance), lambda: _attempt(call))
+            world.arrive_late(_lateness(chance), call)
         if fate in ("lost", "late"):
             await self._die_or_give_up(chance, dies=dies)
         answer = call()
@@ -204,7 +217,7 @@ class Network:
             done = calls[: chance.randrange(len(calls)) if fate == "in part" else len(calls)]
             if fate == "late":
                 for call in done:
-                    world.later(lateness, call)
+                    world.arrive_late(lateness, call)
             elif fate != "lost":
                 for call in done:
                     call()
@@ -273,9 +286,3 @@ def http_date(micros: int) -> str:
 
 def _lateness(chance: random.Random) -> int:
     return chance.choice((chance.randrange(SECOND), chance.randrange(30 * SECOND), chance.randrange(LATE)))
-
-
-def _attempt(call: Callable[[], Any]) -> None:
-    # Nobody hears that a call which arrives late was refused.
-    with contextlib.suppress(Exception):
-        call()
