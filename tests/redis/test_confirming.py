@@ -29,6 +29,7 @@ def test_each_write_is_confirmed_by_the_disk_and_no_read(
         redis.Redis(port=port) as plain,
     ):
         assert Capability.DURABLE in store.backend.capabilities
+        store.append("t", say("0"))
         store.append("t", say("1"))
 
         def confirmed() -> int:
@@ -39,11 +40,11 @@ def test_each_write_is_confirmed_by_the_disk_and_no_read(
         assert confirmed() == before + 1
         assert found.cost is not None
         assert (found.cost.trips, dict(found.cost.units)) == (1, {"commands": 2})
-        assert contents(store.read("t")) == ["1", "2"]
+        assert contents(store.read("t")) == ["0", "1", "2"]
         assert confirmed() == before + 1
         with pytest.raises(Unavailable, match="it was written, but only 0 of 1 replicas"):
             more.append("t", say("3"))
-        assert contents(store.read("t")) == ["1", "2", "3"]
+        assert contents(store.read("t")) == ["0", "1", "2", "3"]
 
 
 def test_a_server_that_cannot_confirm_says_what_it_needs(
