@@ -13,17 +13,17 @@ import chatstore
 from chatstore.contract import Capability
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
 from chatstore.testing.samples import contents, say
-from tests.redis.servers import absence, prefixed, program, redis_server
+from tests.redis.servers import NEWEST, absence, prefixed, program, redis_server
 
 
 def test_each_write_is_confirmed_by_the_disk_and_no_read(
     absent: Callable[[str, str], NoReturn], tmp_path: Path
 ) -> None:
-    if program("8.2") is None:
-        absent(*absence("8.2"))
+    if program(NEWEST) is None:
+        absent(*absence(NEWEST))
     options = ["--appendonly", "yes", "--appendfsync", "always", "--dir", tmp_path]
     with (
-        redis_server(*options, release="8.2") as port,
+        redis_server(*options, release=NEWEST) as port,
         chatstore.connect(f"redis://127.0.0.1:{port}/0?durable=confirmed") as store,
         chatstore.connect(f"redis://127.0.0.1:{port}/0?durable=confirmed&replicas=1&timeout=2") as more,
         redis.Redis(port=port) as plain,
