@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from inspect import signature
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -19,8 +21,11 @@ from chatstore.models import (
     Cost,
     Cursor,
     Message,
+    Origin,
     Page,
+    Participant,
     Place,
+    Thread,
     ThreadCursor,
     from_micros,
     rfc3339,
@@ -30,6 +35,13 @@ from tests.core.json_values import MESSAGES
 
 ZONES = st.builds(timezone, st.integers(-14 * 60, 14 * 60).map(lambda minutes: timedelta(minutes=minutes)))
 TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES)  # noqa: DTZ001 - zones are beside
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PARTICIPANT = Participant("ada", "Ada", {"team": 1})
+MESSAGE = Message('{"role":"user"}', "id", "7", AT, "e", AT, {"a": 1}, "key", Cost("toy", {}, 1))
+THREAD = Thread(
+    "t", "ada", "topic", {"a": [1]}, (PARTICIPANT,), AT, AT, AT, "e",
+    "kind", timedelta(1), Origin("s", "m"), 7, "hello", Cost("toy", {}, 1),
+)  # fmt: skip
 THREAD_IDS = st.text(st.characters(codec="utf-8"), max_size=60)
 
 
@@ -66,9 +78,44 @@ def test_a_message_is_not_changed_by_what_is_done_to_its_dictionary() -> None:
     data["content"].append("b")
     message.to_dict()["content"].append("c")
     assert message.content == ["a"]
-    with pytest.raises(AttributeError):
-        message.text = "{}"  # type: ignore[misc]
-    assert copy.deepcopy(message) == pickle.loads(pickle.dumps(message)) == message  # noqa: S301 - its own
+
+
+@pytest.mark.parametrize("made", [MESSAGE, THREAD, PARTICIPANT], ids=lambda made: type(made).__name__)
+def test_a_snapshot_is_the_frozen_dataclass_that_it_is_written_as(made: Any) -> None:
+    kind = type(made)
+    values = {one.name: getattr(made, one.name) for one in fields(made)}
+    for name in values:
+        with pytest.raises(FrozenInstanceError):
+            setattr(made, name, None)
+        with pytest.raises(FrozenInstanceError):
+            delattr(made, name)
+    assert kind(*values.values()) == kind(**values) == replace(made) == made
+    assert copy.copy(made) == copy.deepcopy(made) == pickle.loads(pickle.dumps(made)) == made  # noqa: S301
+    assert repr(made).startswith(f"{kind.__name__}({next(iter(values))}=")
+    assert "cost" not in repr(made)
+    for name, value in values.items():
+        compared = name not in ("cost", "message_count", "preview")
+        assert (replace(made, **{name: {"other": value}}) != made) == compared, name
+
+
+@pytest.mark.parametrize("kind", [Message, Thread, Participant])
+def test_a_snapshot_takes_what_its_fields_say(kind: type[Any]) -> None:
+    needed = [one.name for one in fields(kind) if one.default is one.default_factory is MISSING]
+    made, other = kind(*needed), kind(**dict(zip(needed, needed, strict=True)))
+    assert made == other
+    for one in fields(kind):
+        if one.default is not MISSING:
+            assert getattr(made, one.name) == one.default
+        if one.default_factory is not MISSING:
+            assert getattr(made, one.name) == one.default_factory()
+            assert getattr(made, one.name) is not getattr(other, one.name), "each has its own"
+    with pytest.raises(TypeError, match=rf"{kind.__name__}.__init__\(\) missing .*'{needed[-1]}'"):
+        kind(*needed[:-1])
+    assert get_type_hints(kind.__init__).keys() == {*signature(kind).parameters, "return"}
+
+
+def test_messages_of_the_same_content_are_one_in_a_set() -> None:
+    assert len({MESSAGE, replace(MESSAGE), replace(MESSAGE, metadata={}), replace(MESSAGE, id="i")}) == 3
 
 
 @pytest.mark.parametrize(
