@@ -28,7 +28,7 @@ from tests.servers import free_port
 
 WRITERS, ROUNDS, TURNS = 8, 5, 400
 STILL_SECONDS = 1.0
-RELEASE = "8.2"
+RELEASE = "Redis 8.2"
 
 
 class Server:

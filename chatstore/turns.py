@@ -18,7 +18,7 @@ import contextlib
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -37,6 +37,27 @@ class _Line(Generic[L]):
         self.taken = 0
         self.holder: object = None
 
+    def leave(self) -> None:
+        """Give the turn back."""
+        self.holder = None
+        self.lock.release()
+
+
+class _Turn(Generic[L]):
+    """A turn while it lasts. Not a generator, which would take longer than all else that a turn does."""
+
+    __slots__ = ("_line", "_name", "_turns")
+
+    def __init__(self, turns: _Turns[L], name: str) -> None:
+        self._turns: _Turns[L] = turns
+        self._name = name
+
+    async def __aenter__(self) -> None:
+        self._line: _Line[L] = await self._turns.take(self._name)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._line.leave()
+
 
 class _Turns(ABC, Generic[L]):
     def __init__(self, lock: Callable[[], L], patience: float) -> None:
@@ -44,24 +65,28 @@ class _Turns(ABC, Generic[L]):
         self._patience = patience
         self._lines: WeakValueDictionary[tuple[object, str], _Line[L]] = WeakValueDictionary()
 
-    @contextlib.asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
+    def turn(self, name: str) -> _Turn[L]:
         """Wait for those that have the turn of that name."""
+        return _Turn(self, name)
+
+    async def take(self, name: str) -> _Line[L]:
+        """The line in which the turn was had."""
         at, me = (self._here(), name), self._me()
         while True:
-            line = self._lines.setdefault(at, _Line(self._lock()))
+            line = self._lines.get(at)
+            if line is None:
+                line = self._lines.setdefault(at, _Line(self._lock()))
             taken, held = line.taken, list[bool]()
             try:
                 if line.holder != me:
                     await self._acquire(line.lock, held)
                 if held == [True]:
                     line.taken, line.holder = line.taken + 1, me
-                    yield
-                    return
-            finally:
+                    return line
+            except BaseException:
                 if held == [True]:
-                    line.holder = None
-                    line.lock.release()
+                    line.leave()
+                raise
             if line.taken == taken and self._lines.get(at) is line:
                 self._lines.pop(at, None)
 

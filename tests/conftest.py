@@ -29,7 +29,7 @@ ABSENT = "absent service: "
 OTHER_CASE = "one case in so many on a slow server; `make soak` tries all, and so does memory"
 OTHER_COLOUR = "in another colour, or on the backend's other server; `make soak` runs all in each"
 OTHER_SERVER = "on another server, as on memory and SQLite; `make soak` runs all on each"
-SERVERS = ("service", "dynamodb", "aztables")
+SERVERS = ("service", "dynamodb", "aztables", "upstash")
 """Where what does not know its backend runs by turns: each of its tests is run on one of these."""
 
 _deselected = pytest.StashKey[dict[str, int]]()

@@ -7,13 +7,13 @@ finds as it is, and opens a client of its own.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -46,17 +46,15 @@ class ProcessClient(Generic[C]):
         self._opened: dict[int, _Opened[C]] = {}
         self._locks: dict[int, threading.Lock] = {}
 
-    @contextlib.contextmanager
-    def used(self) -> Iterator[C]:
+    def used(self) -> _Use[C]:
         """The client of this process, opened where it has none."""
-        try:
-            yield self._here()
-        except self._harmless:
-            raise
-        except BaseException:
+        return _Use(self)
+
+    def failed(self, error: BaseException) -> None:
+        """Whoever used the client left it with an error."""
+        if not isinstance(error, self._harmless):
             # A signal's exception may leave the lock of its connections taken: the next call has another.
             self._opened.pop(os.getpid(), None)
-            raise
 
     def close(self) -> None:
         """Close the client of this process, if it has one; the next use opens another."""
@@ -64,7 +62,8 @@ class ProcessClient(Generic[C]):
         if opened is not None:
             opened.opening.__exit__(None, None, None)
 
-    def _here(self) -> C:
+    def here(self) -> C:
+        """The client of this process, to be used by what tells `failed` of every error."""
         process = os.getpid()
         opened = self._opened.get(process)
         if opened is None:
@@ -74,6 +73,28 @@ class ProcessClient(Generic[C]):
                     opening = self._opening()
                     self._opened[process] = opened = _Opened(opening, opening.__enter__())
         return opened.client
+
+
+class _Use(Generic[C]):
+    """One use of a client. Not a generator, which takes longer than many a call's own work."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: ProcessClient[C]) -> None:
+        self._of = of
+
+    def __enter__(self) -> C:
+        try:
+            return self._of.here()
+        except BaseException as error:
+            self._of.failed(error)
+            raise
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._of.failed(error)
 
 
 class LoopClients(Generic[C]):

@@ -63,7 +63,7 @@ def test_as_much_as_one_group_takes_is_removed_at_once(store: ChatStore, table: 
         store.append("t", say(number), key=f"k{number}" if number < 16 else None)
     large = [say(str(number) + "x" * 600) for number in range(16)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "_BYTES", 500)
+        patch.setattr(segments, "MOST_BYTES", 500)
         store.append("t", *large, after=first.id, key=[f"n{number}" for number in range(16)], request_id="r")
     assert head(table).cuts == ()
     assert len(rows(table, "m")) == 17

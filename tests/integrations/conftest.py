@@ -17,7 +17,12 @@ from tests.azure_tables import azurite
 from tests.dynamodb.servers import url_for
 from tests.http.serving import serving
 from tests.postgres.servers import Emptied
+from tests.redis.conftest import redis_url
+from tests.redis.servers import prefixed
 from tests.servers import table_for
+from tests.upstash.conftest import proxied
+
+__all__ = ["fresh", "proxied", "redis_url", "services", "shared"]
 
 Fresh = Callable[[], str]
 """Gives the URL of a new, empty store each time."""
@@ -76,6 +81,16 @@ def _postgresql(request: pytest.FixtureRequest) -> Fresh:
     return lambda: next(several).url(Path(f"{id(numbers)}-{next(numbers)}"))
 
 
+def _redis(request: pytest.FixtureRequest) -> Fresh:
+    url, numbers = request.getfixturevalue("redis_url"), itertools.count()
+    return lambda: prefixed(url, f"{id(numbers)}-{next(numbers)}")
+
+
+def _upstash(request: pytest.FixtureRequest) -> Fresh:
+    (_, port), numbers = request.getfixturevalue("proxied"), itertools.count()
+    return lambda: prefixed(f"upstash://127.0.0.1:{port}", f"{id(numbers)}-{next(numbers)}")
+
+
 BACKENDS = {
     "memory": _memory,
     "sqlite": _sqlite,
@@ -83,6 +98,8 @@ BACKENDS = {
     "dynamodb": _dynamodb,
     "aztables": _aztables,
     "postgresql": _postgresql,
+    "redis": _redis,
+    "upstash": _upstash,
 }
 """What every test that asks for `fresh` runs on: a line each."""
 

@@ -35,6 +35,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:is_running called from within a step:DeprecationWarning"),
     # Its blocking wrappers close a loop of their own without ending what was opened in it.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings(
+        r"ignore:Exception ignored in. <function StreamWriter\.__del__:pytest.PytestUnraisableExceptionWarning"
+    ),
 ]
 
 Talk = Callable[[BaseMemory], Sequence[str]]

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.redis.servers import absence, program, redis_server
+from tests.redis.servers import NEWEST, VALKEY, absence, program, redis_server
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,16 @@ def redis_url(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def newer_url(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
     """The same of a newer release."""
-    if program("8.2") is None:
-        absent(*absence("8.2"))
-    with redis_server(release="8.2") as port:
+    if program(NEWEST) is None:
+        absent(*absence(NEWEST))
+    with redis_server(release=NEWEST) as port:
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture(scope="session")
+def valkey_url(absent: Callable[[str, str], NoReturn]) -> Iterator[str]:
+    """The same of Valkey."""
+    if program(VALKEY) is None:
+        absent(*absence(VALKEY))
+    with redis_server(release=VALKEY) as port:
         yield f"redis://127.0.0.1:{port}/0"

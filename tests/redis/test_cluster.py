@@ -19,16 +19,16 @@ from chatstore.testing.history import Turn, find_faults, marked
 from chatstore.urls import open_backend
 from tests.conftest import SOAK
 from tests.redis.cluster import Cluster, cluster_in
-from tests.redis.servers import absence, prefixed, program
+from tests.redis.servers import NEWEST, absence, prefixed, program
 
 
 @pytest.fixture(scope="module")
 def cluster(
     absent: Callable[[str, str], NoReturn], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    if program("8.2") is None:
-        absent(*absence("8.2"))
-    with cluster_in(tmp_path_factory.mktemp("cluster"), "8.2") as cluster:
+    if program(NEWEST) is None:
+        absent(*absence(NEWEST))
+    with cluster_in(tmp_path_factory.mktemp("cluster"), NEWEST) as cluster:
         yield cluster
 
 

@@ -13,22 +13,23 @@ import chatstore
 from chatstore.contract import Capability
 from chatstore.errors import ConfigurationError, StorageError, Unavailable
 from chatstore.testing.samples import contents, say
-from tests.redis.servers import absence, prefixed, program, redis_server
+from tests.redis.servers import NEWEST, absence, prefixed, program, redis_server
 
 
 def test_each_write_is_confirmed_by_the_disk_and_no_read(
     absent: Callable[[str, str], NoReturn], tmp_path: Path
 ) -> None:
-    if program("8.2") is None:
-        absent(*absence("8.2"))
+    if program(NEWEST) is None:
+        absent(*absence(NEWEST))
     options = ["--appendonly", "yes", "--appendfsync", "always", "--dir", tmp_path]
     with (
-        redis_server(*options, release="8.2") as port,
+        redis_server(*options, release=NEWEST) as port,
         chatstore.connect(f"redis://127.0.0.1:{port}/0?durable=confirmed") as store,
         chatstore.connect(f"redis://127.0.0.1:{port}/0?durable=confirmed&replicas=1&timeout=2") as more,
         redis.Redis(port=port) as plain,
     ):
         assert Capability.DURABLE in store.backend.capabilities
+        store.append("t", say("0"))
         store.append("t", say("1"))
 
         def confirmed() -> int:
@@ -39,11 +40,11 @@ def test_each_write_is_confirmed_by_the_disk_and_no_read(
         assert confirmed() == before + 1
         assert found.cost is not None
         assert (found.cost.trips, dict(found.cost.units)) == (1, {"commands": 2})
-        assert contents(store.read("t")) == ["1", "2"]
+        assert contents(store.read("t")) == ["0", "1", "2"]
         assert confirmed() == before + 1
         with pytest.raises(Unavailable, match="it was written, but only 0 of 1 replicas"):
             more.append("t", say("3"))
-        assert contents(store.read("t")) == ["1", "2", "3"]
+        assert contents(store.read("t")) == ["0", "1", "2", "3"]
 
 
 def test_a_server_that_cannot_confirm_says_what_it_needs(

@@ -21,7 +21,7 @@ from tests.backends import killing
 from tests.conftest import SOAK
 from tests.redis import killed_writers
 from tests.redis.proxy import wire_to
-from tests.redis.servers import absence, prefixed, program
+from tests.redis.servers import NEWEST, absence, prefixed, program
 from tests.servers import free_port
 
 KILLS = 240 if SOAK else 24
@@ -45,7 +45,7 @@ class Killed:
     def start(self) -> None:
         """Start it, and wait until it serves."""
         options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--dir", self._folder]
-        command = [program("8.2"), "--bind", "127.0.0.1", "--port", str(self.port), *options]
+        command = [program(NEWEST), "--bind", "127.0.0.1", "--port", str(self.port), *options]
         self._process = subprocess.Popen(list(map(str, command)), stdout=self._log, stderr=self._log)
         until = time.monotonic() + 60
         with redis.Redis(port=self.port) as client:
@@ -76,8 +76,8 @@ class Killed:
 
 @pytest.fixture
 def killed(absent: Callable[[str, str], NoReturn], tmp_path: Path) -> Iterator[Killed]:
-    if program("8.2") is None:
-        absent(*absence("8.2"))
+    if program(NEWEST) is None:
+        absent(*absence(NEWEST))
     server = Killed(tmp_path)
     yield server
     server.close()

@@ -17,15 +17,16 @@ from tests.servers import ROOT
 RULE = re.compile(r"^ACL SETUSER chats on >PASSWORD ~chatstore:\* (.+)$", re.MULTILINE)
 
 
-@pytest.fixture
-def user(newer_url: str, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["newer_url", "valkey_url"])
+def user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a server, for a user with those rights on keys of a prefix."""
     found = RULE.search((ROOT / "docs" / "redis.md").read_text())
     assert found is not None
     prefix = f"chatstore:{tmp_path.name}:"
-    with redis.Redis.from_url(newer_url) as plain:
+    url: str = request.getfixturevalue(request.param)
+    with redis.Redis.from_url(url) as plain:
         plain.execute_command("ACL", "SETUSER", "chats", "on", ">pass", f"~{prefix}*", *found[1].split())
-        where = newer_url.removeprefix("redis://")
+        where = url.removeprefix("redis://")
         yield f"redis://chats:{'pass'}@{where}?prefix={prefix}"
         plain.execute_command("ACL", "DELUSER", "chats")
 

@@ -74,7 +74,7 @@ def test_pages_go_through_entries_and_members_in_one_order(redis_url: str, tmp_p
     async def written() -> list[list[Entity]]:
         url = Url.parse(prefixed(redis_url, tmp_path))
         terms = Terms(url.options["prefix"], 0, 5, system_clock)
-        caller = BlockingCaller(Server.of(url).client, terms)
+        caller = BlockingCaller(Server.of(url).link, terms)
         driver = RedisDriver(caller)
         try:
             await driver.submit(

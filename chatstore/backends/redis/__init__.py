@@ -62,7 +62,7 @@ def open_redis(url: Url, *, blocking: bool, clock: Clock) -> RedisBackend:
     clock = followed(clock)
     prefix, seconds = url.options.get("prefix", "chatstore:"), url.seconds("timeout", 5)
     terms = Terms(prefix, int(replicas), seconds, clock, durable == "confirmed")
-    caller = BlockingCaller(server.client, terms) if blocking else AsyncCaller(server.async_client, terms)
+    caller = BlockingCaller(server.link, terms) if blocking else AsyncCaller(server.async_link, terms)
     backend = RedisBackend(RedisDriver(caller), GROUPS, clock)
     if durable == "no":
         backend.capabilities = backend.capabilities - {Capability.DURABLE}

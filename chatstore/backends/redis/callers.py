@@ -1,4 +1,4 @@
-"""Scripts carried to a server by the library's two clients. They differ only in how they wait."""
+"""Scripts carried to a server in two colours, which differ only in how they wait."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 from chatstore.backends.clients import LoopClients, ProcessClient
-from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Terms
-from chatstore.backends.redis.faults import faults
+from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Command, Terms
+from chatstore.backends.redis.faults import FAULTS
 from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again, Overtaken
 from chatstore.errors import ChatStoreError
-from chatstore.metering import spent
 
 __all__ = ["AsyncCaller", "BlockingCaller"]
 
 
 class BlockingCaller(BlockingScripts):
-    """One client for all threads. A fork opens one of its own."""
+    """One link for all threads. A fork opens one of its own."""
 
     prices, unit = "redis", "commands"
 
@@ -26,17 +25,15 @@ class BlockingCaller(BlockingScripts):
         super().__init__(terms)
         self._client = ProcessClient(opening, Again, Overtaken, UnknownScript, ChatStoreError)
 
-    async def _sent(self, command: tuple[Any, ...], *, writing: bool) -> Any:
-        with self._client.used() as client, faults():
-            wait = self._terms.wait if writing else None
-            if wait is None:
-                return client.execute_command(*command)
-            with client.pipeline(transaction=False) as together:
-                together.execute_command(*command)
-                together.execute_command(*wait)
-                answer, safe = together.execute()
-        spent("redis", {"commands": 1}, trips=0)
-        self._terms.require_safe(safe)
+    async def _sent(self, command: Command, *, writing: bool) -> Any:
+        wait = self._terms.wait if writing else None
+        with self._client.used() as link, FAULTS:
+            answers = link.run(command) if wait is None else link.run(command, wait)
+            answer = answers[0]
+            if isinstance(answer, Exception):
+                raise answer
+        if wait is not None:
+            self._confirmed(answers[1])
         return answer
 
     async def close(self) -> None:
@@ -45,28 +42,26 @@ class BlockingCaller(BlockingScripts):
 
 
 class AsyncCaller(AsyncScripts):
-    """A client for each loop; that of a loop which has ended is replaced."""
+    """A link for each loop; that of a loop which has ended is replaced."""
 
     prices, unit = "redis", "commands"
 
     def __init__(self, opening: Callable[[], AbstractAsyncContextManager[Any]], terms: Terms) -> None:
         super().__init__(terms)
-        self._clients = LoopClients(opening)
+        self._links = LoopClients(opening)
 
-    async def _sent(self, command: tuple[Any, ...], *, writing: bool) -> Any:
-        with faults():
-            client = await self._clients.here()
-            wait = self._terms.wait if writing else None
-            if wait is None:
-                return await client.execute_command(*command)
-            async with client.pipeline(transaction=False) as together:
-                together.execute_command(*command)
-                together.execute_command(*wait)
-                answer, safe = await together.execute()
-        spent("redis", {"commands": 1}, trips=0)
-        self._terms.require_safe(safe)
+    async def _sent(self, command: Command, *, writing: bool) -> Any:
+        wait = self._terms.wait if writing else None
+        with FAULTS:
+            link = await self._links.here()
+            answers = await (link.run(command) if wait is None else link.run(command, wait))
+            answer = answers[0]
+            if isinstance(answer, Exception):
+                raise answer
+        if wait is not None:
+            self._confirmed(answers[1])
         return answer
 
     async def close(self) -> None:
         """Give back connections."""
-        await self._clients.close()
+        await self._links.close()

@@ -7,17 +7,19 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from chatstore.backends.redis.rows import keys_of
 from chatstore.backends.redis.scripts import Script, UnknownScript
 from chatstore.clocks import ServerClock
 from chatstore.contract import Clock
-from chatstore.errors import Unavailable
+from chatstore.errors import StorageError, Unavailable
 from chatstore.metering import spent
 from chatstore.turns import AsyncTurns, BlockingTurns
 
-__all__ = ["AsyncScripts", "BlockingScripts", "Terms"]
+__all__ = ["AsyncScripts", "BlockingScripts", "Command", "Terms"]
+
+Command: TypeAlias = tuple[Any, ...]
 
 
 class Terms(NamedTuple):
@@ -33,7 +35,7 @@ class Terms(NamedTuple):
     clock: Clock
     confirmed: bool = False
 
-    def command(self, how: str, script: Script, key: str, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    def command(self, how: str, script: Script, key: str, arguments: Sequence[Any]) -> Command:
         """A command that runs a script on the keys of a place: by its digest, or by its text."""
         said = script.digest if how == "EVALSHA" else script.text
         keys = keys_of(self.prefix, key)
@@ -47,12 +49,12 @@ class Terms(NamedTuple):
 
     def answered(self, answer: Any, asked: int) -> None:
         """Take the time from the answer of a script that tells it."""
-        told = answer[0] if isinstance(answer, list) and isinstance(answer[0], list) else answer
+        told = answer[: answer.index(b"\n")].split() if isinstance(answer, bytes) else answer
         if isinstance(self.clock, ServerClock) and isinstance(told, list):
             self.clock.told(int(told[0]) * 1_000_000 + int(told[1]), asked)
 
     @property
-    def wait(self) -> tuple[Any, ...] | None:
+    def wait(self) -> Command | None:
         """The command to be sent behind a write, which is answered once that is as safe as it must be."""
         milliseconds = int(self.seconds * 500)
         if self.confirmed:
@@ -61,6 +63,11 @@ class Terms(NamedTuple):
 
     def require_safe(self, answer: Any) -> None:
         """Raise Unavailable where that command's answer says that what was written is not as safe."""
+        if isinstance(answer, Exception):
+            raise StorageError(
+                "durable=confirmed needs Redis 7.2 or newer with appendonly yes: "
+                "what was written is not confirmed"
+            ) from answer
         own, count = answer if self.confirmed else (1, answer)
         if own < 1 or count < self.replicas:
             who = f"only {count} of {self.replicas} replicas" if own else "its disk has not"
@@ -92,16 +99,21 @@ class _Scripts(ABC):
             terms.answered(answer, asked)
         return answer
 
-    async def _counted(self, command: tuple[Any, ...], *, writing: bool) -> Any:
+    async def _counted(self, command: Command, *, writing: bool) -> Any:
         spent(self.prices, {self.unit: 1})
         return await self._sent(command, writing=writing)
+
+    def _confirmed(self, answer: Any) -> None:
+        """Count the command that was sent behind a write, and see what it says."""
+        spent(self.prices, {self.unit: 1}, trips=0)
+        self._terms.require_safe(answer)
 
     def _carried(self, script: Script, arguments: Sequence[bytes]) -> tuple[Script, Sequence[Any]]:
         """The script and its arguments as they travel."""
         return script, arguments
 
     @abstractmethod
-    async def _sent(self, command: tuple[Any, ...], *, writing: bool) -> Any:
+    async def _sent(self, command: Command, *, writing: bool) -> Any:
         """What the server answers. Raises UnknownScript, `Again` and errors of ours."""
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from chatstore.backends.redis.rows import asked, operations, place, slice_of
-from chatstore.backends.redis.scripts import CHANGE, Script
+from chatstore.backends.redis.rows import appending, asked, operations, place, slice_of
+from chatstore.backends.redis.scripts import APPEND, CHANGE, Script
 from chatstore.engines.fenced.port import Entity, Op, Overtaken, Range, Slice
 
 __all__ = ["Caller", "RedisDriver"]
+
+
+_OLDER: Final = -1
+"""What `APPEND` answers for an entry that is older than the newest."""
 
 
 class Caller(Protocol):
@@ -65,10 +69,16 @@ class RedisDriver:
         return slice_of(wanted, top, answer)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
-        key = place(partition).key
         # Of this call alone, so that no etag comes twice.
         token = f"{secrets.token_urlsafe(6)}-"
-        if not await self._caller.call(CHANGE, key, operations(partition, token, ops), writing=True):
+        done = _OLDER
+        plain = appending(token, ops)
+        if plain is not None:
+            done = await self._caller.call(APPEND, partition, plain, writing=True)
+        if done == _OLDER:
+            key = place(partition).key
+            done = await self._caller.call(CHANGE, key, operations(partition, token, ops), writing=True)
+        if not done:
             raise Overtaken
         return [None if op.kind == "delete" else f"{token}{number}" for number, op in enumerate(ops)]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from types import TracebackType
+from typing import Final
 
 from redis import exceptions
 
@@ -11,7 +11,7 @@ from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again
 from chatstore.errors import StorageError
 
-__all__ = ["faults"]
+__all__ = ["FAULTS"]
 
 _LATER = (
     exceptions.ConnectionError,
@@ -32,25 +32,32 @@ _LATER_CODES = (
     "MOVED",
     "ASK",
 )
-_CONFIRMING = "Command # 2 (WAITAOF"
-"""How the library names what is sent behind a write."""
-
 _REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
 
 
-@contextlib.contextmanager
-def faults() -> Iterator[None]:
-    """Turn what the library raises inside into UnknownScript, Again or a StorageError."""
-    try:
-        yield
-    except exceptions.AuthenticationError as error:
-        raise StorageError("Redis refuses these credentials") from error
-    except _LATER as error:
-        raise Again from error
-    except exceptions.RedisError as error:
-        raise _meaning(error) from error
-    except OSError as error:
-        raise Again from error
+class _Faults:
+    """Turns what the library raises inside into UnknownScript, Again or a StorageError.
+
+    Not a generator: it is entered for each call.
+    """
+
+    def __enter__(self) -> None:
+        """There is nothing to begin."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, exceptions.AuthenticationError):
+            raise StorageError("Redis refuses these credentials") from error
+        if isinstance(error, (*_LATER, OSError)):
+            raise Again from error
+        if isinstance(error, exceptions.RedisError):
+            raise _meaning(error) from error
+
+
+FAULTS: Final = _Faults()
 
 
 def _meaning(error: exceptions.RedisError) -> Exception:
@@ -68,11 +75,6 @@ def _meaning(error: exceptions.RedisError) -> Exception:
         return StorageError(f"Redis refuses these credentials ({code})")
     if code in ("OOM", "MISCONF"):
         return StorageError(f"Redis cannot write for now ({code}): it is full, or cannot save")
-    if str(error).startswith(_CONFIRMING):
-        return StorageError(
-            "durable=confirmed needs Redis 7.2 or newer with appendonly yes: "
-            "what was written is not confirmed"
-        )
     return StorageError(f"Redis answers {code}")
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from chatstore.backends.redis.scripts import READ, READ_THREAD, Script
 from chatstore.backends.redis.streams import entries_between, entry_of, row_of, rows_of
@@ -23,7 +23,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.errors import CorruptData
 
-__all__ = ["Asked", "Place", "asked", "keys_of", "operations", "place", "slice_of"]
+__all__ = ["Asked", "Place", "appending", "asked", "keys_of", "operations", "place", "slice_of"]
 
 _TENANT = 42
 """How long the name of a tenant is in front of those of its listings."""
@@ -34,6 +34,8 @@ _PROPERTY = re.compile(rb"(\w+)([=#])(\d+):")
 _BODY: Final = "b00"
 """The property of a row of messages that most have alone: it is an entry's field `b` as it is."""
 _HEADER: Final = layout.HEADER
+_AHEAD: Final = 5
+"""Texts of `READ_THREAD` in front of the header's."""
 
 
 class Place(NamedTuple):
@@ -76,6 +78,20 @@ def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
     return [" ".join(words).encode(), *values]
 
 
+def appending(token: str, ops: Sequence[Op]) -> list[bytes] | None:
+    """The arguments of `APPEND`, behind the first, for operations that are one; None for any others."""
+    if len(ops) != 2:
+        return None
+    (kind, row, header, etag), (put, entry, body, _) = ops
+    if row != _HEADER or kind != "merge" or etag is None or len(header) != 1 or put != "upsert":
+        return None
+    state, id = header.get("s"), entry_of(entry)
+    if not id or not isinstance(state, str):
+        return None
+    [(field, value)] = _entry(body).items()
+    return [etag.encode(), b"%b0" % token.encode(), id.encode(), field.encode(), value, state.encode()]
+
+
 class Asked(NamedTuple):
     """A query as a script is asked: the key, the script, and its arguments behind the first."""
 
@@ -113,13 +129,15 @@ def asked(
     return Asked(key, READ_THREAD, [*how, *members, *named])
 
 
-def slice_of(wanted: Asked, top: int, answer: Sequence[Any]) -> Slice:
+def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
     """The page that a script's answer holds. Raises CorruptData."""
-    key = wanted.key
+    key, parts = wanted.key, _parts(answer)
     if wanted.script is READ:
-        _, last, members = answer
+        last, *members = parts
         return Slice([_entity(key, one) for one in members], last.decode() or None)
-    _, header, last_entry, names, bodies, last, members = answer
+    last_entry, names, bodies, last, count = parts[:_AHEAD]
+    ends_header = _AHEAD + int(count)
+    header, members = parts[_AHEAD:ends_header], parts[ends_header:]
     found = [_header(key, header)] if header else []
     rows = list(_entries(key, names, bodies))
     ends = [row_of(last_entry)] if last_entry else []
@@ -133,6 +151,17 @@ def slice_of(wanted: Asked, top: int, answer: Sequence[Any]) -> Slice:
     if len(found) > top:
         return Slice(found[:top], found[top - 1].row)
     return Slice(found, min(ends, default=None))
+
+
+def _parts(answer: bytes) -> list[bytes]:
+    """The texts that a script's answer is made of."""
+    told = answer.index(b"\n") + 1
+    at = answer.index(b"\n", told)
+    parts = []
+    for size in answer[told:at].split():
+        parts.append(answer[at + 1 : at + 1 + int(size)])
+        at += int(size)
+    return parts
 
 
 def _is_thread(partition: str) -> bool:
@@ -174,10 +203,10 @@ def _header(key: str, flat: Sequence[bytes]) -> Entity:
 def _entries(key: str, names: bytes, bodies: bytes) -> Iterator[Entity]:
     """Rows of messages, by what the entries of a stream are called, how long they are, and what they hold."""
     told = names.split()
-    at = 0
+    ends = 0
     for row, field, size in zip(rows_of(told[::3]), told[1::3], told[2::3], strict=True):
-        body = bodies[at : at + int(size)]
-        at += len(body)
+        at, ends = ends, ends + int(size)
+        body = bodies[at:ends]
         yield Entity(key, row, {_BODY: body} if field == b"b" else _properties(body), "")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
-__all__ = ["CHANGE", "READ", "READ_THREAD", "Script", "UnknownScript"]
+__all__ = ["APPEND", "CHANGE", "READ", "READ_THREAD", "Script", "UnknownScript"]
 
 
 class Script(NamedTuple):
@@ -134,8 +134,37 @@ those of rows that are entries of the stream with S. All conditions are looked a
 An entry that cannot be the newest is a member of the set from then on.
 """
 
-_KEPT: Final = """\
-local asks, before, bare, top = ARGV[1], ARGV[2], ARGV[3] ~= '', tonumber(ARGV[4])
+APPEND: Final = Script.of("""\
+local head = KEYS[2]
+if redis.call('HGET', head, 'e') ~= ARGV[2] then return 0 end
+local entry = redis.pcall('XADD', KEYS[3], ARGV[4], ARGV[5], ARGV[6])
+if type(entry) == 'table' then return -1 end
+redis.call('HSET', head, 'e', ARGV[3], '=s', ARGV[7])
+return ARGV[1] == '' and 1 or redis.call('TIME')
+""")
+"""What `CHANGE` does for an append, which is one new entry under the header's condition.
+
+It is given the header's etag and its next one, the entry's id, field and value, and the header's text. Where
+the entry cannot be the newest, nothing is done, and it answers -1.
+"""
+
+_ANSWER: Final = """\
+local function answer(parts)
+  local sizes, told = {}, ''
+  for place, part in ipairs(parts) do sizes[place] = #part end
+  if ARGV[1] ~= '' then told = table.concat(redis.call('TIME'), ' ') end
+  return told .. '\\n' .. table.concat(sizes, ' ') .. '\\n' .. table.concat(parts)
+end
+"""
+"""Texts as one: a client takes longer for each text of a list than for all that are in one.
+
+In front of them stand a line with the time, or nothing, and one of their lengths.
+"""
+
+_KEPT: Final = (
+    _ANSWER
+    + """\
+local before, bare, top = ARGV[2], ARGV[3] ~= '', tonumber(ARGV[4])
 local function wanted(text, at)
   local due, kept = before == '', {}
   while at <= #text do
@@ -175,15 +204,17 @@ local function members(key, from, to)
   return last, found
 end
 """
+)
 
 READ: Final = Script.of(
     _KEPT
     + """\
 local last, found = members(KEYS[1], ARGV[5], ARGV[6])
-return {asks ~= '' and redis.call('TIME') or 0, last, found}
+table.insert(found, 1, last)
+return answer(found)
 """
 )
-"""Reads rows of a set between two bounds: the time, the last row that was looked at, and those found.
+"""Reads rows of a set between two bounds: the last row that was looked at, and those found.
 
 The row is empty where there are no more. It stops after 4 MiB.
 """
@@ -220,21 +251,24 @@ local function entries(key, newest, oldest)
   end
   return last, table.concat(names, ' '), table.concat(bodies)
 end
-local answer = {asks ~= '' and redis.call('TIME') or 0, {}, '', '', '', '', {}}
+local last_entry, names, bodies, last, found, header = '', '', '', '', {}, {}
 local mixed = ARGV[5] ~= ''
 if ARGV[7] ~= '' then
-  answer[2] = redis.call('HGETALL', KEYS[2])
-  local found = false
-  for place = 1, #answer[2], 2 do found = found or answer[2][place] == 'o' end
-  mixed = mixed and found
+  header = redis.call('HGETALL', KEYS[2])
+  local told = false
+  for place = 1, #header, 2 do told = told or header[place] == 'o' end
+  mixed = mixed and told
 end
-if ARGV[8] ~= '' then answer[3], answer[4], answer[5] = entries(KEYS[3], ARGV[8], ARGV[9]) end
-if mixed then answer[6], answer[7] = members(KEYS[1], ARGV[5], ARGV[6]) end
-return answer
+if ARGV[8] ~= '' then last_entry, names, bodies = entries(KEYS[3], ARGV[8], ARGV[9]) end
+if mixed then last, found = members(KEYS[1], ARGV[5], ARGV[6]) end
+local parts = {last_entry, names, bodies, last, tostring(#header)}
+for place = 1, #header do parts[#parts + 1] = header[place] end
+for place = 1, #found do parts[#parts + 1] = found[place] end
+return answer(parts)
 """
 )
 """Reads the header, entries and members of a thread.
 
-The answer is the time, the header's fields; the last entry that was looked at, what those found are called
-and how long they are, and their bodies; and what `READ` says of the set.
+The answer is the last entry that was looked at, what those found are called and how long they are, and their
+bodies; the last row of the set that was looked at; how many texts the header is, and those; the set's rows.
 """

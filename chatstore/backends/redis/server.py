@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from chatstore.backends.redis.links import AsyncClusterLink, AsyncLink, ClusterLink, Link
 from chatstore.errors import ConfigurationError
 from chatstore.settings import credential
 from chatstore.urls import Url, shown
 
 __all__ = ["OPTIONS", "Server"]
-
-CONNECTIONS = 32
-"""Of one client, at most: further calls wait for one."""
 
 _TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 OPTIONS = ("prefix", "timeout", "replicas", "durable", "db", *_TLS)
@@ -27,6 +25,7 @@ class Server(NamedTuple):
     hosts: tuple[tuple[str, int], ...]
     service: str
     named: Mapping[str, Any]
+    seconds: float
 
     @classmethod
     def of(cls, url: Url) -> Server:
@@ -48,7 +47,7 @@ class Server(NamedTuple):
         if url.scheme == "unix":
             if where or not path:
                 raise ConfigurationError("a socket is written with three slashes: unix:///var/run/redis.sock")
-            return cls(url.scheme, (), "", {**named, "path": url.path, "db": _database(url, "")})
+            return cls(url.scheme, (), "", {**named, "path": url.path, "db": _database(url, "")}, seconds)
         hosts = tuple(
             _host(one, url, 26379 if "sentinel" in url.scheme else 6379) for one in where.split(",")
         )
@@ -64,57 +63,71 @@ class Server(NamedTuple):
                 f"{url.scheme}:// takes one host; redis+sentinel:// and redis+cluster:// several"
             )
         named |= {} if "cluster" in url.scheme else {"db": _database(url, database)}
-        return cls(url.scheme, hosts, service, named)
+        return cls(url.scheme, hosts, service, named, seconds)
 
     @contextlib.contextmanager
-    def client(self) -> Iterator[Any]:
-        """A blocking client, closed at the end."""
+    def link(self) -> Iterator[Any]:
+        """How commands are sent by threads, closed at the end."""
         import redis
         from redis import cluster, sentinel
         from redis.retry import Retry
 
-        client = self._made(redis, cluster.ClusterNode, cluster.RedisCluster, sentinel.Sentinel, Retry)
+        named = self._named(Retry)
+        if "cluster" in self.scheme:
+            client = cluster.RedisCluster(startup_nodes=self._nodes(cluster.ClusterNode), **named)
+            link: Any = ClusterLink(client)
+        else:
+            client = self._client(redis, sentinel.Sentinel, named)
+            link = Link(client.connection_pool.make_connection, self.seconds)
         try:
-            yield client
+            yield link
         finally:
             client.close()
+            link.close()
 
     @contextlib.asynccontextmanager
-    async def async_client(self) -> AsyncIterator[Any]:
-        """A client for the running loop, closed at the end."""
+    async def async_link(self) -> AsyncIterator[Any]:
+        """The same for the running loop."""
         from redis import asyncio
         from redis.asyncio import cluster, sentinel
         from redis.asyncio.retry import Retry
 
-        client = self._made(asyncio, cluster.ClusterNode, cluster.RedisCluster, sentinel.Sentinel, Retry)
+        named = self._named(Retry)
+        if "cluster" in self.scheme:
+            client = cluster.RedisCluster(startup_nodes=self._nodes(cluster.ClusterNode), **named)
+            link: Any = AsyncClusterLink(client)
+        else:
+            # The link has one timeout around all that a call waits for.
+            client = self._client(asyncio, sentinel.Sentinel, named | {"socket_timeout": None})
+            link = AsyncLink(client.connection_pool.make_connection, self.seconds)
         try:
-            yield client
+            yield link
         finally:
             await client.aclose()
+            await link.close()
 
-    def _made(self, library: Any, node: Any, cluster: Any, sentinel: Any, retry: Any) -> Any:
-        """A client, by the classes of one of the library's two colours."""
+    def _named(self, retry: Any) -> dict[str, Any]:
+        """What connections are made with."""
         from redis.backoff import NoBackoff
 
         # The library would send again what may have been done: only the engine knows how to find that out.
-        named = {**self.named, "retry": retry(NoBackoff(), 0)}
-        if "cluster" in self.scheme:
-            return cluster(startup_nodes=[node(*one) for one in self.hosts], **named)
-        if "sentinel" in self.scheme:
-            shared = {name: named[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
-            return sentinel(self.hosts, sentinel_kwargs=shared).master_for(self.service, **named)
-        kinds = {"unix": library.UnixDomainSocketConnection, "rediss": library.SSLConnection}
-        pool = library.BlockingConnectionPool(
-            max_connections=CONNECTIONS,
-            timeout=named["socket_timeout"],
-            connection_class=kinds.get(self.scheme, library.Connection),
-            **self._where(),
-            **named,
-        )
-        return library.Redis.from_pool(pool)
+        return {**self.named, "retry": retry(NoBackoff(), 0)}
 
-    def _where(self) -> dict[str, Any]:
-        return {} if not self.hosts else {"host": self.hosts[0][0], "port": self.hosts[0][1]}
+    def _nodes(self, node: Any) -> list[Any]:
+        return [node(*one) for one in self.hosts]
+
+    def _client(self, library: Any, sentinel: Any, named: dict[str, Any]) -> Any:
+        """A client of one of the library's two colours, for the connections that it makes."""
+        # A connection that is told nothing unasked is one whose next bytes are the answer.
+        named = {**named, "protocol": 2}
+        if "sentinel" in self.scheme:
+            shared = {"socket_timeout": self.seconds, "socket_connect_timeout": self.seconds}
+            watched = sentinel(self.hosts, sentinel_kwargs={**shared, "retry": named["retry"]})
+            return watched.master_for(self.service, **named)
+        kinds = {"unix": library.UnixDomainSocketConnection, "rediss": library.SSLConnection}
+        kind = kinds.get(self.scheme, library.Connection)
+        where = {} if not self.hosts else {"host": self.hosts[0][0], "port": self.hosts[0][1]}
+        return library.Redis.from_pool(library.ConnectionPool(connection_class=kind, **where, **named))
 
 
 def _host(text: str, url: Url, port: int) -> tuple[str, int]:

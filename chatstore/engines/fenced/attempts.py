@@ -99,7 +99,8 @@ class Call(Generic[R]):
     """An operation under way: `told` are listings that were told what no header bears out yet.
 
     `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
-    says which tries had written pieces, by name, and the history that each was planned for.
+    says which tries had written pieces, by name, and the history that each was planned for. `plain` is as
+    `Writer.mutate` has it.
     """
 
     key: ThreadKey
@@ -107,6 +108,7 @@ class Call(Generic[R]):
     request: Request | None
     drafts: Sequence[Draft]
     plan: Plan[R]
+    plain: bool = False
     told: list[str] = field(default_factory=list)
     tried: tuple[Attempt, R] | None = None
     lost: bool = False
@@ -122,6 +124,8 @@ def packed_rows(
     table: Table, name: str, segments: Sequence[Segment], beside: Sequence[Op]
 ) -> tuple[list[Op], list[Op]]:
     """Rows of messages, small enough for one group with what is `beside` them, and their pieces."""
+    if not segments:
+        return [], []
     texts = [(segment, segment.dump()) for segment in segments]
     rows: list[Op] = []
     pieces: list[Op] = []

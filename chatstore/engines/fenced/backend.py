@@ -78,10 +78,12 @@ class FencedBackend(FencedThreads):
                 change = change._replace(state=state, properties=properties_text(thread), due=due)
             first = None if cutting is None else cutting.first
             change = await self._keys.claimed(change, view, change.result.messages, first=first)
-            told = None if patch is None and if_thread is None else state.revision
-            return change._replace(result=replace(change.result, thread_etag=told))
+            if patch is None and if_thread is None:
+                return change
+            return change._replace(result=replace(change.result, thread_etag=state.revision))
 
-        return await self._writer.mutate(key, request, drafts, append, warm=patch is None)
+        plain = cut is None and patch is None and request is None and if_match is None and if_thread is None
+        return await self._writer.mutate(key, request, drafts, append, warm=patch is None, plain=plain)
 
     @metered
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:

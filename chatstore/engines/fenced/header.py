@@ -7,7 +7,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from chatstore.codec import Json
+from chatstore.codec import Json, writer
 from chatstore.conditions import log_etag
 from chatstore.contract import Backend
 from chatstore.engines.fenced import layout
@@ -48,7 +48,7 @@ _NONE: Properties = MappingProxyType({})
 _FORM, _WITH_MORE = 1, 2
 """The stored form of a header, and that of one with fields that few threads need."""
 
-_encoded = json.JSONEncoder(separators=(",", ":")).encode
+_encoded = writer(ascii_only=True)
 
 _MORE = ("sliding", "cuts", "over")
 _REMEMBERED = 8
@@ -130,6 +130,11 @@ class State(NamedTuple):
         if self.sliding is None or self.expires is None or self.expires >= now + self.sliding:
             return state
         return state._replace(expires=now + self.sliding + self.sliding // 8)
+
+    def added(self, count: int, name: str) -> State:
+        """With so many more messages in a row, by the write of that name; the rest is as it was."""
+        widest = max(self.widest, count)
+        return self._replace(tail=self.tail + count, widest=widest, writes=(name, *self.writes)[:_REMEMBERED])
 
     def having(self, thread: Thread) -> State:
         """With what is kept here of the thread's properties."""

@@ -17,6 +17,7 @@ partition sorts like this:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import secrets
@@ -86,6 +87,7 @@ _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 _MANY_DIGITS = re.compile(rf"[0-9]{{0,{_SLOT}}}")
 
 
+@functools.lru_cache(4096)
 def partition(tenant: str, thread: str) -> str:
     """The partition of a thread."""
     return f"T-{_digest(tenant, thread)}"
@@ -177,7 +179,7 @@ def message_id(micros: int, place: str) -> str:
     random = secrets.randbits(74 - _SLOT_BITS)
     low = (random & (1 << 62 - _SLOT_BITS) - 1) << _SLOT_BITS | int(place[:_SLOT])
     value = (micros // 1000) << 80 | 0x7 << 76 | (random >> 62 - _SLOT_BITS) << 64 | 0b10 << 62 | low
-    digits = f"{value:032x}"
+    digits = "%032x" % value  # noqa: UP031 - half the time of a format, for every message
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

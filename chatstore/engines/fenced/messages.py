@@ -12,11 +12,12 @@ from chatstore.engines.fenced.changing import Change, View
 from chatstore.engines.fenced.cuts import vacant
 from chatstore.engines.fenced.header import Known, State
 from chatstore.engines.fenced.keys import Keys
+from chatstore.engines.fenced.pages import Filling, newest_page
 from chatstore.engines.fenced.plans import Cutting, anew, cut_away, is_far
 from chatstore.engines.fenced.reading import Head, Moved, Reader, chosen
 from chatstore.engines.fenced.segments import Segment, Stored, new_message
 from chatstore.errors import CursorExpired, MessageNotFound, ThreadNotFound
-from chatstore.models import Cursor, Message, Page
+from chatstore.models import Message, Page
 
 __all__ = ["Gap", "Messages"]
 
@@ -38,63 +39,6 @@ class Gap(NamedTuple):
 
     segment: Segment
     place: int
-
-
-class _Filling:
-    """A page that is being filled, behind the message `edge` if there is one, which is still to come.
-
-    `more` says that it is full, and something follows.
-    """
-
-    def __init__(self, span: Span, edge: str | None) -> None:
-        self.edge = edge
-        self.more = False
-        self._span = span
-        self._found: list[Stored] = []
-        self._size = 0
-
-    def take(self, segment: Segment, now: int) -> bool:
-        """Take what belongs to the page; whether nothing more does."""
-        if self.edge is not None:
-            place = next((one.position for one in segment.messages if self._begins_at(one, now)), None)
-            if place is None:
-                return self._passed(segment)
-            self.edge = None
-            self._span = (
-                self._span._replace(before=place) if self._span.newest else self._span._replace(after=place)
-            )
-        span = self._span
-        messages = chosen(segment.messages, span.after, span.before, now)
-        for one in reversed(messages) if span.newest else messages:
-            self._size += len(one.text.encode()) if span.max_bytes is not None else 0
-            large = span.max_bytes is not None and self._size > span.max_bytes
-            self.more = len(self._found) == span.limit or bool(self._found and large)
-            if self.more:
-                return True
-            self._found.append(one)
-        return False
-
-    def _begins_at(self, one: Stored, now: int) -> bool:
-        return one.id == self.edge and one.lives(now)
-
-    def _passed(self, segment: Segment) -> bool:
-        """Whether the edge would have come by now: until it does, the span begins at its slot."""
-        first = segment.messages[0].position
-        if self._span.newest:
-            return first <= (self._span.before or "")
-        return layout.slots_around(first)[0] > int(self._span.after or 0)
-
-    def page(self, state: State) -> Page[Message]:
-        """The page as it is."""
-        found = self._found
-        items = found[::-1] if self._span.newest else found
-        end = items[-1].position if items else self._span.after or position.START
-        return Page(
-            tuple(one.message() for one in items),
-            next=Cursor.at(state.epoch, found[-1].position) if self.more else None,
-            end=Cursor.at(state.epoch, end),
-            etag=state.etag,
-        )
 
 
 class Messages:
@@ -127,6 +71,9 @@ class Messages:
             raise ThreadNotFound(key.id)
         if state is None:
             return Page(())
+        page = newest_page(view, state, span, head)
+        if page is not None:
+            return page
         span, edge = await self._bounded(view, state, span, checked=not guess)
         return await self._page(view, state, span, edge, head, checked=not guess)
 
@@ -179,7 +126,7 @@ class Messages:
             view.partition, state, newest=span.newest, after=span.after, before=span.before,
             count=span.limit + (1 if edge is None else 1 + state.widest), head=head if checked else None,
         )  # fmt: skip
-        filling = _Filling(span, edge)
+        filling = Filling(span, edge)
         async for segment in walk:
             if filling.take(segment, view.now):
                 break

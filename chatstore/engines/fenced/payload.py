@@ -78,6 +78,8 @@ def plain(data: bytes) -> str:
 
 
 def _split(data: bytes) -> dict[str, str | bytes]:
+    if 0 < len(data) <= PROPERTY:
+        return {_FIRST: data}
     # Two digits, so that their order as text is their order.
     return {
         f"b{number:02d}": data[start : start + PROPERTY]

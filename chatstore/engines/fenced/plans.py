@@ -135,15 +135,14 @@ def appended(
         state = cutting.state
     messages = stored(drafts, state.tail, view.now)
     segments = laid_out(state.epoch, messages)
-    state = state._replace(tail=state.tail + len(messages))
-    state = state._replace(widest=widest(segments, state.widest))
+    state = state._replace(tail=state.tail + len(messages), widest=widest(segments, state.widest))
     if messages:
         state = state.touched(view.now)
     due = None
     if text is not None:
         # What is left of an earlier life is not waited for.
         due = state.expires if view.known.state is None else view.now
-    result = Appended(tuple(map(Stored.message, messages)), state.etag, kept)
+    result = Appended(tuple([one.message() for one in messages]), state.etag, kept)
     if cutting is not None:
         return Change(result, state, text, [*cutting.put, *segments], cutting.drop, cutting.due)
     return Change(result, state, text, segments, due=due)

@@ -16,7 +16,7 @@ from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
 from chatstore.recent import Recent
 
-__all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen"]
+__all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen", "short_segment"]
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Seen:
 
     def put(self, partition: str, known: Known) -> None:
         """Remember a header that is there."""
-        self._known.put(partition, known._replace(properties={}))
+        self._known.put(partition, Known(known.state, known.etag) if known.properties else known)
 
     def drop(self, partition: str) -> None:
         """Forget a header."""
@@ -97,7 +97,10 @@ class Reader:
         if known.state is None:
             return Head(known)
         rows.sort(key=_row)
-        own = [row for row in rows if layout.epoch_of(row.row) == known.state.epoch]
+        epoch = known.state.epoch
+        own = rows
+        if rows and not layout.epoch_of(rows[0].row) == epoch == layout.epoch_of(rows[-1].row):
+            own = [row for row in rows if layout.epoch_of(row.row) == epoch]
         if len(own) < len(rows) and own != rows[: len(own)]:
             # A history that is only being written sorts in front.
             return Head(known)
@@ -121,9 +124,9 @@ class Reader:
 
     async def segment(self, entity: Entity) -> Segment:
         """The messages of a row."""
-        body = alone(entity.properties)
-        if body is not None and len(body) <= _SHORT_BYTES:
-            return Segment.load(entity.row, plain(body))
+        short = short_segment(entity)
+        if short is not None:
+            return short
         parts = await self._parts(entity)
         large = bool(pieces(entity.row, entity.properties))
         return await self._decoded(
@@ -234,9 +237,10 @@ class Walk:
         read: str | None = None
         head = self._head
         if head is not None and self._begins_with(head):
+            newest = layout.in_epoch(self._state.epoch, 0, self._state.tail)[0]
             for entity in head.rows if self._newest else reversed(head.rows):
-                if layout.slot_of(entity.row) <= self._state.tail and not self._cut_off(entity):
-                    yield await self._reader.segment(entity)
+                if entity.row >= newest and not (self._state.cuts and self._cut_off(entity)):
+                    yield short_segment(entity) or await self._reader.segment(entity)
             if head.all or not self._newest:
                 return
             if head.rows:
@@ -294,11 +298,21 @@ def _row(entity: Entity) -> str:
     return entity.row
 
 
+def short_segment(entity: Entity) -> Segment | None:
+    """The messages of a row that is short and holds its body itself; None for any other."""
+    body = alone(entity.properties)
+    if body is not None and len(body) <= _SHORT_BYTES:
+        return Segment.load(entity.row, plain(body))
+    return None
+
+
 def chosen(messages: Iterable[Stored], after: str | None, before: str | None, now: int) -> list[Stored]:
     """Those between two positions that have not expired."""
     low = position.START if after is None else after
     return [
         one
         for one in messages
-        if one.lives(now) and low < one.position and (before is None or one.position < before)
+        if low < one.position
+        and (before is None or one.position < before)
+        and (one.expires is None or one.expires > now)
     ]

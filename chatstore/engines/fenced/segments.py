@@ -8,16 +8,30 @@ from typing import Any, NamedTuple
 
 from chatstore import position
 from chatstore.batching import batches
-from chatstore.codec import decode, encode
+from chatstore.codec import decode, encode, writer
 from chatstore.conditions import changed_metadata, expiry, message_etag
 from chatstore.contract import Draft, MetadataPatch
 from chatstore.engines.fenced import layout
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
 
-__all__ = ["Segment", "Stored", "expiry_text", "laid_out", "new_message", "stored", "widest"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_MESSAGES",
+    "Segment",
+    "Stored",
+    "expiry_text",
+    "laid_out",
+    "new_message",
+    "plain_text",
+    "stored",
+    "widest",
+]
 
-_MESSAGES, _BYTES, _ROWS = 16, 192 * 1024, 40
+MOST_MESSAGES, MOST_BYTES = 16, 192 * 1024
+"""What one row is given of a turn."""
+
+_ROWS = 40
 _SPLIT_ABOVE = 64
 
 
@@ -67,8 +81,8 @@ class Stored(NamedTuple):
         return draft.metadata is None or decode(draft.metadata) == decode(self.metadata or "{}")
 
 
-_decoded = json.JSONDecoder().raw_decode
-_encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_decoded = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_encoded = writer()
 
 _BESIDE = 2
 """Fields that few messages have: metadata and key."""
@@ -94,7 +108,7 @@ class Segment(NamedTuple):
     def load(cls, row: str, text: str, *, large: bool = False) -> Segment:
         """What `dump` gave, or gave when it wrote texts as JSON in JSON. Raises CorruptData."""
         try:
-            forms, at = _decoded(text)
+            forms, at = _decoded(text, 0)
             if at == len(text):
                 return cls(row, tuple([Stored(*fields) for fields in forms]), large)
             messages, at = [], at + 1
@@ -103,7 +117,7 @@ class Segment(NamedTuple):
                 messages.append(one)
                 at += len(one.text)
             return cls(row, tuple(messages), large)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, StopIteration) as error:
             raise CorruptData("a row of messages cannot be read") from error
 
     def dump(self) -> str:
@@ -114,7 +128,7 @@ class Segment(NamedTuple):
     @property
     def expires(self) -> int | None:
         """When the first of them expires; None for never."""
-        return min((one.expires for one in self.messages if one.expires is not None), default=None)
+        return min([one.expires for one in self.messages if one.expires is not None], default=None)
 
     def halves(self) -> list[Segment]:
         """Itself, or two of half the length where many were inserted."""
@@ -138,8 +152,12 @@ def new_message(draft: Draft, place: str, now: int) -> Stored:
 
 def laid_out(epoch: str, messages: Sequence[Stored]) -> list[Segment]:
     """`messages` in new rows: few in each, and so few rows that one group takes those of any turn."""
-    most = max(_MESSAGES, -(-len(messages) // _ROWS))
-    bytes_most = max(_BYTES, sum(map(_length, messages)) // _ROWS)
+    if not messages:
+        return []
+    if len(messages) <= MOST_MESSAGES and sum(map(_length, messages)) <= MOST_BYTES:
+        return [Segment.of(epoch, messages)]
+    most = max(MOST_MESSAGES, -(-len(messages) // _ROWS))
+    bytes_most = max(MOST_BYTES, sum(map(_length, messages)) // _ROWS)
     rows = batches(messages, _length, most=most, size_most=bytes_most)
     return [Segment.of(epoch, row) for row in rows]
 
@@ -147,6 +165,12 @@ def laid_out(epoch: str, messages: Sequence[Stored]) -> list[Segment]:
 def widest(segments: Sequence[Segment], least: int) -> int:
     """How many slots the widest row takes, `least` at least."""
     return max([least, *(len(segment.messages) for segment in segments)])
+
+
+def plain_text(messages: Sequence[tuple[str, str]], now: int) -> str:
+    """What `Segment.dump` gives for new messages, by id and text, that have nothing beside them."""
+    line = ",".join([f'["{id}",{now % 1000},{len(text)}]' for id, text in messages])
+    return "".join(["[", line, "]\n", *[text for _, text in messages]])
 
 
 def expiry_text(expires: int | None) -> dict[str, str]:
@@ -162,8 +186,11 @@ def _form(one: Stored) -> list[int | str | None]:
     """What is kept of a message beside its text, with the text's length."""
     id, place, created, revision, expires, text, metadata, key = one
     if not revision and expires is None and metadata is None and key is None:
-        known = None if layout.slot_in(id) is None else layout.told_by(id)
-        if known is not None and known[0] == created // 1000 and position.nth(known[1]) == place:
+        try:
+            made, slot = layout.told_by(id)
+        except ValueError:
+            made, slot = 0, 0  # it is no id of ours
+        if made == created // 1000 and position.nth(slot) == place:
             return [id, created % 1000, len(text)]
     form: list[int | str | None] = [id, place, created, revision, expires, len(text), metadata, key]
     return form[:-_BESIDE] if metadata is None and key is None else form

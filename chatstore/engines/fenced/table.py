@@ -140,7 +140,9 @@ class Table:
 
     def fits(self, ops: Sequence[Op]) -> bool:
         """Whether one group takes them."""
-        return next(self._groups(ops), ops) == list(ops)
+        if len(ops) <= 1:
+            return True
+        return len(ops) <= self.dialect.group_rows and sum(map(_weight, ops)) <= self.dialect.group_bytes
 
     async def pause(self, seconds: float) -> None:
         """Wait for about so long."""
@@ -150,7 +152,7 @@ class Table:
         return batches(ops, _weight, most=self.dialect.group_rows, size_most=self.dialect.group_bytes)
 
     async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
-        for pause in _pauses(_TRIES):
+        for pause in _PAUSES:
             try:
                 return await self._there(call)
             except Again as error:
@@ -174,7 +176,7 @@ class Table:
 
 
 def _weight(op: Op) -> int:
-    return _OPERATION_BYTES + sum(len(value) for value in op.properties.values())
+    return _OPERATION_BYTES + sum(map(len, op.properties.values()))
 
 
 def _pauses(tries: int) -> Iterator[float | None]:
@@ -184,3 +186,6 @@ def _pauses(tries: int) -> Iterator[float | None]:
         yield pause
         pause = min(pause * 2, _LONGEST_PAUSE)
     yield None
+
+
+_PAUSES = tuple(_pauses(_TRIES))

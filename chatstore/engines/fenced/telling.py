@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.changing import View
 from chatstore.engines.fenced.header import State
 from chatstore.engines.fenced.port import Op
 
-__all__ = ["is_mark", "listed", "untold"]
+__all__ = ["is_mark", "listed", "records_listing", "untold"]
 
 
 def is_mark(state: State, listing: str) -> bool:
@@ -31,3 +33,11 @@ def untold(before: State | None, state: State) -> list[str]:
     if state.deleted is None and moved and state.listings[0] not in told:
         told.append(state.listings[0])
     return told
+
+
+def records_listing(view: View, state: State) -> str:
+    """Whose a request's record is: the owner's of the thread, before or after, else the caller's."""
+    for one in (view.state, state):
+        if one is not None and one.owner is not None:
+            return one.listings[0]
+    return layout.listing(view.key.tenant, view.key.owner)

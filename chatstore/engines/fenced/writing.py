@@ -28,13 +28,15 @@ from chatstore.engines.fenced.attempts import Attempt, Call
 from chatstore.engines.fenced.changing import Change, Plan, View
 from chatstore.engines.fenced.erasing import Eraser
 from chatstore.engines.fenced.header import CUTS, GRACE, LISTINGS, Known, State, buried
+from chatstore.engines.fenced.plain import Plain, plainly
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import visiting
 from chatstore.engines.fenced.reading import Moved, Reader, Seen
 from chatstore.engines.fenced.table import Table
-from chatstore.engines.fenced.telling import is_mark, listed, untold
+from chatstore.engines.fenced.telling import is_mark, listed, records_listing, untold
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 from chatstore.metering import conflicted
+from chatstore.models import Appended
 from chatstore.recent import Recent
 from chatstore.wire import micros_of
 
@@ -77,19 +79,22 @@ class Writer:
         plan: Plan[R],
         *,
         warm: bool = True,
+        plain: bool = False,
     ) -> R:
         """Apply what `plan` makes of the thread, once; or give the first result of `request` again.
 
-        With `warm`, the first try goes by the header as it was seen last, if it was.
+        With `warm`, the first try goes by the header as it was seen last, if it was. A `plain` one is
+        `plans.appended` of the drafts, without a request or a condition.
         """
-        call = Call(key, layout.partition(key.tenant, key.id), request, drafts, plan)
+        call = Call(key, layout.partition(key.tenant, key.id), request, drafts, plan, plain)
         try:
             async with self._table.driver.turn(call.partition):
                 result = await self._tries(call, warm=warm)
         except Exception:
             await self._settle(call)
             raise
-        await self._settle(call)
+        if call.told or call.refused:
+            await self._settle(call)
         return result
 
     async def _settle(self, call: Call[Any]) -> None:
@@ -119,14 +124,32 @@ class Writer:
             if number == 0:
                 require_window(call.request, view.now, self._window)
             try:
+                append = plainly(view, call.drafts) if call.plain and guess and not number else None
+                if append is not None:
+                    return cast("R", await self._append(call, view, append))
                 return await self._try(call, view, guess=guess)
             except _LookAgain as again:
                 known = again.known
         raise Unavailable(f"others kept writing to thread {call.key.id!r}: nothing was written")
 
+    async def _append(self, call: Call[Any], view: View, append: Plain) -> Appended:
+        """The first try of an append for which nothing is to be written before the group."""
+        try:
+            etags = await self._table.submit(view.partition, append.ops)
+        except Overtaken as overtaken:
+            self._seen.drop(view.partition)
+            conflicted()
+            call.tried = Attempt(self._table, view, append.name), append.result
+            call.lost = overtaken.perhaps
+            raise _LookAgain from None
+        self._seen.put(view.partition, Known(append.state, etags[0]))
+        return append.result
+
     async def _try(self, call: Call[R], view: View, *, guess: bool) -> R:
         """One try. Raises _LookAgain where another may do better, because `view` was a `guess` or is past."""
-        view = view._replace(known=await self._tidied(view))
+        tidied = await self._tidied(view)
+        if tidied is not view.known:
+            view = view._replace(known=tidied)
         try:
             change = await call.plan(view)
         except StorageError:
@@ -191,8 +214,10 @@ class Writer:
         before = view.known.state
         state = change.state or before or buried(None, view.now)
         due = [] if change.due is None else [change.due]
-        due += [expires for segment in change.put if (expires := segment.expires) is not None]
-        due += [view.now for segment in change.put if segment.large]
+        for segment in change.put:
+            expires = segment.expires
+            due += [] if expires is None else [expires]
+            due += [view.now] if segment.large else []
         if call.request is not None:
             state, until = self._recorded(call.request, call.drafts, attempt, change, state)
             due += [until + GRACE] if state.due is None else []
@@ -207,7 +232,8 @@ class Writer:
                 call.told.append(listing)
             row = listed(state, view.partition, view.key.id, listing)
             await self._table.submit(listing, [row])
-        await self._table.submit_all(view.partition, attempt.pieces)
+        if attempt.pieces:
+            await self._table.submit_all(view.partition, attempt.pieces)
         if self._clock() - view.now > GRACE // 2:
             raise Unavailable(
                 "writing took so long that a sweep may have removed a part: nothing was written"
@@ -228,7 +254,7 @@ class Writer:
     ) -> tuple[State, int]:
         """The header, with the listing of whose request it is, and until when its result is remembered."""
         view, before = attempt.view, attempt.view.known.state
-        own = _listing(view, state)
+        own = records_listing(view, state)
         if own not in state.listings:
             state = state._replace(listings=(*state.listings[:1], own, *state.listings[1:]))
         expires = state.expires if before is None else before.expires
@@ -316,18 +342,8 @@ class Writer:
                 continue
 
     async def _forget(self, entity: Entity) -> None:
-        try:
+        with contextlib.suppress(Overtaken):
             await self._table.submit(entity.partition, [Op("delete", entity.row, {}, entity.etag)])
-        except Overtaken:
-            return
 
     def _eraser(self) -> Eraser:
         return Eraser(self._table, self._reader, self._clock())
-
-
-def _listing(view: View, state: State) -> str:
-    """Whose a request's record is: the owner's of the thread, before or after, else the caller's."""
-    for one in (view.state, state):
-        if one is not None and one.owner is not None:
-            return one.listings[0]
-    return layout.listing(view.key.tenant, view.key.owner)

@@ -1,0 +1,244 @@
+"""Commands on connections of the library's, sent and answered without its clients.
+
+A client spends more on a call than the server: it packs each argument by itself, counts, and looks after
+retries that are not wanted here. Its connections are used as they are, so they know TLS, users, databases
+and Sentinels. They are kept once made, and connect again after a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+from redis import exceptions
+
+__all__ = ["AsyncClusterLink", "AsyncLink", "ClusterLink", "Link", "packed"]
+
+Command: TypeAlias = Sequence[Any]
+
+CONNECTIONS: Final = 32
+"""Of one process or loop, at most: further calls wait for one."""
+
+_RESTED: Final = 1.0
+"""After so many seconds without use a connection is looked at first: its server may have closed it."""
+
+_GONE: Final = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+
+
+class _Held:
+    """A connection of the library's, whether it is connected, and when it was used last."""
+
+    __slots__ = ("connection", "is_connected", "used")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.is_connected = False
+        self.used = 0.0
+
+
+class Link:
+    """Connections for the threads of one process. After an interruption it is to be given up."""
+
+    def __init__(self, make: Callable[[], Any], seconds: float) -> None:
+        self._make = make
+        self._seconds = seconds
+        self._room = threading.Semaphore(CONNECTIONS)
+        self._idle: list[_Held] = []
+        self._all: list[_Held] = []
+
+    def run(self, *commands: Command) -> list[Any]:
+        """The answers to commands that are sent together; what the server refuses is an error among them.
+
+        Raises the library's errors where there is no answer.
+        """
+        if not self._room.acquire(timeout=self._seconds):
+            raise exceptions.ConnectionError("no connection is free")
+        held = self._taken()
+        try:
+            connection = self._ready(held)
+            connection.send_packed_command([packed(commands)])
+            return [_answer(connection) for _ in commands]
+        except BaseException as error:
+            held.is_connected = False
+            held.connection.disconnect()
+            if isinstance(error, exceptions.ConnectionError):
+                self._disconnect_idle()
+            raise
+        finally:
+            self._idle.append(held)
+            self._room.release()
+
+    def close(self) -> None:
+        """Disconnect."""
+        for held in self._all:
+            held.is_connected = False
+            held.connection.disconnect()
+
+    def _taken(self) -> _Held:
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        held = _Held(self._make())
+        self._all.append(held)
+        return held
+
+    def _ready(self, held: _Held) -> Any:
+        connection, now = held.connection, time.monotonic()
+        if held.is_connected and now - held.used > _RESTED:
+            try:
+                stale = connection.can_read()
+            except _GONE:
+                stale = True
+            if stale:
+                held.is_connected = False
+                connection.disconnect()
+        if not held.is_connected:
+            connection.connect()
+            held.is_connected = True
+        held.used = now
+        return connection
+
+    def _disconnect_idle(self) -> None:
+        """Where one connection is gone, the server may be: the others are not tried one by one."""
+        with contextlib.suppress(IndexError):
+            for _ in range(len(self._idle)):
+                held = self._idle.pop(0)
+                held.is_connected = False
+                held.connection.disconnect()
+                self._idle.append(held)
+
+
+class AsyncLink:
+    """Connections for the tasks of one loop."""
+
+    def __init__(self, make: Callable[[], Any], seconds: float) -> None:
+        self._make = make
+        self._seconds = seconds
+        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[_Held] = []
+        self._all: list[_Held] = []
+
+    async def run(self, *commands: Command) -> list[Any]:
+        """As `Link.run`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._room.acquire()
+                return await self._answers(commands)
+        except TimeoutError as error:
+            raise exceptions.TimeoutError("no answer in time") from error
+
+    async def _answers(self, commands: Sequence[Command]) -> list[Any]:
+        held = self._taken()
+        try:
+            connection = await self._ready(held)
+            await connection.send_packed_command(packed(commands))
+            return [await _async_answer(connection) for _ in commands]
+        except BaseException as error:
+            held.is_connected = False
+            await held.connection.disconnect(nowait=True)
+            if isinstance(error, exceptions.ConnectionError):
+                await self._disconnect_idle()
+            raise
+        finally:
+            self._idle.append(held)
+            self._room.release()
+
+    async def close(self) -> None:
+        """Disconnect."""
+        for held in self._all:
+            held.is_connected = False
+            await held.connection.disconnect()
+
+    def _taken(self) -> _Held:
+        if self._idle:
+            return self._idle.pop()
+        held = _Held(self._make())
+        self._all.append(held)
+        return held
+
+    async def _ready(self, held: _Held) -> Any:
+        connection, now = held.connection, time.monotonic()
+        if held.is_connected and now - held.used > _RESTED:
+            try:
+                # Older releases of the library have another name for it.
+                look = getattr(connection, "can_read", None) or connection.can_read_destructive
+                stale = await look()
+            except _GONE:
+                stale = True
+            if stale:
+                held.is_connected = False
+                await connection.disconnect(nowait=True)
+        if not held.is_connected:
+            await connection.connect()
+            held.is_connected = True
+        held.used = now
+        return connection
+
+    async def _disconnect_idle(self) -> None:
+        for held in self._idle.copy():
+            # One that was taken meanwhile tells by itself.
+            if held in self._idle:
+                held.is_connected = False
+                await held.connection.disconnect(nowait=True)
+
+
+class _Client(Protocol):
+    """The library's client of a cluster, of either colour."""
+
+    def execute_command(self, *words: Any) -> Any: ...
+
+
+class ClusterLink:
+    """A cluster's client, which knows where each slot is; one command at a time."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+
+    def run(self, *commands: Command) -> list[Any]:
+        """As `Link.run`, but that what the server refuses is raised."""
+        return [self._client.execute_command(*one) for one in commands]
+
+    def close(self) -> None:
+        """Nothing is held beside the client."""
+
+
+class AsyncClusterLink:
+    """The same for a loop."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+
+    async def run(self, *commands: Command) -> list[Any]:
+        """As `ClusterLink.run`."""
+        return [await self._client.execute_command(*one) for one in commands]
+
+    async def close(self) -> None:
+        """Nothing is held beside the client."""
+
+
+def packed(commands: Sequence[Command]) -> bytes:
+    """Commands as the protocol has them; words are text, bytes or whole numbers."""
+    parts: list[bytes] = []
+    for words in commands:
+        parts.append(b"*%d\r\n" % len(words))
+        for word in words:
+            data = word if type(word) is bytes else str(word).encode()
+            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except exceptions.ResponseError as error:
+        return error
+
+
+async def _async_answer(connection: Any) -> Any:
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except exceptions.ResponseError as error:
+        return error

@@ -1,0 +1,67 @@
+"""The append that most are: a few messages with nothing beside them, to a thread that this process knows.
+
+It writes what `plans.appended` and `attempts.Attempt` would make of it, without looking for what it has not:
+no piece, no listing to be told, no visit, no name. Whatever is not so plain is None here, and goes their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from chatstore import position
+from chatstore.conditions import message_etag
+from chatstore.contract import Draft
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.changing import View
+from chatstore.engines.fenced.header import CUTS, LISTINGS, MINUTE, State, heading
+from chatstore.engines.fenced.payload import pack
+from chatstore.engines.fenced.port import Op
+from chatstore.engines.fenced.segments import MOST_BYTES, MOST_MESSAGES, plain_text
+from chatstore.models import Appended, Message, from_micros
+
+__all__ = ["Plain", "plainly"]
+
+
+class Plain(NamedTuple):
+    """A plain append: the write's name, the header and the group as they become, and the result."""
+
+    name: str
+    state: State
+    ops: Sequence[Op]
+    result: Appended
+
+
+def plainly(view: View, drafts: Sequence[Draft]) -> Plain | None:
+    """`drafts` at the end of the thread that is known; None where there is more to do than that."""
+    state, now = view.known.state, view.now
+    if state is None or not _is_settled(state, now) or view.key.owner not in (None, state.owner):
+        return None
+    if len(drafts) > MOST_MESSAGES or sum([len(one.text) for one in drafts]) > MOST_BYTES:
+        return None
+    messages, made = [], from_micros(now)
+    for slot, (text, ttl, metadata, key) in enumerate(drafts, state.tail + 1):
+        if ttl is not None or metadata is not None or key is not None:
+            return None
+        place = position.nth(slot)
+        id = layout.message_id(now, place)
+        messages.append(Message(text, id, place, made, message_etag(id, 0)))
+    name = layout.attempt(now)
+    row = layout.message_row(state.epoch, position.nth(state.tail + 1))
+    packed = pack(row, name, plain_text([(str(one.id), one.text) for one in messages], now))
+    if packed.chunks:
+        return None
+    state = state.added(len(messages), name)
+    ops = [heading(state, view.known.etag), Op("upsert", row, packed.properties)]
+    return Plain(name, state, ops, Appended(tuple(messages), state.etag))
+
+
+def _is_settled(state: State, now: int) -> bool:
+    """Whether nothing of a header but its tail changes by an append, and nothing is to be tidied up."""
+    return (
+        state.deleted is None
+        and state.expires is None
+        and now // MINUTE == state.active // MINUTE
+        and len(state.listings) <= LISTINGS
+        and len(state.cuts) < CUTS
+    )
