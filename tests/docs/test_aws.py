@@ -8,13 +8,17 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from bench import aws_costs
+import pytest
+
+from bench import aws_costs, month
 from chatstore.contract import Backend
 from chatstore.http import aws
 from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
 from tests.costs import clock_in_an_hour
 from tests.dynamodb.servers import url_for
+from tests.log.memory_table import LogInMemory
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/aws.md").read_text()
@@ -45,6 +49,27 @@ def test_they_rest_on_what_operations_cost(moto: str, tmp_path: Path) -> None:
         clock.advance(timedelta(hours=2))
         assert append() == (1 + aws_costs.NEW_HOUR, aws_costs.UNKNOWN)
     assert first - 1 <= aws_costs.NEW_HOUR
+
+
+def test_what_expires_is_counted_as_it_is_swept() -> None:
+    """`python -m bench.month` compares a whole month; this is 25 threads whose turns are an hour apart."""
+    clock, table, threads = ManualClock(), month.Priced(), 25
+    store = ChatStore(LogInMemory(table, clock))
+    clock.advance(timedelta(minutes=70 - clock.now.minute))
+    later = month.TTL, timedelta(hours=25), timedelta(hours=1), timedelta(hours=3)
+    waits = [timedelta(hours=1)] * month.TURNS + list(later)
+    for number, wait in enumerate(waits):
+        table.who = "turns"
+        for thread in range(threads if number < month.TURNS else 0):
+            said = {"role": "user", "content": "x" * 1200}
+            store.append(f"t{thread}", said, owner=f"o{thread}", ttl=month.TTL)
+        clock.advance(wait)
+        table.who = "sweeps"
+        while store.sweep().more:
+            pass
+    turns = threads * month.TURNS
+    assert table.units["sweeps wru"] == pytest.approx(aws_costs.EXPIRY_WRITES * turns, rel=0.15)
+    assert table.units["sweeps rru"] == pytest.approx(aws_costs.EXPIRY_READS * turns, rel=0.15)
 
 
 def test_the_sizes_are_those_that_hold() -> None:

@@ -124,6 +124,11 @@ def test_cosmos_is_made_where_it_is_asked_for() -> None:
     assert account["disableKeyBasedMetadataWriteAccess"] is True
     assert account["minimalTlsVersion"] == "Tls12"
     assert {"name": "EnableTable"} in account["capabilities"]
+    # Strong reads cost double, and are paid: a reader is owed what was acknowledged.
+    assert account["consistencyPolicy"] == {"defaultConsistencyLevel": "Strong"}
+    said = (ROOT / "infra/azure/main.bicep").read_text().partition("consistencyPolicy:")[0].splitlines()[-2]
+    assert "twice the request units" in said
+    assert "strong reads, which cost twice the request units" in (ROOT / "docs/azure.md").read_text()
     assert resource("cosmosTable", cosmos=True)["name"] == "chat"
     assert Deployment(cosmos=True).resource("table") is None
     made = resource("settings", cosmos=True)["properties"]
