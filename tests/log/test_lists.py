@@ -359,6 +359,26 @@ def test_what_is_gone_is_in_no_row_of_any_list_after_days(ended: str) -> None:
         assert set(table.rows["A#default"]) <= {"!"}
 
 
+def test_a_sweep_that_is_killed_as_it_looks_through_an_hour_leaves_no_row_of_a_list() -> None:
+    for left in range(20):
+        table, clock = MemoryTable(), ManualClock()
+        with contextlib.suppress(Killed):
+            ChatStore(LogInMemory(Mortal(table, 5), clock)).append("t", say("never"), owner="bob")
+        assert [pk for pk in table.rows if pk.startswith(("L#", "T#"))] == ["L#default#bob"]
+        clock.advance(timedelta(hours=4))
+        killed = False
+        try:
+            ChatStore(LogInMemory(Mortal(table, left), clock)).sweep()
+        except Killed:
+            killed = True
+        ChatStore(LogInMemory(table, clock)).sweep()
+        assert "bob" not in repr([rows for rows in table.rows.values() if rows]), left
+        if not killed:
+            assert left > 5
+            return
+    raise AssertionError("a sweep takes no twenty calls")
+
+
 def test_killed_while_it_deletes_leaves_nothing_to_an_erasure() -> None:
     for left in range(10):
         table, clock = MemoryTable(), ManualClock()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 import chatstore
+from chatstore.backends.memory import MemoryBackend
+from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.engines.log import Key, Row, Rows
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
@@ -24,9 +27,11 @@ class HeldUp(MemoryTable):
         super().__init__()
         self.rows = table.rows
         self.before_deleting: Callable[[], None] | None = None
+        self.deletions_first = 0
         self.behind_a_look: Callable[[], None] | None = None
         self.before_listing: Callable[[], None] | None = None
         self.behind_an_hour: Callable[[], None] | None = None
+        self.before_a_row: Callable[[], None] | None = None
 
     async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
                     after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
@@ -43,16 +48,23 @@ class HeldUp(MemoryTable):
             meanwhile, self.before_listing = self.before_listing, None
             meanwhile()
         await super().write(puts, deletes)
-        if self.behind_an_hour is not None and [str(row["pk"]) for row in puts] == ["A#default", "N"]:
+        if self.behind_an_hour is not None and "A#default" in [row["pk"] for row in puts]:
             meanwhile, self.behind_an_hour = self.behind_an_hour, None
             meanwhile()
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        if self.before_a_row is not None and str(row["pk"]).startswith("A#default#"):
+            meanwhile, self.before_a_row = self.before_a_row, None
+            meanwhile()
+        return await super().swap(row, version)
 
     async def remove(self, row: Row) -> bool:
         self._wake()
         return await super().remove(row)
 
     def _wake(self) -> None:
-        if self.before_deleting is not None:
+        self.deletions_first -= 1
+        if self.before_deleting is not None and self.deletions_first < 0:
             meanwhile, self.before_deleting = self.before_deleting, None
             meanwhile()
 
@@ -67,7 +79,8 @@ def swept(store: ChatStore) -> None:
         pass
 
 
-def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile() -> None:
+@pytest.mark.parametrize("deletions", range(5))
+def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile(deletions: int) -> None:
     table, clock = MemoryTable(), ManualClock()
     store = ChatStore(LogInMemory(table, clock))
     store.append("t", say("one"), owner="mary")
@@ -79,10 +92,78 @@ def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile() 
     def meanwhile() -> None:
         store.erase("bob")
 
-    slow.before_deleting = meanwhile
+    slow.before_deleting, slow.deletions_first = meanwhile, deletions
     swept(ChatStore(LogInMemory(slow, clock)))
     store.erase("mary")
     assert "mary" not in text(table)
+
+
+@pytest.mark.parametrize("erased_owner", ["mary", "bob"])
+@pytest.mark.parametrize("deletions", range(6))
+def test_what_lists_a_thread_goes_beside_an_erasure_of_another_owner_under_its_id(
+    deletions: int, erased_owner: str
+) -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    for owner in ("mary", "bob"):
+        store.append("t", say("one"), owner=owner)
+        store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    slow, erased = HeldUp(table), []
+    slow.before_deleting, slow.deletions_first = lambda: erased.append(store.erase(erased_owner)), deletions
+    swept(ChatStore(LogInMemory(slow, clock)))
+    assert erased
+    for _ in range(4):
+        clock.advance(26 * HOUR)
+        swept(store)
+    assert "mary" not in text(table)
+    assert "bob" not in text(table)
+
+
+def test_an_erasure_in_front_of_a_sweeps_row_of_the_present_hour_leaves_no_name() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("one"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    slow, erased = HeldUp(table), []
+    slow.before_a_row = lambda: erased.append(store.erase("mary"))
+    swept(ChatStore(LogInMemory(slow, clock)))
+    assert erased
+    assert "mary" not in text(table)
+
+
+@pytest.mark.parametrize("ttl", [None, HOUR])
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_two_wrote_to_list_a_thread_goes_behind_anothers_that_took_its_id(
+    ttl: timedelta | None, *, meanwhile: bool
+) -> None:
+    """The rows that list it are of the writer that came second, and no slot bears its token."""
+    table, clock = MemoryTable(), ManualClock()
+    other = ChatStore(LogInMemory(table, clock))
+    slow, begun = HeldUp(table), []
+
+    def begin(text: str, owner: str, ttl: timedelta | None) -> None:
+        begun.append(other.append("t", say(text), owner=owner, ttl=ttl))
+
+    slow.before_listing = partial(begin, "first", "mary", None)
+    process = ChatStore(LogInMemory(slow, clock))
+    process.append("t", say("second"), owner="mary")
+    other.delete_thread("t")
+    clock.advance(2 * HOUR)
+    if meanwhile:
+        slow.behind_a_look = partial(begin, "his", "bob", ttl)
+    else:
+        begin("his", "bob", ttl)
+    clock.advance(26 * HOUR)
+    swept(process)
+    assert len(begun) == 2
+    assert ("mary" in text(table)) is meanwhile
+    for _ in range(4):
+        clock.advance(26 * HOUR)
+        swept(other)
+    assert "mary" not in text(table)
+    assert ("bob" in text(table)) is (ttl is None)
 
 
 def test_a_sweep_that_slept_for_a_day_notes_no_visit_in_an_hour_that_is_over() -> None:
@@ -107,6 +188,26 @@ def test_a_sweep_that_slept_for_a_day_notes_no_visit_in_an_hour_that_is_over() -
     assert "X#" not in text(table)
 
 
+def test_a_thread_that_is_restored_while_a_sweep_looks_at_the_former_one_stays_listed() -> None:
+    """It is listed at the same time as the former one was: only who wrote the rows tells them apart."""
+    table, clock = MemoryTable(), ManualClock()
+    store, copy = ChatStore(LogInMemory(table, clock)), ChatStore(MemoryBackend(clock=clock))
+    for each in (store, copy):
+        each.append("t", say("one"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    slow = HeldUp(table)
+
+    def meanwhile() -> None:
+        list(restore_threads(store, kept_threads(copy, Chosen())))
+
+    slow.behind_a_look = meanwhile
+    swept(ChatStore(LogInMemory(slow, clock)))
+    assert contents(whole(store, "t")) == ["one"]
+    for listed in (store.iter_threads(owner="mary"), store.iter_threads()):
+        assert [thread.id for thread in listed] == ["t"]
+
+
 def test_a_row_of_the_hour_before_goes_with_a_thread_that_two_began() -> None:
     table, clock = MemoryTable(), ManualClock()
     clock.advance(HOUR - timedelta(minutes=clock.now.minute, seconds=clock.now.second + 2))
@@ -128,7 +229,8 @@ def test_a_row_of_the_hour_before_goes_with_a_thread_that_two_began() -> None:
     assert "mary" not in text(table)
 
 
-def test_a_sweep_that_slept_for_days_lists_nothing_in_an_hour_that_is_over() -> None:
+@pytest.mark.parametrize("slept_in", ["behind_an_hour", "before_a_row"])
+def test_a_sweep_that_slept_for_days_lists_nothing_in_an_hour_that_is_over(slept_in: str) -> None:
     table, clock = MemoryTable(), ManualClock()
     store = ChatStore(LogInMemory(table, clock))
     store.append("t", say("gone"), owner="mary")
@@ -142,11 +244,12 @@ def test_a_sweep_that_slept_for_days_lists_nothing_in_an_hour_that_is_over() -> 
             swept(store)
         slept.append(clock.now)
 
-    slow.behind_an_hour = meanwhile
+    setattr(slow, slept_in, meanwhile)
     with pytest.raises(chatstore.Unavailable, match="sweep again"):
         swept(ChatStore(LogInMemory(slow, clock)))
     assert slept
-    store.erase("mary")
+    clock.advance(26 * HOUR)
+    swept(store)
     assert "mary" not in text(table)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from chatstore.blocking import run
 from chatstore.contract import Request
-from chatstore.engines.log import LogBackend, Row, layout
-from chatstore.engines.log.cleaning import Cleaner
-from chatstore.engines.log.head import Head
+from chatstore.engines.log import Key, LogBackend, Row, layout
+from chatstore.engines.log.discarding import Discarder
+from chatstore.engines.log.head import Head, look
+from chatstore.engines.log.visits import Visit
 from tests.conftest import SOAK
 from tests.log.memory_table import MemoryTable
 from tests.schedules import log as do
@@ -53,7 +54,17 @@ def deleted_twice() -> tuple[MemoryTable, int]:
     return table, LATER
 
 
-TABLES = {made.__name__: made() for made in (deleted, emptied, asked_for, deleted_twice)}
+def emptied_before() -> tuple[MemoryTable, int]:
+    """The emptied one as earlier versions left it: its header says what its absence says."""
+    table, ahead = emptied()
+    pk = layout.thread_partition(KEY)
+    header = run(look(table, pk)).header
+    assert header is not None
+    table.rows[pk][layout.HEADER] = header.dump(pk)
+    return table, ahead
+
+
+TABLES = {made.__name__: made() for made in (deleted, emptied, emptied_before, asked_for, deleted_twice)}
 
 
 def actor(
@@ -100,6 +111,53 @@ def test_a_visit_beside_a_new_thread(there: str, writes: str, knowing: bool, cou
     hold(table, counted, writer, actor(2, ahead, do.visit()), faults=int(SOAK or writes in BRIEF))
 
 
+def unseal() -> Modelled:
+    """What sweeps do where they think that nothing is left but a seal: nobody sees that it was there."""
+    pk = layout.thread_partition(KEY)
+    [sealed] = (sk for sk in TABLES["emptied"][0].rows[pk] if sk.startswith("E"))
+    found = layout.epoch_of(sealed)
+    assert found is not None
+    visit = Visit(Key("X", "0"), 0, pk, found[0])
+
+    async def call(backend: LogBackend) -> str:
+        await backend._cleaner._unseal([visit], backend.clock())
+        return "done"
+
+    return Modelled("unseal", call, lambda now: (now, "done"))
+
+
+@pytest.mark.parametrize("there", ["emptied", "emptied_before"])
+@pytest.mark.parametrize("writes", WRITES)
+@pytest.mark.parametrize("knowing", [False, True])
+def test_a_seal_goes_beside_a_new_thread(
+    there: str, writes: str, knowing: bool, counted: list[Count]
+) -> None:
+    table, ahead = TABLES[there]
+    writer = actor(1, ahead, *WRITES[writes], knows=table if knowing else None)
+    hold(table, counted, writer, actor(2, ahead, unseal()), faults=1)
+
+
+def test_a_seal_that_is_young_stays() -> None:
+    table, ahead = TABLES["emptied"]
+    table = table.copy()
+    before = table.key()
+    run(unseal()(Deterministic(table, 1, ahead=LATER)))
+    assert table.key() == before
+    run(unseal()(Deterministic(table, 1, ahead=ahead)))
+    assert not table.rows[layout.thread_partition(KEY)]
+
+
+def test_a_seal_stays_while_a_header_leads_to_it() -> None:
+    """As when a sweep was killed between the two."""
+    pk = layout.thread_partition(KEY)
+    table, ahead = TABLES["emptied"]
+    table = table.copy()
+    table.rows[pk][layout.HEADER] = TABLES["deleted"][0].rows[pk][layout.HEADER]
+    before = table.key()
+    run(unseal()(Deterministic(table, 1, ahead=ahead)))
+    assert table.key() == before
+
+
 LONG = [pytest.param(there, marks=pytest.mark.soak if there == "deleted" else ()) for there in TABLES]
 
 
@@ -126,7 +184,7 @@ class Careless(MemoryTable):
 
 def test_removing_what_is_another_row_by_now_is_found_out() -> None:
     careless = Careless()
-    table, ahead = TABLES["emptied"]
+    table, ahead = TABLES["deleted"]
     careless.rows = table.rows
     writer = actor(1, ahead, do.append("x"), do.append("y"))
     assert explore(careless, [writer, actor(2, ahead, do.visit())], judge(None)).bad
@@ -135,11 +193,11 @@ def test_removing_what_is_another_row_by_now_is_found_out() -> None:
 def test_leaving_the_last_epoch_without_a_seal_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The header's absence has to say what the header said."""
 
-    async def removed(self: Cleaner, key: object, head: Head) -> None:
+    async def removed(self: Discarder, key: object, head: Head) -> None:
         if head.header is not None:
             await self._table.remove(head.header.dump(head.pk))
 
-    monkeypatch.setattr(Cleaner, "_move_on", removed)
+    monkeypatch.setattr(Discarder, "_move_on", removed)
     table, ahead = TABLES["deleted"]
     first, second = (actor(number, ahead, do.append(text)) for number, text in ((1, "x"), (2, "y")))
     assert explore(table, [first, second, actor(3, ahead, do.visit())], judge(None)).bad

@@ -10,17 +10,16 @@ the thread again writes rows of its own first; those are others, and stay.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from functools import partial
-from typing import Any, cast
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.head import Head, look
-from chatstore.engines.log.lists import OVER, Lists, Pointer, hours_of, names, owner_of, thread_id_of
+from chatstore.engines.log.lists import OVER, Lists, hours_of, names, owner_of, thread_id_of
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Header
-from chatstore.engines.log.visiting import all_rows, read_whole, slot_of
+from chatstore.engines.log.visiting import all_rows, slot_of
 from chatstore.engines.log.visits import hour_of, key_of
 
 __all__ = ["Closer"]
@@ -119,7 +118,9 @@ class Closer:
                 # Before the last row goes that leads to what the owner's writers have staged.
                 await self._discard(pk)
                 if one is not None:
-                    for other in await self.listed(tenant, str(row["id"]), owner_of(row), hours_of(one)):
+                    # This row leads here again, should this be interrupted: it goes last.
+                    hours = hours_of(one) - {hour}
+                    for other in await self.listed(tenant, str(row["id"]), owner_of(row), hours):
                         await self._table.remove(other)
                     await self._table.remove(one)
         elif listed == hour or (
@@ -162,52 +163,6 @@ class Closer:
         if dead:
             await self._table.write([], dead)
 
-    async def listing(self, tenant: str, pointer: Pointer) -> list[Row]:
-        """The rows that list a thread which has ended: of its owner's list, and of the hours it may be in."""
-        key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
-        one = layout.owner_place(tenant, key.id, owner)
-        hours = {hour_of(pointer.active_at), *pointer.left}
-        places = [layout.active_place(tenant, hour, key.id, owner) for hour in sorted(hours)]
-        found = await self._table.get([one, *places])
-        more = {hour for row in found if key_of(row) == one for hour in hours_of(row)} - hours
-        return found + (await self.listed(tenant, key.id, owner, more) if more else [])
-
-    async def forget(
-        self, tenant: str, pointer: Pointer, listing: Sequence[Row], besides: Collection[str]
-    ) -> list[Row]:
-        """Take a thread that has ended off the lists of hours, and none that came after it under its id.
-
-        `listing` is what lists it. The rows named `besides` are all that is left of it. What is to be removed
-        behind those is returned, in order. An erasure finds what the owner's row leads to, and a sweep what
-        those rows lead to. Whoever is killed when the one kind is gone would hide the other. So the thread is
-        listed in the present hour, where both look, until both are gone.
-        """
-        now = self._clock()
-        key, owner = ThreadKey(tenant, pointer.thread_id), pointer.owner
-        place = layout.owner_place(tenant, key.id, owner)
-        one = next((row for row in listing if key_of(row) == place), None)
-        rows = [row for row in listing if row is not one]
-        listed = set() if one is None else {hour_of(int(one["v"]))}
-        head, left = await read_whole(self._table, layout.thread_partition(key))
-        kept: set[int] = set()
-        if names(head.header, owner):
-            kept = {hour_of(head.totals.active_at)} | listed
-        elif await _hold(left, owner, besides):
-            kept = listed or {hour_of(pointer.active_at), *pointer.left}
-        # What was just written points to a thread that is about to be made.
-        calls: list[Callable[[], Coroutine[Any, Any, object]]] = [
-            partial(self._table.remove, row)
-            for row in rows
-            if int(row["v"]) < now - layout.HOUR and hour_of(int(row["v"])) not in kept
-        ]
-        if kept or one is None or int(one["v"]) >= now - layout.HOUR:
-            await self._table.together(calls)
-            return []
-        # The hour of now: that in which this began may be looked through already, where it slept since.
-        calls.append(partial(self._lists.list_again, key, owner, self._clock(), one))
-        again = cast("Row | None", (await self._table.together(calls))[-1])
-        return [one] if again is None else [one, again]
-
     async def traces(self, tenant: str, owner: str | None) -> dict[str, list[Row]]:
         """All rows that list an owner's threads, by thread: of the owner's list and of hours not yet over."""
         found: dict[str, list[Row]] = {}
@@ -237,11 +192,11 @@ class Closer:
         )
 
 
-async def _hold(rows: AsyncIterator[Row], owner: str | None, besides: Collection[str] = ()) -> bool:
-    """Whether some are of a thread of that owner, living or not, besides those of that name."""
+async def _hold(rows: AsyncIterator[Row], owner: str | None) -> bool:
+    """Whether some are of a thread of that owner, living or not."""
     async for row in rows:
         slot = slot_of(row)
-        if slot is None or row["sk"] in besides:
+        if slot is None:
             continue
         if names(slot.header, owner) or (slot.pointer is not None and slot.pointer[2] == owner):
             return True

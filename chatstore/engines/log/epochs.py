@@ -11,6 +11,7 @@ from chatstore.conditions import renewed
 from chatstore.contract import Draft, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.claims import of_slots
+from chatstore.engines.log.head import is_void
 from chatstore.engines.log.lists import Lists, Pointer
 from chatstore.engines.log.making import active_at, answering, grown
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
@@ -82,7 +83,10 @@ class Epochs:
         return decision._replace(result=answer)
 
     async def close(self, turn: Turn) -> Decision[Any]:
-        """Seal the epoch of what is no thread; one that comes begins where all threads begin."""
+        """Seal the epoch of what is no thread; one that comes begins where all threads begin.
+
+        Whoever does it has noted the visit that removes the seal.
+        """
         base = await self._base(turn, None, life=False, active=False)
         return await self._seal(turn, self._next_header(turn, layout.ZERO, base, None), ())
 
@@ -156,9 +160,8 @@ class Epochs:
         return decision._replace(slot=answering(turn, decision.slot, message, kept), result=message)
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
-        await self._lists.visits.schedule(
-            turn.head.pk, turn.now + (layout.HOUR if header.epoch == layout.ZERO else KEPT)
-        )
+        if not is_void(header):
+            await self._lists.visits.schedule(turn.head.pk, turn.now + KEPT)
         claims = of_slots(turn.head.pk, header, slots)
         await stage(self._table, turn, slots, claims)
         before = None if turn.head.header is None else turn.head.header.thread

@@ -18,7 +18,7 @@ from chatstore.engines.log.records import EMPTY, Header, Slot, Totals, public_ep
 from chatstore.errors import CorruptData, ThreadNotFound, Unavailable
 from chatstore.models import Thread, from_micros, to_micros
 
-__all__ = ["Head", "expired", "look", "require_awake", "settle", "target_of"]
+__all__ = ["Head", "expired", "is_void", "look", "require_awake", "settle", "target_of"]
 
 
 _LOOKS = 20
@@ -31,7 +31,7 @@ class Head(NamedTuple):
     `header` is as the newest slot leaves it, `stored` the version that its row has. `newest` is None
     where the epoch has no slot yet. `rows` are the newest slots' rows as they were read, newest
     first, if they were, and `more` says that there may be others. `settled` is true where all is
-    known to be applied.
+    known to be applied. `attempt` is that of the header's row.
     """
 
     pk: str
@@ -43,6 +43,7 @@ class Head(NamedTuple):
     rows: tuple[Row, ...] | None = None
     more: bool = False
     settled: bool = False
+    attempt: str = ""
 
     @property
     def tail(self) -> int:
@@ -77,12 +78,26 @@ class Head(NamedTuple):
         """Whether lists have the thread as it is: they look further only where there is no header."""
         return self.header is None or self.stored in (None, self.header.version)
 
+    @property
+    def applied(self) -> Head:
+        """The same, once what its newest slot decided is applied."""
+        header = self.header
+        if header is None or header.version == self.stored:
+            return self._replace(settled=True)
+        stored, attempt = (None, "") if is_void(header) else (header.version, header.attempt)
+        return self._replace(settled=True, stored=stored, attempt=attempt)
+
     def existing(self, key: ThreadKey, now: int) -> Thread:
         """The thread's properties. Raises ThreadNotFound."""
         thread = self.thread(key, now)
         if thread is None:
             raise ThreadNotFound(key.id)
         return thread
+
+
+def is_void(header: Header) -> bool:
+    """Whether a header says what its absence says: there is no thread, and one would begin where all do."""
+    return header.thread is None and header.epoch == layout.ZERO
 
 
 def expired(thread: Thread, now: int) -> bool:
@@ -109,7 +124,7 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
     found = await table.query(pk, "E", layout.HEADER, limit=limit + 1, newest=True, stale=stale)
     rows = list(found.rows)
     header = Header.load(rows.pop(0)) if rows and rows[0]["sk"] == layout.HEADER else None
-    stored = None if header is None else header.version
+    stored, attempt = (None, "") if header is None else (header.version, header.attempt)
     epoch = await _newest_epoch(table, pk, rows) if header is None else header.epoch
     own = _own(Rows(rows, found.more), epoch)
     while True:
@@ -125,7 +140,7 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
         # A seal: the history goes on in the epoch that it names.
         epoch, own = decided.epoch, None
     totals = newest.totals if newest is not None else EMPTY if header is None else header.base
-    return Head(pk, epoch, totals, header, stored, newest, tuple(own.rows), own.more)
+    return Head(pk, epoch, totals, header, stored, newest, tuple(own.rows), own.more, attempt=attempt)
 
 
 def require_awake(asleep: int, reason: str) -> None:
@@ -144,11 +159,7 @@ async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:
     `row` is the row that it edits, where that was just read.
     """
     header, slot = head.header, head.newest
-    if (
-        header is not None
-        and header.version != head.stored
-        and not await table.swap(header.dump(head.pk), head.stored)
-    ):
+    if header is not None and header.version != head.stored and not await _bring(table, head, header):
         return False
     if slot is not None and slot.effect is not None:
         at = Key(head.pk, layout.slot_row(slot.epoch, slot.effect.position))
@@ -162,6 +173,15 @@ async def settle(table: Table, head: Head, *, row: Slot | None = None) -> bool:
             row = await _row(table, at)
             edited = None if row is None else target_of(slot, row)
     return True
+
+
+async def _bring(table: Table, head: Head, header: Header) -> bool:
+    """Bring the stored header to what was decided; false where somebody else has."""
+    if not is_void(header):
+        return await table.swap(header.dump(head.pk), head.stored)
+    # It says what its absence says, and the slot that decided it stays for an hour.
+    row: Row = {"pk": head.pk, "sk": layout.HEADER, "v": head.stored or 0, "s": head.attempt}
+    return head.stored is None or await table.remove(row)
 
 
 async def _row(table: Table, at: Key) -> Slot | None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from chatstore import position
 from chatstore.contract import ThreadKey
 from chatstore.engines.log.port import Key
 
@@ -45,6 +46,7 @@ __all__ = [
     "digest",
     "epoch_after",
     "epoch_of",
+    "first_slot",
     "hour_name",
     "in_epoch",
     "made_at",
@@ -129,6 +131,11 @@ def waiting(pk: str, who: str) -> Key:
 def slot_row(epoch: str, position: str) -> str:
     """The row of a slot."""
     return f"E{epoch}#{position}"
+
+
+def first_slot(epoch: str) -> str:
+    """The row of an epoch's first slot."""
+    return slot_row(epoch, position.nth(1))
 
 
 def in_epoch(epoch: str) -> tuple[str, str]:

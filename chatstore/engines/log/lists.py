@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from chatstore.contract import Clock, ThreadKey
 from chatstore.engines.log import layout
-from chatstore.engines.log.head import expired, look, require_awake
+from chatstore.engines.log.head import expired, look
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.records import Header
 from chatstore.engines.log.visits import NONE, Visits, Written, hour_of, key_of
@@ -125,16 +125,28 @@ class Lists:
             raise Unavailable(f"thread {key.id!r} is listed by too many at once")
         return tuple(sorted(left - {hour}))
 
-    async def list_again(self, key: ThreadKey, owner: str | None, now: int, one: Row) -> Row | None:
+    def present(self, tenants: Iterable[str]) -> list[Row]:
+        """The rows that lead to those tenants' lists of the present hour."""
+        now = self._clock()
+        return [row for tenant in sorted(tenants) for row in _in_tenant(tenant, now)]
+
+    async def list_again(self, key: ThreadKey, one: Row, owner: str | None) -> Row | None:
         """List what is left of a thread in the present hour. The row that does, unless there is one already.
 
-        `one` is the row in the owner's list. Takes two trips, or one. Raises Unavailable where that took so
-        long that the hour may be over, and nobody would come for the row.
+        `one` is the row in the owner's list. Takes one trip, and one more where nobody was listed there yet.
+        An hour that is over by then may be looked through already: then it is listed in the next one.
         """
-        _, bucket = self._activity(key, owner, now, str(one.get("s", "")))
-        await self._written.put([], once=_in_tenant(key.tenant, now))
-        require_awake(self._clock() - now, "a sweep was held up for long: sweep again")
-        return bucket if await self._table.swap(bucket, None) else None
+        former: Row | None = None
+        while True:
+            now = self._clock()
+            _, bucket = self._activity(key, owner, now, str(one.get("s", "")))
+            await self._written.put([], once=_in_tenant(key.tenant, now))
+            put = await self._table.swap(bucket, None)
+            if former is not None:
+                await self._table.remove(former)
+            if self._clock() < hour_of(now) * layout.HOUR + OVER:
+                return bucket if put else None
+            former = bucket if put else None
 
     async def former(self, key: ThreadKey, owner: str | None, active_at: int) -> tuple[int, ...]:
         """Before a thread is made where there was one: the hours in which that is listed still; one trip."""

@@ -33,6 +33,7 @@ class _Epoch:
     messages: int = 0
     requests: int = 0
     texts: set[Blob] = field(default_factory=set)
+    owners: set[str | None] = field(default_factory=set)
     pointers: list[Pointer] = field(default_factory=list)
 
 
@@ -49,7 +50,9 @@ class Remains:
 
     `rows` have names that no other row will ever have; `shared` have not, and go while they are what was
     read, the header last. `ends` are those that name where the thread was listed, by `pointers`: they go when
-    it no longer is. `ended` says that nothing is left but where a new thread of that id would begin.
+    it no longer is. `owners` are those whom other rows name, which stay. `tokens` mark the slots that go:
+    what lists the thread and bears one of them was written for it, and not for one that came after it.
+    `ended` says that nothing is left but where a new thread of that id would begin.
     `faded` are rows of the living history without what is dead of them, `worn` rows of which only some
     texts are in use. `dead` are the times at which
     what was met had died, and `next` is when there is more to do, None for never.
@@ -62,6 +65,8 @@ class Remains:
     messages: int = 0
     requests: int = 0
     pointers: list[Pointer] = field(default_factory=list)
+    owners: set[str | None] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set)
     faded: list[Faded] = field(default_factory=list)
     worn: dict[Key, list[Blob]] = field(default_factory=dict)
     dead: set[int] = field(default_factory=set)
@@ -111,12 +116,12 @@ def _on_top(pk: str, found: Rows) -> Head | None:
     if own is None:
         if found.more and str(found.rows[-1]["sk"]) > high:
             return None
-        return Head(pk, header.epoch, header.base, header, header.version, None)
+        return Head(pk, header.epoch, header.base, header, header.version, None, attempt=header.attempt)
     newest = Slot.load(own)
     decided = header.version if newest.header is None else newest.header.version
     if max(newest.totals.version, decided) > header.version:
         return None
-    return Head(pk, header.epoch, newest.totals, header, header.version, newest)
+    return Head(pk, header.epoch, newest.totals, header, header.version, newest, attempt=header.attempt)
 
 
 async def _behind_header(table: Table, pk: str, found: Rows) -> AsyncIterator[Row]:
@@ -169,6 +174,7 @@ class _Survey:
             return
         slot = Slot.load(row)
         if self._living and slot.epoch == self._head.epoch:
+            self._remains.owners |= _owners(slot)
             self._taken[slot.number] = max(slot.at, self._taken.get(slot.number, 0))
             left = cuts.shown(self._head.totals.cuts, slot)
             if left is slot:
@@ -186,7 +192,7 @@ class _Survey:
         remains, head = self._remains, self._head
         if not self._living and not waiting:
             remains.ended = head.newest is not None or head.epoch != layout.ZERO
-            if head.header is not None and not remains.ended:
+            if head.stored is not None and head.header is not None and not remains.ended:
                 remains.shared.append({**head.header.dump(head.pk), "b": b""})
         return remains
 
@@ -244,6 +250,7 @@ class _Survey:
         epoch.messages += len(slot.present)
         epoch.requests += slot.request is not None
         epoch.texts |= _blobs(slot)
+        epoch.owners |= _owners(slot)
         if slot.pointer is not None:
             epoch.pointers.append(Pointer(*slot.pointer))
 
@@ -256,7 +263,9 @@ class _Survey:
             if not dead or name == self._head.epoch:
                 waiting += not dead
                 self._used |= epoch.texts
+                remains.owners |= epoch.owners
                 continue
+            remains.tokens |= {str(row["s"]) for row in (*epoch.rows, *epoch.ends)}
             if name == layout.ZERO:
                 remains.shared += epoch.rows
             else:
@@ -299,6 +308,13 @@ class _Survey:
                     remains.worn[min(rows)] = blobs
                 else:
                     remains.rows += rows
+
+
+def _owners(slot: Slot) -> set[str | None]:
+    """Whose thread a slot says that there is, or was."""
+    thread = None if slot.header is None else slot.header.thread
+    named = set() if thread is None else {thread.owner}
+    return named if slot.pointer is None else {*named, slot.pointer[2]}
 
 
 def _blobs(slot: Slot) -> set[Blob]:

@@ -20,11 +20,15 @@ _REMEMBERED = 10_000
 
 
 class Visit(NamedTuple):
-    """A thread's partition that is to be visited, when, and the row that says so."""
+    """A thread's partition that is to be visited, when, and the row that says so.
+
+    `closed` is the epoch whose seal is all that is thought to be left there.
+    """
 
     row: Key
     at: int
     pk: str
+    closed: str | None = None
 
 
 class Planned(NamedTuple):
@@ -69,15 +73,23 @@ class Visits:
         """Note that a thread is to be visited once `at` has passed; one trip, none where that is noted."""
         await self.schedule_all({pk: at})
 
-    async def schedule_all(self, wanted: Mapping[str, int]) -> None:
-        """Note visits to several threads; a trip for every 25 that are not yet noted."""
-        planned = {pk: self.plan(pk, at) for pk, at in wanted.items()}
-        rows = [row for one in planned.values() for row in one.rows]
-        await self._written.put(rows, once=[row for one in planned.values() for row in one.hours])
-        for pk, one in planned.items():
-            self.remember(pk, one)
+    async def schedule_all(
+        self, wanted: Mapping[str, int], closed: Mapping[str, str] | None = None, once: Sequence[Row] = ()
+    ) -> None:
+        """Note visits to several threads; a trip for every 25 that are not yet noted.
 
-    def plan(self, pk: str, at: int) -> Planned:
+        `closed` are the epochs that these visits are for alone: no other visit is left to one of those.
+        Rows of `once` are written before, where this process has not done so.
+        """
+        planned = {pk: self.plan(pk, at, (closed or {}).get(pk)) for pk, at in wanted.items()}
+        rows = [row for one in planned.values() for row in one.rows]
+        hours = [row for one in planned.values() for row in one.hours]
+        await self._written.put(rows, once=[*once, *hours])
+        for pk, one in planned.items():
+            if closed is None or pk not in closed:
+                self.remember(pk, one)
+
+    def plan(self, pk: str, at: int, closed: str | None = None) -> Planned:
         """What is to be written so that a thread is visited once `at` has passed.
 
         Who slept may come with a time that is past: its hour may be off the list already, so it is noted now.
@@ -89,6 +101,8 @@ class Visits:
             return NONE
         hour = layout.hour_name(hour_of(at))
         row: Row = {"pk": layout.visit_bucket(hour), "sk": f"{at:017d}#{layout.digest(pk)}", "of": pk}
+        if closed is not None:
+            row["s"] = closed
         return Planned([row], [{"pk": layout.VISITS, "sk": hour}])
 
     def remember(self, pk: str, planned: Planned) -> None:
@@ -106,7 +120,8 @@ class Visits:
             hour = str(hour_row["sk"])
             together: dict[str, Visit] = {}
             async for row in self._table.all(layout.visit_bucket(hour), " ", f"{now:017d}~"):
-                visit = Visit(key_of(row), _due(row), str(row["of"]))
+                closed = str(row["s"]) if "s" in row else None
+                visit = Visit(key_of(row), _due(row), str(row["of"]), closed)
                 if len(together) == most or visit.pk in together:
                     yield list(together.values())
                     together = {}

@@ -237,9 +237,7 @@ class Writer:
             return known
         if not await settle(self.table, known.head):
             return None
-        header = known.head.header
-        stored = None if header is None else header.version
-        return known._replace(head=known.head._replace(settled=True, stored=stored))
+        return known._replace(head=known.head.applied)
 
     async def _planned(
         self, mutation: _Mutation[R], seen: _Seen, turn: Turn
@@ -304,15 +302,13 @@ class Writer:
         slot, before = decision.slot, known.head
         header = before.header if slot.header is None else slot.header
         sealed = header is not None and header.epoch != slot.epoch
-        head = Head(pk, slot.epoch, slot.totals, header, before.stored, slot)
+        head = Head(pk, slot.epoch, slot.totals, header, before.stored, slot, attempt=before.attempt)
         try:
             settled = await settle(self.table, head, row=decision.edits)
             if sealed or not settled:
                 self.known.forget(pk)
             else:
-                stored = None if header is None else header.version
-                head = head._replace(settled=True, stored=stored)
-                self.known.put(pk, known.then(head, slot)._replace(at=slot.at))
+                self.known.put(pk, known.then(head.applied, slot)._replace(at=slot.at))
         except StorageError as error:
             self.known.forget(pk)
             if not head.listed:
@@ -334,7 +330,9 @@ def _behind(known: Known, there: Row) -> Known | None:
         return None
     header = known.head.header if newest.header is None else newest.header
     settled = newest.header is None and newest.effect is None
+    before = known.head
     head = Head(
-        known.head.pk, newest.epoch, newest.totals, header, known.head.stored, newest, settled=settled
-    )
+        before.pk, newest.epoch, newest.totals, header, before.stored, newest,
+        settled=settled, attempt=before.attempt,
+    )  # fmt: skip
     return known.then(head, newest)
