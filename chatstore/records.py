@@ -30,7 +30,17 @@ from chatstore.models import (
 )
 from chatstore.wire import micros_of
 
-__all__ = ["FOREVER", "Remembered", "Result", "appended", "dump", "load", "remembered", "require_shown", "shows"]
+__all__ = [
+    "FOREVER",
+    "Remembered",
+    "Result",
+    "appended",
+    "dump",
+    "load",
+    "remembered",
+    "require_shown",
+    "shows",
+]
 
 FOREVER: Final = 1 << 62
 """When a thread expires that never does."""
