@@ -46,18 +46,20 @@ class Link:
     def __init__(self, make: Callable[[], Any], seconds: float) -> None:
         self._make = make
         self._seconds = seconds
-        self._room = threading.Semaphore(CONNECTIONS)
         self._idle: list[_Held] = []
         self._all: list[_Held] = []
+        self._freed = threading.Condition()
+        self._waiting = 0
 
     def run(self, *commands: Command) -> list[Any]:
         """The answers to commands that are sent together; what the server refuses is an error among them.
 
         Raises the library's errors where there is no answer.
         """
-        if not self._room.acquire(timeout=self._seconds):
-            raise exceptions.ConnectionError("no connection is free")
-        held = self._taken()
+        try:
+            held = self._idle.pop()
+        except IndexError:
+            held = self._another()
         try:
             connection = self._ready(held)
             connection.send_packed_command([packed(commands)])
@@ -70,7 +72,9 @@ class Link:
             raise
         finally:
             self._idle.append(held)
-            self._room.release()
+            if self._waiting:
+                with self._freed:
+                    self._freed.notify()
 
     def close(self) -> None:
         """Disconnect."""
@@ -78,12 +82,23 @@ class Link:
             held.is_connected = False
             held.connection.disconnect()
 
-    def _taken(self) -> _Held:
-        with contextlib.suppress(IndexError):
-            return self._idle.pop()
-        held = _Held(self._make())
-        self._all.append(held)
-        return held
+    def _another(self) -> _Held:
+        """One more connection, or the next that is given back."""
+        ends = time.monotonic() + self._seconds
+        with self._freed:
+            # Who gives one back looks at this afterwards, so nobody waits for what is there already.
+            self._waiting += 1
+            try:
+                while True:
+                    with contextlib.suppress(IndexError):
+                        return self._idle.pop()
+                    if len(self._all) < CONNECTIONS:
+                        self._all.append(_Held(self._make()))
+                        return self._all[-1]
+                    if not self._freed.wait(ends - time.monotonic()):
+                        raise exceptions.ConnectionError("no connection is free")
+            finally:
+                self._waiting -= 1
 
     def _ready(self, held: _Held) -> Any:
         connection, now = held.connection, time.monotonic()
@@ -224,9 +239,8 @@ def packed(commands: Sequence[Command]) -> bytes:
     parts: list[bytes] = []
     for words in commands:
         parts.append(b"*%d\r\n" % len(words))
-        for word in words:
-            data = word if type(word) is bytes else str(word).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+        sent = [word if type(word) is bytes else str(word).encode() for word in words]
+        parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in sent]
     return b"".join(parts)
 
 

@@ -13,6 +13,7 @@ range of one key.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -52,10 +53,11 @@ def place(partition: str) -> Place:
     return Place(partition, "")
 
 
-def keys_of(prefix: str, key: str) -> list[str]:
+@functools.lru_cache(4096)
+def keys_of(prefix: str, key: str) -> tuple[str, ...]:
     """The keys of a place, in one slot of a cluster: its set, and a thread's header and stream."""
     name = f"{prefix}{{{key}}}"
-    return [f"{name}:r", name, f"{name}:m"] if _is_thread(key) else [name]
+    return (f"{name}:r", name, f"{name}:m") if _is_thread(key) else (name,)
 
 
 def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:

@@ -6,6 +6,7 @@ bits that only grows: a stream takes no other. So rows written one after another
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -23,7 +24,10 @@ _SLOT_BITS, _HALF = 48, 64
 def entry_of(row: str) -> str:
     """The id of a row's entry; empty for a row that is never one."""
     found = _ROW.fullmatch(row)
-    return "" if found is None else _id(int(found[1], 16) * _SLOTS + int(found[2]))
+    if found is None:
+        return ""
+    high, low = _history(found[1])
+    return f"{high}-{low | _SLOTS - 1 - int(found[2])}"
 
 
 def row_of(entry: bytes) -> str:
@@ -71,6 +75,13 @@ def _rank(text: str) -> int:
                 rank *= 16 if later < 20 else 10
             return rank
     return rank + (text[31:] > "~")
+
+
+@functools.lru_cache(4096)
+def _history(digits: str) -> tuple[int, int]:
+    """The halves of the id of a history's first slot."""
+    number = (_HISTORIES - 1 - int(digits, 16)) << _SLOT_BITS
+    return number >> _HALF, number & (1 << _HALF) - 1
 
 
 def _id(rank: int) -> str:

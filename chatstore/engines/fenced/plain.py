@@ -37,18 +37,21 @@ def plainly(view: View, drafts: Sequence[Draft]) -> Plain | None:
     state, now = view.known.state, view.now
     if state is None or not _is_settled(state, now) or view.key.owner not in (None, state.owner):
         return None
-    if len(drafts) > MOST_MESSAGES or sum([len(one.text) for one in drafts]) > MOST_BYTES:
+    if len(drafts) > MOST_MESSAGES:
         return None
-    messages, made = [], from_micros(now)
+    messages, size, made = [], 0, from_micros(now)
     for slot, (text, ttl, metadata, key) in enumerate(drafts, state.tail + 1):
         if ttl is not None or metadata is not None or key is not None:
             return None
+        size += len(text)
         place = position.nth(slot)
         id = layout.message_id(now, place)
         messages.append(Message(text, id, place, made, message_etag(id, 0)))
+    if size > MOST_BYTES:
+        return None
     name = layout.attempt(now)
     row = layout.message_row(state.epoch, position.nth(state.tail + 1))
-    packed = pack(row, name, plain_text([(str(one.id), one.text) for one in messages], now))
+    packed = pack(row, name, plain_text(messages, now))
     if packed.chunks:
         return None
     state = state.added(len(messages), name)

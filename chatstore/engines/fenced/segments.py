@@ -167,10 +167,11 @@ def widest(segments: Sequence[Segment], least: int) -> int:
     return max([least, *(len(segment.messages) for segment in segments)])
 
 
-def plain_text(messages: Sequence[tuple[str, str]], now: int) -> str:
-    """What `Segment.dump` gives for new messages, by id and text, that have nothing beside them."""
-    line = ",".join([f'["{id}",{now % 1000},{len(text)}]' for id, text in messages])
-    return "".join(["[", line, "]\n", *[text for _, text in messages]])
+def plain_text(messages: Sequence[Message], now: int) -> str:
+    """What `Segment.dump` gives for new messages that have nothing beside them."""
+    micros = now % 1000
+    line = ",".join([f'["{one.id}",{micros},{len(one.text)}]' for one in messages])
+    return f"[{line}]\n{''.join([one.text for one in messages])}"
 
 
 def expiry_text(expires: int | None) -> dict[str, str]:
