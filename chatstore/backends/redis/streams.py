@@ -19,6 +19,7 @@ _HISTORIES: Final = 16**20
 _SLOTS: Final = 10**10
 _ROWS: Final = _HISTORIES * _SLOTS
 _SLOT_BITS, _HALF = 48, 64
+_SLOT_MASK: Final = (1 << _SLOT_BITS) - 1
 
 
 def entry_of(row: str) -> str:
@@ -37,16 +38,15 @@ def row_of(entry: bytes) -> str:
 
 def rows_of(entries: Iterable[bytes]) -> Iterator[str]:
     """The rows that the ids of entries name."""
-    of, front = (-1, -1), ""
+    history, half, front = b"", -1, ""
     for entry in entries:
-        high, _, low = entry.partition(b"-")
-        half, slot = divmod(int(low), 1 << _SLOT_BITS)
-        history = int(high), half
-        if history != of:
+        high, _, digits = entry.partition(b"-")
+        low = int(digits)
+        if high != history or low >> _SLOT_BITS != half:
             # Most follow one of the same history.
-            of = history
-            front = f"m{_HISTORIES - 1 - (history[0] << _HALF - _SLOT_BITS | half):020x}"
-        yield f"{front}{_SLOTS - 1 - slot:010d}~"
+            history, half = high, low >> _SLOT_BITS
+            front = f"m{_HISTORIES - 1 - (int(high) << _HALF - _SLOT_BITS | half):020x}"
+        yield f"{front}{_SLOTS - 1 - (low & _SLOT_MASK):010d}~"
 
 
 def entries_between(low: str, high: str) -> tuple[str, str] | None:

@@ -22,6 +22,7 @@ __all__ = [
     "Stored",
     "expiry_text",
     "laid_out",
+    "messages_in",
     "new_message",
     "plain_text",
     "stored",
@@ -137,6 +138,32 @@ class Segment(NamedTuple):
         middle = len(self.messages) // 2
         upper = Segment.of(layout.epoch_of(self.row), self.messages[middle:])
         return [self._replace(messages=self.messages[:middle]), upper]
+
+
+def messages_in(text: str, now: int) -> list[Message]:
+    """The messages of what `Segment.dump` gave that have not expired, oldest first. Raises CorruptData."""
+    try:
+        forms, at = _decoded(text, 0)
+        if at == len(text):
+            return [one.message() for one in Segment.load("", text).messages if one.lives(now)]
+        found, at = [], at + 1
+        for form in forms:
+            if len(form) == _SHORT:
+                id, micros, size = form
+                made, slot = layout.told_by(id)
+                start, at = at, at + size
+                body, time = text[start:at], from_micros(made * 1000 + micros)
+                if len(body) != size:
+                    raise ValueError("a text is cut short")
+                found.append(Message(body, id, position.nth(slot), time, message_etag(id, 0)))
+                continue
+            one = _loaded(form, text, at)
+            at += len(one.text)
+            if one.lives(now):
+                found.append(one.message())
+    except (ValueError, TypeError, StopIteration) as error:
+        raise CorruptData("a row of messages cannot be read") from error
+    return found
 
 
 def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
