@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+from chatstore.backends.redis.resp import Look
 from chatstore.backends.redis.rows import keys_of
 from chatstore.backends.redis.scripts import Script, UnknownScript
 from chatstore.clocks import ServerClock
@@ -40,6 +41,12 @@ class Terms(NamedTuple):
         said = script.digest if how == "EVALSHA" else script.text
         keys = keys_of(self.prefix, key)
         return how, said, len(keys), *keys, *arguments
+
+    def look(self, key: str, newest: bytes, oldest: bytes, count: int) -> tuple[Command, ...]:
+        """Commands that read a thread's header and entries, and tell whether anything came between."""
+        _, head, stream = keys_of(self.prefix, key)
+        entries = "XREVRANGE", stream, newest, oldest, "COUNT", count
+        return ("HGETALL", head), entries, ("HGET", head, "e")
 
     def asked(self) -> int | None:
         """When a call begins that is to tell the time; None where it need not, as the time is known."""
@@ -98,6 +105,10 @@ class _Scripts(ABC):
         if asked is not None:
             terms.answered(answer, asked)
         return answer
+
+    async def look(self, key: str, newest: bytes, oldest: bytes, count: int) -> Look | None:  # noqa: ARG002 - as others have it
+        """A thread's header and its newest entries, without a script; None where that is not to be had."""
+        return None
 
     async def _counted(self, command: Command, *, writing: bool) -> Any:
         spent(self.prices, {self.unit: 1})

@@ -1,8 +1,8 @@
 """Commands on connections of the library's, sent and answered without its clients.
 
 A client spends more on a call than the server: it packs each argument by itself, counts, and looks after
-retries that are not wanted here. Its connections are used as they are, so they know TLS, users, databases
-and Sentinels. They are kept once made, and connect again after a failure.
+retries that are not wanted here. Its connections connect, which takes TLS, users, databases and Sentinels.
+What comes back is read from their sockets. They are kept once made, and connect again after a failure.
 """
 
 from __future__ import annotations
@@ -11,20 +11,29 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from redis import exceptions
 
-__all__ = ["AsyncClusterLink", "AsyncLink", "ClusterLink", "Link", "packed"]
+from chatstore.backends.redis.resp import Short, answers, packed
 
-Command: TypeAlias = Sequence[Any]
+__all__ = ["AsyncClusterLink", "AsyncLink", "ClusterLink", "Command", "Link"]
+
+Command: TypeAlias = tuple[Any, ...]
+Parse: TypeAlias = Callable[[bytes, int], tuple[list[Any], int]]
 
 CONNECTIONS: Final = 32
 """Of one process or loop, at most: further calls wait for one."""
 
 _RESTED: Final = 1.0
 """After so many seconds without use a connection is looked at first: its server may have closed it."""
+
+_CHUNK, _MOST = 64 * 1024, 1024 * 1024
+"""How much is read at once, and at most."""
+
+_AWAY: Final = ("LOADING", "READONLY", "MASTERDOWN")
+"""How errors begin of a server that is not the one to answer, or not yet."""
 
 _GONE: Final = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
@@ -51,7 +60,10 @@ class Link:
         self._freed = threading.Condition()
         self._waiting = 0
 
-    def run(self, *commands: Command) -> list[Any]:
+    looks: Final = True
+    """Whether answers can be parsed in another way."""
+
+    def run(self, *commands: Command, parse: Parse = answers) -> list[Any]:
         """The answers to commands that are sent together; what the server refuses is an error among them.
 
         Raises the library's errors where there is no answer.
@@ -63,7 +75,7 @@ class Link:
         try:
             connection = self._ready(held)
             connection.send_packed_command([packed(commands)])
-            return [_answer(connection) for _ in commands]
+            return _received(connection._sock, parse, len(commands))
         except BaseException as error:
             held.is_connected = False
             held.connection.disconnect()
@@ -136,21 +148,23 @@ class AsyncLink:
         self._idle: list[_Held] = []
         self._all: list[_Held] = []
 
-    async def run(self, *commands: Command) -> list[Any]:
+    looks: Final = True
+
+    async def run(self, *commands: Command, parse: Parse = answers) -> list[Any]:
         """As `Link.run`."""
         try:
             async with asyncio.timeout(self._seconds):
                 await self._room.acquire()
-                return await self._answers(commands)
+                return await self._answers(commands, parse)
         except TimeoutError as error:
             raise exceptions.TimeoutError("no answer in time") from error
 
-    async def _answers(self, commands: Sequence[Command]) -> list[Any]:
+    async def _answers(self, commands: tuple[Command, ...], parse: Parse) -> list[Any]:
         held = self._taken()
         try:
             connection = await self._ready(held)
             await connection.send_packed_command(packed(commands))
-            return [await _async_answer(connection) for _ in commands]
+            return await _async_received(connection._reader, parse, len(commands))
         except BaseException as error:
             held.is_connected = False
             await held.connection.disconnect(nowait=True)
@@ -209,6 +223,8 @@ class _Client(Protocol):
 class ClusterLink:
     """A cluster's client, which knows where each slot is; one command at a time."""
 
+    looks: Final = False
+
     def __init__(self, client: _Client) -> None:
         self._client = client
 
@@ -223,6 +239,8 @@ class ClusterLink:
 class AsyncClusterLink:
     """The same for a loop."""
 
+    looks: Final = False
+
     def __init__(self, client: _Client) -> None:
         self._client = client
 
@@ -234,25 +252,43 @@ class AsyncClusterLink:
         """Nothing is held beside the client."""
 
 
-def packed(commands: Sequence[Command]) -> bytes:
-    """Commands as the protocol has them; words are text, bytes or whole numbers."""
-    parts: list[bytes] = []
-    for words in commands:
-        parts.append(b"*%d\r\n" % len(words))
-        sent = [word if type(word) is bytes else str(word).encode() for word in words]
-        parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in sent]
-    return b"".join(parts)
+def _received(sock: Any, parse: Parse, count: int) -> list[Any]:
+    data = _some(sock.recv(_CHUNK))
+    while True:
+        try:
+            return _whole(data, *parse(data, count))
+        except Short as short:
+            chunks, missing = [data], short.missing
+        while missing > 0:
+            chunks.append(_some(sock.recv(max(_CHUNK, min(missing, _MOST)))))
+            missing -= len(chunks[-1])
+        data = b"".join(chunks)
 
 
-def _answer(connection: Any) -> Any:
-    try:
-        return connection.read_response(disable_decoding=True)
-    except exceptions.ResponseError as error:
-        return error
+async def _async_received(reader: Any, parse: Parse, count: int) -> list[Any]:
+    data = _some(await reader.read(_CHUNK))
+    while True:
+        try:
+            return _whole(data, *parse(data, count))
+        except Short as short:
+            chunks, missing = [data], short.missing
+        while missing > 0:
+            chunks.append(_some(await reader.read(max(_CHUNK, min(missing, _MOST)))))
+            missing -= len(chunks[-1])
+        data = b"".join(chunks)
 
 
-async def _async_answer(connection: Any) -> Any:
-    try:
-        return await connection.read_response(disable_decoding=True)
-    except exceptions.ResponseError as error:
-        return error
+def _some(data: bytes) -> bytes:
+    if not data:
+        raise exceptions.ConnectionError("the server closed the connection")
+    return data
+
+
+def _whole(data: bytes, found: list[Any], ends: int) -> list[Any]:
+    """Answers, and nothing else. Raises ConnectionError where another server is to answer."""
+    if ends != len(data):
+        raise exceptions.InvalidResponse("more was answered than was asked")
+    for answer in found:
+        if isinstance(answer, exceptions.ResponseError) and str(answer).startswith(_AWAY):
+            raise exceptions.ConnectionError(str(answer).partition(" ")[0])
+    return found

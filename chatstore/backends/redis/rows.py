@@ -18,13 +18,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from chatstore.backends.redis.resp import Look
 from chatstore.backends.redis.scripts import READ, READ_THREAD, Script
 from chatstore.backends.redis.streams import entries_between, entry_of, row_of, rows_of
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.errors import CorruptData
 
-__all__ = ["Asked", "Place", "appending", "asked", "keys_of", "operations", "place", "slice_of"]
+__all__ = ["Asked", "Place", "appending", "asked", "keys_of", "operations", "page_of", "place", "slice_of"]
 
 _TENANT = 42
 """How long the name of a tenant is in front of those of its listings."""
@@ -35,6 +36,8 @@ _PROPERTY = re.compile(rb"(\w+)([=#])(\d+):")
 _BODY: Final = "b00"
 """The property of a row of messages that most have alone: it is an entry's field `b` as it is."""
 _HEADER: Final = layout.HEADER
+_MIXED: Final = b"o"
+"""The header's field that says that rows of messages are in the set, too."""
 _AHEAD: Final = 5
 """Texts of `READ_THREAD` in front of the header's."""
 
@@ -100,6 +103,8 @@ class Asked(NamedTuple):
     key: str
     script: Script
     arguments: list[bytes]
+    plain: bool = False
+    """Whether it is for a thread's header and what comes behind it, whole: a look may do."""
 
 
 def asked(
@@ -128,7 +133,8 @@ def asked(
         return Asked(key, READ, [*how, *members])
     newest, oldest = entries or ("", "")
     named = [b"1" if header else b"", newest.encode(), oldest.encode()]
-    return Asked(key, READ_THREAD, [*how, *members, *named])
+    plain = header and entries is not None and before is None and bodies
+    return Asked(key, READ_THREAD, [*how, *members, *named], plain)
 
 
 def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
@@ -140,12 +146,34 @@ def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
     last_entry, names, bodies, last, count = parts[:_AHEAD]
     ends_header = _AHEAD + int(count)
     header, members = parts[_AHEAD:ends_header], parts[ends_header:]
-    found = [_header(key, header)] if header else []
+    fields = dict(zip(header[::2], header[1::2], strict=True))
+    found = [_header(key, fields)] if header else []
     rows = list(_entries(key, names, bodies))
     ends = [row_of(last_entry)] if last_entry else []
     if members or last:
         rows = sorted([*rows, *(_entity(key, one) for one in members)], key=lambda one: one.row)
         ends += [last.decode()] if last else []
+    return _page(found, rows, top, ends)
+
+
+def page_of(wanted: Asked, top: int, look: Look) -> Slice | None:
+    """The page that a look holds; None where there is more to it, or something changed meanwhile."""
+    if not look.header:
+        return None if look.entries or look.etag else Slice([], None)
+    fields = dict(zip(look.header[::2], look.header[1::2], strict=True))
+    if _MIXED in fields or fields.get(b"e") != look.etag:
+        return None
+    entries = look.entries[:top]
+    rows = [
+        Entity(wanted.key, row, {_BODY: body} if field == b"b" else _properties(body), "")
+        for row, (_, field, body) in zip(rows_of([one[0] for one in entries]), entries, strict=True)
+    ]
+    ends = [rows[-1].row] if len(entries) < len(look.entries) else []
+    return _page([_header(wanted.key, fields)], rows, top, ends)
+
+
+def _page(found: list[Entity], rows: Sequence[Entity], top: int, ends: Sequence[str]) -> Slice:
+    """A page of what was found, and of rows of which all are there that come before all `ends`."""
     if ends:
         # What comes behind the end of one of the two is not all there.
         rows = [one for one in rows if one.row <= min(ends)]
@@ -189,9 +217,8 @@ def _entity(key: str, member: bytes) -> Entity:
     return Entity(f"{key}{listing}" if divider else key, row, _properties(body), etag.decode())
 
 
-def _header(key: str, flat: Sequence[bytes]) -> Entity:
+def _header(key: str, fields: Mapping[bytes, bytes]) -> Entity:
     """The header, by the fields of its hash."""
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
     properties: dict[str, str | bytes] = {}
     try:
         for name, value in fields.items():
