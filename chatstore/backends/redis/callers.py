@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Command, Terms
@@ -38,11 +38,11 @@ class BlockingCaller(BlockingScripts):
             self._confirmed(answers[1])
         return answer
 
-    async def look(self, key: str, newest: bytes, oldest: bytes, count: int) -> Look | None:
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
         with self._client.used() as link, FAULTS:
             if not link.looks or self._terms.asked() is not None:
                 return None
-            commands = self._terms.look(key, newest, oldest, count)
+            commands = self._terms.look(key, bounds, count)
             spent(self.prices, {self.unit: len(commands)})
             return _look(link.run(*commands, parse=looked))
 
@@ -72,12 +72,12 @@ class AsyncCaller(AsyncScripts):
             self._confirmed(answers[1])
         return answer
 
-    async def look(self, key: str, newest: bytes, oldest: bytes, count: int) -> Look | None:
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
         with FAULTS:
             link = await self._links.here()
             if not link.looks or self._terms.asked() is not None:
                 return None
-            commands = self._terms.look(key, newest, oldest, count)
+            commands = self._terms.look(key, bounds, count)
             spent(self.prices, {self.unit: len(commands)})
             return _look(await link.run(*commands, parse=looked))
 
@@ -88,8 +88,8 @@ class AsyncCaller(AsyncScripts):
 
 def _look(answers: Sequence[Any]) -> Look:
     """The look that is answered. Raises the error that is answered in its place."""
-    for one in answers:
+    found = answers[0]
+    for one in (*found, *answers):
         if isinstance(one, Exception):
             raise one
-    found: Look = answers[0]
-    return found
+    return cast("Look", found)

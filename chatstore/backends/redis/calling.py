@@ -42,11 +42,13 @@ class Terms(NamedTuple):
         keys = keys_of(self.prefix, key)
         return how, said, len(keys), *keys, *arguments
 
-    def look(self, key: str, newest: bytes, oldest: bytes, count: int) -> tuple[Command, ...]:
-        """Commands that read a thread's header and entries, and tell whether anything came between."""
-        _, head, stream = keys_of(self.prefix, key)
+    def look(self, key: str, bounds: Sequence[bytes], count: int) -> tuple[Command, ...]:
+        """Commands that read a thread's header and rows, and tell whether anything came between."""
+        rows, head, stream = keys_of(self.prefix, key)
+        low, high, newest, oldest = bounds
         entries = "XREVRANGE", stream, newest, oldest, "COUNT", count
-        return ("HGETALL", head), entries, ("HGET", head, "e")
+        members = "ZRANGEBYLEX", rows, low, high, "LIMIT", 0, count
+        return ("HGETALL", head), entries, members, ("HGET", head, "e")
 
     def asked(self) -> int | None:
         """When a call begins that is to tell the time; None where it need not, as the time is known."""
@@ -106,8 +108,8 @@ class _Scripts(ABC):
             terms.answered(answer, asked)
         return answer
 
-    async def look(self, key: str, newest: bytes, oldest: bytes, count: int) -> Look | None:  # noqa: ARG002 - as others have it
-        """A thread's header and its newest entries, without a script; None where that is not to be had."""
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:  # noqa: ARG002 - as others have it
+        """As `Caller.look`; None, because each command would be paid for."""
         return None
 
     async def _counted(self, command: Command, *, writing: bool) -> Any:

@@ -34,8 +34,8 @@ class Caller(Protocol):
         `arguments` come behind the first, which asks for the time.
         """
 
-    async def look(self, key: str, newest: bytes, oldest: bytes, count: int) -> Look | None:
-        """A thread's header and its newest entries, without a script; None where that is not to be had."""
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
+        """A thread's header and rows between bounds, without a script; None where that is not to be had."""
 
     def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
         """Waits until no other writer of this process is at the same thread."""
@@ -73,8 +73,7 @@ class RedisDriver:
         after = token if isinstance(token, str) else None
         wanted = asked(partitions, rows, top, after, before, bodies=bodies)
         if wanted.plain and top <= _LOOK:
-            newest, oldest = wanted.arguments[-2:]
-            look = await self._caller.look(wanted.key, newest, oldest, top + 1)
+            look = await self._caller.look(wanted.key, wanted.bounds, top + 1)
             found = None if look is None else page_of(wanted, top, look)
             if found is not None:
                 return found

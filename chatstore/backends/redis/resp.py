@@ -25,11 +25,12 @@ class Short(Exception):
 
 
 class Look(NamedTuple):
-    """A thread's header and entries of its stream, and the header's etag behind them."""
+    """A thread's header, entries of its stream, members of its set, and the header's etag behind them."""
 
     header: list[bytes]
     entries: list[tuple[bytes, bytes, bytes]]
     """Each with its id, its field and its value."""
+    members: list[bytes]
     etag: bytes | None
 
 
@@ -53,7 +54,7 @@ def answers(data: bytes, count: int) -> tuple[list[Any], int]:
 
 
 def looked(data: bytes, count: int) -> tuple[list[Any], int]:
-    """A `Look`, as answered to HGETALL, XREVRANGE and HGET; where one is refused, as `answers` has it."""
+    """A `Look`, as answered to its commands; where one of the first two is refused, as `answers` has it."""
     header, at = _value(data, 0)
     found = _ROWS.match(data, at)
     if found is None or not isinstance(header, list):
@@ -71,8 +72,9 @@ def looked(data: bytes, count: int) -> tuple[list[Any], int]:
             raise Short(ends + 2 - len(data))
         entries.append((one[1], one[2], data[start:ends]))
         at = ends + 2
+    members, at = _value(data, at)
     etag, at = _value(data, at)
-    return [Look(header, entries, etag)], at
+    return [Look(header, entries, members, etag)], at
 
 
 def _value(data: bytes, at: int) -> tuple[Any, int]:

@@ -36,8 +36,6 @@ _PROPERTY = re.compile(rb"(\w+)([=#])(\d+):")
 _BODY: Final = "b00"
 """The property of a row of messages that most have alone: it is an entry's field `b` as it is."""
 _HEADER: Final = layout.HEADER
-_MIXED: Final = b"o"
-"""The header's field that says that rows of messages are in the set, too."""
 _AHEAD: Final = 5
 """Texts of `READ_THREAD` in front of the header's."""
 
@@ -106,6 +104,11 @@ class Asked(NamedTuple):
     plain: bool = False
     """Whether it is for a thread's header and what comes behind it, whole: a look may do."""
 
+    @property
+    def bounds(self) -> list[bytes]:
+        """The bounds of a plain one's members, and the ids of its newest and its oldest entry."""
+        return [*self.arguments[3:5], *self.arguments[-2:]]
+
 
 def asked(
     partitions: str | Range,
@@ -149,31 +152,37 @@ def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
     fields = dict(zip(header[::2], header[1::2], strict=True))
     found = [_header(key, fields)] if header else []
     rows = list(_entries(key, names, bodies))
-    ends = [row_of(last_entry)] if last_entry else []
-    if members or last:
-        rows = sorted([*rows, *(_entity(key, one) for one in members)], key=lambda one: one.row)
-        ends += [last.decode()] if last else []
-    return _page(found, rows, top, ends)
+    return _page(key, found, rows, members, top, [row_of(last_entry)] if last_entry else [], last)
 
 
 def page_of(wanted: Asked, top: int, look: Look) -> Slice | None:
-    """The page that a look holds; None where there is more to it, or something changed meanwhile."""
-    if not look.header:
-        return None if look.entries or look.etag else Slice([], None)
+    """The page that a look holds; None where something changed meanwhile."""
     fields = dict(zip(look.header[::2], look.header[1::2], strict=True))
-    if _MIXED in fields or fields.get(b"e") != look.etag:
+    if fields.get(b"e") != look.etag:
         return None
-    entries = look.entries[:top]
+    key, entries, members = wanted.key, look.entries[:top], look.members[:top]
     rows = [
-        Entity(wanted.key, row, {_BODY: body} if field == b"b" else _properties(body), "")
+        Entity(key, row, {_BODY: body} if field == b"b" else _properties(body), "")
         for row, (_, field, body) in zip(rows_of([one[0] for one in entries]), entries, strict=True)
     ]
     ends = [rows[-1].row] if len(entries) < len(look.entries) else []
-    return _page([_header(wanted.key, fields)], rows, top, ends)
+    last = members[-1].partition(b"\0")[0] if len(members) < len(look.members) else b""
+    return _page(key, [_header(key, fields)] if fields else [], rows, members, top, ends, last)
 
 
-def _page(found: list[Entity], rows: Sequence[Entity], top: int, ends: Sequence[str]) -> Slice:
-    """A page of what was found, and of rows of which all are there that come before all `ends`."""
+def _page(
+    key: str,
+    found: list[Entity],
+    rows: list[Entity],
+    members: Sequence[bytes],
+    top: int,
+    ends: list[str],
+    last: bytes,
+) -> Slice:
+    """A page of what was found and of rows and members, all of which are there up to `ends` and to `last`."""
+    if members or last:
+        rows = sorted([*rows, *(_entity(key, one) for one in members)], key=lambda one: one.row)
+        ends += [last.decode()] if last else []
     if ends:
         # What comes behind the end of one of the two is not all there.
         rows = [one for one in rows if one.row <= min(ends)]
