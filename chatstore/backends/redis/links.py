@@ -35,6 +35,7 @@ _CHUNK, _MOST = 64 * 1024, 1024 * 1024
 _AWAY: Final = ("LOADING", "READONLY", "MASTERDOWN")
 """How errors begin of a server that is not the one to answer, or not yet."""
 
+_BROKEN: Final = (exceptions.ConnectionError, ConnectionError)
 _GONE: Final = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
@@ -74,12 +75,13 @@ class Link:
             held = self._another()
         try:
             connection = self._ready(held)
-            connection.send_packed_command([packed(commands)])
-            return _received(connection._sock, parse, len(commands))
+            sock = connection._sock
+            sock.sendall(packed(commands))
+            return _received(sock, parse, len(commands))
         except BaseException as error:
             held.is_connected = False
             held.connection.disconnect()
-            if isinstance(error, exceptions.ConnectionError):
+            if isinstance(error, _BROKEN):
                 self._disconnect_idle()
             raise
         finally:
@@ -168,7 +170,7 @@ class AsyncLink:
         except BaseException as error:
             held.is_connected = False
             await held.connection.disconnect(nowait=True)
-            if isinstance(error, exceptions.ConnectionError):
+            if isinstance(error, _BROKEN):
                 await self._disconnect_idle()
             raise
         finally:
