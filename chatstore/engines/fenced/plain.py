@@ -11,16 +11,55 @@ from typing import NamedTuple
 
 from chatstore import position
 from chatstore.conditions import message_etag
-from chatstore.contract import Draft
+from chatstore.contract import Clock, Draft, ThreadKey
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.changing import View
-from chatstore.engines.fenced.header import CUTS, LISTINGS, MINUTE, State, heading
+from chatstore.engines.fenced.attempts import Attempt
+from chatstore.engines.fenced.changing import Plan, View
+from chatstore.engines.fenced.header import CUTS, LISTINGS, MINUTE, Known, State, heading
 from chatstore.engines.fenced.payload import pack
-from chatstore.engines.fenced.port import Op
+from chatstore.engines.fenced.port import Op, Overtaken
+from chatstore.engines.fenced.reading import Seen
 from chatstore.engines.fenced.segments import MOST_BYTES, MOST_MESSAGES, plain_text
+from chatstore.engines.fenced.table import Table
+from chatstore.engines.fenced.writing import Writer
+from chatstore.metering import conflicted
 from chatstore.models import Appended, Message, from_micros
 
-__all__ = ["Plain", "plainly"]
+__all__ = ["Appender", "Plain", "plainly"]
+
+
+class Appender:
+    """Appends plainly where that will do, else by a `Writer`."""
+
+    def __init__(self, table: Table, seen: Seen, clock: Clock, writer: Writer) -> None:
+        self._table = table
+        self._seen = seen
+        self._clock = clock
+        self._writer = writer
+
+    async def append(self, key: ThreadKey, drafts: Sequence[Draft], plan: Plan[Appended]) -> Appended:
+        """`Writer.mutate` of `plan`, which is `plans.appended` of the drafts, on no condition, by no request."""
+        lost = False
+        partition = layout.partition(key.tenant, key.id)
+        async with self._table.driver.turn(partition):
+            known = self._seen.get(partition)
+            view = View(key, partition, known or Known(), self._clock())
+            plain = plainly(view, drafts)
+            if plain is not None:
+                try:
+                    etags = await self._table.submit(partition, plain.ops)
+                except Overtaken as overtaken:
+                    self._seen.drop(partition)
+                    conflicted()
+                    lost = overtaken.perhaps
+                else:
+                    self._seen.put(partition, Known(plain.state, etags[0]))
+                    return plain.result
+        if plain is None:
+            return await self._writer.mutate(key, None, drafts, plan)
+        tried = Attempt(self._table, view, plain.name), plain.result
+        # Even where no answer was lost: a network may deliver a request twice.
+        return await self._writer.mutate(key, None, drafts, plan, warm=False, tried=tried, lost=lost)
 
 
 class Plain(NamedTuple):
