@@ -38,7 +38,7 @@ class Appender:
         self._writer = writer
 
     async def append(self, key: ThreadKey, drafts: Sequence[Draft], plan: Plan[Appended]) -> Appended:
-        """`Writer.mutate` of `plan`, which is `plans.appended` of the drafts, on no condition, by no request."""
+        """`Writer.mutate` of `plan`: `plans.appended` of the drafts, on no condition and by no request."""
         lost = False
         partition = layout.partition(key.tenant, key.id)
         async with self._table.driver.turn(partition):

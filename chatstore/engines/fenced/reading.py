@@ -93,7 +93,10 @@ class Reader:
         if header is None and page.token is not None:
             # An empty page with a token says nothing yet.
             return Head(await self.known(partition))
-        known = self._found(partition, header)
+        known = self._seen.get(partition)
+        if known is None or header is None or known.etag != header.etag:
+            # No etag comes twice, so what it names need not be read again.
+            known = self._found(partition, header)
         if known.state is None:
             return Head(known)
         rows.sort(key=_row)
@@ -203,10 +206,7 @@ class Reader:
         if entity is None:
             self._seen.drop(partition)
             return Known()
-        seen = self._seen.get(partition)
-        # No etag comes twice, so what it names need not be read again.
-        same = None if seen is None or seen.etag != entity.etag else seen.state
-        known = Known(same or State.load(entity.properties.get("s")), entity.etag, entity.properties)
+        known = Known(State.load(entity.properties.get("s")), entity.etag, entity.properties)
         self._seen.put(partition, known)
         return known
 
