@@ -28,7 +28,7 @@ class BlockingCaller(BlockingScripts):
         self._client = ProcessClient(opening, Again, Overtaken, UnknownScript, ChatStoreError)
 
     async def _sent(self, command: Command, *, writing: bool) -> Any:
-        wait = self._terms.wait if writing else None
+        wait = self._wait if writing else None
         with self._client.used() as link, FAULTS:
             answers = link.run(command) if wait is None else link.run(command, wait)
             answer = answers[0]
@@ -61,7 +61,7 @@ class AsyncCaller(AsyncScripts):
         self._links = LoopClients(opening)
 
     async def _sent(self, command: Command, *, writing: bool) -> Any:
-        wait = self._terms.wait if writing else None
+        wait = self._wait if writing else None
         with FAULTS:
             link = await self._links.here()
             answers = await (link.run(command) if wait is None else link.run(command, wait))

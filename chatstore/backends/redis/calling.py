@@ -95,6 +95,7 @@ class _Scripts(ABC):
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
+        self._wait = terms.wait
 
     async def call(self, script: Script, key: str, arguments: Sequence[bytes], *, writing: bool) -> Any:
         """What a script answers; texts are bytes."""
