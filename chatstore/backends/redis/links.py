@@ -209,11 +209,16 @@ class AsyncLink:
         return connection
 
     async def _disconnect_idle(self) -> None:
-        for held in self._idle.copy():
-            # One that was taken meanwhile tells by itself.
-            if held in self._idle:
-                held.is_connected = False
+        for _ in range(len(self._idle)):
+            if not self._idle:
+                return
+            # Out of reach meanwhile: another task would connect what is being disconnected.
+            held = self._idle.pop(0)
+            held.is_connected = False
+            try:
                 await held.connection.disconnect(nowait=True)
+            finally:
+                self._idle.append(held)
 
 
 class _Client(Protocol):
