@@ -262,7 +262,8 @@ def test_a_conversation_is_made_once_however_its_tries_fail() -> None:
     async def play() -> None:
         service = Service()
         made = []
-        for fates, body in product(CHAINS, ({}, {"metadata": {"a": "b"}}, YES)):
+        bodies: list[dict[str, Any]] = [{}, {"metadata": {"a": "b"}}, YES]
+        for fates, body in product(CHAINS, bodies):
             told = await service.persist(ALL, body, fates)
             assert told["metadata"] == body.get("metadata", {})
             assert await service.said(f"{ALL}/{told['id']}/items") == ["yes"] * (body is YES)
