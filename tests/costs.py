@@ -11,24 +11,22 @@ from typing import Any
 
 import pytest
 
+from chatstore.backends.postgres import exchange
 from chatstore.blocking import run
 from chatstore.http import logs
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
 from tests.azure_tables.azurite import ACCOUNT
 from tests.dynamodb.servers import url_for
-from tests.postgres.proxy import wired
 from tests.postgres.servers import Emptied
 from tests.redis.servers import prefixed
 from tests.servers import ROOT, table_for
 from tests.tablestore import connected
 
-__all__ = ["PLACES", "ROUNDS", "Units", "clock_in_an_hour", "lines", "metered", "written"]
+__all__ = ["PLACES", "Units", "clock_in_an_hour", "lines", "metered", "written"]
 
 PLACES = ("dynamodb", "azure", "postgres", "redis", "upstash", "tablestore")
 """The storages whose costs the pages tell, in the order of their columns."""
-ROUNDS = {"postgres": 5}
-"""How often operations are done before they are counted: statements are prepared after some use."""
 
 
 def clock_in_an_hour() -> ManualClock:
@@ -41,18 +39,18 @@ def clock_in_an_hour() -> ManualClock:
 class Units(logging.Handler):
     """What the storage billed for the last request."""
 
-    def __init__(self, trips: Callable[[], int] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.last: dict[str, float] = {}
-        self._trips = trips
-        self._before = 0
+        self.trips = 0
+        """How many there were since the last request, where nobody bills anything."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = vars(record)["fields"]["units"]
-        if self._trips is not None:
-            # Nobody bills requests there, so the trips are what is counted.
-            now = self._trips()
-            self.last, self._before = {"trips": now - self._before}, now
+        billed = vars(record)["fields"]["units"]
+        self.last, self.trips = {"trips": self.trips} if self.trips else billed, 0
+
+    def count(self, *_: object) -> None:
+        self.trips += 1
 
 
 @contextlib.contextmanager
@@ -66,8 +64,8 @@ def metered(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
         elif place == "azure":
             url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={fixture('azurite')}"
         elif place == "postgres":
-            url, wire = stack.enter_context(wired(Emptied(fixture("postgres")).url(tmp_path)))
-            units = Units(lambda: wire.trips)
+            url = f"{Emptied(fixture('postgres')).url(tmp_path)}&prepared=off"
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(exchange, "spent", units.count)
         elif place == "redis":
             url = prefixed(fixture("redis_url"), tmp_path)
         elif place == "upstash":

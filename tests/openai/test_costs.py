@@ -15,14 +15,14 @@ from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
-from tests.costs import PLACES, ROUNDS, Units, lines, metered, written
+from tests.costs import PLACES, Units, lines, metered, written
 from tests.openai.scenarios import said
 
 ALL = "/v1/conversations"
 
 
-async def measured(place: str, url: str, units: Units) -> dict[str, dict[str, float]]:
-    """What was billed for each operation at last, of a conversation that the process knows."""
+async def measured(url: str, units: Units) -> dict[str, dict[str, float]]:
+    """What was billed for each operation, of a conversation that the process knows."""
     clock = ManualClock()
     clock.advance(timedelta(minutes=70 - clock.now.minute))
     found: dict[str, dict[str, float]] = {}
@@ -45,42 +45,38 @@ async def measured(place: str, url: str, units: Units) -> dict[str, dict[str, fl
         def items(*texts: str) -> dict[str, Any]:
             return {"items": [said(text) for text in texts]}
 
-        for _ in range(ROUNDS.get(place, 1)):
-            # The first of a tenant and an hour cost more.
-            others = [
-                await ask("`conversations.create`", "POST", ALL, json={"owner": "ada"}) for _ in range(2)
-            ]
-            made = await ask("the same with items", "POST", ALL, json={"owner": "ada", **items("a", "b")})
-            one = f"{ALL}/{made['id']}"
-            for number in range(3):
-                await ask("", "POST", f"{one}/items", json=items(f"{number}", f"answer {number}"))
-            await ask("`items.create`", "POST", f"{one}/items", json=items("question", "answer"))
-            await ask(
-                "the same, of what was said before", "POST", f"{one}/items", json=items("question", "answer")
-            )
-            await ask(
-                "repeated by the client, it had arrived",
-                "POST",
-                f"{one}/items",
-                1,
-                json=items("question", "answer"),
-            )
-            await ask("repeated by the client, it had not", "POST", f"{one}/items", 1, json=items("another"))
-            await ask("the first try after its repetition", "POST", f"{one}/items", json=items("another"))
-            await ask("`items.create` by a new process", "POST", f"{one}/items", at=new, json=items("new"))
-            await ask("", "POST", f"{one}/items", json=items("and back"))
-            listed = await ask("`items.list`, the newest 20", "GET", f"{one}/items")
-            third = listed["data"][3]["id"]
-            await ask("`items.list`, a page after it", "GET", f"{one}/items?limit=3&after={third}")
-            await ask("`items.retrieve`", "GET", f"{one}/items/{third}")
-            await ask("`items.delete`", "DELETE", f"{one}/items/{third}")
-            await ask("`conversations.retrieve`", "GET", one)
-            await ask("`conversations.update`", "POST", one, json={"metadata": {"a": "b"}})
-            await ask("cut the last items off", "DELETE", f"{one}/items?after={listed['data'][1]['id']}")
-            await ask("list three conversations of an owner", "GET", f"{ALL}?owner=ada")
-            await ask("`conversations.delete`", "DELETE", one)
-            for other in others:
-                await ask("", "DELETE", f"{ALL}/{other['id']}")
+        # The first of a tenant and an hour cost more.
+        for _ in range(2):
+            await ask("`conversations.create`", "POST", ALL, json={"owner": "ada"})
+        made = await ask("the same with items", "POST", ALL, json={"owner": "ada", **items("a", "b")})
+        one = f"{ALL}/{made['id']}"
+        for number in range(3):
+            await ask("", "POST", f"{one}/items", json=items(f"{number}", f"answer {number}"))
+        await ask("`items.create`", "POST", f"{one}/items", json=items("question", "answer"))
+        await ask(
+            "the same, of what was said before", "POST", f"{one}/items", json=items("question", "answer")
+        )
+        await ask(
+            "repeated by the client, it had arrived",
+            "POST",
+            f"{one}/items",
+            1,
+            json=items("question", "answer"),
+        )
+        await ask("repeated by the client, it had not", "POST", f"{one}/items", 1, json=items("another"))
+        await ask("the first try after its repetition", "POST", f"{one}/items", json=items("another"))
+        await ask("`items.create` by a new process", "POST", f"{one}/items", at=new, json=items("new"))
+        await ask("", "POST", f"{one}/items", json=items("and back"))
+        listed = await ask("`items.list`, the newest 20", "GET", f"{one}/items")
+        third = listed["data"][3]["id"]
+        await ask("`items.list`, a page after it", "GET", f"{one}/items?limit=3&after={third}")
+        await ask("`items.retrieve`", "GET", f"{one}/items/{third}")
+        await ask("`items.delete`", "DELETE", f"{one}/items/{third}")
+        await ask("`conversations.retrieve`", "GET", one)
+        await ask("`conversations.update`", "POST", one, json={"metadata": {"a": "b"}})
+        await ask("cut the last items off", "DELETE", f"{one}/items?after={listed['data'][1]['id']}")
+        await ask("list three conversations of an owner", "GET", f"{ALL}?owner=ada")
+        await ask("`conversations.delete`", "DELETE", one)
     del found[""]
     return found
 
@@ -88,5 +84,5 @@ async def measured(place: str, url: str, units: Units) -> dict[str, dict[str, fl
 @pytest.mark.parametrize("place", PLACES)
 def test_costs_are_those_of_the_page(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     with metered(place, request, tmp_path) as (url, units):
-        found = asyncio.run(measured(place, url, units))
+        found = asyncio.run(measured(url, units))
     assert {name: written(one) for name, one in found.items()} == lines("openai.md", place)
