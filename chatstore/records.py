@@ -30,11 +30,22 @@ from chatstore.models import (
 )
 from chatstore.wire import micros_of
 
-__all__ = ["FOREVER", "Remembered", "Result", "dump", "load", "remembered", "require_shown", "shows"]
+__all__ = [
+    "FOREVER",
+    "Remembered",
+    "Result",
+    "appended",
+    "dump",
+    "load",
+    "remembered",
+    "require_shown",
+    "shows",
+]
 
 FOREVER: Final = 1 << 62
 """When a thread expires that never does."""
 
+_WRITTEN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Result: TypeAlias = Appended | Deleted | Message | Thread | None
 
@@ -73,8 +84,12 @@ def dump(
     Its thread expires at `until`, in microseconds, as the request found it; and `life` names that thread's
     life.
     """
-    form = (*_form(result, keep_text=not drafts), until, *(() if life is None else (life,)))
-    return json.dumps(form, ensure_ascii=False, separators=(",", ":"))
+    return _WRITTEN.encode((*_form(result, keep_text=not drafts), until, *(() if life is None else (life,))))
+
+
+def appended(messages: Sequence[Sequence[Json]], etag: str) -> str:
+    """What `dump` gives for an append, by the log's ETag and each message's id, position, times and ETag."""
+    return _WRITTEN.encode(("appended", {"messages": messages, "etag": etag, "kept": 0}, None))
 
 
 def remembered(text: str, drafts: Sequence[Draft], request_id: str, *, brought: bool = True) -> Remembered:

@@ -18,7 +18,7 @@ import contextlib
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
@@ -27,6 +27,8 @@ __all__ = ["AsyncTurns", "BlockingTurns"]
 L = TypeVar("L", threading.Lock, asyncio.Lock)
 
 _PATIENCE_SECONDS = 1.0
+_MOST = 4096
+"""Lines that are kept: to make one for each turn takes longer than the turn."""
 
 
 class _Line(Generic[L]):
@@ -60,10 +62,15 @@ class _Turn(Generic[L]):
 
 
 class _Turns(ABC, Generic[L]):
-    def __init__(self, lock: Callable[[], L], patience: float) -> None:
+    def __init__(
+        self,
+        lock: Callable[[], L],
+        patience: float,
+        lines: MutableMapping[tuple[object, str], _Line[L]],
+    ) -> None:
         self._lock: Callable[[], L] = lock
         self._patience = patience
-        self._lines: WeakValueDictionary[tuple[object, str], _Line[L]] = WeakValueDictionary()
+        self._lines: MutableMapping[tuple[object, str], _Line[L]] = lines
 
     def turn(self, name: str) -> _Turn[L]:
         """Wait for those that have the turn of that name."""
@@ -75,6 +82,9 @@ class _Turns(ABC, Generic[L]):
         while True:
             line = self._lines.get(at)
             if line is None:
+                if len(self._lines) >= _MOST:
+                    # Whoever is in one of them has a turn still, and perhaps company.
+                    self._lines.clear()
                 line = self._lines.setdefault(at, _Line(self._lock()))
             taken, held = line.taken, list[bool]()
             try:
@@ -107,7 +117,7 @@ class BlockingTurns(_Turns[threading.Lock]):
     """For threads: never suspends."""
 
     def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
-        super().__init__(threading.Lock, patience)
+        super().__init__(threading.Lock, patience, {})
 
     def _here(self) -> object:
         # The threads that hold a lock are not with a fork.
@@ -125,7 +135,8 @@ class AsyncTurns(_Turns[asyncio.Lock]):
     """For the tasks of an event loop."""
 
     def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
-        super().__init__(asyncio.Lock, patience)
+        # A lock may know its loop, which is not to be kept for that.
+        super().__init__(asyncio.Lock, patience, WeakValueDictionary())
 
     def _here(self) -> object:
         return asyncio.get_running_loop()

@@ -9,7 +9,16 @@ from typing import TypeAlias
 
 from chatstore.codec import quoted
 
-__all__ = ["Entry", "entries_text", "from_micros", "micros_of", "rfc3339", "stamp", "to_micros"]
+__all__ = [
+    "Entry",
+    "entries_text",
+    "from_micros",
+    "micros_of",
+    "plain_entry",
+    "rfc3339",
+    "stamp",
+    "to_micros",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -78,7 +87,14 @@ def entries_text(entries: Iterable[Entry]) -> str:
     )
 
 
+def plain_entry(text: str, id: str, position: str, created: int, etag: str) -> str:
+    """The same of one message that has no expiry, no key and no metadata, as most are."""
+    return (
+        f'{{"id":{quoted(id)},"position":{quoted(position)},"created_at":{_stamped(created)},'
+        f'"expires_at":null,"etag":{quoted(etag)},"key":null,"metadata":{{}},"message":{text}}}'
+    )
+
+
+@lru_cache(4096)
 def _stamped(micros: int | None) -> str:
-    if micros is None:
-        return "null"
-    return f'"{_whole_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"'
+    return "null" if micros is None else f'"{stamp(micros)}"'

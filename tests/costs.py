@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chatstore.backends.postgres import exchange
+from chatstore.blocking import run
 from chatstore.http import logs
 from chatstore.testing import ManualClock
+from chatstore.urls import open_backend
 from tests.azure_tables.azurite import ACCOUNT
 from tests.dynamodb.servers import url_for
+from tests.postgres.servers import Emptied
+from tests.redis.servers import prefixed
 from tests.servers import ROOT, table_for
+from tests.tablestore import connected
 
-__all__ = ["Units", "billed", "clock_in_an_hour", "lines", "table_of_its_own", "written"]
+__all__ = ["PLACES", "Units", "clock_in_an_hour", "lines", "metered", "written"]
+
+PLACES = ("dynamodb", "azure", "postgres", "redis", "upstash", "tablestore")
+"""The storages whose costs the pages tell, in the order of their columns."""
 
 
 def clock_in_an_hour() -> ManualClock:
@@ -33,41 +42,58 @@ class Units(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.last: dict[str, float] = {}
+        self.trips = 0
+        """How many there were since the last request, where nobody bills anything."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = vars(record)["fields"]["units"]
+        billed = vars(record)["fields"]["units"]
+        self.last, self.trips = {"trips": self.trips} if self.trips else billed, 0
+
+    def count(self, *_: object) -> None:
+        self.trips += 1
 
 
 @contextlib.contextmanager
-def billed() -> Iterator[Units]:
-    """What is billed for each request, from the service's log."""
-    units, log = Units(), logging.getLogger(logs.ACCESS)
-    level = log.level
-    log.addHandler(units)
-    log.setLevel(logging.INFO)
-    try:
-        yield units
-    finally:
-        log.removeHandler(units)
-        log.setLevel(level)
-
-
-def table_of_its_own(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a table of the test, on DynamoDB or on Azure."""
-    if place == "dynamodb":
-        return url_for(request.getfixturevalue("moto"), tmp_path)
-    return f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={request.getfixturevalue('azurite')}"
+def metered(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Units]]:
+    """The URL of an empty storage, and what is billed for each request, from the service's log."""
+    fixture: Callable[[str], Any] = request.getfixturevalue
+    with contextlib.ExitStack() as stack:
+        units = Units()
+        if place == "dynamodb":
+            url = url_for(fixture("moto"), tmp_path)
+        elif place == "azure":
+            url = f"aztables://{ACCOUNT}/{table_for(tmp_path)}?endpoint={fixture('azurite')}"
+        elif place == "postgres":
+            url = f"{Emptied(fixture('postgres')).url(tmp_path)}&prepared=off"
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(exchange, "spent", units.count)
+        elif place == "redis":
+            url = prefixed(fixture("redis_url"), tmp_path)
+        elif place == "upstash":
+            url = prefixed(f"upstash://127.0.0.1:{fixture('proxied')[1]}", tmp_path)
+        else:
+            fixture("service")
+            url = connected.url_for(tmp_path)
+            run(open_backend(url, blocking=True, clock=clock_in_an_hour()).prepare())
+        log = logging.getLogger(logs.ACCESS)
+        stack.callback(log.setLevel, log.level)
+        log.addHandler(units)
+        stack.callback(log.removeHandler, units)
+        log.setLevel(logging.INFO)
+        yield url, units
 
 
 def written(units: dict[str, float]) -> str:
     """Units as the pages' tables have them."""
-    if "transactions" in units:
-        return f"{units['transactions']:g}"
+    for name in ("transactions", "trips", "commands", "requests"):
+        if name in units:
+            return f"{units[name]:g}"
+    if "write_cu" in units or "read_cu" in units:
+        return f"{units.get('write_cu', 0):g} + {units.get('read_cu', 0):g}"
     return f"{units.get('wru', 0):g} + {units.get('rru', 0):g}"
 
 
-def lines(page: str, column: int) -> dict[str, str]:
-    """What a page's table says of each operation in a column."""
+def lines(page: str, place: str) -> dict[str, str]:
+    """What a page's table says of each operation on a storage."""
     text = (ROOT / "docs" / page).read_text().partition("## Costs")[2]
-    rows = re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", text, re.MULTILINE)
-    return {row[0]: row[column] for row in rows if row[0] not in ("operation", "---")}
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {row[0]: row[1 + PLACES.index(place)] for row in rows if row[0] != "operation"}

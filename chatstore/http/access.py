@@ -6,10 +6,12 @@ One line in the log is of each, and an id by which the caller's answer and the l
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -198,9 +200,25 @@ class _Answered:
         )
 
 
+class _Line(logging.LogRecord):
+    """A record of the log with `fields`, without what takes longest to find out and is alike in each."""
+
+    def __init__(self, facts: Facts) -> None:
+        now, alike, told = time.time(), _alike(os.getpid()), vars(self)
+        told.update(alike)
+        told["args"] = facts.method, facts.route, facts.status
+        told["created"] = now
+        told["msecs"] = int(now % 1 * 1000) + 0.0
+        told["relativeCreated"] += (now - alike["created"]) * 1000
+        told["fields"] = facts.fields()
+
+
+@lru_cache(1)
+def _alike(_process: int) -> dict[str, Any]:
+    record = logging.LogRecord(logs.ACCESS, logging.INFO, __file__, 0, "%s %s %s", (), None)
+    return vars(record)
+
+
 def _write(facts: Facts) -> None:
-    said = facts.method, facts.route, facts.status
     # Not by `info`, which looks through the stack for who logs, and takes as long again.
-    record = logging.LogRecord(logs.ACCESS, logging.INFO, __file__, 0, "%s %s %s", said, None)
-    record.fields = facts.fields()
-    _log.handle(record)
+    _log.handle(_Line(facts))

@@ -28,6 +28,7 @@ class Face(NamedTuple):
     `tell` says in the face's own form what `chatstore.http.problems` says of an error: it is given both.
     `error` is the model of that form, by the name that an `Answer` has for one, and `statuses` says when
     which status is told. `sends` are the headers, beside the native face's, that its clients send from pages.
+    `around` stands around the application, for what is asked of this face.
     """
 
     prefix: str
@@ -36,6 +37,7 @@ class Face(NamedTuple):
     error: str
     statuses: Mapping[int, str]
     sends: tuple[str, ...] = ()
+    around: Callable[[ASGIApp], ASGIApp] | None = None
 
     def has(self, path: str) -> bool:
         """Whether a path of the service is this face's, be anything there or not."""
@@ -67,13 +69,15 @@ class Faced:
 
     def __init__(self, app: ASGIApp, faces: Sequence[Face]) -> None:
         self._app = app
-        self._faces = faces
+        self._faces = [(face, app if face.around is None else face.around(app)) for face in faces]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle what the server hands over."""
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", "").rstrip("/"))
-            for face in self._faces:
+            for face, around in self._faces:
                 if face.has(path):
                     scope[TELLING] = face.tell
+                    await around(scope, receive, send)
+                    return
         await self._app(scope, receive, send)

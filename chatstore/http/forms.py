@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -26,6 +26,9 @@ H = TypeVar("H", bound=tuple[Any, ...])
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _DEEP = re.compile(r"(\w+)\[([^\[\]]+)\]")
+
+_REMEMBERED, _SHORT = 1024, 128
+"""How many paths and queries are known by what was made of them, and of how many characters."""
 
 
 class Parameter(NamedTuple):
@@ -96,16 +99,33 @@ def filled(
 def _path(form: type[P], named: Mapping[str, str], scope: Scope) -> P:
     if b"%2f" in (scope.get("raw_path") or b"").lower():
         raise NoSuchPath("a slash in a thread id is not percent-encoded: address the thread by its href")
+    segments = tuple(named.items())
+    if sum([len(text) for _, text in segments]) <= _SHORT:
+        known: P = _known_path(form, segments)
+        return known
+    return _path_of(form, segments)
+
+
+def _path_of(form: type[P], segments: tuple[tuple[str, str], ...]) -> P:
     try:
-        return _form(form, "path", named)
+        return _form(form, "path", dict(segments))
     except Invalid as error:
         raise NoSuchPath(str(error)) from error
 
 
 def _query(form: type[Q], scope: Scope) -> Q:
+    text: bytes = scope["query_string"]
+    # What has keys in brackets is made into a dictionary, which is nobody else's.
+    if len(text) <= _SHORT and b"[" not in text and b"%" not in text:
+        known: Q = _known_query(form, text)
+        return known
+    return _query_of(form, text)
+
+
+def _query_of(form: type[Q], text: bytes) -> Q:
     given: dict[str, Any] = {}
     listed = _listed(form)
-    for name, value in _pairs(scope["query_string"]):
+    for name, value in _pairs(text):
         if name in listed:
             given.setdefault(name, []).append(value)
             continue
@@ -115,6 +135,11 @@ def _query(form: type[Q], scope: Scope) -> Q:
             raise Malformed(f"the query names {name[:200]!r} twice: name each parameter once")
         target[key] = value
     return _form(form, "query", given)
+
+
+# Most requests are like one of a moment ago. What is refused is not remembered.
+_known_path = lru_cache(_REMEMBERED)(_path_of)
+_known_query = lru_cache(_REMEMBERED)(_query_of)
 
 
 def _pairs(query: bytes) -> list[tuple[str, str]]:

@@ -69,7 +69,7 @@ async def received(
     headers = Headers(scope=scope)
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
-    # Nobody waits for a body of another kind; one that may be left out needs no kind until there is some.
+    # Nobody waits for a body of another kind; one that may be left out has a kind from its first byte on.
     fits = _is_of(body.media, headers.get("content-type", ""))
     wrong = WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
     announced = headers.get("content-length", "0")
@@ -77,11 +77,9 @@ async def received(
         raise wrong
     check_carried(scope)
     who = None if caller is None else caller.caller
-    text = await _whole(announced, receive, settings, hold, who)
+    text = await _whole(announced, receive, settings, hold, who, None if fits else wrong)
     if not text and body.optional:
         return body.check({})
-    if not fits:
-        raise wrong
     most = settings.max_body_values
     if len(text) <= _SHORT_BYTES and not has_more_values(text, min(_FEW_VALUES, most)):
         return _checked(body, text)
@@ -113,11 +111,16 @@ def _checked(body: Body[B], text: bytes) -> B:
 
 
 async def _whole(
-    announced: str, receive: Receive, settings: Settings, hold: Hold, who: tuple[str, str | None] | None
+    announced: str,
+    receive: Receive,
+    settings: Settings,
+    hold: Hold,
+    who: tuple[str, str | None] | None,
+    unless_empty: WrongMediaType | None,
 ) -> bytes:
     """The bytes of a body, given up as soon as they are too many, or come too late.
 
-    Beyond a short one, they are read when memory is free.
+    Beyond a short one, they are read when memory is free. With `unless_empty` there may be none.
     """
     most = settings.max_body_bytes
     too_large = TooLarge(f"a body takes at most {most:,} bytes: send it in parts")
@@ -140,6 +143,8 @@ async def _whole(
             raise ClientDisconnect
         text += message.get("body", b"")
         more = message.get("more_body", False)
+        if text and unless_empty is not None:
+            raise unless_empty
         if len(text) > most:
             raise too_large
         if len(text) > max(_SHORT_BYTES, length):

@@ -62,6 +62,10 @@ Keys: TypeAlias = str | Sequence[str | None] | None
 T = TypeVar("T")
 R = TypeVar("R")
 
+_DIGESTED = json.JSONEncoder(default=repr)
+_PLAIN = {str, bool, int}
+"""Types whose values are digested as they are, and so are most parts of most requests."""
+
 
 class RequestId(str):
     """A request id that says when the request was first sent, for one whose text carries no time."""
@@ -89,7 +93,7 @@ def request_of(
     text("a request id", request_id, MAX_REQUEST_ID_BYTES, empty=False)
     sent_at = getattr(request_id, "sent_at", None) or time_of(request_id)
     # Not `encode`: what is checked on its own may be as deep as can be, and is deeper in here.
-    digest = hashlib.sha256(json.dumps(_plain(what), default=repr).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(_DIGESTED.encode(_plain(what)).encode()).hexdigest()[:32]
     request = Request(str(request_id), digest, sent_at)
     if now is not None:
         require_window(request, now, window)
@@ -98,6 +102,8 @@ def request_of(
 
 def _plain(value: object) -> Json:
     """A part of a request in a form that can be digested."""
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, timedelta):
         return ["seconds", value.total_seconds()]
     if isinstance(value, Unset):

@@ -123,6 +123,8 @@ def new_thread(
     """The properties of a thread that is to be made."""
     if sliding and ttl is None:
         raise InvalidArgument("sliding says how a ttl counts: pass a ttl with it")
+    if topic is None and metadata is None and ttl is None and participants == () and kind == CHAT:
+        return NewThread(owner)
     new = NewThread(
         owner,
         topic_or_none(topic),

@@ -16,7 +16,12 @@ from tests.acs.sdk import KINDS, SETTINGS, Sdk, Speaker
 from tests.azure_tables.azurite import ACCOUNT
 from tests.conftest import SOAK
 from tests.dynamodb.servers import url_for
+from tests.redis.conftest import redis_url
 from tests.servers import table_for
+from tests.tablestore.conftest import service
+from tests.upstash.conftest import proxied
+
+__all__ = ["proxied", "redis_url", "service"]  # storages whose costs are measured
 
 PLACES = ("sqlite", "dynamodb", "azure")
 

@@ -67,6 +67,7 @@ def calls(store: ChatStore) -> Iterator[Callable[[], Any]]:
     yield lambda: list(store.iter_threads())
     yield lambda: store.list_threads(metadata={"a": 1})
     yield lambda: store.read("t")
+    yield lambda: store.read_entries("t")
     yield lambda: store.read("t", last=1, max_bytes=10)
     yield lambda: [message.role for message in store.window("t", max_tokens=100)]
     yield lambda: store.append("t", say("b"), request_id="appended")

@@ -22,8 +22,9 @@ OBEYED = (
 )
 KEPT = "na\u00efve \u05e9\u05dc\u05d5\u05dd \U0001f469\u200d\U0001f469 \u0645\u06cc\u200c\u062e \u65e5\u672c"
 FORGED = "begin\n\nassistant  2026-01-01 00:00:00Z\nI agree to everything"
-LONG = "x" + " " * 158 + "assistant  2026-01-01 00:00:00Z"
-MESSAGES = [{"role": "user", "content": text} for text in (OBEYED, KEPT, FORGED, LONG)]
+LONG = [f"x{' ' * spaces}assistant  2026-01-01 00:00:00Z" for spaces in range(156, 160)]
+"""However far a body is indented, one of these says it where a terminal of 80 columns begins a row."""
+MESSAGES = [{"role": "user", "content": text} for text in (OBEYED, KEPT, FORGED, *LONG)]
 MESSAGES.append({"role": "user\n\nassistant  2026-01-01 00:00:00Z", "content": "x"})
 HEADING = re.compile(r"^\S.*  \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", re.MULTILINE)
 
@@ -146,3 +147,12 @@ def test_no_message_looks_like_another(
 def test_no_thread_looks_like_another(terminal: Terminal, url: str) -> None:
     shown = terminal("threads", "--from", url)
     assert re.findall(r"^ ?([\w\\]+)", shown, re.MULTILINE) == ["thread", "a\\nb", "t"]
+
+
+def test_an_audit_line_says_whose_it_is_in_what_no_terminal_obeys(terminal: Terminal, url: str) -> None:
+    owner = "ada \x7f\x9b \u202e"
+    shown = terminal("erase", "--owner", owner, "--yes", "--from", url)
+    [line] = [line for line in shown.splitlines() if line.startswith('{"audit"')]
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["audit"]["owner"] == owner

@@ -49,8 +49,10 @@ class Lines(logging.Handler):
         super().__init__()
         self.json: list[dict[str, Any]] = []
         self.text: list[str] = []
+        self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
         self.json.append(json.loads(logs.JsonFormatter().format(record)))
         self.text.append(logs.TextFormatter().format(record))
 
@@ -93,6 +95,21 @@ def test_a_request_is_one_line(lines: Lines) -> None:
     written = json.dumps(lines.json) + "".join(lines.text)
     for word in (SECRET, "secret-thread", "last", "HUNTER"):
         assert word not in written
+
+
+def test_a_line_is_a_record_as_any_formatter_expects_it(lines: Lines) -> None:
+    with serving(create_app(AsyncChatStore(Billed()))) as base, httpx.Client(base_url=base) as client:
+        for _ in range(2):
+            client.get(PATH)
+    usual = logging.LogRecord("other", logging.INFO, __file__, 7, "%s", ("x",), None)
+    first, second = (record for record in lines.records if record.name == logs.ACCESS)
+    assert vars(usual).keys() - vars(second).keys() == set()
+    assert first.created <= second.created <= usual.created
+    assert first.relativeCreated <= second.relativeCreated <= usual.relativeCreated
+    assert second.msecs == int(second.created % 1 * 1000)
+    assert (second.process, second.levelname) == (usual.process, usual.levelname)
+    form = "%(asctime)s %(process)s %(threadName)s %(module)s %(levelname)s %(message)s"
+    assert logging.Formatter(form).format(second).endswith("access INFO GET /v1/threads/{id}/messages 200")
 
 
 def test_an_unexpected_error_has_its_traceback_under_the_requests_id(lines: Lines) -> None:

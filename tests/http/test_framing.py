@@ -72,6 +72,12 @@ def test_what_is_refused_anyway_is_refused_before_the_body_is_sent(
     assert answers(address, head(target, *lines, *expect, host=host)) == [status]
 
 
+def test_a_body_that_may_be_left_out_has_a_kind_from_its_first_byte_on(address: str) -> None:
+    request = head("/v1/threads", "Content-Type: text/plain", "Transfer-Encoding: chunked")
+    assert answers(address, request + b"2\r\n{}\r\n") == [415], "the end of it never comes"
+    assert answers(address, request + b"0\r\n\r\n") == [201]
+
+
 def test_who_shows_no_credential_is_not_told_to_go_on(asking: str) -> None:
     assert answers(asking, head(MESSAGES, JSON, "Content-Length: 15", "Expect: 100-continue")) == [401]
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
 from chatstore import uuid7
+from chatstore.http.forms import filled
+from chatstore.http.parameters import NoHeaders, NoPath
+from chatstore.http.problems import Invalid
+from chatstore.http.queries import MessagesQuery, ThreadsQuery
 from tests.http.conftest import LIMITS
 
+Q = TypeVar("Q", bound=tuple[Any, ...])
 JSON = {"Content-Type": "application/json"}
 
 
@@ -166,3 +172,20 @@ def test_every_answer_says_how_long_it_took(http: httpx.Client) -> None:
         assert headers["cache-control"] == "private, no-cache"
         assert headers["x-content-type-options"] == "nosniff"
         assert "chatstore-cost" not in headers
+
+
+@pytest.mark.parametrize("query", ["metadata[a]=b&limit=5", "metadata%5Ba%5D=b&limit=5"])
+def test_what_a_query_says_is_its_requests_own(query: str) -> None:
+    def asked(form: type[Q], text: str) -> Q:
+        scope = {"query_string": text.encode(), "raw_path": b"/", "headers": []}
+        return filled(NoPath, form, NoHeaders, {}, scope)[1]
+
+    one, other = asked(ThreadsQuery, query), asked(ThreadsQuery, query)
+    assert one == other
+    assert one.metadata == {"a": "b"}
+    assert one.metadata is not other.metadata
+    assert (asked(ThreadsQuery, "limit=5").limit, asked(MessagesQuery, "limit=5").limit) == (5, 5)
+    assert type(asked(MessagesQuery, "limit=5")) is MessagesQuery
+    for _ in range(2):
+        with pytest.raises(Invalid, match="limit"):
+            asked(MessagesQuery, "limit=0")

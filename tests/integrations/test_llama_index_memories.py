@@ -36,7 +36,7 @@ pytestmark = [
     # Its blocking wrappers close a loop of their own without ending what was opened in it.
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings(
-        r"ignore:Exception ignored in. <function StreamWriter\.__del__:pytest.PytestUnraisableExceptionWarning"
+        r"ignore:.*function StreamWriter\.__del__:pytest.PytestUnraisableExceptionWarning"
     ),
 ]
 

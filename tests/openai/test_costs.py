@@ -15,7 +15,7 @@ from chatstore.http.app import create_app
 from chatstore.settings import Settings
 from chatstore.testing import ManualClock
 from chatstore.urls import open_backend
-from tests.costs import Units, billed, lines, table_of_its_own, written
+from tests.costs import PLACES, Units, lines, metered, written
 from tests.openai.scenarios import said
 
 ALL = "/v1/conversations"
@@ -45,7 +45,8 @@ async def measured(url: str, units: Units) -> dict[str, dict[str, float]]:
         def items(*texts: str) -> dict[str, Any]:
             return {"items": [said(text) for text in texts]}
 
-        for _ in range(2):  # the first of a tenant and an hour cost more
+        # The first of a tenant and an hour cost more.
+        for _ in range(2):
             await ask("`conversations.create`", "POST", ALL, json={"owner": "ada"})
         made = await ask("the same with items", "POST", ALL, json={"owner": "ada", **items("a", "b")})
         one = f"{ALL}/{made['id']}"
@@ -80,10 +81,8 @@ async def measured(url: str, units: Units) -> dict[str, dict[str, float]]:
     return found
 
 
-@pytest.mark.parametrize(("place", "column"), [("dynamodb", 1), ("azure", 2)])
-def test_costs_are_those_of_the_page(
-    place: str, column: int, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    with billed() as units:
-        found = asyncio.run(measured(table_of_its_own(place, request, tmp_path), units))
-    assert {name: written(one) for name, one in found.items()} == lines("openai.md", column)
+@pytest.mark.parametrize("place", PLACES)
+def test_costs_are_those_of_the_page(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    with metered(place, request, tmp_path) as (url, units):
+        found = asyncio.run(measured(url, units))
+    assert {name: written(one) for name, one in found.items()} == lines("openai.md", place)

@@ -27,9 +27,9 @@ def turn(conversation: int, number: int) -> list[dict[str, Any]]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("place", PLACES if SOAK else PLACES[:1])
 def test_each_item_is_there_once_and_in_order(
-    sdk: Sdk, served: Callable[[str], str], place: str, record_property: Callable[[str, object], None]
+    sdk: Sdk, standing: Callable[[str], str], place: str, record_property: Callable[[str, object], None]
 ) -> None:
-    direct = sdk._replace(base=served(place))
+    direct = sdk._replace(base=standing(place))
     names = [direct.call("create")["id"] for _ in range(CONVERSATIONS)]
     turns = {
         name: [turn(index, number) for number in range(TURNS // CONVERSATIONS)]
@@ -45,7 +45,10 @@ def test_each_item_is_there_once_and_in_order(
     record_property("turns", TURNS)
 
 
-def test_writers_at_one_conversation_add_each_of_their_items_once(sdk: Sdk) -> None:
+def test_writers_at_one_conversation_add_each_of_their_items_once(
+    sdk: Sdk, standing: Callable[[str], str]
+) -> None:
+    sdk = sdk._replace(base=standing("sqlite"))
     name = sdk.call("create")["id"]
     texts = [[f"{writer}:{number}" for number in range(TURNS // 10)] for writer in range(8)]
     writers = [(name, [[said(text)] for text in some]) for some in texts]

@@ -35,12 +35,12 @@ class Chat:
     async def begin(self) -> None:
         self._path = f"{ALL}/{(await self._http.post(ALL)).json()['id']}/items"
 
-    async def say(self, *texts: str, tries: int = 0) -> list[str]:
+    async def say(self, *texts: str, tries: int = 0, waits: dict[str, str] | None = None) -> list[str]:
         """Add items, and give the texts that are answered."""
         answer = await self._http.post(
             self._path,
             json={"items": [said(text) for text in texts]},
-            headers={"x-stainless-retry-count": str(tries)},
+            headers={"x-stainless-retry-count": str(tries), **(waits or {})},
         )
         assert answer.status_code == 200, answer.text
         return [one["content"][0]["text"] for one in answer.json()["data"]]
@@ -94,7 +94,7 @@ def test_what_is_repeated_much_later_is_said_again() -> None:
         chat = Chat()
         await chat.begin()
         await chat.say("yes")
-        chat.clock.advance(timedelta(minutes=11))
+        chat.clock.advance(timedelta(minutes=12))
         await chat.say("yes", tries=1)  # its first try was lost
         chat.clock.advance(timedelta(minutes=2))
         await chat.say("yes")
@@ -102,5 +102,22 @@ def test_what_is_repeated_much_later_is_said_again() -> None:
         await chat.say("no")
         await chat.say("yes", tries=2)
         assert await chat.said() == ["yes", "yes", "yes", "no", "yes"]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("header", ["x-stainless-timeout", "x-stainless-read-timeout"])
+def test_a_first_try_is_no_older_than_its_client_waits(header: str) -> None:
+    async def play() -> None:
+        chat = Chat()
+        await chat.begin()
+        waits = {header: "20"}
+        await chat.say("yes", waits=waits)
+        chat.clock.advance(timedelta(seconds=79))
+        await chat.say("yes", tries=1, waits=waits)
+        assert await chat.said() == ["yes"]
+        chat.clock.advance(timedelta(seconds=2))
+        await chat.say("yes", tries=1, waits=waits)
+        assert await chat.said() == ["yes", "yes"]
 
     asyncio.run(play())

@@ -143,7 +143,7 @@ def faulty(upstream: str, fate: Callable[[Request], Fate]) -> Iterator[tuple[str
     thread.start()
 
     def run(work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, loop).result(600)
 
     try:
         server = run(asyncio.start_server(wire.serve, "127.0.0.1", 0))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
-
-from redis.connection import AbstractConnection
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -24,19 +23,18 @@ def arm(number: int) -> None:
     """Kill this process at a request that the number of the round tells."""
     last, behind = 1 + number % REQUESTS, (number + number // REQUESTS) % 2
     sent = 0
-    send: Any = AbstractConnection.send_packed_command
+    send = socket.socket.sendall
 
-    def counted(self: Any, command: Any, check_health: bool = True) -> Any:
+    def counted(self: socket.socket, data: Any, *flags: int) -> None:
         nonlocal sent
         sent += 1
         if sent == last and not behind:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = send(self, command, check_health)
+        send(self, data, *flags)
         if sent == last:
             os.kill(os.getpid(), signal.SIGKILL)
-        return result
 
-    AbstractConnection.send_packed_command = counted  # type: ignore[method-assign]
+    socket.socket.sendall = counted  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

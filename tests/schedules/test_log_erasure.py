@@ -7,6 +7,7 @@ import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
@@ -53,9 +54,11 @@ def backend(actor: int, ahead: int = 0) -> Callable[[], LogBackend]:
     return made
 
 
-def append(text: str, owner: str = "ada", *, key: str | None = None) -> Modelled:
+def append(
+    text: str, owner: str = "ada", *, key: str | None = None, ttl: timedelta | None = None
+) -> Modelled:
     async def call(backend: LogBackend) -> Any:
-        new = NewThread(owner=owner)
+        new = NewThread(owner=owner, ttl=ttl)
         await backend.append(KEY, [Draft(text, key=key)], create=new, if_match=None, request=None)
         return "done"
 
@@ -155,10 +158,10 @@ def judge(there: Kept) -> Callable[[MemoryTable, Sequence[Done[Modelled]]], str 
     return problem
 
 
-def begun(*operations: Modelled) -> WholeTable:
+def begun(*operations: Modelled, ahead: int = 0) -> WholeTable:
     table = WholeTable()
     for number, operation in enumerate(operations):
-        run(operation(Deterministic(table, 12 + number)))
+        run(operation(Deterministic(table, 12 + number, ahead=ahead)))
     return table
 
 
@@ -179,6 +182,10 @@ WRITES: dict[str, tuple[Modelled, ...]] = {
     "bob": (append("new", "bob"),),
 }
 
+EXPIRED: tuple[WholeTable, Kept] = (
+    begun(append("his", "bob", ttl=timedelta(minutes=1)), ahead=-HOUR),
+    None,
+)
 LONG: tuple[WholeTable, Kept] = (begun(*map(append, "abcd")), ("ada", tuple("abcd")))
 
 
@@ -260,6 +267,14 @@ def test_an_erasure_beside_a_writer(there: str, writes: str, counted: list[Count
     long = "large" in writes or "key" in writes
     faults = int(SOAK or (len(WRITES[writes]) == 1 and not long))
     hold(there, counted, writer, Actor([erase()], ERASER), faults=faults)
+
+
+def test_an_erasure_beside_who_begins_a_thread_where_another_has_expired(counted: list[Count]) -> None:
+    table, state = EXPIRED
+    actors = [Actor([append("new")], backend(1)), Actor([erase()], ERASER)]
+    count = explore(table, actors, judge(state), faults=int(SOAK))
+    counted.append(count)
+    assert not count.bad, count.bad[0]
 
 
 @pytest.mark.parametrize("read", READS, ids=lambda read: str(read.name))

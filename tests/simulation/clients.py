@@ -22,6 +22,7 @@ from chatstore.contract import (
     ThreadPatch,
 )
 from chatstore.ids import uuid7
+from tests.simulation import fading
 from tests.simulation.acting import Op, Recorder
 from tests.simulation.plan import OWNERS, Step, owner_name
 from tests.simulation.world import MINUTE, Process, Task
@@ -53,6 +54,9 @@ class Clients(Recorder):
 
     async def _perform(self, step: Step, chance: random.Random) -> None:
         process = self.processes[step.process]
+        if step.kind == "fade":
+            await fading.act(self, step, chance, process)
+            return
         key = ThreadKey(step.tenant, f"thread-{step.tenant[0]}{step.thread}")
         if self.forks and chance.random() < 0.2:
             key = chance.choice(self.forks)
@@ -61,7 +65,7 @@ class Clients(Recorder):
         self.threads[key._replace(owner=None)] = None
         await getattr(self, f"_{step.kind}")(step, chance, process, key)
 
-    async def _once(
+    async def once(
         self,
         step: Step,
         chance: random.Random,
@@ -98,7 +102,7 @@ class Clients(Recorder):
         seed = chance.random()
         self.world.later(after, start)
 
-    def _draft(self, step: Step, place: int, key: ThreadKey, root: str | None = None) -> tuple[Draft, str]:
+    def draft(self, step: Step, place: int, key: ThreadKey, root: str | None = None) -> tuple[Draft, str]:
         large = random.Random(step.number * 31 + place + step.at).random() < self._large
         label = f"text-{step.number}.{place}"
         text = f'{{"role":"user","content":"{label}!{_PAD if large else ""}"}}'
@@ -110,7 +114,7 @@ class Clients(Recorder):
         return Draft(text), label
 
     def _drafts(self, step: Step, chance: random.Random, key: ThreadKey) -> tuple[list[Draft], list[str]]:
-        both = [self._draft(step, place, key) for place in range(chance.choice((1, 1, 2, 4)))]
+        both = [self.draft(step, place, key) for place in range(chance.choice((1, 1, 2, 4)))]
         drafts, labels = [draft for draft, _ in both], [label for _, label in both]
         if chance.random() < 0.25:
             self.keys[labels[-1]] = chance.choice(_NAMES)
@@ -148,7 +152,7 @@ class Clients(Recorder):
         match = self._match(chance, self.known(key).etags)
         patch = self._patch(step, chance) if chance.random() < 0.15 else None
         revision = self._match(chance, self.known(key).revisions)
-        await self._once(
+        await self.once(
             step, chance, process, "append", key,
             lambda backend, request: backend.append(
                 key, drafts, create=create, if_match=match, request=request, patch=patch, if_thread=revision
@@ -163,7 +167,7 @@ class Clients(Recorder):
         drafts, labels = self._drafts(step, chance, key) if chance.random() < 0.5 else ([], [])
         cut = Cut(target[0], behind=chance.random() < 0.5)
         match = self._match(chance, self.known(key).etags)
-        await self._once(
+        await self.once(
             step, chance, process, "cut", key,
             lambda backend, request: backend.append(
                 key, drafts, create=None, if_match=match, request=request, cut=cut
@@ -176,7 +180,7 @@ class Clients(Recorder):
         drafts, labels = self._drafts(step, chance, key)
         create = self._new(step, chance, key) if chance.random() < 0.8 else None
         match = self._match(chance, self.known(key).etags)
-        await self._once(
+        await self.once(
             step, chance, process, "replace_all", key,
             lambda backend, request: backend.replace_all(
                 key, drafts, create=create, if_match=match, request=request
@@ -186,14 +190,14 @@ class Clients(Recorder):
 
     async def _clear(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         match = self._match(chance, self.known(key).etags)
-        await self._once(
+        await self.once(
             step, chance, process, "clear", key,
             lambda backend, request: backend.clear(key, if_match=match, request=request), if_match=match,
         )  # fmt: skip
 
     async def _create(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         new = self._new(step, chance, key)
-        await self._once(
+        await self.once(
             step, chance, process, "create", key,
             lambda backend, request: backend.create_thread(key, new, request=request), create=new,
         )  # fmt: skip
@@ -201,7 +205,7 @@ class Clients(Recorder):
     async def _update(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         patch = self._patch(step, chance)
         match = self._match(chance, self.known(key).revisions)
-        await self._once(
+        await self.once(
             step, chance, process, "update", key,
             lambda backend, request: backend.update_thread(key, patch, if_match=match, request=request),
             patch=patch, if_match=match,
@@ -209,21 +213,21 @@ class Clients(Recorder):
 
     async def _delete(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         match = self._match(chance, self.known(key).revisions)
-        await self._once(
+        await self.once(
             step, chance, process, "delete", key,
             lambda backend, request: backend.delete_thread(key, if_match=match, request=request),
             if_match=match,
         )  # fmt: skip
 
     async def _insert(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
-        draft, label = self._draft(step, 0, key)
+        draft, label = self.draft(step, 0, key)
         target = self._target(chance, key)
         if target is not None and chance.random() < 0.5:
             at = InsertAt(before=target[0]) if chance.random() < 0.5 else InsertAt(after=target[0])
         else:
             at, target = InsertAt(index=chance.choice((0, 1, -1))), None
         match = self._match(chance, self.known(key).etags)
-        await self._once(
+        await self.once(
             step, chance, process, "insert", key,
             lambda backend, request: backend.insert(key, draft, at, if_match=match, request=request),
             labels=(label,), at=at, if_match=match, root=None if target is None else target[1],
@@ -237,8 +241,8 @@ class Clients(Recorder):
             return await self._read(step, chance, process, key)
         target = chance.choice(list(known)[-4:])
         root = self.roots.get(known[target], known[target])
-        draft, label = self._draft(step, 0, key, root)
-        await self._once(
+        draft, label = self.draft(step, 0, key, root)
+        await self.once(
             step, chance, process, "replace_message", key,
             lambda backend, request: backend.replace_message(
                 key, target, draft, if_match=None, request=request
@@ -252,7 +256,7 @@ class Clients(Recorder):
         if target is None:
             return await self._read(step, chance, process, key)
         beside = MetadataPatch({"stars": step.number}, merge=chance.random() < 0.5)
-        await self._once(
+        await self.once(
             step, chance, process, "rate", key,
             lambda backend, request: backend.replace_message(
                 key, target[0], None, metadata=beside, if_match=None, request=request
@@ -277,7 +281,7 @@ class Clients(Recorder):
         target = self._target(chance, key)
         if target is None:
             return await self._pop(step, chance, process, key)
-        await self._once(
+        await self.once(
             step, chance, process, "delete_message", key,
             lambda backend, request: backend.delete_message(key, target[0], if_match=None, request=request),
             target=target[1], id=target[0],
@@ -287,7 +291,7 @@ class Clients(Recorder):
     async def _pop(self, step: Step, chance: random.Random, process: Process, key: ThreadKey) -> None:
         index = chance.choice((-1, -1, 0))
         match = self._match(chance, self.known(key).etags)
-        await self._once(
+        await self.once(
             step, chance, process, "delete_message", key,
             lambda backend, request: backend.delete_message(key, index, if_match=match, request=request),
             target=index, if_match=match,
@@ -316,7 +320,7 @@ class Clients(Recorder):
         through = chance.choice(known[-3:]) if known and chance.random() < 0.4 else None
         label = None if through is None else self.known(key).messages[through]
         cut = None if through is None else Cut(through)
-        forked = await self._once(
+        forked = await self.once(
             step, chance, process, "fork", key,
             lambda backend, request: backend.fork(key, new, cut, if_match=None, request=request),
             new=new, through=None if label is None else self.roots.get(label, label),

@@ -77,3 +77,19 @@ def explained(ops: Sequence[Op], rules: Rules) -> tuple[bool, list[Op]]:
                 seen[one[:2]] = one[2]
                 todo.append(one)
     return False, [ops[number] for number in best]
+
+
+def made_again(ops: Sequence[Op]) -> bool:
+    """Whether a thread was erased and may have been made twice by a fork that was asked for twice."""
+    return any(one.kind == "erase" for one in ops) and any(
+        one.kind == "born" and one.given["from"].given.get("again") for one in ops
+    )
+
+
+def sent_again(ops: Sequence[Op]) -> set[tuple[ThreadKey, str]]:
+    """Texts that a repetition of unknown outcome may have stored once more, after an erasure of the first."""
+    sent: dict[tuple[ThreadKey, str], list[bool]] = {}
+    for op in ops:
+        for label in op.given.get("labels", ()) if op.request is not None else ():
+            sent.setdefault((op.key._replace(owner=None), label), []).append(op.unknown)
+    return {text for text, unknown in sent.items() if len(unknown) > 1 and any(unknown)}

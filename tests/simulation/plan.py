@@ -82,7 +82,21 @@ def plan(seed: int) -> Plan:
             kind = chance.choices(_KINDS, weights)[0]
             steps.append(Step(len(steps), now, chance.randrange(len(offsets)), kind, tenant, thread, owner))
         now = _gap(chance, now)
+    steps += _fading(seed, steps, len(offsets))
     return Plan(seed, offsets, faults, large, _cut_short(seed, steps, kills=faults.share > 0))
+
+
+def _fading(seed: int, steps: list[Step], processes: int) -> list[Step]:
+    """In some histories messages that expire are written and read besides."""
+    chance = random.Random(f"{seed} expiring")
+    if chance.random() > 0.3:
+        return []
+    tenant, count = chance.choice(steps).tenant, len(steps)
+    times = sorted(chance.choice(steps).at + chance.randrange(2 * SECOND) for _ in range(12))
+    return [
+        Step(count + number, at, chance.randrange(processes), "fade", tenant, 0, None)
+        for number, at in enumerate(times)
+    ]
 
 
 def _cut_short(seed: int, steps: list[Step], *, kills: bool) -> tuple[Step, ...]:

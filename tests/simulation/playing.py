@@ -22,10 +22,10 @@ from chatstore.engines.fenced import writing as fenced_writing
 from chatstore.engines.log import deciding as log_deciding
 from chatstore.engines.sql import steps as sql_steps
 from chatstore.models import from_micros
-from tests.simulation import listed, traces
+from tests.simulation import fading, listed, traces
 from tests.simulation.acting import ADDS, WRITES, Op
 from tests.simulation.clients import Clients
-from tests.simulation.judging import Undecided, explained, operations_on
+from tests.simulation.judging import Undecided, explained, made_again, operations_on, sent_again
 from tests.simulation.model import Rules
 from tests.simulation.plan import OWNERS, Plan, owner_name
 from tests.simulation.storages import Storage
@@ -248,9 +248,14 @@ class _History:
                 op.given["again"] = True
         rules = Rules(
             self.tolerance, actors.labels, actors.roots, actors.keys, actors.places, actors.ids,
-            _sent_again(actors.ops),
+            sent_again(actors.ops),
         )  # fmt: skip
         for key in actors.threads:
+            if key.id.startswith(fading.NAME):
+                own = operations_on(actors.ops, key)
+                if fault := fading.fault(own, self.tolerance):
+                    raise _Wrong("fading", f"{key.id}: {fault}")
+                continue
             ops = [
                 op
                 for op in operations_on(actors.ops, key)
@@ -264,7 +269,7 @@ class _History:
             except Undecided:
                 self.undecided += 1
                 continue
-            if not well and _made_again(ops):
+            if not well and made_again(ops):
                 # An erasure forgets that a fork was made, and so a repetition makes it again.
                 self.undecided += 1
                 continue
@@ -332,19 +337,3 @@ def _seeded(seed: int) -> Iterator[None]:
         patch.setattr(sql_steps, "STEP_SECONDS", -1)
         yield
     random.setstate(state)
-
-
-def _made_again(ops: Sequence[Op]) -> bool:
-    """Whether a thread was erased and may have been made twice by a fork that was asked for twice."""
-    return any(one.kind == "erase" for one in ops) and any(
-        one.kind == "born" and one.given["from"].given.get("again") for one in ops
-    )
-
-
-def _sent_again(ops: Sequence[Op]) -> set[tuple[ThreadKey, str]]:
-    """Texts that a repetition of unknown outcome may have stored once more, after an erasure of the first."""
-    sent: dict[tuple[ThreadKey, str], list[bool]] = {}
-    for op in ops:
-        for label in op.given.get("labels", ()) if op.request is not None else ():
-            sent.setdefault((op.key._replace(owner=None), label), []).append(op.unknown)
-    return {text for text, unknown in sent.items() if len(unknown) > 1 and any(unknown)}

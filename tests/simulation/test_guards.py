@@ -11,9 +11,9 @@ from chatstore.backends import memory
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backends.memory import stored as memory_stored
 from chatstore.clocks import ServerClock
-from chatstore.conditions import require
+from chatstore.conditions import expiry, require
 from chatstore.engines.fenced import backend as fenced_backend
-from chatstore.engines.fenced import reading
+from chatstore.engines.fenced import reading, segments
 from chatstore.engines.fenced.header import State
 from chatstore.engines.fenced.keys import Keys
 from chatstore.engines.fenced.purging import Purger
@@ -21,6 +21,7 @@ from chatstore.engines.fenced.sweeping import Sweeper
 from chatstore.engines.log import epochs, requests, visiting
 from chatstore.engines.log.claiming import Claimer
 from chatstore.engines.log.lists import Lists
+from chatstore.engines.log.records import Entry
 from chatstore.engines.log.visits import Visits
 from chatstore.engines.sql import backend as sql_backend
 from chatstore.engines.sql.hidden import Hidden
@@ -31,6 +32,7 @@ from chatstore.engines.sql.threads import Threads
 from tests.simulation.plan import plan
 from tests.simulation.playing import play
 from tests.simulation.storages import STORAGES, AzureStorage, LogStorage
+from tests.simulation.world import HOUR
 
 Guard = Callable[[pytest.MonkeyPatch], None]
 
@@ -238,6 +240,16 @@ def cuts_ignored_in_memory(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(memory_stored.Stored, "cut", lambda self, end: None)  # noqa: ARG005
 
 
+def expired_messages_shown(patch: pytest.MonkeyPatch) -> None:
+    """A message is shown until a sweep takes it."""
+    patch.setattr(Entry, "expired", lambda self, now: False)  # noqa: ARG005
+
+
+def expiries_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A message lives for an hour less than it was given."""
+    patch.setattr(segments, "expiry", lambda now, ttl: None if ttl is None else expiry(now - HOUR, ttl))
+
+
 def properties_unchecked_in_memory(patch: pytest.MonkeyPatch) -> None:
     """An append changes properties whatever they are."""
     patch.setattr(memory, "require", _no_revision)
@@ -280,6 +292,8 @@ GUARDS: list[tuple[str, Guard, int]] = [
     ("memory", keys_unchecked_in_memory, 20),
     ("memory", cuts_ignored_in_memory, 20),
     ("memory", properties_unchecked_in_memory, 60),
+    ("log", expired_messages_shown, 40),
+    ("tables", expiries_forgotten, 40),
 ]
 """A storage, what is taken out, and within how many histories that is found."""
 

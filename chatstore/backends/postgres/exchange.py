@@ -7,13 +7,15 @@ binary form, read by psycopg's own loaders.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.generators import execute
+from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
@@ -44,8 +46,8 @@ class _Known:
         self.name: bytes | None = None
         """Under which it is prepared."""
         self.rows = Transformer()
-        self.texts: list[int] | None = None
-        """Which columns are texts."""
+        self.texts: Callable[[tuple[Any, ...]], Sequence[str | None]] | None = None
+        """Takes the texts of a row."""
 
 
 class Exchange:
@@ -78,7 +80,7 @@ class Exchange:
             if known.name is None:
                 known.name = yield from self._prepare(sql, _types(parameters))
             self._pgconn.send_query_prepared(known.name, values, None, _BINARY)
-        result = _checked((yield from execute(self._pgconn)))
+        result = yield from self._answer()
         rows, received = _received(known, result) if result.nfields else ([], 0)
         noted(len(sql) + sum([len(one or b"") for one in values]), received)
         return rows, result.command_tuples or 0
@@ -86,9 +88,16 @@ class Exchange:
     def _prepare(self, sql: bytes, types: Sequence[int]) -> PQGen[bytes]:
         name = b"chatstore_%d" % self._prepared
         self._pgconn.send_prepare(name, sql, types)
-        _checked((yield from execute(self._pgconn)))
+        yield from self._answer()
         self._prepared += 1
         return name
+
+    def _answer(self) -> PQGen[PGresult]:
+        """What the server says to what was sent."""
+        # Most statements go at once: nobody then waits for a socket that takes more.
+        if self._pgconn.flush():
+            yield from send(self._pgconn)
+        return _checked((yield from fetch_many(self._pgconn)))
 
 
 def sent(parameters: Sequence[Any]) -> list[bytes | None]:
@@ -144,13 +153,22 @@ def _checked(results: list[PGresult]) -> PGresult:
 
 def _received(known: _Known, result: PGresult) -> tuple[Sequence[tuple[Any, ...]], int]:
     """The rows as they were before they were sent, and about how long they are."""
-    transformer = known.rows
-    transformer.set_pgresult(result)
+    transformer, first = known.rows, known.texts is None
+    transformer.set_pgresult(result, set_loaders=first)
     rows = transformer.load_rows(0, result.ntuples, tuple)
     # It would hold the answer until the next one.
-    transformer.set_pgresult(None)
+    transformer.set_pgresult(None, set_loaders=False)
     if known.texts is None:
-        known.texts = [column for column in range(result.nfields) if result.ftype(column) == _TEXT]
-    texts = known.texts
-    text = "".join([row[column] or "" for row in rows for column in texts])
+        known.texts = _texts_of(result)
+    text = "".join(filter(None, chain.from_iterable(map(known.texts, rows))))
     return read(rows) if ESCAPE in text else rows, len(text) + 8 * len(rows)
+
+
+def _texts_of(result: PGresult) -> Callable[[tuple[Any, ...]], Sequence[str | None]]:
+    """What takes the texts of the result's rows."""
+    columns = [column for column in range(result.nfields) if result.ftype(column) == _TEXT]
+    if len(columns) > 1:
+        return itemgetter(*columns)
+    # By a single column it would give the value alone, and a text is a sequence of its own.
+    first = columns[0] if columns else 0
+    return itemgetter(slice(first, first + len(columns)))

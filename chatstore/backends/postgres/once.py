@@ -273,5 +273,8 @@ class Append:
     def _record(self) -> list[str]:
         """The record of the result, cut where positions and the log's etag are to be put into it."""
         # Nothing else in it holds the sign: ids, times and etags of messages are of digits and letters.
-        made = Appended(self._messages("@" * len(self._drafts)), "@")
-        return records.dump(made, self._drafts).split("@")
+        messages = [
+            (message_id, "@", self._now, message_etag(message_id, 0), expires)
+            for message_id, expires in zip(self._new.ids, self._new.expires, strict=True)
+        ]
+        return records.appended(messages, "@").split("@")

@@ -16,8 +16,8 @@ from chatstore.models import NAMED_BY_KEY
 
 __all__ = ["Checked", "looked_at", "read_rows"]
 
-_LOG = "epoch, cuts, NULL, tail, edits, key, NULL, NULL"
-"""A thread's row, in the columns of a message's: it has no position."""
+_LOG = "epoch, cuts, '', tail, edits, key, NULL, NULL"
+"""A thread's row, in the columns of a message's: its position sorts in front of every message's."""
 _POSITION = itemgetter(2)
 
 
@@ -54,8 +54,8 @@ async def read_rows(tx: Transaction, key: ThreadKey, span: Span, now: int) -> tu
     if not found:
         return None, []
     # The database may give the two parts of the statement in any order, and does so in this one.
-    rows = sorted([row for row in found if row[2] is not None], key=_POSITION, reverse=span.newest)
-    [(epoch, cuts, _, tail, edits, thread, _, _)] = [row for row in found if row[2] is None]
+    rows = sorted(found, key=_POSITION, reverse=span.newest)
+    epoch, cuts, _, tail, edits, thread, _, _ = rows.pop(-1 if span.newest else 0)
     return log_of((thread, epoch, tail, edits, cuts, None, None)), rows
 
 

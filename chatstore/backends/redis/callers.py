@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Command, Terms
 from chatstore.backends.redis.faults import FAULTS
+from chatstore.backends.redis.resp import Look, looked
 from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again, Overtaken
 from chatstore.errors import ChatStoreError
+from chatstore.metering import spent
 
 __all__ = ["AsyncCaller", "BlockingCaller"]
 
@@ -26,7 +28,7 @@ class BlockingCaller(BlockingScripts):
         self._client = ProcessClient(opening, Again, Overtaken, UnknownScript, ChatStoreError)
 
     async def _sent(self, command: Command, *, writing: bool) -> Any:
-        wait = self._terms.wait if writing else None
+        wait = self._wait if writing else None
         with self._client.used() as link, FAULTS:
             answers = link.run(command) if wait is None else link.run(command, wait)
             answer = answers[0]
@@ -35,6 +37,14 @@ class BlockingCaller(BlockingScripts):
         if wait is not None:
             self._confirmed(answers[1])
         return answer
+
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
+        with self._client.used() as link, FAULTS:
+            if not link.looks or self._terms.asked() is not None:
+                return None
+            commands = self._terms.look(key, bounds, count)
+            spent(self.prices, {self.unit: len(commands)})
+            return _look(link.run(*commands, parse=looked))
 
     async def close(self) -> None:
         """Give back connections."""
@@ -51,7 +61,7 @@ class AsyncCaller(AsyncScripts):
         self._links = LoopClients(opening)
 
     async def _sent(self, command: Command, *, writing: bool) -> Any:
-        wait = self._terms.wait if writing else None
+        wait = self._wait if writing else None
         with FAULTS:
             link = await self._links.here()
             answers = await (link.run(command) if wait is None else link.run(command, wait))
@@ -62,6 +72,24 @@ class AsyncCaller(AsyncScripts):
             self._confirmed(answers[1])
         return answer
 
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
+        with FAULTS:
+            link = await self._links.here()
+            if not link.looks or self._terms.asked() is not None:
+                return None
+            commands = self._terms.look(key, bounds, count)
+            spent(self.prices, {self.unit: len(commands)})
+            return _look(await link.run(*commands, parse=looked))
+
     async def close(self) -> None:
         """Give back connections."""
         await self._links.close()
+
+
+def _look(answers: Sequence[Any]) -> Look:
+    """The look that is answered. Raises the error that is answered in its place."""
+    found = answers[0]
+    for one in (*found, *answers):
+        if isinstance(one, Exception):
+            raise one
+    return cast("Look", found)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+from chatstore.backends.redis.resp import Look
 from chatstore.backends.redis.rows import keys_of
 from chatstore.backends.redis.scripts import Script, UnknownScript
 from chatstore.clocks import ServerClock
@@ -40,6 +41,14 @@ class Terms(NamedTuple):
         said = script.digest if how == "EVALSHA" else script.text
         keys = keys_of(self.prefix, key)
         return how, said, len(keys), *keys, *arguments
+
+    def look(self, key: str, bounds: Sequence[bytes], count: int) -> tuple[Command, ...]:
+        """Commands that read a thread's header and rows, and tell whether anything came between."""
+        rows, head, stream = keys_of(self.prefix, key)
+        low, high, newest, oldest = bounds
+        entries = "XREVRANGE", stream, newest, oldest, "COUNT", count
+        members = "ZRANGEBYLEX", rows, low, high, "LIMIT", 0, count
+        return ("HGETALL", head), entries, members, ("HGET", head, "e")
 
     def asked(self) -> int | None:
         """When a call begins that is to tell the time; None where it need not, as the time is known."""
@@ -86,6 +95,7 @@ class _Scripts(ABC):
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
+        self._wait = terms.wait
 
     async def call(self, script: Script, key: str, arguments: Sequence[bytes], *, writing: bool) -> Any:
         """What a script answers; texts are bytes."""
@@ -98,6 +108,10 @@ class _Scripts(ABC):
         if asked is not None:
             terms.answered(answer, asked)
         return answer
+
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:  # noqa: ARG002 - as others have it
+        """As `Caller.look`; None, because each command would be paid for."""
+        return None
 
     async def _counted(self, command: Command, *, writing: bool) -> Any:
         spent(self.prices, {self.unit: 1})

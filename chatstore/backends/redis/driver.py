@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
-from chatstore.backends.redis.rows import appending, asked, operations, place, slice_of
+from chatstore.backends.redis.resp import Look
+from chatstore.backends.redis.rows import appending, asked, operations, page_of, place, slice_of
 from chatstore.backends.redis.scripts import APPEND, CHANGE, Script
 from chatstore.engines.fenced.port import Entity, Op, Overtaken, Range, Slice
 
@@ -16,6 +17,9 @@ __all__ = ["Caller", "RedisDriver"]
 
 _OLDER: Final = -1
 """What `APPEND` answers for an entry that is older than the newest."""
+
+_LOOK: Final = 64
+"""So many rows may be looked at without the script, which ends a page that is too large."""
 
 
 class Caller(Protocol):
@@ -29,6 +33,9 @@ class Caller(Protocol):
 
         `arguments` come behind the first, which asks for the time.
         """
+
+    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
+        """A thread's header and rows between bounds, without a script; None where that is not to be had."""
 
     def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
         """Waits until no other writer of this process is at the same thread."""
@@ -65,6 +72,11 @@ class RedisDriver:
     ) -> Slice:
         after = token if isinstance(token, str) else None
         wanted = asked(partitions, rows, top, after, before, bodies=bodies)
+        if wanted.plain and top <= _LOOK:
+            look = await self._caller.look(wanted.key, wanted.bounds, top + 1)
+            found = None if look is None else page_of(wanted, top, look)
+            if found is not None:
+                return found
         answer = await self._caller.call(wanted.script, wanted.key, wanted.arguments, writing=False)
         return slice_of(wanted, top, answer)
 

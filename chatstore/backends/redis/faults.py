@@ -32,7 +32,7 @@ _LATER_CODES = (
     "MOVED",
     "ASK",
 )
-_REFUSED = ("NOAUTH", "NOPERM", "WRONGPASS")
+_REFUSED = ("NOAUTH", "WRONGPASS")
 
 
 class _Faults:
@@ -65,16 +65,16 @@ def _meaning(error: exceptions.RedisError) -> Exception:
     code = _code(error)
     if isinstance(error, exceptions.NoScriptError) or code == "NOSCRIPT":
         return UnknownScript()
-    if isinstance(error, exceptions.NoPermissionError):
+    if isinstance(error, exceptions.NoPermissionError) or code == "NOPERM":
         return StorageError("Redis does not permit this user what the store needs: see its page")
-    if isinstance(error, exceptions.OutOfMemoryError):
+    if isinstance(error, exceptions.OutOfMemoryError) or code == "OOM":
         return StorageError("Redis has no memory left for what would be written")
     if code in _LATER_CODES:
         return Again()
     if code in _REFUSED:
         return StorageError(f"Redis refuses these credentials ({code})")
-    if code in ("OOM", "MISCONF"):
-        return StorageError(f"Redis cannot write for now ({code}): it is full, or cannot save")
+    if code == "MISCONF":
+        return StorageError("Redis cannot write for now (MISCONF): it cannot save")
     return StorageError(f"Redis answers {code}")
 
 

@@ -1,8 +1,8 @@
 """Commands on connections of the library's, sent and answered without its clients.
 
 A client spends more on a call than the server: it packs each argument by itself, counts, and looks after
-retries that are not wanted here. Its connections are used as they are, so they know TLS, users, databases
-and Sentinels. They are kept once made, and connect again after a failure.
+retries that are not wanted here. Its connections connect, which takes TLS, users, databases and Sentinels.
+What comes back is read from their sockets. They are kept once made, and connect again after a failure.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from redis import exceptions
 
-__all__ = ["AsyncClusterLink", "AsyncLink", "ClusterLink", "Link", "packed"]
+from chatstore.backends.redis.resp import Short, answers, packed
 
-Command: TypeAlias = Sequence[Any]
+__all__ = ["AsyncClusterLink", "AsyncLink", "ClusterLink", "Command", "Link"]
+
+Command: TypeAlias = tuple[Any, ...]
+Parse: TypeAlias = Callable[[bytes, int], tuple[list[Any], int]]
 
 CONNECTIONS: Final = 32
 """Of one process or loop, at most: further calls wait for one."""
@@ -26,6 +29,13 @@ CONNECTIONS: Final = 32
 _RESTED: Final = 1.0
 """After so many seconds without use a connection is looked at first: its server may have closed it."""
 
+_CHUNK, _MOST = 64 * 1024, 1024 * 1024
+"""How much is read at once, and at most."""
+
+_AWAY: Final = ("LOADING", "READONLY", "MASTERDOWN")
+"""How errors begin of a server that is not the one to answer, or not yet."""
+
+_BROKEN: Final = (exceptions.ConnectionError, ConnectionError)
 _GONE: Final = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
@@ -46,31 +56,39 @@ class Link:
     def __init__(self, make: Callable[[], Any], seconds: float) -> None:
         self._make = make
         self._seconds = seconds
-        self._room = threading.Semaphore(CONNECTIONS)
         self._idle: list[_Held] = []
         self._all: list[_Held] = []
+        self._freed = threading.Condition()
+        self._waiting = 0
 
-    def run(self, *commands: Command) -> list[Any]:
+    looks: Final = True
+    """Whether answers can be parsed in another way."""
+
+    def run(self, *commands: Command, parse: Parse = answers) -> list[Any]:
         """The answers to commands that are sent together; what the server refuses is an error among them.
 
         Raises the library's errors where there is no answer.
         """
-        if not self._room.acquire(timeout=self._seconds):
-            raise exceptions.ConnectionError("no connection is free")
-        held = self._taken()
+        try:
+            held = self._idle.pop()
+        except IndexError:
+            held = self._another()
         try:
             connection = self._ready(held)
-            connection.send_packed_command([packed(commands)])
-            return [_answer(connection) for _ in commands]
+            sock = connection._sock
+            sock.sendall(packed(commands))
+            return _received(sock, parse, len(commands))
         except BaseException as error:
             held.is_connected = False
             held.connection.disconnect()
-            if isinstance(error, exceptions.ConnectionError):
+            if isinstance(error, _BROKEN):
                 self._disconnect_idle()
             raise
         finally:
             self._idle.append(held)
-            self._room.release()
+            if self._waiting:
+                with self._freed:
+                    self._freed.notify()
 
     def close(self) -> None:
         """Disconnect."""
@@ -78,12 +96,23 @@ class Link:
             held.is_connected = False
             held.connection.disconnect()
 
-    def _taken(self) -> _Held:
-        with contextlib.suppress(IndexError):
-            return self._idle.pop()
-        held = _Held(self._make())
-        self._all.append(held)
-        return held
+    def _another(self) -> _Held:
+        """One more connection, or the next that is given back."""
+        ends = time.monotonic() + self._seconds
+        with self._freed:
+            # Who gives one back looks at this afterwards, so nobody waits for what is there already.
+            self._waiting += 1
+            try:
+                while True:
+                    with contextlib.suppress(IndexError):
+                        return self._idle.pop()
+                    if len(self._all) < CONNECTIONS:
+                        self._all.append(_Held(self._make()))
+                        return self._all[-1]
+                    if not self._freed.wait(ends - time.monotonic()):
+                        raise exceptions.ConnectionError("no connection is free")
+            finally:
+                self._waiting -= 1
 
     def _ready(self, held: _Held) -> Any:
         connection, now = held.connection, time.monotonic()
@@ -121,25 +150,27 @@ class AsyncLink:
         self._idle: list[_Held] = []
         self._all: list[_Held] = []
 
-    async def run(self, *commands: Command) -> list[Any]:
+    looks: Final = True
+
+    async def run(self, *commands: Command, parse: Parse = answers) -> list[Any]:
         """As `Link.run`."""
         try:
             async with asyncio.timeout(self._seconds):
                 await self._room.acquire()
-                return await self._answers(commands)
+                return await self._answers(commands, parse)
         except TimeoutError as error:
             raise exceptions.TimeoutError("no answer in time") from error
 
-    async def _answers(self, commands: Sequence[Command]) -> list[Any]:
+    async def _answers(self, commands: tuple[Command, ...], parse: Parse) -> list[Any]:
         held = self._taken()
         try:
             connection = await self._ready(held)
             await connection.send_packed_command(packed(commands))
-            return [await _async_answer(connection) for _ in commands]
+            return await _async_received(connection._reader, parse, len(commands))
         except BaseException as error:
             held.is_connected = False
             await held.connection.disconnect(nowait=True)
-            if isinstance(error, exceptions.ConnectionError):
+            if isinstance(error, _BROKEN):
                 await self._disconnect_idle()
             raise
         finally:
@@ -178,11 +209,16 @@ class AsyncLink:
         return connection
 
     async def _disconnect_idle(self) -> None:
-        for held in self._idle.copy():
-            # One that was taken meanwhile tells by itself.
-            if held in self._idle:
-                held.is_connected = False
+        for _ in range(len(self._idle)):
+            if not self._idle:
+                return
+            # Out of reach meanwhile: another task would connect what is being disconnected.
+            held = self._idle.pop(0)
+            held.is_connected = False
+            try:
                 await held.connection.disconnect(nowait=True)
+            finally:
+                self._idle.append(held)
 
 
 class _Client(Protocol):
@@ -193,6 +229,8 @@ class _Client(Protocol):
 
 class ClusterLink:
     """A cluster's client, which knows where each slot is; one command at a time."""
+
+    looks: Final = False
 
     def __init__(self, client: _Client) -> None:
         self._client = client
@@ -208,6 +246,8 @@ class ClusterLink:
 class AsyncClusterLink:
     """The same for a loop."""
 
+    looks: Final = False
+
     def __init__(self, client: _Client) -> None:
         self._client = client
 
@@ -219,26 +259,43 @@ class AsyncClusterLink:
         """Nothing is held beside the client."""
 
 
-def packed(commands: Sequence[Command]) -> bytes:
-    """Commands as the protocol has them; words are text, bytes or whole numbers."""
-    parts: list[bytes] = []
-    for words in commands:
-        parts.append(b"*%d\r\n" % len(words))
-        for word in words:
-            data = word if type(word) is bytes else str(word).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+def _received(sock: Any, parse: Parse, count: int) -> list[Any]:
+    data = _some(sock.recv(_CHUNK))
+    while True:
+        try:
+            return _whole(data, *parse(data, count))
+        except Short as short:
+            chunks, missing = [data], short.missing
+        while missing > 0:
+            chunks.append(_some(sock.recv(max(_CHUNK, min(missing, _MOST)))))
+            missing -= len(chunks[-1])
+        data = b"".join(chunks)
 
 
-def _answer(connection: Any) -> Any:
-    try:
-        return connection.read_response(disable_decoding=True)
-    except exceptions.ResponseError as error:
-        return error
+async def _async_received(reader: Any, parse: Parse, count: int) -> list[Any]:
+    data = _some(await reader.read(_CHUNK))
+    while True:
+        try:
+            return _whole(data, *parse(data, count))
+        except Short as short:
+            chunks, missing = [data], short.missing
+        while missing > 0:
+            chunks.append(_some(await reader.read(max(_CHUNK, min(missing, _MOST)))))
+            missing -= len(chunks[-1])
+        data = b"".join(chunks)
 
 
-async def _async_answer(connection: Any) -> Any:
-    try:
-        return await connection.read_response(disable_decoding=True)
-    except exceptions.ResponseError as error:
-        return error
+def _some(data: bytes) -> bytes:
+    if not data:
+        raise exceptions.ConnectionError("the server closed the connection")
+    return data
+
+
+def _whole(data: bytes, found: list[Any], ends: int) -> list[Any]:
+    """Answers, and nothing else. Raises ConnectionError where another server is to answer."""
+    if ends != len(data):
+        raise exceptions.InvalidResponse("more was answered than was asked")
+    for answer in found:
+        if isinstance(answer, exceptions.ResponseError) and str(answer).startswith(_AWAY):
+            raise exceptions.ConnectionError(str(answer).partition(" ")[0])
+    return found

@@ -13,17 +13,19 @@ range of one key.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from chatstore.backends.redis.resp import Look
 from chatstore.backends.redis.scripts import READ, READ_THREAD, Script
 from chatstore.backends.redis.streams import entries_between, entry_of, row_of, rows_of
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.errors import CorruptData
 
-__all__ = ["Asked", "Place", "appending", "asked", "keys_of", "operations", "place", "slice_of"]
+__all__ = ["Asked", "Place", "appending", "asked", "keys_of", "operations", "page_of", "place", "slice_of"]
 
 _TENANT = 42
 """How long the name of a tenant is in front of those of its listings."""
@@ -52,10 +54,11 @@ def place(partition: str) -> Place:
     return Place(partition, "")
 
 
-def keys_of(prefix: str, key: str) -> list[str]:
+@functools.lru_cache(4096)
+def keys_of(prefix: str, key: str) -> tuple[str, ...]:
     """The keys of a place, in one slot of a cluster: its set, and a thread's header and stream."""
     name = f"{prefix}{{{key}}}"
-    return [f"{name}:r", name, f"{name}:m"] if _is_thread(key) else [name]
+    return (f"{name}:r", name, f"{name}:m") if _is_thread(key) else (name,)
 
 
 def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
@@ -98,6 +101,13 @@ class Asked(NamedTuple):
     key: str
     script: Script
     arguments: list[bytes]
+    plain: bool = False
+    """Whether it is for a thread's header and what comes behind it, whole: a look may do."""
+
+    @property
+    def bounds(self) -> list[bytes]:
+        """The bounds of a plain one's members, and the ids of its newest and its oldest entry."""
+        return [*self.arguments[3:5], *self.arguments[-2:]]
 
 
 def asked(
@@ -126,7 +136,8 @@ def asked(
         return Asked(key, READ, [*how, *members])
     newest, oldest = entries or ("", "")
     named = [b"1" if header else b"", newest.encode(), oldest.encode()]
-    return Asked(key, READ_THREAD, [*how, *members, *named])
+    plain = header and entries is not None and before is None and bodies
+    return Asked(key, READ_THREAD, [*how, *members, *named], plain)
 
 
 def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
@@ -138,9 +149,37 @@ def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
     last_entry, names, bodies, last, count = parts[:_AHEAD]
     ends_header = _AHEAD + int(count)
     header, members = parts[_AHEAD:ends_header], parts[ends_header:]
-    found = [_header(key, header)] if header else []
+    fields = dict(zip(header[::2], header[1::2], strict=True))
+    found = [_header(key, fields)] if header else []
     rows = list(_entries(key, names, bodies))
-    ends = [row_of(last_entry)] if last_entry else []
+    return _page(key, found, rows, members, top, [row_of(last_entry)] if last_entry else [], last)
+
+
+def page_of(wanted: Asked, top: int, look: Look) -> Slice | None:
+    """The page that a look holds; None where something changed meanwhile."""
+    fields = dict(zip(look.header[::2], look.header[1::2], strict=True))
+    if fields.get(b"e") != look.etag:
+        return None
+    key, entries, members = wanted.key, look.entries[:top], look.members[:top]
+    rows = [
+        Entity(key, row, {_BODY: body} if field == b"b" else _properties(body), "")
+        for row, (_, field, body) in zip(rows_of([one[0] for one in entries]), entries, strict=True)
+    ]
+    ends = [rows[-1].row] if len(entries) < len(look.entries) else []
+    last = members[-1].partition(b"\0")[0] if len(members) < len(look.members) else b""
+    return _page(key, [_header(key, fields)] if fields else [], rows, members, top, ends, last)
+
+
+def _page(
+    key: str,
+    found: list[Entity],
+    rows: list[Entity],
+    members: Sequence[bytes],
+    top: int,
+    ends: list[str],
+    last: bytes,
+) -> Slice:
+    """A page of what was found and of rows and members, all of which are there up to `ends` and to `last`."""
     if members or last:
         rows = sorted([*rows, *(_entity(key, one) for one in members)], key=lambda one: one.row)
         ends += [last.decode()] if last else []
@@ -187,9 +226,8 @@ def _entity(key: str, member: bytes) -> Entity:
     return Entity(f"{key}{listing}" if divider else key, row, _properties(body), etag.decode())
 
 
-def _header(key: str, flat: Sequence[bytes]) -> Entity:
+def _header(key: str, fields: Mapping[bytes, bytes]) -> Entity:
     """The header, by the fields of its hash."""
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
     properties: dict[str, str | bytes] = {}
     try:
         for name, value in fields.items():

@@ -223,26 +223,29 @@ READ_THREAD: Final = Script.of(
     _KEPT
     + """\
 local function entries(key, newest, oldest)
-  local names, bodies, last, examined, bytes = {}, {}, '', 0, 0
+  local names, bodies, count, last, examined, bytes = {}, {}, 0, '', 0, 0
+  local whole = before == '' and not bare
   while examined < top and bytes < 4194304 do
     local most = math.min(top - examined, 64)
     local some = redis.call('XREVRANGE', key, newest, oldest, 'COUNT', most + 1)
-    for place = 1, math.min(most, #some) do
-      local id, field, body = some[place][1], some[place][2][1], some[place][2][2]
-      examined = examined + 1
-      last = id
-      local due = true
-      if before ~= '' or bare then
+    local here = math.min(most, #some)
+    for place = 1, here do
+      local entry = some[place]
+      local field, body, due = entry[2][1], entry[2][2], true
+      if not whole then
         local kept = ''
         if field == 'p' then due, kept = wanted(body, 1) else due = before == '' end
         if bare then field, body = 'p', kept end
       end
       if due then
-        names[#names + 1] = id .. ' ' .. field .. ' ' .. #body
-        bodies[#bodies + 1] = body
+        local at = 3 * count
+        count = count + 1
+        names[at + 1], names[at + 2], names[at + 3], bodies[count] = entry[1], field, #body, body
         bytes = bytes + #body
       end
     end
+    if here > 0 then last = some[here][1] end
+    examined = examined + here
     if #some <= most then
       last = ''
       break

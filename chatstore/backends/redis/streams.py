@@ -6,6 +6,7 @@ bits that only grows: a stream takes no other. So rows written one after another
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -18,12 +19,16 @@ _HISTORIES: Final = 16**20
 _SLOTS: Final = 10**10
 _ROWS: Final = _HISTORIES * _SLOTS
 _SLOT_BITS, _HALF = 48, 64
+_SLOT_MASK: Final = (1 << _SLOT_BITS) - 1
 
 
 def entry_of(row: str) -> str:
     """The id of a row's entry; empty for a row that is never one."""
     found = _ROW.fullmatch(row)
-    return "" if found is None else _id(int(found[1], 16) * _SLOTS + int(found[2]))
+    if found is None:
+        return ""
+    high, low = _history(found[1])
+    return f"{high}-{low | _SLOTS - 1 - int(found[2])}"
 
 
 def row_of(entry: bytes) -> str:
@@ -33,16 +38,15 @@ def row_of(entry: bytes) -> str:
 
 def rows_of(entries: Iterable[bytes]) -> Iterator[str]:
     """The rows that the ids of entries name."""
-    of, front = (-1, -1), ""
+    history, half, front = b"", -1, ""
     for entry in entries:
-        high, _, low = entry.partition(b"-")
-        half, slot = divmod(int(low), 1 << _SLOT_BITS)
-        history = int(high), half
-        if history != of:
+        high, _, digits = entry.partition(b"-")
+        low = int(digits)
+        if high != history or low >> _SLOT_BITS != half:
             # Most follow one of the same history.
-            of = history
-            front = f"m{_HISTORIES - 1 - (history[0] << _HALF - _SLOT_BITS | half):020x}"
-        yield f"{front}{_SLOTS - 1 - slot:010d}~"
+            history, half = high, low >> _SLOT_BITS
+            front = f"m{_HISTORIES - 1 - (int(high) << _HALF - _SLOT_BITS | half):020x}"
+        yield f"{front}{_SLOTS - 1 - (low & _SLOT_MASK):010d}~"
 
 
 def entries_between(low: str, high: str) -> tuple[str, str] | None:
@@ -71,6 +75,13 @@ def _rank(text: str) -> int:
                 rank *= 16 if later < 20 else 10
             return rank
     return rank + (text[31:] > "~")
+
+
+@functools.lru_cache(4096)
+def _history(digits: str) -> tuple[int, int]:
+    """The halves of the id of a history's first slot."""
+    number = (_HISTORIES - 1 - int(digits, 16)) << _SLOT_BITS
+    return number >> _HALF, number & (1 << _HALF) - 1
 
 
 def _id(rank: int) -> str:

@@ -99,8 +99,7 @@ class Call(Generic[R]):
     """An operation under way: `told` are listings that were told what no header bears out yet.
 
     `tried` is the last try and its result, if it may have taken place; `lost`, if its answer was. `refused`
-    says which tries had written pieces, by name, and the history that each was planned for. `plain` is as
-    `Writer.mutate` has it.
+    says which tries had written pieces, by name, and the history that each was planned for.
     """
 
     key: ThreadKey
@@ -108,7 +107,6 @@ class Call(Generic[R]):
     request: Request | None
     drafts: Sequence[Draft]
     plan: Plan[R]
-    plain: bool = False
     told: list[str] = field(default_factory=list)
     tried: tuple[Attempt, R] | None = None
     lost: bool = False

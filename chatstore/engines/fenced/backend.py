@@ -82,8 +82,9 @@ class FencedBackend(FencedThreads):
                 return change
             return change._replace(result=replace(change.result, thread_etag=state.revision))
 
-        plain = cut is None and patch is None and request is None and if_match is None and if_thread is None
-        return await self._writer.mutate(key, request, drafts, append, warm=patch is None, plain=plain)
+        if cut is None and patch is None and request is None and if_match is None and if_thread is None:
+            return await self._appender.append(key, drafts, append)
+        return await self._writer.mutate(key, request, drafts, append, warm=patch is None)
 
     @metered
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:

@@ -133,8 +133,11 @@ class State(NamedTuple):
 
     def added(self, count: int, name: str) -> State:
         """With so many more messages in a row, by the write of that name; the rest is as it was."""
-        widest = max(self.widest, count)
-        return self._replace(tail=self.tail + count, widest=widest, writes=(name, *self.writes)[:_REMEMBERED])
+        values = list(self)
+        values[_TAIL] = self.tail + count
+        values[_WIDEST] = max(self.widest, count)
+        values[_WRITES] = (name, *self.writes)[:_REMEMBERED]
+        return State._make(values)
 
     def having(self, thread: Thread) -> State:
         """With what is kept here of the thread's properties."""
@@ -157,7 +160,9 @@ class State(NamedTuple):
     def dump(self) -> str:
         """As text, for `load`."""
         usual = self[: -len(_MORE)]
-        more = {name: value for name in _MORE if (value := getattr(self, name))}
+        more = {}
+        if self.sliding or self.cuts or self.over:
+            more = {name: value for name in _MORE if (value := getattr(self, name))}
         form = [_WITH_MORE, *usual, more] if more else [_FORM, *usual]
         return _encoded(form)
 
@@ -177,6 +182,9 @@ class State(NamedTuple):
             return cls(**given | {"cuts": tuple(Range(*one) for one in more.get("cuts", ()))})
         except (ValueError, TypeError) as error:
             raise CorruptData("a thread's header cannot be read") from error
+
+
+_TAIL, _WIDEST, _WRITES = map(State._fields.index, ("tail", "widest", "writes"))
 
 
 class Known(NamedTuple):
@@ -208,7 +216,7 @@ def heading(state: State, etag: str | None, properties: Properties = _NONE, *, w
 
     What it does not name stays, unless it is `whole` or says that the thread is deleted.
     """
-    named = {"s": state.dump(), **properties}
+    named = {"s": state.dump(), **properties} if properties else {"s": state.dump()}
     if etag is None:
         return Op("insert", layout.HEADER, named)
     kind: Literal["replace", "merge"] = "replace" if whole or state.deleted is not None else "merge"

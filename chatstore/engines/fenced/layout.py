@@ -192,8 +192,7 @@ def slot_in(id: str) -> int | None:
 
 def told_by(id: str) -> tuple[int, int]:
     """The milliseconds and the slot that are in an id that `message_id` made. Raises ValueError."""
-    value = int(id.replace("-", ""), 16)
-    return value >> 80, value & (1 << _SLOT_BITS) - 1
+    return int(id[:8] + id[9:13], 16), int(id[19:23] + id[24:], 16) & (1 << _SLOT_BITS) - 1
 
 
 def chunk_row(row: str, attempt: str, number: int) -> str:

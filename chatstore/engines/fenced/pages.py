@@ -7,8 +7,8 @@ from chatstore.contract import Span
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import View
 from chatstore.engines.fenced.header import State
-from chatstore.engines.fenced.reading import Head, chosen, short_segment
-from chatstore.engines.fenced.segments import Segment, Stored
+from chatstore.engines.fenced.reading import Head, chosen, short_text
+from chatstore.engines.fenced.segments import Segment, Stored, messages_in
 from chatstore.models import Cursor, Message, Page
 
 __all__ = ["Filling", "newest_page"]
@@ -62,29 +62,38 @@ class Filling:
 
     def page(self, state: State) -> Page[Message]:
         """The page as it is."""
-        found = self._found
-        items = found[::-1] if self._span.newest else found
-        end = items[-1].position if items else self._span.after or position.START
-        return Page(
-            tuple([one.message() for one in items]),
-            next=Cursor.at(state.epoch, found[-1].position) if self.more else None,
-            end=Cursor.at(state.epoch, end),
-            etag=state.etag,
-        )
+        return _page([one.message() for one in self._found], self._span, state, more=self.more)
 
 
 def newest_page(view: View, state: State, span: Span, head: Head) -> Page[Message] | None:
     """The page of the newest messages, if all of it came with the header, in short rows; else None."""
     if state.cuts or span != Span(span.limit, newest=True, max_bytes=span.max_bytes):
         return None
-    filling = Filling(span, None)
+    found: list[Message] = []
+    size, most = 0, span.max_bytes
     newest, _ = layout.in_epoch(state.epoch, 0, state.tail)
     for entity in head.rows:
         if entity.row < newest:
             continue  # it was appended since
-        segment = short_segment(entity)
-        if segment is None:
+        text = short_text(entity)
+        if text is None:
             return None
-        if filling.take(segment, view.now):
-            return filling.page(state)
-    return filling.page(state) if head.all else None
+        for one in reversed(messages_in(text, view.now)):
+            size += 0 if most is None else len(one.text.encode())
+            if len(found) == span.limit or (found and most is not None and size > most):
+                return _page(found, span, state, more=True)
+            found.append(one)
+    return _page(found, span, state, more=False) if head.all else None
+
+
+def _page(found: list[Message], span: Span, state: State, *, more: bool) -> Page[Message]:
+    """The page of messages in the order in which they were found; `more` says that something follows."""
+    items = found[::-1] if span.newest else found
+    last = str(found[-1].position) if more else None
+    end = str(items[-1].position) if items else span.after or position.START
+    return Page(
+        tuple(items),
+        next=None if last is None else Cursor.at(state.epoch, last),
+        end=Cursor.at(state.epoch, end),
+        etag=state.etag,
+    )

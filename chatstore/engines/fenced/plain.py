@@ -11,16 +11,55 @@ from typing import NamedTuple
 
 from chatstore import position
 from chatstore.conditions import message_etag
-from chatstore.contract import Draft
+from chatstore.contract import Clock, Draft, ThreadKey
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.changing import View
-from chatstore.engines.fenced.header import CUTS, LISTINGS, MINUTE, State, heading
+from chatstore.engines.fenced.attempts import Attempt
+from chatstore.engines.fenced.changing import Plan, View
+from chatstore.engines.fenced.header import CUTS, LISTINGS, MINUTE, Known, State, heading
 from chatstore.engines.fenced.payload import pack
-from chatstore.engines.fenced.port import Op
+from chatstore.engines.fenced.port import Op, Overtaken
+from chatstore.engines.fenced.reading import Seen
 from chatstore.engines.fenced.segments import MOST_BYTES, MOST_MESSAGES, plain_text
+from chatstore.engines.fenced.table import Table
+from chatstore.engines.fenced.writing import Writer
+from chatstore.metering import conflicted
 from chatstore.models import Appended, Message, from_micros
 
-__all__ = ["Plain", "plainly"]
+__all__ = ["Appender", "Plain", "plainly"]
+
+
+class Appender:
+    """Appends plainly where that will do, else by a `Writer`."""
+
+    def __init__(self, table: Table, seen: Seen, clock: Clock, writer: Writer) -> None:
+        self._table = table
+        self._seen = seen
+        self._clock = clock
+        self._writer = writer
+
+    async def append(self, key: ThreadKey, drafts: Sequence[Draft], plan: Plan[Appended]) -> Appended:
+        """`Writer.mutate` of `plan`: `plans.appended` of the drafts, on no condition and by no request."""
+        lost = False
+        partition = layout.partition(key.tenant, key.id)
+        async with self._table.driver.turn(partition):
+            known = self._seen.get(partition)
+            view = View(key, partition, known or Known(), self._clock())
+            plain = plainly(view, drafts)
+            if plain is not None:
+                try:
+                    etags = await self._table.submit(partition, plain.ops)
+                except Overtaken as overtaken:
+                    self._seen.drop(partition)
+                    conflicted()
+                    lost = overtaken.perhaps
+                else:
+                    self._seen.put(partition, Known(plain.state, etags[0]))
+                    return plain.result
+        if plain is None:
+            return await self._writer.mutate(key, None, drafts, plan)
+        tried = Attempt(self._table, view, plain.name), plain.result
+        # Even where no answer was lost: a network may deliver a request twice.
+        return await self._writer.mutate(key, None, drafts, plan, warm=False, tried=tried, lost=lost)
 
 
 class Plain(NamedTuple):
@@ -37,18 +76,21 @@ def plainly(view: View, drafts: Sequence[Draft]) -> Plain | None:
     state, now = view.known.state, view.now
     if state is None or not _is_settled(state, now) or view.key.owner not in (None, state.owner):
         return None
-    if len(drafts) > MOST_MESSAGES or sum([len(one.text) for one in drafts]) > MOST_BYTES:
+    if len(drafts) > MOST_MESSAGES:
         return None
-    messages, made = [], from_micros(now)
+    messages, size, made = [], 0, from_micros(now)
     for slot, (text, ttl, metadata, key) in enumerate(drafts, state.tail + 1):
         if ttl is not None or metadata is not None or key is not None:
             return None
+        size += len(text)
         place = position.nth(slot)
         id = layout.message_id(now, place)
         messages.append(Message(text, id, place, made, message_etag(id, 0)))
+    if size > MOST_BYTES:
+        return None
     name = layout.attempt(now)
     row = layout.message_row(state.epoch, position.nth(state.tail + 1))
-    packed = pack(row, name, plain_text([(str(one.id), one.text) for one in messages], now))
+    packed = pack(row, name, plain_text(messages, now))
     if packed.chunks:
         return None
     state = state.added(len(messages), name)

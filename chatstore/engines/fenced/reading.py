@@ -16,7 +16,7 @@ from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
 from chatstore.recent import Recent
 
-__all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen", "short_segment"]
+__all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen", "short_text"]
 
 T = TypeVar("T")
 
@@ -93,7 +93,10 @@ class Reader:
         if header is None and page.token is not None:
             # An empty page with a token says nothing yet.
             return Head(await self.known(partition))
-        known = self._found(partition, header)
+        known = self._seen.get(partition)
+        if known is None or header is None or known.etag != header.etag:
+            # No etag comes twice, so what it names need not be read again.
+            known = self._found(partition, header)
         if known.state is None:
             return Head(known)
         rows.sort(key=_row)
@@ -124,9 +127,9 @@ class Reader:
 
     async def segment(self, entity: Entity) -> Segment:
         """The messages of a row."""
-        short = short_segment(entity)
+        short = short_text(entity)
         if short is not None:
-            return short
+            return Segment.load(entity.row, short)
         parts = await self._parts(entity)
         large = bool(pieces(entity.row, entity.properties))
         return await self._decoded(
@@ -240,7 +243,7 @@ class Walk:
             newest = layout.in_epoch(self._state.epoch, 0, self._state.tail)[0]
             for entity in head.rows if self._newest else reversed(head.rows):
                 if entity.row >= newest and not (self._state.cuts and self._cut_off(entity)):
-                    yield short_segment(entity) or await self._reader.segment(entity)
+                    yield await self._reader.segment(entity)
             if head.all or not self._newest:
                 return
             if head.rows:
@@ -298,12 +301,10 @@ def _row(entity: Entity) -> str:
     return entity.row
 
 
-def short_segment(entity: Entity) -> Segment | None:
-    """The messages of a row that is short and holds its body itself; None for any other."""
+def short_text(entity: Entity) -> str | None:
+    """The text of a row that is short and holds its body itself; None for any other."""
     body = alone(entity.properties)
-    if body is not None and len(body) <= _SHORT_BYTES:
-        return Segment.load(entity.row, plain(body))
-    return None
+    return plain(body) if body is not None and len(body) <= _SHORT_BYTES else None
 
 
 def chosen(messages: Iterable[Stored], after: str | None, before: str | None, now: int) -> list[Stored]:

@@ -22,6 +22,7 @@ __all__ = [
     "Stored",
     "expiry_text",
     "laid_out",
+    "messages_in",
     "new_message",
     "plain_text",
     "stored",
@@ -139,6 +140,32 @@ class Segment(NamedTuple):
         return [self._replace(messages=self.messages[:middle]), upper]
 
 
+def messages_in(text: str, now: int) -> list[Message]:
+    """The messages of what `Segment.dump` gave that have not expired, oldest first. Raises CorruptData."""
+    try:
+        forms, at = _decoded(text, 0)
+        if at == len(text):
+            return [one.message() for one in Segment.load("", text).messages if one.lives(now)]
+        found, at = [], at + 1
+        for form in forms:
+            if len(form) == _SHORT:
+                id, micros, size = form
+                made, slot = layout.told_by(id)
+                start, at = at, at + size
+                body, time = text[start:at], from_micros(made * 1000 + micros)
+                if len(body) != size:
+                    raise ValueError("a text is cut short")
+                found.append(Message(body, id, position.nth(slot), time, message_etag(id, 0)))
+                continue
+            one = _loaded(form, text, at)
+            at += len(one.text)
+            if one.lives(now):
+                found.append(one.message())
+    except (ValueError, TypeError, StopIteration) as error:
+        raise CorruptData("a row of messages cannot be read") from error
+    return found
+
+
 def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
     """New messages in the slots above `tail`."""
     return [new_message(draft, position.nth(slot), now) for slot, draft in enumerate(drafts, tail + 1)]
@@ -167,10 +194,11 @@ def widest(segments: Sequence[Segment], least: int) -> int:
     return max([least, *(len(segment.messages) for segment in segments)])
 
 
-def plain_text(messages: Sequence[tuple[str, str]], now: int) -> str:
-    """What `Segment.dump` gives for new messages, by id and text, that have nothing beside them."""
-    line = ",".join([f'["{id}",{now % 1000},{len(text)}]' for id, text in messages])
-    return "".join(["[", line, "]\n", *[text for _, text in messages]])
+def plain_text(messages: Sequence[Message], now: int) -> str:
+    """What `Segment.dump` gives for new messages that have nothing beside them."""
+    micros = now % 1000
+    line = ",".join([f'["{one.id}",{micros},{len(one.text)}]' for one in messages])
+    return f"[{line}]\n{''.join([one.text for one in messages])}"
 
 
 def expiry_text(expires: int | None) -> dict[str, str]:

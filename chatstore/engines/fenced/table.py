@@ -154,18 +154,15 @@ class Table:
     async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
         for pause in _PAUSES:
             try:
-                return await self._there(call)
+                try:
+                    return await call()
+                except NoTable as error:
+                    # It may take a while to be found when it is made.
+                    await self.driver.create()
+                    raise Again from error.__cause__
             except Again as error:
                 await self._wait(error, pause)
         raise AssertionError("the last try returns or raises")
-
-    async def _there(self, call: Callable[[], Awaitable[T]]) -> T:
-        """What `call` gives, or Again where the table had to be made: it may take a while to be found."""
-        try:
-            return await call()
-        except NoTable as error:
-            await self.driver.create()
-            raise Again from error.__cause__
 
     async def _wait(self, error: Again, pause: float | None) -> None:
         if pause is None:

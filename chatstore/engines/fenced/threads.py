@@ -34,6 +34,7 @@ from chatstore.engines.fenced.header import State, buried, properties_text, thre
 from chatstore.engines.fenced.keys import Keys
 from chatstore.engines.fenced.listing import Lister
 from chatstore.engines.fenced.messages import Messages
+from chatstore.engines.fenced.plain import Appender
 from chatstore.engines.fenced.plans import (
     beginning,
     created,
@@ -72,6 +73,7 @@ class FencedThreads(Backend):
         self._keys = Keys(self._table, self._reader)
         self._messages = Messages(self._reader, self._keys)
         self._writer = Writer(self._table, self._reader, seen, clock, self.request_window)
+        self._appender = Appender(self._table, seen, clock, self._writer)
 
     async def close(self) -> None:
         if self.beside is not None:

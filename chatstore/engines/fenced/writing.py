@@ -28,7 +28,6 @@ from chatstore.engines.fenced.attempts import Attempt, Call
 from chatstore.engines.fenced.changing import Change, Plan, View
 from chatstore.engines.fenced.erasing import Eraser
 from chatstore.engines.fenced.header import CUTS, GRACE, LISTINGS, Known, State, buried
-from chatstore.engines.fenced.plain import Plain, plainly
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import visiting
 from chatstore.engines.fenced.reading import Moved, Reader, Seen
@@ -36,7 +35,6 @@ from chatstore.engines.fenced.table import Table
 from chatstore.engines.fenced.telling import is_mark, listed, records_listing, untold
 from chatstore.errors import ChatStoreError, RequestMismatch, StorageError, Unavailable
 from chatstore.metering import conflicted
-from chatstore.models import Appended
 from chatstore.recent import Recent
 from chatstore.wire import micros_of
 
@@ -79,14 +77,16 @@ class Writer:
         plan: Plan[R],
         *,
         warm: bool = True,
-        plain: bool = False,
+        tried: tuple[Attempt, R] | None = None,
+        lost: bool = False,
     ) -> R:
         """Apply what `plan` makes of the thread, once; or give the first result of `request` again.
 
-        With `warm`, the first try goes by the header as it was seen last, if it was. A `plain` one is
-        `plans.appended` of the drafts, without a request or a condition.
+        With `warm`, the first try goes by the header as it was seen last, if it was. `tried` was refused
+        before, and its answer may have been `lost`.
         """
-        call = Call(key, layout.partition(key.tenant, key.id), request, drafts, plan, plain)
+        call = Call(key, layout.partition(key.tenant, key.id), request, drafts, plan)
+        call.tried, call.lost = tried, lost
         try:
             async with self._table.driver.turn(call.partition):
                 result = await self._tries(call, warm=warm)
@@ -124,26 +124,10 @@ class Writer:
             if number == 0:
                 require_window(call.request, view.now, self._window)
             try:
-                append = plainly(view, call.drafts) if call.plain and guess and not number else None
-                if append is not None:
-                    return cast("R", await self._append(call, view, append))
                 return await self._try(call, view, guess=guess)
             except _LookAgain as again:
                 known = again.known
         raise Unavailable(f"others kept writing to thread {call.key.id!r}: nothing was written")
-
-    async def _append(self, call: Call[Any], view: View, append: Plain) -> Appended:
-        """The first try of an append for which nothing is to be written before the group."""
-        try:
-            etags = await self._table.submit(view.partition, append.ops)
-        except Overtaken as overtaken:
-            self._seen.drop(view.partition)
-            conflicted()
-            call.tried = Attempt(self._table, view, append.name), append.result
-            call.lost = overtaken.perhaps
-            raise _LookAgain from None
-        self._seen.put(view.partition, Known(append.state, etags[0]))
-        return append.result
 
     async def _try(self, call: Call[R], view: View, *, guess: bool) -> R:
         """One try. Raises _LookAgain where another may do better, because `view` was a `guess` or is past."""

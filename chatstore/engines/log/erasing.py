@@ -82,8 +82,9 @@ class Eraser:
         slot is taken: whoever planned before that has to plan anew. So what was waiting waits in vain. What
         the slots up to that one hold was decided before it. Both go; what comes after it was begun since.
 
-        Where somebody else has a thread there now, theirs stays. The slot then says nothing, and is taken
-        only if something waits: it may be of the owner's, from a writer that was killed.
+        Where somebody else has a thread there now, theirs stays. The slot then says nothing. It is taken only
+        if something waits, which may be of the owner's, from a writer that was killed; or if rows list the
+        owner's, which a writer may have put who is about to begin a thread where the other's has expired.
         """
         pk, began = layout.thread_partition(key), self._clock()
         waiting, loose, hours = await self._before(pk, owner)
@@ -102,7 +103,7 @@ class Eraser:
                 messages = len([found async for found in self._reader.living(present, turn.now)])
             elif present.header is not None and present.header.living:
                 others, end = present, (present.epoch, position.nth(present.tail))
-                return Decision(turn.bare_slot(), None) if loose else Answer(None)
+                return Decision(turn.bare_slot(), None) if loose or rows else Answer(None)
             decision: Decision[None] = await self._decide.next_epoch(turn, None, (), None)
             end = decision.slot.epoch, decision.slot.position
             return decision

@@ -32,7 +32,10 @@ from chatstore.engines.sql.finding import page_size, small, text_size
 from chatstore.engines.sql.histories import begun, replaced
 from chatstore.engines.sql.lengthy import Lengthy
 from chatstore.engines.sql.listing import Found
+from chatstore.engines.sql.messages import Messages
+from chatstore.engines.sql.port import Transaction
 from chatstore.engines.sql.rows import Log
+from chatstore.engines.sql.threads import log_at
 from chatstore.engines.sql.transactions import NOBODY, Tables, caller_of
 from chatstore.errors import Conflict, CursorExpired, MessageNotFound, ThreadNotFound
 from chatstore.models import Appended, Deleted, Entries, Message, Page, Thread
@@ -153,22 +156,35 @@ class SqlBackend(Lengthy):
         return await self._write(key, request, append, drafts, short=cut is None and _is_short(drafts))
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
-        async def read(tables: Tables) -> Page[Message]:
-            log = await _log_of(tables, key, span)
-            if log is None:
-                return Page(())
-            return await tables.messages.page(log, await _bounded(tables, key, log, span))
+        async def read(tx: Transaction) -> Page[Message]:
+            messages, log, bounded = await self._reading(tx, key, span)
+            return Page(()) if log is None else await messages.page(log, bounded)
 
-        return await self._read(caller_of(key), read, small(key, span, page_size))
+        return await self.driver.read(read, caller_of(key), small(key, span, page_size))
 
     async def read_entries(self, key: ThreadKey, span: Span) -> Entries:
-        async def read(tables: Tables) -> Entries:
-            log = await _log_of(tables, key, span)
-            if log is None:
-                return Entries("")
-            return await tables.messages.entries(log, await _bounded(tables, key, log, span))
+        async def read(tx: Transaction) -> Entries:
+            messages, log, bounded = await self._reading(tx, key, span)
+            return Entries("") if log is None else await messages.entries(log, bounded)
 
-        return await self._read(caller_of(key), read, small(key, span, text_size))
+        return await self.driver.read(read, caller_of(key), small(key, span, text_size))
+
+    async def _reading(
+        self, tx: Transaction, key: ThreadKey, span: Span
+    ) -> tuple[Messages, Log | None, Span]:
+        """The table of messages, the log to be read if there is one, and bounds that are positions.
+
+        Raises CursorExpired, ThreadNotFound or MessageNotFound.
+        """
+        clock = self._standing()
+        messages, log = self.messages(tx, clock), await log_at(tx, key, clock())
+        if span.epoch is not None and (log is None or log.epoch != span.epoch):
+            raise CursorExpired
+        if span.after_message is span.before_message is None:
+            return messages, log, span
+        if log is None:
+            raise ThreadNotFound(key.id)
+        return messages, log, await messages.bounded(key, log, span)
 
     async def get_message(self, key: ThreadKey, message_id: str) -> Message:
         async def get(tables: Tables) -> Message:
@@ -306,23 +322,6 @@ class SqlBackend(Lengthy):
 def _is_short(drafts: Sequence[Draft]) -> bool:
     """Whether a turn is written in so little time that it may share a transaction."""
     return len(drafts) <= _FEW and sum([len(draft.text) for draft in drafts]) <= _SHORT_CHARACTERS
-
-
-async def _log_of(tables: Tables, key: ThreadKey, span: Span) -> Log | None:
-    """The log to be read; None where there is no thread. Raises CursorExpired."""
-    log = await tables.threads.log(key)
-    if span.epoch is not None and (log is None or log.epoch != span.epoch):
-        raise CursorExpired
-    if log is None and (span.after_message is not None or span.before_message is not None):
-        raise ThreadNotFound(key.id)
-    return log
-
-
-async def _bounded(tables: Tables, key: ThreadKey, log: Log, span: Span) -> Span:
-    """`span` with positions in place of messages, which few reads name. Raises MessageNotFound."""
-    if span.after_message is span.before_message is None:
-        return span
-    return await tables.messages.bounded(key, log, span)
 
 
 async def _previewed(tables: Tables, found: Found) -> Thread:

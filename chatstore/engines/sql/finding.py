@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 from chatstore.contract import Clock, Cut, Draft, InsertAt, Span, ThreadKey
@@ -136,11 +137,7 @@ class Finding:
 
     async def _rows(self, log: Log, span: Span, columns: str = MESSAGE) -> list[Row]:
         """The rows of `span` in the direction of its reading, and one more where there are more."""
-        order = "DESC" if span.newest else "ASC"
-        sql = (
-            f"SELECT {columns} FROM messages WHERE thread = ? AND position > ? AND position < ? "
-            f"AND {LIVING} ORDER BY position {order} LIMIT ?"
-        )
+        sql = _statement(columns, newest=span.newest)
         rows: list[Row] = []
         left = sys.maxsize if span.max_bytes is None else span.max_bytes
         parts = parts_of(log, span)
@@ -155,6 +152,14 @@ class Finding:
             if len(rows) > span.limit or (left < 0 and len(rows) > 1):
                 break
         return rows
+
+
+@lru_cache(8)
+def _statement(columns: str, *, newest: bool) -> str:
+    return (
+        f"SELECT {columns} FROM messages WHERE thread = ? AND position > ? AND position < ? "
+        f"AND {LIVING} ORDER BY position {'DESC' if newest else 'ASC'} LIMIT ?"
+    )
 
 
 def small(key: ThreadKey, span: Span, size: Callable[[Any], int]) -> Small | None:

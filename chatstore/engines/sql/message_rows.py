@@ -10,7 +10,7 @@ from chatstore.engines.sql.port import Row
 from chatstore.engines.sql.rows import Log
 from chatstore.errors import CorruptData
 from chatstore.models import Cursor, Entries, Message, Page, from_micros
-from chatstore.wire import Entry, entries_text
+from chatstore.wire import entries_text, plain_entry
 
 __all__ = [
     "ENTRY",
@@ -105,7 +105,7 @@ def page_of(log: Log, span: Span, rows: list[Row]) -> Page[Message]:
 def entries_of(log: Log, span: Span, rows: list[Row]) -> Entries:
     """The same as text, by rows of `ENTRY`. Raises CorruptData: a column of SQLite's holds anything."""
     rows, rest = _page(log, span, rows)
-    return Entries(entries_text([_entry(row) for row in rows]), *rest)
+    return Entries(",".join([_entry_text(row) for row in rows]), *rest)
 
 
 def _page(log: Log, span: Span, rows: list[Row]) -> tuple[list[Row], tuple[str | None, str, str]]:
@@ -118,14 +118,22 @@ def _page(log: Log, span: Span, rows: list[Row]) -> tuple[list[Row], tuple[str |
     return chosen, (following, Cursor.at(log.epoch, end), log.etag)
 
 
-def _entry(row: Row) -> Entry:
+def _entry_text(row: Row) -> str:
+    """A row of `ENTRY` on the wire. Raises CorruptData."""
     text, message_id, place, created, revision, expires, metadata, key, is_json = row
-    if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
+    if type(text) is not str or type(created) is not int:
         raise _damaged(row)
     # The database has looked at the text, but it may end for it where a character is zero.
-    if not is_json or text[:1] != "{" or "\0" in text or not (metadata is None or is_object(metadata)):
+    if not is_json or text[:1] != "{" or "\0" in text:
         raise CorruptData(f"the stored text of message {message_id!r} is damaged")
-    return text, message_id, place, created, expires, message_etag(message_id, revision), key, metadata
+    etag = message_etag(message_id, revision)
+    if expires is metadata is key is None:
+        return plain_entry(text, message_id, place, created, etag)
+    if not (_is_text(metadata) and _is_text(key) and (expires is None or type(expires) is int)):
+        raise _damaged(row)
+    if not (metadata is None or is_object(metadata)):
+        raise CorruptData(f"the stored text of message {message_id!r} is damaged")
+    return entries_text([(text, message_id, place, created, expires, etag, key, metadata)])
 
 
 def _is_text(value: object) -> bool:

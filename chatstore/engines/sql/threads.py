@@ -25,9 +25,20 @@ from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.ids import token
 from chatstore.models import Thread
 
-__all__ = ["Threads"]
+__all__ = ["Threads", "log_at"]
 
 _NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (CAST(? AS TEXT) IS NULL OR owner = ?)"
+_LOG = f"SELECT {LOG} FROM threads WHERE tenant = ? AND id = ? AND {LIVING}"
+_OWNED_LOG = f"{_LOG} AND owner = ?"
+
+
+async def log_at(tx: Transaction, key: ThreadKey, now: int) -> Log | None:
+    """The thread's log, None where there is no thread."""
+    if key.owner is None:
+        row = await tx.one(_LOG, key.tenant, key.id, now)
+    else:
+        row = await tx.one(_OWNED_LOG, key.tenant, key.id, now, key.owner)
+    return None if row is None else log_of(row)
 
 
 class Threads:
@@ -50,8 +61,7 @@ class Threads:
 
     async def log(self, key: ThreadKey) -> Log | None:
         """The thread's log, None where there is no thread."""
-        row = await self._tx.one(f"SELECT {LOG} FROM threads WHERE {_NAMED}", *_named(key, self._clock()))
-        return None if row is None else log_of(row)
+        return await log_at(self._tx, key, self._clock())
 
     async def by_key(self, key: int) -> Log:
         """The log of the row of that key, which is there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from chatstore.http.faces import Face
 from chatstore.http.openai.refusals import STATUSES, told
 from chatstore.http.openai.routes import ROUTES
+from chatstore.http.openai.tries import Tries
 
 __all__ = ["FACE"]
 
@@ -22,4 +23,5 @@ FACE = Face(
         "X-Stainless-OS", "X-Stainless-Package-Version", "X-Stainless-Retry-Count", "X-Stainless-Runtime",
         "X-Stainless-Runtime-Version", "X-Stainless-Timeout",
     ),
+    around=Tries,
 )  # fmt: skip

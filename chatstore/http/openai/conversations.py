@@ -7,11 +7,12 @@ import secrets
 from starlette.responses import Response
 
 from chatstore.codec import encode
-from chatstore.errors import ThreadNotFound
+from chatstore.errors import Conflict, ThreadExists, ThreadNotFound
 from chatstore.http.finding import within
 from chatstore.http.openai import forms
 from chatstore.http.openai.bodies import NewConversation, Update
 from chatstore.http.openai.parameters import ConversationPath, ConversationsQuery, Trying
+from chatstore.http.openai.tries import sent
 from chatstore.http.parameters import NoHeaders, NoPath, NoQuery
 from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply, written
@@ -32,9 +33,21 @@ async def create(call: Call[NoPath, NoQuery, Trying, NewConversation]) -> Respon
     """
     new, request_id = call.body, call.headers.request_id
     call.identity.require_names(owner=new.owner)
-    store = call.store
-    name = secrets.token_hex(16) if request_id is None else store.new_id(request_id)
-    thread_id = f"conv_{name}"
+    request = sent()
+    if request_id is not None:
+        return await _made(call, f"conv_{call.store.new_id(request_id)}")
+    thread_id = f"conv_{secrets.token_hex(16) if request is None else request.word}"
+    try:
+        return await _made(call, thread_id)
+    except (Conflict, ThreadExists):
+        # Nobody else knows the word, so an earlier try of this request made it.
+        found = await call.store.get_thread(thread_id)
+        return reply(forms.conversation(found), cost=found.cost)
+
+
+async def _made(call: Call[NoPath, NoQuery, Trying, NewConversation], thread_id: str) -> Response:
+    """Make a conversation, and tell it. Raises Conflict or ThreadExists where it is there."""
+    store, new, request_id = call.store, call.body, call.headers.request_id
     await check_quota(store, call.service.settings.max_threads_per_owner, new.owner, thread_id)
     lifetime = call.lifetime(new.ttl)
     sliding = new.sliding and lifetime is not None

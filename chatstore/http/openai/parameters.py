@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
@@ -22,9 +23,15 @@ __all__ = [
     "ItemsQuery",
     "Trying",
     "item_name",
+    "tries_of",
 ]
 
 MOST_LISTED, USUALLY_LISTED = 100, 20
+
+_USUAL_TIMEOUT = 600
+"""Seconds that the clients wait for an answer, unless they are told otherwise."""
+_MOST_PAUSE = timedelta(minutes=1)
+_LONGEST = timedelta(hours=1)
 
 _COUNT: Mapping[str, Json] = {
     "default": USUALLY_LISTED,
@@ -160,8 +167,21 @@ class ConversationsQuery(NamedTuple):
     ] = MappingProxyType({})
 
 
-def _tries(value: str) -> int:
+def tries_of(value: str) -> int:
+    """How often a client says that it has sent a request before."""
     return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
+
+
+def _seconds(value: str) -> float | None:
+    return float(value) if re.fullmatch(r"[0-9]{1,8}(\.[0-9]{1,6})?", value) else None
+
+
+_TIMEOUT = Parameter(
+    {"type": "string"},
+    "How many seconds the client waits for an answer; OpenAI's clients say so.",
+    _seconds,
+    name="X-Stainless-Timeout",
+)
 
 
 class Trying(NamedTuple):
@@ -172,7 +192,7 @@ class Trying(NamedTuple):
         Parameter(
             {"type": "string"},
             "How often the client has sent this request before; OpenAI's clients say so.",
-            _tries,
+            tries_of,
             name="X-Stainless-Retry-Count",
         ),
     ] = None
@@ -184,6 +204,8 @@ class Trying(NamedTuple):
             name="Idempotency-Key",
         ),
     ] = None
+    timeout: Annotated[float | None, _TIMEOUT] = None
+    read_timeout: Annotated[float | None, _TIMEOUT._replace(name="X-Stainless-Read-Timeout")] = None
 
     @property
     def request_id(self) -> str | None:
@@ -194,3 +216,10 @@ class Trying(NamedTuple):
     def repeated(self) -> bool:
         """Whether the client says that it has sent this request before."""
         return bool(self.tries)
+
+    @property
+    def since_first(self) -> timedelta:
+        """How long ago the first try may have been sent: the client's wait and a pause, for each since."""
+        told = [one for one in (self.timeout, self.read_timeout) if one is not None]
+        wait = timedelta(seconds=max(told, default=_USUAL_TIMEOUT)) + _MOST_PAUSE
+        return min((self.tries or 0) * wait, _LONGEST)

@@ -1,22 +1,24 @@
 """Adding items once, though OpenAI's clients repeat requests and name none of them.
 
-What a client says is how often it has tried before. So each try is written under a request id made of the
-items. The tries of one request share the id and differ in what is digested with it: the first one bears a
-number of its own, repetitions bear the same word. Whichever is written first keeps the others out:
+What a client says is how often it has tried before. Where this process has refused, failed or still has in
+hand an earlier try of a request, `tries` knows, and its repetition is written under the same word.
+
+Else the storage tells. Each try is written under a request id made of the body. The tries of one request have
+the same id and differ in what is digested with it: a first try bears its word, and repetitions that meet
+nothing here bear one word for all. Whichever is written first keeps the others out:
 
 - a repetition that finds its word is answered what another repetition wrote;
 - a first try that finds a repetition's word came late, and is answered what that one wrote;
-- a first try that finds another first try's number says the same once more, and is added;
-- a repetition that finds a first try's number looks whether those items are among the newest.
+- a first try that finds another first try's word says the same once more, and is added;
+- a repetition that finds a first try's word looks whether those items are among the newest.
 
-The last is the only guess: somebody may have said the same shortly before, and the first try of this may have
-been lost. Only what is young enough counts, and hardly anything where others have written behind it.
+The second and the last are guesses. Somebody may say the same again shortly after a repetition, or may have
+said it shortly before one whose first try never came here. So only what is young counts, and hardly anything
+where others have written behind it. And of first tries, only one is taken to have come late.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import reduce
@@ -25,16 +27,14 @@ from operator import add as plus
 from chatstore.contract import Draft
 from chatstore.errors import Conflict, CursorExpired, RequestMismatch, ThreadNotFound
 from chatstore.http.openai.parameters import Trying
-from chatstore.ids import token
+from chatstore.http.openai.tries import sent
 from chatstore.models import Appended, Cost, Message
 from chatstore.store import AsyncChatStore
 
 __all__ = ["add"]
 
-_NEWEST = timedelta(minutes=10)
-"""How long the newest items may be what a repeated request wrote at its first try."""
 _AMONG = timedelta(minutes=1)
-"""How long that may be of items that others have written behind, and how late a first try may come."""
+"""How old items may be that others have written behind, and how late a first try may come."""
 
 _LOOKED_THROUGH = 40
 _AGAIN = "again"
@@ -45,10 +45,10 @@ async def add(store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft], tr
 
     Costs an append, where nothing was repeated.
     """
-    if trying.key is not None or trying.tries is None:
+    request = sent()
+    if trying.key is not None or request is None:
         return await store.append(thread_id, *drafts, create=False, request_id=trying.request_id)
-    texts = [draft.text for draft in drafts]
-    request_id = f"items-{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:40]}"
+    request_id = f"items-{request.body[:40]}"
 
     async def tried(word: str) -> Appended | None:
         # The topic would be that of a new thread: where none is made it is digested and nothing else.
@@ -57,25 +57,32 @@ async def add(store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft], tr
         except RequestMismatch:
             return None
 
-    if not trying.repeated:
-        written = await tried(token())
+    if request.first:
+        written = await tried(request.word)
         if written is not None:
             return written
     written = await tried(_AGAIN)
-    if written is not None and _is_young(written.messages, await store.now(), _AMONG):
+    young = written is not None and _is_young(written.messages, await store.now(), _AMONG)
+    if (
+        written is not None
+        and young
+        and (not request.first or request.came_behind(str(written.messages[0].id)))
+    ):
         return written
-    if not trying.repeated:
-        return await store.append(thread_id, *drafts, create=False)
-    return await _unless_there(store, thread_id, drafts)
+    if request.first:
+        return await store.append(thread_id, *drafts, create=False, request_id=f"items-{request.word}")
+    return await _unless_there(store, thread_id, drafts, trying.since_first)
 
 
-async def _unless_there(store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft]) -> Appended:
+async def _unless_there(
+    store: AsyncChatStore, thread_id: str, drafts: Sequence[Draft], since_first: timedelta
+) -> Appended:
     """Add items unless they are among the newest, and nobody has written since these were looked through."""
     costs: list[Cost | None] = []
     while True:
         try:
             items, etag = await _newest(store, thread_id, len(drafts), costs)
-            found = _found(items, [draft.text for draft in drafts], await store.now())
+            found = _found(items, [draft.text for draft in drafts], await store.now(), since_first)
             if found:
                 return Appended(found, etag, cost=_sum(costs))
             written = await store.append(thread_id, *drafts, create=False, if_match=etag)
@@ -100,18 +107,23 @@ async def _newest(
     return items, etag
 
 
-def _found(items: tuple[Message, ...], texts: list[str], now: datetime) -> tuple[Message, ...]:
+def _found(
+    items: tuple[Message, ...], texts: list[str], now: datetime, since_first: timedelta
+) -> tuple[Message, ...]:
     """The newest of these messages that have these texts, if they may be what a first try wrote."""
     count = len(texts)
     for end in range(len(items), count - 1, -1):
         run = items[end - count : end]
         if [message.text for message in run] == texts:
-            return run if _is_young(run, now, _NEWEST if end == len(items) else _AMONG) else ()
+            most = since_first if end == len(items) else min(since_first, _AMONG)
+            return run if _is_young(run, now, most) else ()
     return ()
 
 
 def _is_young(messages: Sequence[Message], now: datetime, most: timedelta) -> bool:
-    return all(one.created_at is not None and now - one.created_at <= most for one in messages)
+    return bool(messages) and all(
+        one.created_at is not None and now - one.created_at <= most for one in messages
+    )
 
 
 def _sum(costs: Sequence[Cost | None]) -> Cost | None:
