@@ -41,11 +41,11 @@ class Finding:
         self._clock = clock
 
     async def page(self, log: Log, span: Span) -> Page[Message]:
-        """The messages of `span`, oldest first."""
+        """The messages of `span`, oldest first. Raises CorruptData."""
         return page_of(log, span, await self._rows(log, span))
 
     async def entries(self, log: Log, span: Span) -> Entries:
-        """The same as text. Raises CorruptData."""
+        """The messages of `span` as text, oldest first. Raises CorruptData."""
         return entries_of(log, span, await self._rows(log, span, ENTRY))
 
     async def bounded(self, key: ThreadKey, log: Log, span: Span) -> Span:

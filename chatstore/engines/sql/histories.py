@@ -25,7 +25,10 @@ async def begun(
     if_match: str | None,
     if_thread: str | None,
 ) -> tuple[Log, str | None]:
-    """The log of a thread that an append makes, advanced, and the etag of its properties where it is told."""
+    """The log of a thread that an append makes, advanced, and the etag of its properties where it is told.
+
+    Raises ThreadNotFound where the append may not make one, and Conflict.
+    """
     require(if_match, None)
     require(if_thread, None)
     if create is None or cut is not None:

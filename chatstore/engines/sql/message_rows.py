@@ -103,7 +103,7 @@ def page_of(log: Log, span: Span, rows: list[Row]) -> Page[Message]:
 
 
 def entries_of(log: Log, span: Span, rows: list[Row]) -> Entries:
-    """The same as text, by rows of `ENTRY`. Raises CorruptData: a column of SQLite's holds anything."""
+    """The page of `span` as text, by rows of `ENTRY`. Raises CorruptData."""
     rows, rest = _page(log, span, rows)
     return Entries(",".join([_entry_text(row) for row in rows]), *rest)
 

@@ -116,7 +116,7 @@ class Threads:
         await self._hidden.purge(key)
 
     async def create_for(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> Log:
-        """The log for a write, which makes the thread where there is none and it may."""
+        """The log of a new thread, which a write makes. Raises ThreadNotFound, ThreadExists, Conflict."""
         require(if_match, None)
         if create is None:
             raise ThreadNotFound(key.id)
