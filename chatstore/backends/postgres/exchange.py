@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.generators import fetch_many, send
+from psycopg.generators import execute
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
@@ -80,7 +80,7 @@ class Exchange:
             if known.name is None:
                 known.name = yield from self._prepare(sql, _types(parameters))
             self._pgconn.send_query_prepared(known.name, values, None, _BINARY)
-        result = yield from self._answer()
+        result = _checked((yield from execute(self._pgconn)))
         rows, received = _received(known, result) if result.nfields else ([], 0)
         noted(len(sql) + sum([len(one or b"") for one in values]), received)
         return rows, result.command_tuples or 0
@@ -88,16 +88,9 @@ class Exchange:
     def _prepare(self, sql: bytes, types: Sequence[int]) -> PQGen[bytes]:
         name = b"chatstore_%d" % self._prepared
         self._pgconn.send_prepare(name, sql, types)
-        yield from self._answer()
+        _checked((yield from execute(self._pgconn)))
         self._prepared += 1
         return name
-
-    def _answer(self) -> PQGen[PGresult]:
-        """What the server says to what was sent."""
-        # Most statements go at once: nobody then waits for a socket that takes more.
-        if self._pgconn.flush():
-            yield from send(self._pgconn)
-        return _checked((yield from fetch_many(self._pgconn)))
 
 
 def sent(parameters: Sequence[Any]) -> list[bytes | None]:
