@@ -18,7 +18,7 @@ __all__ = [
     "credential",
     "easy_auth",
     "function_name",
-    "open_telemetry",
+    "otel_variables",
 ]
 
 _PLATFORMS = {
@@ -209,7 +209,7 @@ def function_name(environ: Mapping[str, str] | None = None) -> str | None:
     return next((environ[name] for name in names if environ.get(name)), None)
 
 
-def open_telemetry(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def otel_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """OpenTelemetry's own variables, ``OTEL_…``, that are set."""
     environ = os.environ if environ is None else environ
     return {name: text for name, text in environ.items() if name.startswith("OTEL_") and text}

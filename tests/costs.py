@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import chatstore
 from chatstore.backends.postgres import exchange
 from chatstore.blocking import run
 from chatstore.http import logs
@@ -74,12 +75,33 @@ def metered(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> Itera
             fixture("service")
             url = connected.url_for(tmp_path)
             run(open_backend(url, blocking=True, clock=clock_in_an_hour()).prepare())
+        if place in ("redis", "upstash"):
+            _used(url)
         log = logging.getLogger(logs.ACCESS)
         stack.callback(log.setLevel, log.level)
         log.addHandler(units)
         stack.callback(log.removeHandler, units)
         log.setLevel(logging.INFO)
         yield url, units
+
+
+def _used(url: str) -> None:
+    """Have the server know every script: a script that is new to it is sent once more, with its text."""
+    with chatstore.connect(url) as store:
+        used = store.for_tenant("used before")
+        for number in range(2):
+            used.append("t", {"role": "user", "content": str(number)}, request_id=chatstore.uuid7())
+            used.append("t", {"role": "user", "content": str(number)})
+        [first, *_] = used.read("t").items
+        used.replace_message("t", first.id or "", {"role": "user", "content": "another"})
+        used.read("t", last=2)
+        used.get_message("t", first.id or "")
+        used.delete_message("t", first.id or "")
+        used.fork("t", "u")
+        used.replace_all("t", [{"role": "user", "content": "new"}])
+        assert len(used.list_threads().items) == 2
+        used.clear("u")
+        used.delete_thread("t")
 
 
 def written(units: dict[str, float]) -> str:

@@ -121,7 +121,7 @@ def test_metrics_are_the_admins(make: Callable[[str], httpx.Client]) -> None:
     assert "admin" in json.dumps(operation["security"]) + operation["description"]
 
 
-@pytest.mark.parametrize("telemetry", ["off", "emf"])
+@pytest.mark.parametrize("telemetry", ["off", "emf", "otlp,emf"])
 def test_where_they_are_off_it_is_said_how_to_turn_them_on(
     make: Callable[[str], httpx.Client], telemetry: str
 ) -> None:

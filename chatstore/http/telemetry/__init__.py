@@ -21,7 +21,7 @@ from chatstore.http.retention import Run
 from chatstore.http.telemetry.losses import Losses
 from chatstore.http.telemetry.measurements import Sweep
 from chatstore.metering import Watch
-from chatstore.settings import cloud_platform, function_name, open_telemetry
+from chatstore.settings import cloud_platform, function_name, otel_variables
 
 if TYPE_CHECKING:
     from chatstore.http.telemetry.prometheus import Prometheus
@@ -126,7 +126,7 @@ def telemetry_to(destinations: str) -> Telemetry:
                 )
             from chatstore.http.telemetry.embedded import Embedded
 
-            named = open_telemetry().get("OTEL_SERVICE_NAME")
+            named = otel_variables().get("OTEL_SERVICE_NAME")
             meters.append(Embedded(named or function_name() or "chatstore"))
         elif one == "prometheus":
             from chatstore.http.telemetry.prometheus import Prometheus

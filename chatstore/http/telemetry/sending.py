@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 import chatstore
 from chatstore.errors import ConfigurationError
 from chatstore.http.telemetry.losses import Losses
-from chatstore.settings import cloud_platform, function_name, open_telemetry
+from chatstore.settings import cloud_platform, function_name, otel_variables
 
 __all__ = ["MOST_SPANS", "Queue", "Sender", "sending"]
 
@@ -134,7 +134,7 @@ def sending(losses: Losses) -> Callable[[], None]:
     On AWS Lambda nothing else sends. Elsewhere a thread does, and the end of the process.
     Raises ConfigurationError for a variable that cannot be used.
     """
-    given = open_telemetry()
+    given = otel_variables()
     seconds = _seconds(given.get(_INTERVAL, "60000"))
     if cloud_platform() == "Azure Functions" and not _ENDPOINTS & given.keys():
         raise ConfigurationError(
