@@ -87,7 +87,7 @@ class Server(NamedTuple):
 
     @contextlib.asynccontextmanager
     async def async_link(self) -> AsyncIterator[Any]:
-        """The same for the running loop."""
+        """How commands are sent by the tasks of the running loop, closed at the end."""
         from redis import asyncio
         from redis.asyncio import cluster, sentinel
         from redis.asyncio.retry import Retry

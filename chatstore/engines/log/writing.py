@@ -115,7 +115,7 @@ class Writer:
         return done.result
 
     async def _until_done(self, mutation: _Mutation[R]) -> _Done[R]:
-        """The same as `_tried`, and whoever said that it waits takes that back."""
+        """Try until a slot was taken; whoever said that it waits takes that back."""
         waits: list[Key] = []
         try:
             return await self._tried(mutation, waits)
