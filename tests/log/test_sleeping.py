@@ -311,3 +311,18 @@ def test_an_erasure_finds_the_hours_in_which_refused_and_killed_writers_listed_a
             writer(killed).append("t", say("c"), owner="mary")
     other.erase("mary")
     assert "mary" not in text(table)
+
+
+@pytest.mark.parametrize("act", [ChatStore.clear, ChatStore.pop], ids=["clear", "pop"])
+def test_a_condition_holds_for_a_thread_that_another_empties_meanwhile(act: Callable[..., object]) -> None:
+    """What is found behind the look is nothing: that is not what the condition was held against."""
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("a"), say("b"))
+    store.pop("t")
+    etag = store.read("t").etag
+    slow, popped = HeldUp(table), []
+    slow.behind_a_look = lambda: popped.append(store.pop("t"))
+    with pytest.raises(chatstore.Conflict):
+        act(ChatStore(LogInMemory(slow, clock)), "t", if_match=etag)
+    assert len(popped) == 1

@@ -108,6 +108,8 @@ class Editor:
             require_log(if_match, turn.head.etag)
             found = await self._reader.at_index(turn.head, message, turn.now)
             if found is None and message == -1:
+                if turn.head.totals.count > turn.head.totals.gone:
+                    await self._decide.require_unmoved(turn)
                 return await self._decide.unchanged(turn, None)
             if found is None:
                 raise MessageNotFound(key.id, message)
