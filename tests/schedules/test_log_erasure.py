@@ -68,16 +68,16 @@ def append(
     return Modelled(f"append {text[:9]} of {owner}", call, step)
 
 
-def replace_all(text: str) -> Modelled:
+def replace_all(text: str, owner: str = "ada", *, key: str | None = None) -> Modelled:
     async def call(backend: LogBackend) -> Any:
-        new = NewThread(owner="ada")
-        await backend.replace_all(KEY, [Draft(text)], create=new, if_match=None, request=None)
+        new = NewThread(owner=owner)
+        await backend.replace_all(KEY, [Draft(text, key=key)], create=new, if_match=None, request=None)
         return "done"
 
     def step(now: Kept) -> tuple[Kept, Any]:
-        return ("ada" if now is None else now[0], (text,)), "done"
+        return (owner if now is None else now[0], (text,)), "done"
 
-    return Modelled(f"replace all by {text[:9]}", call, step)
+    return Modelled(f"replace all by {text[:9]} of {owner}", call, step)
 
 
 def delete_thread() -> Modelled:
@@ -106,6 +106,10 @@ async def _state(backend: LogBackend) -> Kept:
     lists = [await backend.list_threads("default", Listing(10, owner=named)) for named in (owner, None)]
     for listed in lists:
         assert [one.id for one in listed.items] == [KEY.id], "it is in its lists"
+    for message in page:
+        if message.key is not None:
+            found = await backend.get_message(KEY, f"key:{message.key}")
+            assert found.id == message.id, "a message is found by its key"
     return owner, tuple(message.text for message in page)
 
 
@@ -267,6 +271,12 @@ def test_an_erasure_beside_a_writer(there: str, writes: str, counted: list[Count
     long = "large" in writes or "key" in writes
     faults = int(SOAK or (len(WRITES[writes]) == 1 and not long))
     hold(there, counted, writer, Actor([erase()], ERASER), faults=faults)
+
+
+def test_an_erasure_beside_who_replaces_another_owners_history(counted: list[Count]) -> None:
+    """The keys of what replaces it are staged before a slot brings them to light, as its rows are."""
+    writer = Actor([replace_all("new", "bob", key="first")], backend(1))
+    hold("bobs", counted, writer, Actor([erase()], ERASER), faults=int(SOAK))
 
 
 def test_an_erasure_beside_who_begins_a_thread_where_another_has_expired(counted: list[Count]) -> None:

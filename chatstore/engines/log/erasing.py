@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from chatstore import position
@@ -188,9 +188,8 @@ class Eraser:
                     kept |= slot.refs
             # Texts go first: no bare slot leads to them.
             texts = {ref for slot in emptied for ref in slot.refs} - kept
-            dead += _dead_beside(
-                beside, texts, kept, waiting, lambda history: _is_over(history, end[0], others)
-            )
+            dead += _dead_texts(beside, texts, kept, waiting)
+            dead += _dead_claims(beside, waiting, end[0], others)
             await self._table.write([], dead)
             whole = True
             for slot in emptied:
@@ -216,27 +215,40 @@ def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
     return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
 
 
-def _dead_beside(
-    rows: Sequence[Key], texts: set[str], kept: set[str], waiting: set[Key], is_over: Callable[[str], bool]
-) -> list[Key]:
-    """The claims, and the pieces of texts, that go: those of emptied slots, and what waits in vain."""
-    dead: list[Key] = []
+def _dead_texts(rows: Sequence[Key], texts: set[str], kept: set[str], waiting: set[Key]) -> list[Key]:
+    """The pieces of texts that go: those of emptied slots, and what waits in vain."""
     pieces: dict[str, list[Key]] = {}
     for key in rows:
-        ref, history = layout.text_of(key.sk), layout.claim_of(key.sk)
+        ref = layout.text_of(key.sk)
         if ref is not None:
             pieces.setdefault(ref, []).append(key)
-        elif history is not None and (key in waiting or is_over(history)):
-            dead.append(key)
+    dead: list[Key] = []
     for ref, keys in pieces.items():
         if ref in texts or (ref not in kept and waiting.issuperset(keys)):
             dead += keys
     return dead
 
 
-def _is_over(history: str, epoch: str, others: Head | None) -> bool:
-    """Whether a history is no later than that epoch, and not of the thread that somebody else has now."""
-    return history[: len(epoch)] <= epoch and (others is None or history != others.public_epoch)
+def _dead_claims(rows: Sequence[Key], waiting: set[Key], epoch: str, others: Head | None) -> list[Key]:
+    """The claims that go: those of histories no later than that epoch, and what waits in vain.
+
+    The history that somebody else has now keeps its claims. They may have waited, but a slot has brought them
+    to light since.
+    """
+    present = None if others is None else others.public_epoch
+    dead: list[Key] = []
+    for key in rows:
+        history = layout.claim_of(key.sk)
+        if history in (None, present):
+            continue
+        if key in waiting or _is_over(history, epoch):
+            dead.append(key)
+    return dead
+
+
+def _is_over(history: str, epoch: str) -> bool:
+    """Whether a history is no later than that epoch."""
+    return history[: len(epoch)] <= epoch
 
 
 def _is_of(slot: Slot, others: Head | None) -> bool:
