@@ -185,6 +185,15 @@ WRITES: dict[str, tuple[Modelled, ...]] = {
     "delete and append": (delete_thread(), append("new")),
     "bob": (append("new", "bob"),),
 }
+BOBS: dict[str, tuple[Modelled, ...]] = {
+    "replace": (replace_all("new", "bob", key="first"),),
+    "append large": (append(BIG, "bob", key="first"),),
+    "replace by a large text": (replace_all(BIG, "bob", key="first"),),
+    "append and replace": (append("new", "bob", key="first"), replace_all("newer", "bob", key="second")),
+    "delete and begin": (delete_thread(), append("new", "bob", key="first")),
+    "delete and begin large": (delete_thread(), replace_all(BIG, "bob", key="first")),
+}
+"""What somebody else writes where the owner had a thread. Keys are staged before a slot tells of them."""
 
 EXPIRED: tuple[WholeTable, Kept] = (
     begun(append("his", "bob", ttl=timedelta(minutes=1)), ahead=-HOUR),
@@ -273,10 +282,15 @@ def test_an_erasure_beside_a_writer(there: str, writes: str, counted: list[Count
     hold(there, counted, writer, Actor([erase()], ERASER), faults=faults)
 
 
-def test_an_erasure_beside_who_replaces_another_owners_history(counted: list[Count]) -> None:
-    """The keys of what replaces it are staged before a slot brings them to light, as its rows are."""
-    writer = Actor([replace_all("new", "bob", key="first")], backend(1))
-    hold("bobs", counted, writer, Actor([erase()], ERASER), faults=int(SOAK))
+@pytest.mark.parametrize(
+    "writes", [pytest.param(one, marks=() if one == "replace" else pytest.mark.soak) for one in BOBS]
+)
+@pytest.mark.parametrize(
+    "there", [pytest.param(one, marks=() if one == "bobs" else pytest.mark.soak) for one in TABLES]
+)
+def test_an_erasure_beside_another_owner(there: str, writes: str, counted: list[Count]) -> None:
+    """Theirs stays whole, and is found by its keys."""
+    hold(there, counted, Actor(BOBS[writes], backend(1)), Actor([erase()], ERASER))
 
 
 def test_an_erasure_beside_who_begins_a_thread_where_another_has_expired(counted: list[Count]) -> None:
