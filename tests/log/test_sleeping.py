@@ -313,6 +313,36 @@ def test_an_erasure_finds_the_hours_in_which_refused_and_killed_writers_listed_a
     assert "mary" not in text(table)
 
 
+@pytest.mark.parametrize("write", [
+    lambda store: store.replace_all("t", [say("her last")], create=True, owner="mary"),
+    lambda store: store.append("t", say("her last " * 30_000), owner="mary"),
+    lambda store: store.append("t", say("last"), key="a", owner="mary"),
+], ids=["replace", "large", "key"])  # fmt: skip
+def test_an_erasure_finds_what_a_killed_writer_staged_who_did_not_know_of_one_before(
+    write: Callable[[ChatStore], object],
+) -> None:
+    """It knew the thread of minutes before, and looks again where nothing lists that any more."""
+    table, clock = MemoryTable(), ManualClock()
+    other = ChatStore(LogInMemory(table, clock))
+    killing: list[bool] = []
+
+    def killed() -> None:
+        if killing:
+            raise Killed
+
+    store = ChatStore(LogInMemory(Meddled(table, killed), clock))
+    store.append("t", say("a"), owner="mary")
+    clock.advance(timedelta(minutes=2))
+    other.erase("mary")
+    killing.append(True)
+    with pytest.raises(Killed):
+        write(store)
+    other.erase("mary")
+    assert "mary" not in text(table)
+    assert not [sk for pk, rows in table.rows.items() for sk in rows if sk[0] in "BC"]
+    assert "last" not in repr([list(rows.values()) for rows in table.rows.values()])
+
+
 @pytest.mark.parametrize("act", [ChatStore.clear, ChatStore.pop], ids=["clear", "pop"])
 def test_a_condition_holds_for_a_thread_that_another_empties_meanwhile(act: Callable[..., object]) -> None:
     """What is found behind the look is nothing: that is not what the condition was held against."""

@@ -14,10 +14,10 @@ from chatstore.engines.log.claiming import Claimer
 from chatstore.engines.log.cuts import MOST_CUTS
 from chatstore.engines.log.cutting import Place
 from chatstore.engines.log.epochs import Epochs
-from chatstore.engines.log.head import look, target_of
+from chatstore.engines.log.head import target_of
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.making import active_at, answering, grown, new_thread, stays
-from chatstore.engines.log.planning import Answer, Decision, Outdated, Turn
+from chatstore.engines.log.planning import Answer, Decision, Turn
 from chatstore.engines.log.port import Table
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Effect, Entry, Header, Slot, Totals, chained
@@ -163,15 +163,6 @@ class Deciding(Epochs):
         if kept == len(drafts):
             await self.require_unmoved(turn)
         return kept
-
-    async def require_unmoved(self, turn: Turn) -> None:
-        """Raise Outdated where something was decided since the turn looked at the thread; one trip.
-
-        Rows that were read later may say so. A slot would prove that they do not; an answer without one rests
-        on this.
-        """
-        if not (await look(self._table, turn.head.pk)).is_at(turn.head):
-            raise Outdated
 
     async def edit(
         self,

@@ -11,10 +11,10 @@ from chatstore.conditions import renewed
 from chatstore.contract import Draft, ThreadKey
 from chatstore.engines.log import layout
 from chatstore.engines.log.claims import of_slots
-from chatstore.engines.log.head import is_void
+from chatstore.engines.log.head import is_void, look
 from chatstore.engines.log.lists import Lists, Pointer
 from chatstore.engines.log.making import active_at, answering, grown
-from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
+from chatstore.engines.log.planning import Answer, Decision, Outdated, Turn, no_request
 from chatstore.engines.log.port import Key, Table
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Entry, Header, Slot, Totals
@@ -194,13 +194,29 @@ class Epochs:
         return Header(version, epoch, base, thread, claimed=thread is not None, over=over)
 
     async def listed(self, turn: Turn, active: int) -> tuple[int, ...]:
-        """List the thread as active, unless it was so in the same minute; the hours that it leaves."""
+        """List the thread as active, unless it was so in the same minute; the hours that it leaves.
+
+        Raises Outdated where it was erased since the turn looked at it. What a writer stages after that would
+        be in no list, and another erasure would not find it.
+        """
         totals = turn.head.totals
         if active == totals.active_at:
             return totals.left
         owner = cast("Thread", cast("Header", turn.head.header).thread).owner
         before = Pointer(totals.active_at, turn.key.id, owner, totals.left)
-        return await self._lists.move(turn.key, owner, active, turn.token, before)
+        left = await self._lists.move(turn.key, owner, active, turn.token, before)
+        if left is None:
+            await self.require_unmoved(turn)
+        return left or ()
+
+    async def require_unmoved(self, turn: Turn) -> None:
+        """Raise Outdated where something was decided since the turn looked at the thread; one trip.
+
+        Rows that were read later may say so. A slot would prove that they do not; an answer without one rests
+        on this.
+        """
+        if not (await look(self._table, turn.head.pk)).is_at(turn.head):
+            raise Outdated
 
     async def compact(self, key: ThreadKey) -> None:
         """Give a thread an epoch without the places that hold nothing; positions and ids stay."""

@@ -95,10 +95,11 @@ class Lists:
 
     async def move(
         self, key: ThreadKey, owner: str | None, active_at: int, token: str, before: Pointer
-    ) -> tuple[int, ...]:
+    ) -> tuple[int, ...] | None:
         """Before a thread is active in another minute: list it so. Gives the hours that it leaves.
 
-        Takes one trip, and in another hour one more. If the thread is erased meanwhile, nothing is listed.
+        Takes one trip, and in another hour one more. If the thread was erased meanwhile, nothing is listed,
+        and None is given. Raises Unavailable where others list it all the time.
         """
         row, bucket = self._activity(key, owner, active_at, token)
         hour, left = hour_of(active_at), set(before.left)
@@ -117,7 +118,7 @@ class Lists:
             there = await self._table.get([key_of(row)])
             if not there:
                 await self._table.remove(bucket)
-                break
+                return None
             expected, former = int(there[0]["v"]), hours_of(there[0])
             if expected >= active_at:
                 break
