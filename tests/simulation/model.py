@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 from chatstore.models import Message, Page, Thread
 from tests.simulation.acting import Op
@@ -36,9 +35,9 @@ class Rules(Lives):
                 new = state.after(life, begins=view is None)
                 if op.request is not None and op.kind != "fork" and (op.unknown or op.error is None):
                     answer = None if op.unknown else self._answer(op)
-                    # Behind the expiry of a thread that nobody has removed yet there is none.
-                    nothing = life is None or (view is None and life is state.life)
-                    whose = None if nothing else (cast("Life", life).owner,)
+                    # What was said of nothing is nobody's: of a thread that has expired, or that is hidden.
+                    nothing = self._visible(view, op) is None and life is state.life
+                    whose = None if life is None or nothing else (life.owner,)
                     new = new._replace(requests=new.requests | {(op.request, answer, True, whose)})
                 yield new
 
