@@ -71,4 +71,4 @@ PATH = "/v1/threads/{id}/messages"
 app = Starlette(routes=[Route(PATH, read, methods=["GET"]), Route(PATH, append, methods=["POST"])])
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]), http="h11", log_level="warning", access_log=False)
+    uvicorn.run(app, port=int(sys.argv[1]), http=sys.argv[3], log_level="warning", access_log=False)

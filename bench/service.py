@@ -1,8 +1,9 @@
-"""``python -m bench service [ROUNDS [SECONDS]]``: the service beside the smallest one by hand, over its rows.
+"""``python -m bench service [ROUNDS [SECONDS [PARSER]]]``: the service beside the smallest one by hand.
 
-Both are Starlette applications under uvicorn and h11, each in a process with an SQLite file of its own, and
-take turns in every round. The one by hand, `bench.floor`, is the floor: it splices what is stored into its
-answers, in the event loop, and has no checks, conditions, retries, expiry, limits, log or identity.
+Both are Starlette applications under uvicorn, each in a process with an SQLite file of its own, and take turns
+in every round. Their rows are the same. The one by hand, `bench.floor`, is the floor: it splices what is
+stored into its answers, in the event loop, and has no checks, conditions, retries, expiry, limits, log or
+identity. With ``httptools`` as PARSER, and that package installed, the one by hand has its requests read by it.
 
 A ratio is the median of the rounds' ratios. CPU is a server's own, in its code and in the kernel's: a crowded
 machine changes it least.
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -120,12 +121,12 @@ def _cpu_seconds(process: int) -> float:
 
 
 @contextmanager
-def _running(form: str, path: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def _running(form: str, path: str, parser: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = {
         "chatstore": ["chatstore", "serve", "--port", str(port), "--url", f"sqlite:///{path}"],
-        "by hand": ["bench.floor", str(port), path],
+        "by hand": ["bench.floor", str(port), path, parser],
     }[form]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CHATSTORE_")}
     process = subprocess.Popen(
@@ -158,13 +159,13 @@ def _filled(folder: str, form: str) -> str:
     return path
 
 
-def measured(rounds: int, seconds: float) -> dict[tuple[str, str], list[tuple[float, float]]]:
+def measured(rounds: int, seconds: float, parser: str) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """Requests a second, and microseconds of CPU for one, by operation and form, of each round."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = {form: _filled(folder, form) for form in FORMS}
-        with _running(FORMS[0], paths[FORMS[0]]) as ours, _running(FORMS[1], paths[FORMS[1]]) as hand:
-            servers = dict(zip(FORMS, (ours, hand), strict=True))
+        with ExitStack() as running:
+            servers = {form: running.enter_context(_running(form, paths[form], parser)) for form in FORMS}
             for number in range(-1, rounds):
                 for operation in OPERATIONS:
                     for form, (process, port) in servers.items():
@@ -182,12 +183,13 @@ def measured(rounds: int, seconds: float) -> dict[tuple[str, str], list[tuple[fl
 def main(arguments: list[str]) -> None:
     rounds = int(arguments[0]) if arguments else ROUNDS
     seconds = float(arguments[1]) if len(arguments) > 1 else SECONDS
+    parser = arguments[2] if len(arguments) > 2 else "h11"
     print(
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; "
-        f"{rounds} rounds of {seconds:g} s\n"
+        f"{rounds} rounds of {seconds:g} s, by hand on {parser}\n"
     )
-    found = measured(rounds, seconds)
+    found = measured(rounds, seconds, parser)
     print(f"{'':14}{'':>12}{'requests a second':>26}{'CPU, us a request':>28}")
     print(f"{'':14}{'connections':>12}" + f"{'chatstore':>11}{'by hand':>9}{'ratio':>7}" * 2 + "   goal")
     for operation in OPERATIONS:
