@@ -1,9 +1,9 @@
 """``python -m bench service [ROUNDS [SECONDS [PARSER]]]``: the service beside the smallest one by hand.
 
-Both are Starlette applications under uvicorn, each in a process with an SQLite file of its own, and take turns
-in every round. Their rows are the same. The one by hand, `bench.floor`, is the floor: it splices what is
+Both are Starlette applications under uvicorn, each in a process with an SQLite file of its own, and take
+turns in every round, over the same rows. The one by hand, `bench.floor`, is the floor: it splices what is
 stored into its answers, in the event loop, and has no checks, conditions, retries, expiry, limits, log or
-identity. With ``httptools`` as PARSER, and that package installed, the one by hand has its requests read by it.
+identity. With ``httptools`` as PARSER, where that is installed, the one by hand has its requests read by it.
 
 A ratio is the median of the rounds' ratios. CPU is a server's own, in its code and in the kernel's: a crowded
 machine changes it least.
