@@ -1,0 +1,198 @@
+"""Which calls of the table each operation makes, one after another: none is made in vain."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from chatstore import ChatStore
+from chatstore.engines.log import Key, Row, Rows
+from chatstore.errors import MessageNotFound
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import say
+from tests.log.memory_table import LogInMemory, MemoryTable
+
+
+class Noting(MemoryTable):
+    """Notes its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
+                    after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
+        self.calls.append("query")
+        return await super().query(pk, low, high, limit=limit, newest=newest, after=after, stale=stale)
+
+    async def get(self, keys: Sequence[Key]) -> list[Row]:
+        self.calls.append(f"get({len(keys)})")
+        return await super().get(keys)
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        self.calls.append("put_new")
+        return await super().put_new(row, free=free)
+
+    async def swap(self, row: Row, version: int | None) -> bool:
+        self.calls.append("swap")
+        return await super().swap(row, version)
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        self.calls.append(f"write({len(puts)}, {len(deletes)})")
+        await super().write(puts, deletes)
+
+    async def remove(self, row: Row) -> bool:
+        self.calls.append("remove")
+        return await super().remove(row)
+
+
+BIG = {"role": "user", "content": "b" * 250_000}
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(hours=26)
+
+CALLS = {
+    "a tenant's first append": "1 put_new, 1 query, 1 swap, 1 write(4, 0)",
+    "an append": "1 put_new",
+    "a cold append": "1 put_new, 1 query",
+    "an append behind another process's": "2 put_new",
+    "an append of a new minute": "1 put_new, 1 swap",
+    "a request": "1 put_new",
+    "a request again": "",
+    "a request again, cold": "1 query",
+    "an append that expires": "1 put_new, 1 write(2, 0)",
+    "another that expires later": "1 put_new",
+    "an append that is kept apart": "1 put_new, 1 write(1, 0), 1 write(2, 0)",
+    "an append with a key": "2 put_new",
+    "a message by its key": "1 get(1), 1 query",
+    "no message of a key": "1 get(1), 2 query",
+    "a page from the end": "1 get(1), 1 query",
+    "a page from the beginning": "2 query",
+    "a page behind a message": "2 query",
+    "a page before a message": "2 query",
+    "a message by its id": "2 query",
+    "a replaced message": "1 put_new, 1 query, 1 swap",
+    "metadata of a message": "1 put_new, 1 query, 1 swap",
+    "a message between": "1 put_new, 1 query, 1 swap",
+    "a message in front of all": "1 put_new, 2 query, 1 swap",
+    "a deleted message": "1 put_new, 1 query, 1 swap",
+    "the last message": "1 put_new, 1 query, 1 swap",
+    "a cut near the end": "1 get(1), 1 put_new, 4 query",
+    "properties": "1 query",
+    "changed properties": "1 put_new, 1 swap",
+    "another history": "1 put_new, 1 query, 1 swap, 1 write(1, 0)",
+    "a history that grew": "1 put_new, 1 query",
+    "a history that is the same": "1 query",
+    "a fork": "1 put_new, 3 query, 1 swap, 2 write(1, 0), 1 write(2, 0)",
+    "a list of an owner's threads": "1 get(2), 1 query",
+    "a list of all threads": "2 get(2), 2 query",
+    "a list of nobody's": "1 query",
+    "a thread without messages": "1 put_new, 1 query, 1 swap, 1 write(4, 0)",
+    "a cleared history": "1 put_new, 1 query, 1 swap",
+    "an empty history that is cleared": "1 query",
+    "a pop of nothing": "1 query",
+    "a deleted thread": "1 put_new, 1 swap",
+    "no thread": "1 query",
+    "no thread, by a request": "1 put_new, 1 write(1, 0)",
+    "a thread of that id again": "1 get(1), 1 put_new, 1 query, 1 swap, 1 write(2, 0)",
+    "an append of a new hour": "1 put_new, 1 query, 1 swap, 1 write(2, 0)",
+    "a sweep that ends a thread": (
+        "1 get(0), 1 get(1), 1 put_new, 7 query, 1 swap, 1 write(0, 0), 1 write(0, 1), 1 write(2, 0)"
+    ),
+    "a sweep of hours that are over": "3 get(1), 2 get(3), 9 query, 1 remove, 1 swap, 1 write(0, 1)",
+    "a sweep of nothing": "1 get(1), 5 query",
+    "a sweep of what ended a day ago": (
+        "4 get(0), 1 get(1), 2 get(2), 2 put_new, 14 query, 28 remove, 2 swap, 2 "
+        "write(0, 0), 3 write(0, 1), 1 write(0, 2), 1 write(0, 3), 1 write(0, 4), 1 "
+        "write(1, 0), 1 write(3, 0)"
+    ),
+    "a sweep of what that left": (
+        "1 get(0), 1 get(1), 1 get(2), 8 query, 1 swap, 1 write(0, 0), 2 write(0, "
+        "1), 1 write(0, 2), 1 write(2, 0)"
+    ),
+    "an erasure of nothing": "1 get(1), 2 query",
+}
+
+
+def played() -> dict[str, str]:
+    """The calls of each operation, of a process that knows its threads where it is not said to be cold."""
+    table, clock = Noting(), ManualClock()
+    # An hour that begins within the test would be written once more.
+    clock.advance(timedelta(minutes=70 - clock.now.minute))
+    calls: dict[str, str] = {}
+
+    def opened() -> ChatStore:
+        return ChatStore(LogInMemory(table, clock))
+
+    def note(name: str, work: Callable[[], object]) -> None:
+        table.calls.clear()
+        work()
+        calls[name] = ", ".join(f"{many} {one}" for one, many in sorted(Counter(table.calls).items()))
+
+    store = opened()
+    note("a tenant's first append", lambda: store.append("t", say("a"), say("b"), owner="mary"))
+    note("an append", lambda: store.append("t", say("c")))
+    note("a cold append", lambda: opened().append("t", say("d")))
+    note("an append behind another process's", lambda: store.append("t", say("e")))
+    note("an append of a new minute", lambda: (clock.advance(MINUTE), store.append("t", say("f"))))
+    note("a request", lambda: store.append("t", say("g"), request_id="r"))
+    note("a request again", lambda: store.append("t", say("g"), request_id="r"))
+    note("a request again, cold", lambda: opened().append("t", say("g"), request_id="r"))
+    note("an append that expires", lambda: store.append("t", say("h"), expires_in=DAY * 3))
+    note("another that expires later", lambda: store.append("t", say("i"), expires_in=DAY * 4))
+    note("an append that is kept apart", lambda: store.append("t", BIG))
+    note("an append with a key", lambda: store.append("t", say("k"), key="k"))
+    note("a message by its key", lambda: store.get_message("t", "key:k"))
+    note("no message of a key", lambda: suppressed(lambda: store.get_message("t", "key:none")))
+    note("a page from the end", lambda: store.read("t", last=3))
+    note("a page from the beginning", lambda: store.read("t", limit=3))
+    first, second, *_ = store.read("t", limit=3).items
+    note("a page behind a message", lambda: store.read("t", after=first.id, limit=3))
+    note("a page before a message", lambda: store.read("t", before=second.id, limit=3))
+    note("a message by its id", lambda: store.get_message("t", first.id or ""))
+    note("a replaced message", lambda: store.replace_message("t", first.id or "", say("A")))
+    note("metadata of a message", lambda: store.update_message("t", second.id or "", metadata={"n": 1}))
+    note("a message between", lambda: store.insert("t", say("i"), before=second.id))
+    note("a message in front of all", lambda: store.insert("t", say("j"), index=0))
+    note("a deleted message", lambda: store.delete_message("t", second.id or ""))
+    note("the last message", lambda: store.pop("t"))
+    note("a cut near the end", lambda: store.truncate("t", after=store.read("t", last=2).items[0].id))
+    note("properties", lambda: store.get_thread("t"))
+    note("changed properties", lambda: store.update_thread("t", topic="new"))
+    note("another history", lambda: store.replace_all("t", [say("a"), say("b")]))
+    note("a history that grew", lambda: store.replace_all("t", [say("a"), say("b"), say("c")]))
+    note("a history that is the same", lambda: store.replace_all("t", [say("a"), say("b"), say("c")]))
+    note("a fork", lambda: store.fork("t", "copy"))
+    note("a list of an owner's threads", lambda: store.list_threads(owner="mary"))
+    note("a list of all threads", store.list_threads)
+    note("a list of nobody's", lambda: store.list_threads(owner="nobody"))
+    note("a thread without messages", lambda: store.create_thread("u", ttl=MINUTE * 30))
+    note("a cleared history", lambda: store.clear("copy"))
+    note("an empty history that is cleared", lambda: store.clear("copy"))
+    note("a pop of nothing", lambda: store.pop("copy"))
+    note("a deleted thread", lambda: store.delete_thread("t"))
+    note("no thread", lambda: store.delete_thread("never"))
+    note("no thread, by a request", lambda: store.delete_thread("never", request_id="n"))
+    note("a thread of that id again", lambda: store.append("t", say("again"), owner="mary"))
+    clock.advance(timedelta(hours=1))
+    note("an append of a new hour", lambda: store.append("copy", say("later")))
+    note("a sweep that ends a thread", store.sweep)
+    clock.advance(timedelta(hours=3))
+    note("a sweep of hours that are over", store.sweep)
+    note("a sweep of nothing", store.sweep)
+    clock.advance(DAY)
+    note("a sweep of what ended a day ago", store.sweep)
+    clock.advance(timedelta(hours=2))
+    note("a sweep of what that left", store.sweep)
+    note("an erasure of nothing", lambda: store.erase("nobody"))
+    return calls
+
+
+def suppressed(work: Callable[[], object]) -> None:
+    with contextlib.suppress(MessageNotFound):
+        work()
+
+
+def test_every_operation() -> None:
+    assert played() == CALLS
