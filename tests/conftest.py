@@ -15,10 +15,14 @@ import pytest
 
 from tests.azure_tables import azurite as emulator
 from tests.dynamodb import servers as dynamodb
+from tests.folders import use_memory
 from tests.integrations import sources as peers
 from tests.postgres.servers import await_postgres
 
 pytest_plugins = ["chatstore.testing.summary"]
+
+# Before workers are started, which make their files in the same place.
+use_memory()
 
 TASKMASTER = Path(__file__).parents[2] / "shared" / "data" / "taskmaster4.jsonl"
 SOAK = os.environ.get("CHATSTORE_SOAK", "0") not in ("", "0")

@@ -38,12 +38,14 @@ UNUSED = (
 """Parts of the dependencies that no request reaches: `cffi` compiles what `_cffi_backend` beside it runs.
 OpenTelemetry finds its own parts by its dist-info."""
 
-BOTOCORE_DATA = (
-    "_retry.json", "dynamodb", "endpoints.json", "partitions.json", "sdk-default-configuration.json",
-)  # fmt: skip
-"""What botocore reads to call DynamoDB, of the descriptions of some four hundred services."""
+BOTOCORE_DATA = ("_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json")
+"""What botocore reads whichever service it calls, beside the descriptions of some four hundred."""
 
-DYNAMODB_API = "2012-08-10"
+SERVICES = {"dynamodb": "2012-08-10"}
+"""The services that are called, and which version of their descriptions is read for that."""
+
+DATABASE_SERVICES = {"secretsmanager": "2017-10-17"}
+"""What a deployment with a database calls besides, for the password."""
 
 PLATFORMS = {"arm64": "aarch64-manylinux2014", "x86_64": "x86_64-manylinux2014"}
 
@@ -55,7 +57,7 @@ def build(target: Path, architecture: str, *, database: bool = False) -> None:
     for pattern in UNUSED:
         for path in list(target.glob(pattern)):
             _remove(path)
-    _slim(target / "botocore/data")
+    _slim(target / "botocore/data", {**SERVICES, **(DATABASE_SERVICES if database else {})})
     _copy(ROOT / "chatstore", target / "chatstore")
     for folder, name in DATABASE.items() if database else ():
         shutil.copytree(
@@ -80,21 +82,24 @@ def _install(target: Path, platform: str, requirements: str) -> None:
     subprocess.run([*command, "-r", ROOT / "lambda" / requirements], check=True)
 
 
-def _slim(data: Path) -> None:
-    """Leave of botocore's descriptions what calls DynamoDB, unpacked: a new instance reads all of it."""
+def _slim(data: Path, services: dict[str, str]) -> None:
+    """Leave of botocore's descriptions what calls `services`, unpacked: a new instance reads all of it."""
     for path in data.iterdir():
-        if path.name not in BOTOCORE_DATA:
+        if path.name not in (*BOTOCORE_DATA, *services):
             _remove(path)
     endpoints = json.loads((data / "endpoints.json").read_text())
     for partition in endpoints["partitions"]:
-        partition["services"] = {
-            name: one for name, one in partition["services"].items() if name == "dynamodb"
-        }
+        partition["services"] = {name: one for name, one in partition["services"].items() if name in services}
     _write(data / "endpoints.json", endpoints)
-    for path in (data / "dynamodb").iterdir():
-        if path.name != DYNAMODB_API:
+    for name, version in services.items():
+        _unpack(data / name, version)
+
+
+def _unpack(service: Path, version: str) -> None:
+    for path in service.iterdir():
+        if path.name != version:
             _remove(path)
-    for path in (data / "dynamodb" / DYNAMODB_API).iterdir():
+    for path in (service / version).iterdir():
         if path.suffix == ".gz":
             _write(path.with_suffix(""), _undocumented(json.loads(gzip.decompress(path.read_bytes()))))
         if path.suffix == ".gz" or path.name.startswith("examples"):

@@ -84,7 +84,7 @@ def operations() -> set[str]:
 
 def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
     """What a policy allows where threads are in a table."""
-    table, log = policy["PolicyDocument"]["Statement"]
+    table, _, log = policy["PolicyDocument"]["Statement"]
     condition, allowed, otherwise = table["Fn::If"]
     assert (condition, otherwise) == ("UsesTable", NOTHING)
     return [allowed, log]
@@ -193,7 +193,7 @@ def test_where_metrics_go_is_a_parameter() -> None:
     telemetry |= collector
     variables = properties("Function")["Environment"]["Variables"]
     assert variables.items() >= telemetry.items()
-    storage = {name: variables[name] for name in ("CHATSTORE_URL", "PGPASSWORD")}
+    storage = {name: variables[name] for name in ("CHATSTORE_URL", "PGPASSWORD_SECRET")}
     assert properties("Sweeper")["Environment"]["Variables"] == storage | telemetry
     # Headers may hold a key of the collector's.
     assert parameters["OtlpHeaders"]["NoEcho"] is True
@@ -215,10 +215,14 @@ def test_threads_may_be_in_a_postgresql() -> None:
         made = properties(function)
         variables = made["Environment"]["Variables"]
         assert variables["CHATSTORE_URL"]["Fn::If"][::2] == ["UsesTable", {"Ref": "Database"}]
-        # The password is Secrets Manager's, and nowhere in the template or its parameters.
-        condition, secret, otherwise = variables["PGPASSWORD"]["Fn::If"]
-        assert (condition, otherwise) == ("HasSecret", NOTHING)
-        assert secret["Fn::Sub"] == "{{resolve:secretsmanager:${DatabaseSecret}:SecretString:password}}"
+        # The password is Secrets Manager's, and in no variable: the function reads it, and that secret alone.
+        named = {"Ref": "DatabaseSecret"}
+        assert variables["PGPASSWORD_SECRET"] == {"Fn::If": ["HasSecret", named, NOTHING]}
+        assert "PGPASSWORD" not in variables
+        reads = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": named}
+        [policy] = properties(role)["Policies"]
+        _, secret, _ = policy["PolicyDocument"]["Statement"]
+        assert secret == {"Fn::If": ["HasSecret", reads, NOTHING]}
         assert made["VpcConfig"] == {"Fn::If": ["InVpc", network, NOTHING]}
         condition, policies, otherwise = properties(role)["ManagedPolicyArns"]["Fn::If"]
         assert (condition, otherwise) == ("InVpc", NOTHING)
@@ -441,8 +445,15 @@ def test_the_artefact_serves_the_table_so_made(
     assert client("dynamodb").scan(TableName=stack["TableName"])["Count"] > 0
 
 
-def test_the_artefact_for_a_database_serves_it(postgres: str, tmp_path: Path) -> None:
-    """What Database in the parameters has built besides is enough, and the pool is as small as it says."""
+def test_the_artefact_for_a_database_serves_it(
+    client: Callable[[str], Any], aws: str, postgres: str, tmp_path: Path
+) -> None:
+    """What Database in the parameters has built besides is enough, for the password in a secret too."""
+    kept_secret = {
+        "Name": "database",
+        "SecretString": '{"password": "of nobody"}',
+    }  # pragma: allowlist secret
+    secret = client("secretsmanager").create_secret(**kept_secret)["ARN"]
     artefact = tmp_path / "artefact"
     built = run(
         sys.executable, ROOT / "infra/aws/artefact.py", "--architecture", ARCHITECTURE, "--database", artefact
@@ -450,6 +461,7 @@ def test_the_artefact_for_a_database_serves_it(postgres: str, tmp_path: Path) ->
     assert built.returncode == 0, built.stderr
     url = prepared(f"{postgres}?schema=of+a+function&pool=1")
     variables = {"CHATSTORE_URL": url, "CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": PORTER}
+    variables |= {"PGPASSWORD_SECRET": secret, "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws}
     with emulated(artefact, tmp_path / "log", **variables) as function:
         path = "/v1/threads/first/messages"
         kept = function.ask(function_url, "POST", path, [{"role": "user", "n": 1}])

@@ -24,10 +24,9 @@ expected: dict[str, Any] = {}
 """What each write makes of the same state, as it was first seen."""
 
 
-def state(url: str) -> Any:
-    with chatstore.connect(url) as store:
-        threads = [(thread.id, thread.topic) for thread in store.list_threads()]
-        return sorted(threads), {name: contents(whole(store, name)) for name, _ in threads}
+def state(store: Any) -> Any:
+    threads = [(thread.id, thread.topic) for thread in store.list_threads()]
+    return sorted(threads), {name: contents(whole(store, name)) for name, _ in threads}
 
 
 def nth(number: int) -> Any:
@@ -46,12 +45,12 @@ def nth(number: int) -> Any:
 @pytest.mark.parametrize("what", WRITES)
 def test_a_connection_lost_at_every_trip(url: str, what: str, side: str) -> None:
     """With a request id a write takes effect once, wherever its connection is lost."""
-    with wired(url) as (address, wire), chatstore.connect(address) as store:
+    with wired(url) as (address, wire), chatstore.connect(address) as store, chatstore.connect(url) as direct:
         for number in range(1, 30):
             for name in ("t", "t forked"):
-                store.delete_thread(name)
+                direct.delete_thread(name)
             store.append("t", say("a"), say("b"))
-            untouched = state(url)
+            untouched = state(direct)
             setattr(wire, side, nth(number))
             request = chatstore.uuid7()
             try:
@@ -61,7 +60,7 @@ def test_a_connection_lost_at_every_trip(url: str, what: str, side: str) -> None
                 WRITES[what](store, "t", request_id=request)
             more = not getattr(wire, side)(b"")  # the trip of that number was made
             setattr(wire, side, lambda _: False)
-            after = state(url)
+            after = state(direct)
             assert after != untouched
             first = expected.setdefault(what, after)
             assert after == first, f"trip {number}"
@@ -125,11 +124,10 @@ def test_a_pool_that_is_used_up(url: str, postgres: str) -> None:
         list(threads.map(lambda number: store.append("t", say(number)), range(64)))
         assert len(whole(store, "t")) == 64
     with (
-        chatstore.connect(f"{url}&pool=1&timeout=2") as store,
+        chatstore.connect(f"{url}&pool=1&timeout=0.5") as store,
         psycopg.connect(postgres) as db,
         ThreadPoolExecutor(2) as threads,
     ):
-        store.append("t", say("a"))
         db.execute(f"SELECT 1 FROM {SCHEMA}.threads FOR UPDATE".encode())  # noqa: S608
         waiting = [threads.submit(store.append, "t", say("b")) for _ in range(2)]
         with pytest.raises(Unavailable):
@@ -165,7 +163,7 @@ def test_errors_say_what_to_do(postgres: str) -> None:
     ):
         with pytest.raises(ConfigurationError, match=said), chatstore.connect(url) as store:
             store.append("t", say("a"))
-    with pytest.raises(StorageError), chatstore.connect("postgresql://127.0.0.1:1/none") as store:
+    with pytest.raises(StorageError), chatstore.connect("postgresql://127.0.0.1:1/none?timeout=0.5") as store:
         store.append("t", say("a"))
 
 

@@ -1,8 +1,8 @@
 """PostgreSQL and its kin, by psycopg.
 
 ``postgresql://USER@HOST/DATABASE?schema=chatstore``, or ``postgres://``, ``yugabytedb://`` and ``cockroachdb://``.
-The password comes from ``PGPASSWORD``, a password file or a service file, and every parameter of libpq's may
-be an option. Options of ours:
+The password comes from ``PGPASSWORD``, a password file or a service file, or from the secret of AWS Secrets
+Manager that ``PGPASSWORD_SECRET`` names. Every parameter of libpq's may be an option. Options of ours:
 
 ``schema``
     Where the tables are: ``chatstore`` by default. ``chatstore init`` makes it.
@@ -38,6 +38,7 @@ from chatstore.backends.postgres.faults import translated
 from chatstore.backends.postgres.listing import ListedThreads
 from chatstore.backends.postgres.nodes import Nodes
 from chatstore.backends.postgres.once import Append
+from chatstore.backends.postgres.passwords import password_of_environment
 from chatstore.backends.postgres.reading import Checked, looked_at, read_rows
 from chatstore.backends.postgres.schema import prepare, require_version, version_of
 from chatstore.conditions import expiry
@@ -80,12 +81,19 @@ def open_postgres(url: Url, *, blocking: bool, clock: Clock) -> PostgresBackend:
     dialect = DIALECTS[url.scheme if url.scheme in DIALECTS else "postgresql"]
     connector = connector_of(url) if url.scheme in CONNECTORS else None
     address = address_of(url) if connector is None else connector.address
-    reading = None
+    nodes, password, reading = _nodes(url), password_of_environment(), None
+    if password is not None and (connector is not None or nodes is not None):
+        raise ConfigurationError(
+            "PGPASSWORD_SECRET goes neither with Google's connectors nor with load_balance: unset it"
+        )
     if url.choice("reads", _READS) == "REPLICA":
         if connector is not None:
             raise ConfigurationError("reads=replica needs a URL of several hosts: name the instance to read")
         options = {**url.options, "target_session_attrs": "prefer-standby"}
         reading = address_of(replace(url, options=options))
+    if password is not None:
+        address = password.with_it(address)
+        reading = None if reading is None else password.with_it(reading)
     kind = BlockingDriver if blocking else AsyncDriver
     driver = kind(
         address,
@@ -95,7 +103,7 @@ def open_postgres(url: Url, *, blocking: bool, clock: Clock) -> PostgresBackend:
         prepared=url.choice("prepared", _SWITCH) == "ON",
         vacuum=url.choice("vacuum", ("ON", "FULL", "OFF")),
         reading=reading,
-        nodes=_nodes(url),
+        nodes=nodes,
         connector=connector,
     )
     return PostgresBackend(driver, clock)
