@@ -8,6 +8,8 @@ insertions at the same place; `crowded` says when it is time to number a thread 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["START", "between", "crowded", "nth"]
 
 START = "0000000000"
@@ -19,9 +21,11 @@ _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
 _CROWDED = 120
 
 
+@lru_cache(8192)
 def nth(slot: int) -> str:
     """The position of the `slot`-th appended message, counted from one."""
-    return f"{slot:0{_SLOT}d}"
+    # Few threads are so long that others have not the same slots.
+    return "%010d" % slot  # noqa: UP031 - half the time of a format, for every message
 
 
 def between(low: str, high: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Command, Terms
 from chatstore.backends.redis.faults import FAULTS
-from chatstore.backends.redis.resp import Look, looked
+from chatstore.backends.redis.resp import LOOKS, Look, looked
 from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again, Overtaken
 from chatstore.errors import ChatStoreError
@@ -42,9 +42,9 @@ class BlockingCaller(BlockingScripts):
         with self._client.used() as link, FAULTS:
             if not link.looks or self._terms.asked() is not None:
                 return None
-            commands = self._terms.look(key, bounds, count)
-            spent(self.prices, {self.unit: len(commands)})
-            return _look(link.run(*commands, parse=looked))
+            sent = self._terms.look(key, bounds, count)
+            spent(self.prices, {self.unit: LOOKS})
+            return _look(link.exchange(sent, LOOKS, looked))
 
     async def close(self) -> None:
         """Give back connections."""
@@ -77,9 +77,9 @@ class AsyncCaller(AsyncScripts):
             link = await self._links.here()
             if not link.looks or self._terms.asked() is not None:
                 return None
-            commands = self._terms.look(key, bounds, count)
-            spent(self.prices, {self.unit: len(commands)})
-            return _look(await link.run(*commands, parse=looked))
+            sent = self._terms.look(key, bounds, count)
+            spent(self.prices, {self.unit: LOOKS})
+            return _look(await link.exchange(sent, LOOKS, looked))
 
     async def close(self) -> None:
         """Give back connections."""

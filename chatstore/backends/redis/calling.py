@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-from chatstore.backends.redis.resp import Look
+from chatstore.backends.redis.resp import Look, looking
 from chatstore.backends.redis.rows import keys_of
 from chatstore.backends.redis.scripts import Script, UnknownScript
 from chatstore.clocks import ServerClock
@@ -42,13 +42,9 @@ class Terms(NamedTuple):
         keys = keys_of(self.prefix, key)
         return how, said, len(keys), *keys, *arguments
 
-    def look(self, key: str, bounds: Sequence[bytes], count: int) -> tuple[Command, ...]:
-        """Commands that read a thread's header and rows, and tell whether anything came between."""
-        rows, head, stream = keys_of(self.prefix, key)
-        low, high, newest, oldest = bounds
-        entries = "XREVRANGE", stream, newest, oldest, "COUNT", count
-        members = "ZRANGEBYLEX", rows, low, high, "LIMIT", 0, count
-        return ("HGETALL", head), entries, members, ("HGET", head, "e")
+    def look(self, key: str, bounds: Sequence[bytes], count: int) -> bytes:
+        """The commands of a `Look` at a thread."""
+        return looking(keys_of(self.prefix, key), bounds, count)
 
     def asked(self) -> int | None:
         """When a call begins that is to tell the time; None where it need not, as the time is known."""

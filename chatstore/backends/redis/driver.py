@@ -72,9 +72,11 @@ class RedisDriver:
     ) -> Slice:
         after = token if isinstance(token, str) else None
         wanted = asked(partitions, rows, top, after, before, bodies=bodies)
-        if wanted.plain and top <= _LOOK:
-            look = await self._caller.look(wanted.key, wanted.bounds, top + 1)
-            found = None if look is None else page_of(wanted, top, look)
+        if wanted.plain and 1 < top <= _LOOK:
+            # The header is one of the rows.
+            count = top - 1
+            look = await self._caller.look(wanted.key, wanted.bounds, count)
+            found = None if look is None else page_of(wanted, count, look)
             if found is not None:
                 return found
         answer = await self._caller.call(wanted.script, wanted.key, wanted.arguments, writing=False)

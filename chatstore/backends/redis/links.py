@@ -62,13 +62,17 @@ class Link:
         self._waiting = 0
 
     looks: Final = True
-    """Whether answers can be parsed in another way."""
+    """Whether there is `exchange`."""
 
-    def run(self, *commands: Command, parse: Parse = answers) -> list[Any]:
+    def run(self, *commands: Command) -> list[Any]:
         """The answers to commands that are sent together; what the server refuses is an error among them.
 
         Raises the library's errors where there is no answer.
         """
+        return self.exchange(packed(commands), len(commands), answers)
+
+    def exchange(self, data: bytes, count: int, parse: Parse) -> list[Any]:
+        """What `parse` makes of the answers to `data`, which is so many commands. Raises as `run` does."""
         try:
             held = self._idle.pop()
         except IndexError:
@@ -76,8 +80,8 @@ class Link:
         try:
             connection = self._ready(held)
             sock = connection._sock
-            sock.sendall(packed(commands))
-            return _received(sock, parse, len(commands))
+            sock.sendall(data)
+            return _received(sock, parse, count)
         except BaseException as error:
             held.is_connected = False
             held.connection.disconnect()
@@ -152,21 +156,25 @@ class AsyncLink:
 
     looks: Final = True
 
-    async def run(self, *commands: Command, parse: Parse = answers) -> list[Any]:
+    async def run(self, *commands: Command) -> list[Any]:
         """As `Link.run`."""
+        return await self.exchange(packed(commands), len(commands), answers)
+
+    async def exchange(self, data: bytes, count: int, parse: Parse) -> list[Any]:
+        """As `Link.exchange`."""
         try:
             async with asyncio.timeout(self._seconds):
                 await self._room.acquire()
-                return await self._answers(commands, parse)
+                return await self._answers(data, count, parse)
         except TimeoutError as error:
             raise exceptions.TimeoutError("no answer in time") from error
 
-    async def _answers(self, commands: tuple[Command, ...], parse: Parse) -> list[Any]:
+    async def _answers(self, data: bytes, count: int, parse: Parse) -> list[Any]:
         held = self._taken()
         try:
             connection = await self._ready(held)
-            await connection.send_packed_command(packed(commands))
-            return await _async_received(connection._reader, parse, len(commands))
+            await connection.send_packed_command(data)
+            return await _async_received(connection._reader, parse, count)
         except BaseException as error:
             held.is_connected = False
             await held.connection.disconnect(nowait=True)

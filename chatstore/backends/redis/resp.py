@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from redis import exceptions
 
-__all__ = ["Look", "Short", "answers", "looked", "packed"]
+__all__ = ["LOOKS", "Look", "Short", "answers", "looked", "looking", "packed"]
 
 _INTEGER, _TEXT, _LIST, _LINE, _ERROR = b":$*+-"
 _ROWS: Final = re.compile(rb"\*(\d+)\r\n")
 _ENTRY: Final = re.compile(rb"\*2\r\n\$\d+\r\n(\d+-\d+)\r\n\*2\r\n\$1\r\n([bp])\r\n\$(\d+)\r\n")
 _LONGEST: Final = 128
 """No beginning of an entry that `_ENTRY` matches is as long."""
+
+
+LOOKS: Final = 4
+"""Commands of a look."""
+
+_LOOK: Final = (
+    b"*2\r\n$7\r\nHGETALL\r\n%b"
+    b"*6\r\n$9\r\nXREVRANGE\r\n%b%b%b$5\r\nCOUNT\r\n%b"
+    b"*7\r\n$11\r\nZRANGEBYLEX\r\n%b%b%b$5\r\nLIMIT\r\n$1\r\n0\r\n%b"
+    b"*3\r\n$4\r\nHGET\r\n%b$1\r\ne\r\n"
+)
 
 
 class Short(Exception):
@@ -44,6 +56,18 @@ def packed(commands: tuple[tuple[Any, ...], ...]) -> bytes:
     return b"".join(parts)
 
 
+def looking(keys: Sequence[str], bounds: Sequence[bytes], count: int) -> bytes:
+    """The commands of a `Look` at a thread's set, header and stream.
+
+    The last of them tells whether anything came between. `bounds` are the members' and the ids of the newest
+    and the oldest entry; `count` is how many of each are read.
+    """
+    rows, head, stream = [_word(key.encode()) for key in keys]
+    low, high, newest, oldest = map(_word, bounds)
+    most = _word(b"%d" % count)
+    return _LOOK % (head, stream, newest, oldest, most, rows, low, high, most, head)
+
+
 def answers(data: bytes, count: int) -> tuple[list[Any], int]:
     """So many answers, and where they end; what the server refuses is an error among them. Raises Short."""
     found, at = [], 0
@@ -54,24 +78,25 @@ def answers(data: bytes, count: int) -> tuple[list[Any], int]:
 
 
 def looked(data: bytes, count: int) -> tuple[list[Any], int]:
-    """A `Look`, as answered to its commands; where one of the first two is refused, as `answers` has it."""
+    """A `Look`, as answered to `looking`; where one of the first two is refused, as `answers` has it."""
     header, at = _value(data, 0)
     found = _ROWS.match(data, at)
     if found is None or not isinstance(header, list):
         return answers(data, count)
-    entries, at = [], found.end()
+    entries, at, whole, entry = [], found.end(), len(data), _ENTRY.match
     for _ in range(int(found[1])):
-        one = _ENTRY.match(data, at)
+        one = entry(data, at)
         if one is None:
-            if len(data) - at >= _LONGEST:
+            if whole - at >= _LONGEST:
                 raise exceptions.InvalidResponse("no entry of a stream of ours")
             raise Short(1)
+        id, field, size = one.groups()
         start = one.end()
-        ends = start + int(one[3])
-        if ends + 2 > len(data):
-            raise Short(ends + 2 - len(data))
-        entries.append((one[1], one[2], data[start:ends]))
+        ends = start + int(size)
         at = ends + 2
+        if at > whole:
+            raise Short(at - whole)
+        entries.append((id, field, data[start:ends]))
     members, at = _value(data, at)
     etag, at = _value(data, at)
     return [Look(header, entries, members, etag)], at
@@ -104,3 +129,7 @@ def _value(data: bytes, at: int) -> tuple[Any, int]:
         value, after = _value(data, after)
         items.append(value)
     return items, after
+
+
+def _word(data: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(data), data)

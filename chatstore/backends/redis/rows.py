@@ -155,19 +155,21 @@ def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
     return _page(key, found, rows, members, top, [row_of(last_entry)] if last_entry else [], last)
 
 
-def page_of(wanted: Asked, top: int, look: Look) -> Slice | None:
-    """The page that a look holds; None where something changed meanwhile."""
-    fields = dict(zip(look.header[::2], look.header[1::2], strict=True))
-    if fields.get(b"e") != look.etag:
+def page_of(wanted: Asked, count: int, look: Look) -> Slice | None:
+    """The page that a look at `count` entries and members holds; None where something changed meanwhile."""
+    header, entries, members, etag = look
+    fields = dict(zip(header[::2], header[1::2], strict=True))
+    if fields.get(b"e") != etag:
         return None
-    key, entries, members = wanted.key, look.entries[:top], look.members[:top]
+    key, names = wanted.key, rows_of([one[0] for one in entries])
     rows = [
         Entity(key, row, {_BODY: body} if field == b"b" else _properties(body), "")
-        for row, (_, field, body) in zip(rows_of([one[0] for one in entries]), entries, strict=True)
+        for row, (_, field, body) in zip(names, entries, strict=True)
     ]
-    ends = [rows[-1].row] if len(entries) < len(look.entries) else []
-    last = members[-1].partition(b"\0")[0] if len(members) < len(look.members) else b""
-    return _page(key, [_header(key, fields)] if fields else [], rows, members, top, ends, last)
+    # Where there are so many, others may follow.
+    ends = names[-1:] if len(entries) == count else []
+    last = members[-1].partition(b"\0")[0] if len(members) == count else b""
+    return _page(key, [_header(key, fields)] if fields else [], rows, members, count + 1, ends, last)
 
 
 def _page(
@@ -185,7 +187,8 @@ def _page(
         ends += [last.decode()] if last else []
     if ends:
         # What comes behind the end of one of the two is not all there.
-        rows = [one for one in rows if one.row <= min(ends)]
+        end = min(ends)
+        rows = [one for one in rows if one.row <= end]
     found += rows
     if len(found) > top:
         return Slice(found[:top], found[top - 1].row)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
+
+from chatstore import position
 
 __all__ = ["entries_between", "entry_of", "row_of", "rows_of"]
 
@@ -33,11 +35,12 @@ def entry_of(row: str) -> str:
 
 def row_of(entry: bytes) -> str:
     """The row that an entry's id names."""
-    return next(rows_of([entry]))
+    return rows_of([entry])[0]
 
 
-def rows_of(entries: Iterable[bytes]) -> Iterator[str]:
+def rows_of(entries: Iterable[bytes]) -> list[str]:
     """The rows that the ids of entries name."""
+    rows = []
     history, half, front = b"", -1, ""
     for entry in entries:
         high, _, digits = entry.partition(b"-")
@@ -46,7 +49,8 @@ def rows_of(entries: Iterable[bytes]) -> Iterator[str]:
             # Most follow one of the same history.
             history, half = high, low >> _SLOT_BITS
             front = f"m{_HISTORIES - 1 - (int(high) << _HALF - _SLOT_BITS | half):020x}"
-        yield f"{front}{_SLOTS - 1 - (low & _SLOT_MASK):010d}~"
+        rows.append(f"{front}{position.nth(_SLOTS - 1 - (low & _SLOT_MASK))}~")
+    return rows
 
 
 def entries_between(low: str, high: str) -> tuple[str, str] | None:

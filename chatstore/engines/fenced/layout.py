@@ -21,8 +21,9 @@ import functools
 import hashlib
 import re
 import secrets
+from datetime import datetime
 
-from chatstore.models import CHAT
+from chatstore.models import CHAT, from_micros
 
 __all__ = [
     "BESIDE",
@@ -31,6 +32,7 @@ __all__ = [
     "HEADER",
     "KEYS",
     "RECORDS",
+    "SLOT_MASK",
     "TENANTS",
     "VISITS",
     "attempt",
@@ -44,6 +46,7 @@ __all__ = [
     "listing",
     "listings",
     "lists_kind",
+    "made_at",
     "message_id",
     "message_row",
     "next_epoch",
@@ -83,6 +86,8 @@ _LAST_SLOT = 9_999_999_999
 _SLOT = 10
 _TIME_BITS = 48
 _SLOT_BITS = 34
+SLOT_MASK = (1 << _SLOT_BITS) - 1
+"""Of the number in a message's id: its slot."""
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _MANY_DIGITS = re.compile(rf"[0-9]{{0,{_SLOT}}}")
 
@@ -192,7 +197,17 @@ def slot_in(id: str) -> int | None:
 
 def told_by(id: str) -> tuple[int, int]:
     """The milliseconds and the slot that are in an id that `message_id` made. Raises ValueError."""
-    return int(id[:8] + id[9:13], 16), int(id[19:23] + id[24:], 16) & (1 << _SLOT_BITS) - 1
+    return int(id[:8] + id[9:13], 16), int(id[24:], 16) & SLOT_MASK
+
+
+@functools.lru_cache(4096)
+def made_at(begins: str, micros: int) -> datetime:
+    """When a message was made, by the first 13 characters of its id and what it is after that millisecond.
+
+    Raises ValueError where they are of no id of ours.
+    """
+    # The newest messages are read again and again.
+    return from_micros(int(begins[:8] + begins[9:], 16) * 1000 + micros)
 
 
 def chunk_row(row: str, attempt: str, number: int) -> str:

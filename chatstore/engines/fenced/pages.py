@@ -8,7 +8,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import View
 from chatstore.engines.fenced.header import State
 from chatstore.engines.fenced.reading import Head, chosen, short_text
-from chatstore.engines.fenced.segments import Segment, Stored, messages_in
+from chatstore.engines.fenced.segments import Segment, Stored, add_newest
 from chatstore.models import Cursor, Message, Page
 
 __all__ = ["Filling", "newest_page"]
@@ -70,19 +70,23 @@ def newest_page(view: View, state: State, span: Span, head: Head) -> Page[Messag
     if state.cuts or span != Span(span.limit, newest=True, max_bytes=span.max_bytes):
         return None
     found: list[Message] = []
-    size, most = 0, span.max_bytes
+    limit, most, size = span.limit, span.max_bytes, 0
     newest, _ = layout.in_epoch(state.epoch, 0, state.tail)
-    for entity in head.rows:
-        if entity.row < newest:
+    for _, row, properties, _ in head.rows:
+        if row < newest:
             continue  # it was appended since
-        text = short_text(entity)
+        text = short_text(properties)
         if text is None:
             return None
-        for one in reversed(messages_in(text, view.now)):
-            size += 0 if most is None else len(one.text.encode())
-            if len(found) == span.limit or (found and most is not None and size > most):
-                return _page(found, span, state, more=True)
-            found.append(one)
+        count = len(found)
+        add_newest(found, text, view.now)
+        if most is not None:
+            for place, one in enumerate(found[count:], count):
+                size += len(one.text.encode())
+                if size > most and place:
+                    limit = min(limit, place)
+        if len(found) > limit:
+            return _page(found[:limit], span, state, more=True)
     return _page(found, span, state, more=False) if head.all else None
 
 

@@ -65,8 +65,8 @@ def unpack(parts: Sequence[Properties]) -> str:
 
 def alone(properties: Properties) -> bytes | None:
     """The body of a row that is one property and nothing else, as most are; None for any other."""
-    body = properties.get(_FIRST) if len(properties) == 1 else None
-    return body if isinstance(body, bytes) else None
+    body = properties.get(_FIRST)
+    return body if type(body) is bytes and len(properties) == 1 else None
 
 
 def plain(data: bytes) -> str:

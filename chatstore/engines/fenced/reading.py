@@ -127,7 +127,7 @@ class Reader:
 
     async def segment(self, entity: Entity) -> Segment:
         """The messages of a row."""
-        short = short_text(entity)
+        short = short_text(entity.properties)
         if short is not None:
             return Segment.load(entity.row, short)
         parts = await self._parts(entity)
@@ -301,9 +301,9 @@ def _row(entity: Entity) -> str:
     return entity.row
 
 
-def short_text(entity: Entity) -> str | None:
+def short_text(properties: Properties) -> str | None:
     """The text of a row that is short and holds its body itself; None for any other."""
-    body = alone(entity.properties)
+    body = alone(properties)
     return plain(body) if body is not None and len(body) <= _SHORT_BYTES else None
 
 

@@ -12,17 +12,19 @@ from chatstore.codec import decode, encode, writer
 from chatstore.conditions import changed_metadata, expiry, message_etag
 from chatstore.contract import Draft, MetadataPatch
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.layout import SLOT_MASK, made_at
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
+from chatstore.position import nth
 
 __all__ = [
     "MOST_BYTES",
     "MOST_MESSAGES",
     "Segment",
     "Stored",
+    "add_newest",
     "expiry_text",
     "laid_out",
-    "messages_in",
     "new_message",
     "plain_text",
     "stored",
@@ -140,30 +142,24 @@ class Segment(NamedTuple):
         return [self._replace(messages=self.messages[:middle]), upper]
 
 
-def messages_in(text: str, now: int) -> list[Message]:
-    """The messages of what `Segment.dump` gave that have not expired, oldest first. Raises CorruptData."""
+def add_newest(found: list[Message], text: str, now: int) -> None:
+    """Add what `Segment.dump` gave and has not expired, the newest first. Raises CorruptData."""
+    count = len(found)
     try:
-        forms, at = _decoded(text, 0)
-        if at == len(text):
-            return [one.message() for one in Segment.load("", text).messages if one.lives(now)]
-        found, at = [], at + 1
-        for form in forms:
-            if len(form) == _SHORT:
-                id, micros, size = form
-                made, slot = layout.told_by(id)
-                start, at = at, at + size
-                body, time = text[start:at], from_micros(made * 1000 + micros)
-                if len(body) != size:
-                    raise ValueError("a text is cut short")
-                found.append(Message(body, id, position.nth(slot), time, message_etag(id, 0)))
-                continue
-            one = _loaded(form, text, at)
-            at += len(one.text)
-            if one.lives(now):
-                found.append(one.message())
-    except (ValueError, TypeError, StopIteration) as error:
-        raise CorruptData("a row of messages cannot be read") from error
-    return found
+        forms, begins = _decoded(text, 0)
+        at = len(text)
+        # Written out, as this is done for nearly every message that is read.
+        for id, micros, size in reversed(forms):
+            digits, at, ends = id[24:], at - size, at
+            place = nth(int(digits, 16) & SLOT_MASK)
+            found.append(Message(text[at:ends], id, place, made_at(id[:13], micros), f"{digits}.0"))
+        if at == begins + 1:
+            return
+    except (ValueError, TypeError, StopIteration):
+        pass
+    # It is not so plain, or damaged.
+    del found[count:]
+    found += [one.message() for one in reversed(Segment.load("", text).messages) if one.lives(now)]
 
 
 def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
