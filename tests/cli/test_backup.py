@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import chatstore
+from chatstore import api_keys as keys
 from chatstore.backup import file
 from tests.cli.running import COMMAND, Cli, service
 
@@ -242,7 +243,11 @@ def test_a_copy_keeps_to_its_rate(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "x.db").exists()
 
 
-def test_an_erasure_and_keys_leave_an_audit_line(cli: Cli, filled: str) -> None:
+def test_an_erasure_and_keys_leave_an_audit_line(
+    cli: Cli, filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "KNOWN_SECONDS", 0)
+
     def audited(*arguments: object) -> list[dict[str, object]]:
         done = cli(*arguments, "--from", filled)
         assert done.code == 0
