@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from chatstore.codec import Json
 from chatstore.models import CHAT, Participant, ThreadCursor
+from chatstore.models.quick import quickly_made
 
 __all__ = [
     "ABSENT",
@@ -127,6 +128,7 @@ class Span(NamedTuple):
     before_message: str | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class NewThread:
     """The properties of a thread to be created.

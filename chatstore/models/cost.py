@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chatstore.models.quick import quickly_made
+
 __all__ = ["Cost"]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one operation cost where the storage bills or meters it.

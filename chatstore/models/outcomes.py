@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 
 from chatstore.models.cost import Cost
 from chatstore.models.message import Message
+from chatstore.models.quick import quickly_made
 
 __all__ = ["Appended", "Deleted", "Erased", "Swept"]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Appended:
     """What an append or a replace wrote.

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from chatstore.models.cost import Cost
 from chatstore.models.message import Message
+from chatstore.models.quick import quickly_made
 from chatstore.wire import entries_text
 
 __all__ = ["Entries", "Found", "Page", "Window"]
@@ -15,6 +16,7 @@ __all__ = ["Entries", "Found", "Page", "Window"]
 T = TypeVar("T")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """A part of a listing.
@@ -50,6 +52,7 @@ class Window(Page[T]):
     counter: str = "messages"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Entries:
     """A page of messages as JSON text, ready for the wire: their entries, as `Message.entry_text` gives them.

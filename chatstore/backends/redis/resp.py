@@ -50,10 +50,11 @@ def packed(commands: tuple[tuple[Any, ...], ...]) -> bytes:
     """Commands as the protocol has them; words are text, bytes or whole numbers."""
     parts: list[bytes] = []
     for words in commands:
-        parts.append(b"*%d\r\n" % len(words))
-        sent = [word if type(word) is bytes else str(word).encode() for word in words]
-        parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in sent]
-    return b"".join(parts)
+        parts.append(b"*%d" % len(words))
+        for said in words:
+            word = said if type(said) is bytes else str(said).encode()
+            parts += (b"$%d" % len(word), word)
+    return b"\r\n".join([*parts, b""])
 
 
 def looking(keys: Sequence[str], bounds: Sequence[bytes], count: int) -> bytes:
