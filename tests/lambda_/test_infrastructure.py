@@ -449,11 +449,7 @@ def test_the_artefact_for_a_database_serves_it(
     client: Callable[[str], Any], aws: str, postgres: str, tmp_path: Path
 ) -> None:
     """What Database in the parameters has built besides is enough, for the password in a secret too."""
-    kept_secret = {
-        "Name": "database",
-        "SecretString": '{"password": "of nobody"}',
-    }  # pragma: allowlist secret
-    secret = client("secretsmanager").create_secret(**kept_secret)["ARN"]
+    made = client("secretsmanager").create_secret(Name="database", SecretString='{"password": "of nobody"}')
     artefact = tmp_path / "artefact"
     built = run(
         sys.executable, ROOT / "infra/aws/artefact.py", "--architecture", ARCHITECTURE, "--database", artefact
@@ -461,7 +457,7 @@ def test_the_artefact_for_a_database_serves_it(
     assert built.returncode == 0, built.stderr
     url = prepared(f"{postgres}?schema=of+a+function&pool=1")
     variables = {"CHATSTORE_URL": url, "CHATSTORE_AUTH": "api-key", "CHATSTORE_API_KEYS": PORTER}
-    variables |= {"PGPASSWORD_SECRET": secret, "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws}
+    variables |= {"PGPASSWORD_SECRET": made["ARN"], "AWS_ENDPOINT_URL_SECRETS_MANAGER": aws}
     with emulated(artefact, tmp_path / "log", **variables) as function:
         path = "/v1/threads/first/messages"
         kept = function.ask(function_url, "POST", path, [{"role": "user", "n": 1}])
