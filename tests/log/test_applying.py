@@ -11,6 +11,8 @@ import pytest
 
 import chatstore
 from chatstore import ChatStore
+from chatstore.backends.memory import MemoryBackend
+from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.engines.log import Key, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
@@ -130,15 +132,18 @@ def test_an_edit_is_applied_to_a_row_out_of_which_a_sweep_took_something_meanwhi
 
 def test_who_meets_changed_properties_in_the_way_applies_them_first(world: World) -> None:
     world.store.append("t", say("a"))
-    world.other.append("t", say("b"))
+    second = Meddled(world.table)
+    store = ChatStore(LogInMemory(second, world.clock))
+    store.append("t", say("b"))
     world.meddled.before_swap = ("~", killed)
     with pytest.raises(Killed):
-        world.store.update_thread("t", topic="new")
-    world.other.append("t", say("c"))
-    world.other.append("t", say("d"))
-    cold = world.cold()
-    assert cold.get_thread("t").topic == "new"
-    assert contents(whole(cold, "t")) == ["a", "b", "c", "d"]
+        ChatStore(LogInMemory(world.meddled, world.clock)).update_thread("t", topic="new")
+    # Its own slot is in place, and it does nothing behind that.
+    second.behind_put = lambda: setattr(second, "behind_put", killed)
+    with pytest.raises(Killed):
+        store.append("t", say("c"))
+    assert world.other.get_thread("t").topic == "new"
+    assert contents(whole(world.other, "t")) == ["a", "b", "c"]
 
 
 def test_a_header_that_is_read_before_a_newer_slot_is_read_again(world: World) -> None:
@@ -194,9 +199,12 @@ def test_a_writer_that_slept_behind_what_it_staged_stages_it_again(world: World)
 def test_a_request_that_another_process_made_meanwhile_gives_its_answer(world: World) -> None:
     first = world.store.append("t", say("a"), say("b")).messages[0]
     etag = world.other.get_message("t", first.id or "").etag
+    world.clock.advance(timedelta(seconds=1))
+    # An id that tells its time: nothing of before is looked through for it.
+    request = chatstore.uuid7(world.clock() // 1000)
 
     def replaced(store: ChatStore) -> object:
-        return store.replace_message("t", first.id or "", say("A"), if_match=etag, request_id="r")
+        return store.replace_message("t", first.id or "", say("A"), if_match=etag, request_id=request)
 
     cold = ChatStore(LogInMemory(world.meddled, world.clock))
     answers: list[object] = []
@@ -292,3 +300,28 @@ def test_a_page_whose_texts_went_while_it_was_read_is_of_what_is_there_now(world
 
     world.meddled.behind_look = meanwhile
     assert contents(world.store.read("t", last=5)) == ["new"]
+
+
+def test_messages_with_something_beside_them_are_not_those_of_the_same_texts(world: World) -> None:
+    said = [say("a"), say("b")]
+    world.store.replace_all("t", said, create=True)
+    world.store.replace_all("t", said, key=["first", None])
+    assert contents([world.other.get_message("t", "key:first")]) == ["a"]
+    world.store.replace_all("t", said, metadata=[None, {"n": 1}])
+    assert [message.metadata for message in whole(world.other, "t")] == [{}, {"n": 1}]
+
+
+def test_pages_at_restored_messages_of_which_the_ids_tell_other_places(world: World) -> None:
+    source = ChatStore(MemoryBackend(clock=world.clock))
+    first, *_ = source.append("t", *[say(number) for number in range(12)]).messages
+    source.delete_message("t", first.id or "")
+    source.insert("t", say("between"), index=4)
+    list(restore_threads(world.store, kept_threads(source, Chosen())))
+    messages = whole(world.other, "t")
+    assert contents(messages) == contents(whole(source, "t"))
+    for place, message in enumerate(messages):
+        assert world.other.get_message("t", message.id or "") == message
+        behind, before = messages[place + 1 :], messages[:place]
+        assert list(world.other.read("t", after=message.id, limit=50)) == behind
+        assert list(world.other.read("t", before=message.id, limit=50)) == before
+        assert list(world.other.read("t", before=message.id, after=messages[0].id, limit=50)) == before[1:]
