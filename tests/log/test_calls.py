@@ -92,6 +92,12 @@ CALLS = {
     "a cleared history": "1 put_new, 1 query, 1 swap",
     "an empty history that is cleared": "1 query",
     "a pop of nothing": "1 query",
+    "a pop of nothing, by a request": "1 put_new, 2 query",
+    "all of a thread from the end": "1 query",
+    "an index near the beginning": "1 put_new, 1 query, 1 swap, 1 write(1, 0)",
+    "an index near the beginning, counted from the end": "1 put_new, 1 query, 1 swap",
+    "an index near the end": "1 put_new, 1 query, 1 swap",
+    "a list with the last messages": "2 get(4), 8 query",
     "a deleted thread": "1 put_new, 1 swap",
     "no thread": "1 query",
     "no thread, by a request": "1 put_new, 1 write(1, 0)",
@@ -100,16 +106,16 @@ CALLS = {
     "a sweep that ends a thread": (
         "1 get(0), 1 get(1), 1 put_new, 7 query, 1 swap, 1 write(0, 0), 1 write(0, 1), 1 write(2, 0)"
     ),
-    "a sweep of hours that are over": "3 get(1), 2 get(3), 9 query, 1 remove, 1 swap, 1 write(0, 1)",
+    "a sweep of hours that are over": "3 get(1), 2 get(4), 9 query, 1 remove, 1 swap, 1 write(0, 1)",
     "a sweep of nothing": "1 get(1), 5 query",
     "a sweep of what ended a day ago": (
-        "4 get(0), 1 get(1), 2 get(2), 2 put_new, 14 query, 28 remove, 2 swap, 2 "
-        "write(0, 0), 3 write(0, 1), 1 write(0, 2), 1 write(0, 3), 1 write(0, 4), 1 "
-        "write(1, 0), 1 write(3, 0)"
+        "5 get(0), 2 get(1), 2 get(2), 2 put_new, 16 query, 28 remove, 5 swap, "
+        "3 write(0, 0), 3 write(0, 1), 1 write(0, 2), 2 write(0, 4), "
+        "1 write(1, 0), 1 write(3, 0)"
     ),
     "a sweep of what that left": (
-        "1 get(0), 1 get(1), 1 get(2), 8 query, 1 swap, 1 write(0, 0), 2 write(0, "
-        "1), 1 write(0, 2), 1 write(2, 0)"
+        "1 get(0), 1 get(1), 1 get(2), 8 query, 1 swap, 1 write(0, 0), "
+        "2 write(0, 1), 1 write(0, 2), 1 write(2, 0)"
     ),
     "an erasure of nothing": "1 get(1), 2 query",
 }
@@ -172,6 +178,14 @@ def played() -> dict[str, str]:
     note("a cleared history", lambda: store.clear("copy"))
     note("an empty history that is cleared", lambda: store.clear("copy"))
     note("a pop of nothing", lambda: store.pop("copy"))
+    note("a pop of nothing, by a request", lambda: store.pop("copy", request_id="p"))
+    note("all of a thread from the end", lambda: store.read("copy", last=50))
+    for number in range(60):
+        store.append("long", say(number))
+    note("an index near the beginning", lambda: store.delete_message("long", index=1))
+    note("an index near the beginning, counted from the end", lambda: store.delete_message("long", index=-58))
+    note("an index near the end", lambda: store.delete_message("long", index=57))
+    note("a list with the last messages", lambda: store.list_threads(preview=True))
     note("a deleted thread", lambda: store.delete_thread("t"))
     note("no thread", lambda: store.delete_thread("never"))
     note("no thread, by a request", lambda: store.delete_thread("never", request_id="n"))

@@ -117,6 +117,20 @@ def test_a_request_about_no_thread_goes_too(kept: Kept) -> None:
     assert kept.rows() == []
 
 
+def test_a_request_about_a_thread_of_which_a_sweep_leaves_the_seal_alone_goes_too(kept: Kept) -> None:
+    """The process that sweeps has noted a visit to that seal, which sees to nothing else."""
+    kept.store.append("t", {"role": "user", "content": "a"})
+    kept.store.delete_thread("t")
+    kept.clock.advance(LATER)
+    kept.swept()
+    kept.clock.advance(timedelta(minutes=1))
+    assert not kept.store.delete_thread("t", request_id="r")
+    for _ in range(3):
+        kept.clock.advance(LATER)
+        kept.swept()
+    assert kept.rows() == []
+
+
 def test_right_after_an_erasure_no_word_is_left(kept: Kept) -> None:
     for thread in ("one", "two", "three", "four"):
         busy(kept.store, thread)
