@@ -96,14 +96,17 @@ class Url:
                 raise ConfigurationError(f"{self.scheme}:// has no option {name!r}; it has: {known}")
 
     def choice(self, name: str, choices: tuple[Choice, ...]) -> Choice:
-        """The option `name`, in any case, one of `choices`, of which the first is the default."""
+        """The option `name`, in any case: one of `choices`, of which the first is the default.
+
+        Raises ConfigurationError for another value.
+        """
         value = self.options.get(name, choices[0]).upper()
         if value not in choices:
             raise ConfigurationError(f"{name}={value} is not one of {', '.join(choices)}")
         return value
 
     def seconds(self, name: str, default: float) -> float:
-        """The option `name` as a positive number of seconds."""
+        """The option `name` as a positive number of seconds. Raises ConfigurationError for anything else."""
         text = self.options.get(name, str(default))
         try:
             value = float(text)

@@ -88,7 +88,10 @@ def entries_text(entries: Iterable[Entry]) -> str:
 
 
 def plain_entry(text: str, id: str, position: str, created: int, etag: str) -> str:
-    """The same of one message that has no expiry, no key and no metadata, as most are."""
+    """The wire's text of one message that has no expiry, no key and no metadata, as most are.
+
+    `created` is in microseconds since 1970.
+    """
     return (
         f'{{"id":{quoted(id)},"position":{quoted(position)},"created_at":{_stamped(created)},'
         f'"expires_at":null,"etag":{quoted(etag)},"key":null,"metadata":{{}},"message":{text}}}'

@@ -23,7 +23,8 @@ COLUMNS = (
         for name in ("owner", "topic", "metadata", "participants", "created_at", "active_at")
     ),
     *(f"threads.{name}" for name in ("expires_at", "revision", "epoch", "tail", "edits")),
-    *(f"messages.{name}" for name in ("text", "created_at", "expires_at", "revision")),
+    *(f"threads.{name}" for name in ("cuts", "sliding", "kind", "origin")),
+    *(f"messages.{name}" for name in ("text", "created_at", "expires_at", "revision", "metadata")),
     *(f"requests.{name}" for name in ("digest", "result")),
 )
 VALUES = ("'[\"a secret'", "'{\"a secret\":1}'", "x'6120736563726574'", "1e300")
@@ -73,6 +74,7 @@ def calls(store: ChatStore) -> Iterator[Callable[[], Any]]:
     yield lambda: store.append("t", say("b"), request_id="appended")
     yield lambda: store.append("t", say("c"))
     yield lambda: store.replace_all("t", [say("a")])
+    yield lambda: store.replace_all("t", [say("a")], metadata={"a": 1})
     yield lambda: store.update_thread("t", metadata={"b": 1})
     yield lambda: store.fork("t", "copy")
     yield lambda: store.pop("t")

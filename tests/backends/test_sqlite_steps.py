@@ -12,7 +12,7 @@ import pytest
 
 import chatstore
 from chatstore.engines.sql import steps
-from chatstore.models import Erased
+from chatstore.models import Erased, Swept
 from chatstore.testing import ManualClock
 
 LONG = 16
@@ -282,3 +282,114 @@ def test_what_is_cut_while_a_thread_is_copied(path: Path) -> None:
     for end in (0, 1, LONG - 2):
         original, copied = asyncio.run(cut(end))
         assert copied in (original, original[:-1], list(range(LONG)))
+
+
+def test_an_older_cut_stays_away_whatever_is_done_beside_it(
+    store: chatstore.ChatStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chatstore.engines.sql.transactions import Transacting
+
+    async def killed(*_: object) -> None: ...
+
+    monkeypatch.setattr(Transacting, "_clean", killed)
+    added = store.append("long", *map(large, range(LONG)), key=[f"k{number}" for number in range(LONG)])
+    ids = [message.id or "" for message in added.messages]
+    store.truncate("long", after=ids[3])
+    [last] = store.append("long", large(90)).messages
+    store.append("long", large(91))
+    store.truncate("long", after=last.id)
+    assert told(store, "long") == [0, 1, 2, 3, 90]
+    store.insert("long", large(92), before=ids[1])
+    store.insert("long", large(93), before=last.id)
+    store.append("long", large(94), key="k12")
+    with pytest.raises(chatstore.MessageExists):
+        store.append("long", large(95), key="k2")
+    seen = [0, 92, 1, 2, 3, 93, 90, 94]
+    assert told(store, "long") == seen
+    assert [int(str(one.content).split()[0]) for one in store.read("long", last=4)] == seen[-4:]
+    while store.sweep().more:
+        pass
+    assert told(store, "long") == seen
+    assert rows(path, "messages") == len(seen)
+
+
+def test_a_copy_that_outlived_its_lease_begins_anew(path: Path, clock: ManualClock) -> None:
+    async def forked() -> list[int]:
+        async with chatstore.aconnect(f"sqlite:///{path}", clock=clock) as store:
+            for number in range(LONG):
+                await store.append("long", large(number))
+            forking = asyncio.create_task(store.fork("long", "copy"))
+            await asyncio.sleep(0)  # which begins it
+            await store.get_thread("long")
+            clock.advance(timedelta(days=1))
+            while (await store.sweep()).more:
+                pass
+            await forking
+            return [int(str(one.content).split()[0]) async for one in store.iter_messages("copy")]
+
+    assert asyncio.run(forked()) == list(range(LONG))
+    assert rows(path, "messages") == 2 * LONG
+
+
+def test_a_sweep_ends_with_its_step(store: chatstore.ChatStore, path: Path, clock: ManualClock) -> None:
+    minute = timedelta(minutes=1)
+    for number in range(3):
+        store.create_thread(f"gone {number}", ttl=minute)
+        store.append("stays", large(number), expires_in=minute)
+    clock.advance(minute)
+    for _ in range(3):
+        assert store.sweep() == Swept(threads=1, messages=0, requests=0, more=True)
+    for _ in range(3):
+        assert store.sweep() == Swept(threads=0, messages=1, requests=0, more=True)
+    assert store.sweep() == Swept(0, 0, 0, more=False)
+    assert rows(path, "threads") == 1
+    assert rows(path, "messages") == 0
+
+
+def test_a_sweep_takes_no_more_than_it_may(
+    store: chatstore.ChatStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chatstore.engines.sql.transactions import Transacting
+
+    async def killed(*_: object) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transacting, "_clean", killed)
+        ids = [message.id or "" for message in fill(store)]
+        store.truncate("long", after=ids[3])
+    left = LONG - 4 - 1
+    monkeypatch.setattr(steps, "STEP_SECONDS", 60.0)
+    while left > 4:
+        assert store.sweep(limit=4) == Swept(0, 4, 0, more=True)
+        left -= 4
+    assert store.sweep(limit=4) == Swept(0, left, 0, more=False)
+    for number in range(3):
+        store.append("asked", large(number), request_id=f"r{number}")
+    clock.advance(timedelta(days=30))
+    assert store.sweep(limit=3) == Swept(0, 0, 3, more=True)
+    assert store.sweep(limit=3) == Swept(0, 0, 0, more=False)
+
+
+def test_others_have_their_turn_between_the_threads_of_an_erasure(path: Path) -> None:
+    async def erased() -> Erased:
+        async with chatstore.aconnect(f"sqlite:///{path}") as store:
+            for number in range(LONG):
+                await store.create_thread(f"t{number}", owner="ada lovelace")
+            erasing = asyncio.create_task(store.erase("ada lovelace"))
+            await asyncio.sleep(0)  # which begins it
+            await store.append("other", large(1), create=True)
+            assert rows(path, "threads") > 2
+            return await erasing
+
+    assert asyncio.run(erased()) == Erased(threads=LONG, messages=0, requests=0)
+    assert rows(path, "threads") == 1
+
+
+def test_an_erasure_goes_on_behind_as_many_threads_as_it_takes_together(
+    store: chatstore.ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "STEP_SECONDS", 60.0)
+    monkeypatch.setattr("chatstore.engines.sql.lengthy._TOGETHER", 2)
+    for number in range(5):
+        store.create_thread(f"t{number}", owner="ada lovelace")
+    assert store.erase("ada lovelace") == Erased(threads=5, messages=0, requests=0)

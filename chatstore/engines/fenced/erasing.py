@@ -49,7 +49,11 @@ class Eraser(Purger):
             names = names[self.group :]
 
     async def erase(self, tenant: str, owner: str | None) -> Erased:
-        """Remove an owner's threads, or the tenant's, and what is left of earlier ones, at once."""
+        """Remove an owner's threads, or the tenant's, and what is left of earlier ones, at once.
+
+        Each thread goes by itself: what was removed before an error stays removed. Raises Unavailable where
+        others kept writing to a thread.
+        """
         count = Count()
         async for row in self._table.scan(layout.listings(tenant, owner), bodies=False):
             count.living = set()

@@ -53,7 +53,9 @@ class Keys:
     async def claimed(
         self, change: Change[R], view: View, messages: Sequence[Message], *, first: str | None = None
     ) -> Change[R]:
-        """A change that also gives new messages their names. Raises MessageExists.
+        """A change that also gives new messages their names.
+
+        Raises MessageExists, and InvalidArgument for more messages with keys than one call can add.
 
         The first try writes rows only where there are none, and looks for no one: so it costs no request.
         What is there is looked at by the next. Messages from the position `first` on are about to go.

@@ -53,7 +53,9 @@ class Messages:
     ) -> Page[Message]:
         """The messages of `span`, as of one moment, by a header that is remembered, if any.
 
-        The time is asked for when an answer has told it.
+        The time is asked for when an answer has told it. Raises ThreadNotFound where the span names a message
+        of no thread, CursorExpired where its history has ended, and Moved where the remembered header no
+        longer holds.
         """
         guess = known is not None and known.state is not None and is_far(known.state, span)
         if known is not None and guess:

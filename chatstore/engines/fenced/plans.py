@@ -70,7 +70,10 @@ def created(view: View, thread: Thread) -> State:
 def writable(
     view: View, create: NewThread | None, if_match: str | None, *, appending: bool = False
 ) -> tuple[State, str | None]:
-    """The thread as `if_match` expects it, or a new one with its properties where there is none."""
+    """The thread as `if_match` expects it, or a new one with its properties where there is none.
+
+    Raises Conflict, and ThreadNotFound where there is no thread and none is to be made.
+    """
     state = view.state
     if state is not None:
         require_log(if_match, state.etag, appending=appending)
@@ -159,7 +162,10 @@ def filled(view: View, thread: Thread, messages: Sequence[Stored]) -> Change[Thr
 def restored_at(
     view: View, thread: Thread, messages: Sequence[Message], if_match: str | None
 ) -> Change[Appended]:
-    """A thread as it was, made or gone on with, and as many of the first messages as one group takes."""
+    """A thread as it was, made or gone on with, and as many of the first messages as one group takes.
+
+    Without `if_match` the thread is made. Raises Conflict where it is not as `if_match` expects it.
+    """
     if if_match is None:
         state = created(view, thread)
     elif view.state is None:

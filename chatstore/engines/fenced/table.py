@@ -55,7 +55,10 @@ class Table:
         self.dialect = dialect
 
     async def create(self) -> None:
-        """Make the table if it is not there; waits for the end of one that is being deleted."""
+        """Make the table if it is not there; waits for the end of one that is being deleted.
+
+        Raises Unavailable where the storage does not answer in time.
+        """
         for number, pause in enumerate(_pauses(_TRIES_TO_CREATE), 1):
             try:
                 return await self.driver.create()

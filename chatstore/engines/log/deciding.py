@@ -56,7 +56,7 @@ class Deciding(Epochs):
     ) -> Decision[Appended]:
         """Messages at the end, and the properties as `thread` has them; `told` is the answer's etag of those.
 
-        What lies behind a `place` is cut first.
+        What lies behind a `place` is cut first. Raises InvalidArgument for more messages than a slot holds.
         """
         if len(drafts) > _MOST_TOGETHER:
             raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
@@ -96,7 +96,11 @@ class Deciding(Epochs):
         patch: ThreadPatch | None = None,
         if_thread: str | None = None,
     ) -> Decision[Appended]:
-        """A thread that was not there, with its first messages."""
+        """A thread that was not there, with its first messages.
+
+        Raises Conflict where a condition asks for one, ThreadNotFound where none is to be made, and
+        ThreadExists where the id is another owner's.
+        """
         require(if_match, None)
         require(if_thread, None)
         if create is None:

@@ -38,7 +38,11 @@ class Forker:
         owner: str | Unset | None,
         if_match: str | None,
     ) -> Decision[Thread]:
-        """A copy of `source`, decided only if nothing was decided there since it was looked at."""
+        """A copy of `source`, decided only if nothing was decided there since it was looked at.
+
+        Reads the source whole. Raises ThreadNotFound, MessageNotFound, Conflict and ThreadExists; Outdated
+        where the source has moved on meanwhile, and CorruptData.
+        """
         origin = await look(self._table, layout.thread_partition(source))
         present = origin.existing(source, turn.now)
         require_log(if_match, origin.etag)

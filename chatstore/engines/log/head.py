@@ -80,7 +80,7 @@ class Head(NamedTuple):
 
     @property
     def applied(self) -> Head:
-        """The same, once what its newest slot decided is applied."""
+        """This head, once what its newest slot decided is applied."""
         header = self.header
         if header is None or header.version == self.stored:
             return self._replace(settled=True)
@@ -108,7 +108,8 @@ def expired(thread: Thread, now: int) -> bool:
 async def look(table: Table, pk: str, limit: int = 1, *, stale: bool = False) -> Head:
     """The thread's state and at least its newest `limit` slots; one trip, or two beside staged rows.
 
-    Only the first trip may be `stale`: what another brings has to be there already.
+    Only the first trip may be `stale`: what another brings has to be there already. Raises CorruptData where
+    the header stays older than the messages.
     """
     for attempt in range(_LOOKS):
         if attempt > 1:

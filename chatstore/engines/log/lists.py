@@ -99,7 +99,7 @@ class Lists:
         """Before a thread is active in another minute: list it so. Gives the hours that it leaves.
 
         Takes one trip, and in another hour one more. If the thread was erased meanwhile, nothing is listed,
-        and None is given. Raises Unavailable where others list it all the time.
+        and None is given. Raises Unavailable where too many list it at once.
         """
         row, bucket = self._activity(key, owner, active_at, token)
         hour, left = hour_of(active_at), set(before.left)

@@ -61,7 +61,7 @@ class Turn(NamedTuple):
     staged: list[Key]
 
     def slot(self, totals: Totals, **fields: Any) -> Slot:
-        """The next slot."""
+        """The next slot. Raises InvalidArgument where its header's properties are too large."""
         header: Header | None = fields.get("header")
         if header is not None:
             if len(cast("bytes", header.dump(self.head.pk)["b"])) > MOST_PROPERTIES:
@@ -92,5 +92,8 @@ class Outdated(Exception):
 
 
 async def no_request(slot: Slot) -> NoReturn:
-    """What answers the repetition of a mutation that has no request: there is none."""
+    """What answers the repetition of a mutation that has no request.
+
+    There is none: raises AssertionError, which is a fault of the engine.
+    """
     raise AssertionError(slot)

@@ -42,7 +42,11 @@ class Reader(Finder):
         self._stale = stale
 
     async def page(self, key: ThreadKey, span: Span) -> Page[Message]:
-        """A page as one consistent view: what needs several trips is read again if it changed between."""
+        """A page as one consistent view: what needs several trips is read again if it changed between.
+
+        Raises CursorExpired where the span's history has ended, ThreadNotFound where it names a message of no
+        thread, Unavailable where the thread keeps changing, and CorruptData.
+        """
         pk = layout.thread_partition(key)
         named = span.after_message is not None or span.before_message is not None
         missing = False
@@ -186,7 +190,10 @@ class Reader(Finder):
     # Single messages
 
     async def one(self, key: ThreadKey, message_id: str) -> Message:
-        """The message of that id. Raises ThreadNotFound, MessageNotFound."""
+        """The message of that id.
+
+        Raises ThreadNotFound, MessageNotFound, CorruptData, and Unavailable where the thread keeps changing.
+        """
         pk = layout.thread_partition(key)
         before = await look(self._table, pk)
         for _ in range(_LOOKS):

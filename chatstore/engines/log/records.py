@@ -250,7 +250,7 @@ class Slot(NamedTuple):
 
     @classmethod
     def load(cls, row: Row) -> Slot:
-        """The slot that a row holds."""
+        """The slot that a row holds. Raises CorruptData where it is no slot's row."""
         found = layout.epoch_of(str(row["sk"]))
         if found is None:
             raise CorruptData(f"{row['sk']!r} is not the row of a slot")

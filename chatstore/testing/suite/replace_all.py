@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,21 @@ class ReplaceAll:
         same = store.replace_all("t", [say("a"), say("b")])
         assert (same.messages, same.kept, same.etag) == ((), 2, store.read("t").etag)
         assert state(store, "t") == before
+
+    def test_what_is_beside_a_message_is_compared_where_it_is_given(self, store: ChatStore) -> None:
+        history = [say("a"), say("b")]
+        store.append("t", *history, metadata=[{"a": 1, "b": [2]}, None], key=["k", None])
+        for same in ({}, {"metadata": {"b": [2], "a": 1}}, {"key": "k"}):
+            beside: dict[str, Any] = {name: [value, None] for name, value in same.items()}
+            assert store.replace_all("t", history, **beside).kept == 2
+        for given in ({"metadata": [{"a": 2}, None]}, {"key": ["l", None]}, {"metadata": [None, {"a": 1}]}):
+            before = [message.id for message in store.iter_messages("t")]
+            other: dict[str, Any] = dict(given)
+            assert len(store.replace_all("t", history, **other).messages) > 0
+            after = list(store.iter_messages("t"))
+            assert [message.id for message in after] != before
+            for name, [first, second] in other.items():
+                assert [getattr(one, name) or None for one in after] == [first, second]
 
     def test_sameness_is_of_the_json_text(self, store: ChatStore) -> None:
         for old, new in (
