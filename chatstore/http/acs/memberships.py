@@ -7,7 +7,9 @@ nowhere, since the thread expired or was deleted by another face, goes when a li
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -18,27 +20,29 @@ from chatstore.ids import token
 from chatstore.models import Thread, rfc3339
 from chatstore.store import AsyncChatStore
 
-__all__ = ["KIND", "begin", "end", "forget", "leads_nowhere", "mark", "target"]
+__all__ = ["KIND", "begin_all", "end", "forget", "leads_nowhere", "mark", "target"]
 
 KIND = "acs-membership"
 _TRIES = 10
+_AT_ONCE = 10
 
 _SETTLED = timedelta(days=1)
 """After which nobody is still about to make somebody a participant whose membership has begun."""
 
 
-async def begin(store: AsyncChatStore, thread_id: str, user: str, *, by: str) -> None:
-    """Lead `user` to a thread, before `by` makes them a participant. Changes the ETag of what is there."""
-    id = _id(thread_id, user)
-    for _ in range(_TRIES):
-        told = {"thread": thread_id, "since": token(), "at": rfc3339(await store.now())}
-        with suppress(ThreadExists):
-            await store.create_thread(id, owner=user, kind=KIND, metadata={**told, ADDED_BY: by})
-            return
-        with suppress(ThreadNotFound):
-            await store.update_thread(id, metadata=told)
-            return
-    raise Unavailable("a membership was made and removed by others again and again")
+async def begin_all(store: AsyncChatStore, thread_id: str, users: Sequence[str], *, by: str) -> None:
+    """Lead all of `users` to a thread, some at once: each has a list of their own, in a row of its own.
+
+    Returns once all are led there. Raises the first error, once none is under way.
+    """
+    for start in range(0, len(users), _AT_ONCE):
+        some = users[start : start + _AT_ONCE]
+        begun = await asyncio.gather(
+            *(_begin(store, thread_id, user, by=by) for user in some), return_exceptions=True
+        )
+        for one in begun:
+            if one is not None:
+                raise one
 
 
 async def mark(store: AsyncChatStore, thread_id: str, user: str) -> str | None:
@@ -50,7 +54,7 @@ async def mark(store: AsyncChatStore, thread_id: str, user: str) -> str | None:
 
 
 async def end(store: AsyncChatStore, thread_id: str, user: str, mark: str | None) -> None:
-    """Lead `user` there no more, unless they were added again since `mark`: `begin` has changed it then."""
+    """Lead `user` there no more, unless they were added again since `mark`: that changes it."""
     if mark is not None:
         with suppress(Conflict):
             await store.delete_thread(_id(thread_id, user), if_match=mark)
@@ -75,6 +79,20 @@ def target(membership: Thread) -> str | None:
     """The thread that a membership leads to."""
     found = membership.metadata.get("thread")
     return found if isinstance(found, str) else None
+
+
+async def _begin(store: AsyncChatStore, thread_id: str, user: str, *, by: str) -> None:
+    """Lead `user` to a thread, before `by` makes them a participant. Changes the ETag of what is there."""
+    id = _id(thread_id, user)
+    for _ in range(_TRIES):
+        told = {"thread": thread_id, "since": token(), "at": rfc3339(await store.now())}
+        with suppress(ThreadExists):
+            await store.create_thread(id, owner=user, kind=KIND, metadata={**told, ADDED_BY: by})
+            return
+        with suppress(ThreadNotFound):
+            await store.update_thread(id, metadata=told)
+            return
+    raise Unavailable("a membership was made and removed by others again and again")
 
 
 def _id(thread_id: str, user: str) -> str:
