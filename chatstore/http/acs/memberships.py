@@ -7,9 +7,8 @@ nowhere, since the thread expired or was deleted by another face, goes when a li
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -24,25 +23,18 @@ __all__ = ["KIND", "begin_all", "end", "forget", "leads_nowhere", "mark", "targe
 
 KIND = "acs-membership"
 _TRIES = 10
-_AT_ONCE = 10
 
 _SETTLED = timedelta(days=1)
 """After which nobody is still about to make somebody a participant whose membership has begun."""
 
 
-async def begin_all(store: AsyncChatStore, thread_id: str, users: Sequence[str], *, by: str) -> None:
-    """Lead all of `users` to a thread, some at once: each has a list of their own, in a row of its own.
+async def begin_all(store: AsyncChatStore, thread_id: str, users: Iterable[str], *, by: str) -> None:
+    """Lead all of `users` to a thread, before `by` makes them participants. Changes the ETag of what is there.
 
-    Returns once all are led there. Raises the first error, once none is under way.
+    One after another: each has a list of their own, in a row of its own.
     """
-    for start in range(0, len(users), _AT_ONCE):
-        some = users[start : start + _AT_ONCE]
-        begun = await asyncio.gather(
-            *(_begin(store, thread_id, user, by=by) for user in some), return_exceptions=True
-        )
-        for one in begun:
-            if one is not None:
-                raise one
+    for user in users:
+        await _begin(store, thread_id, user, by=by)
 
 
 async def mark(store: AsyncChatStore, thread_id: str, user: str) -> str | None:
@@ -82,7 +74,6 @@ def target(membership: Thread) -> str | None:
 
 
 async def _begin(store: AsyncChatStore, thread_id: str, user: str, *, by: str) -> None:
-    """Lead `user` to a thread, before `by` makes them a participant. Changes the ETag of what is there."""
     id = _id(thread_id, user)
     for _ in range(_TRIES):
         told = {"thread": thread_id, "since": token(), "at": rfc3339(await store.now())}
