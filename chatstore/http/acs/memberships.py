@@ -29,7 +29,7 @@ _SETTLED = timedelta(days=1)
 
 
 async def begin_all(store: AsyncChatStore, thread_id: str, users: Iterable[str], *, by: str) -> None:
-    """Lead all of `users` to a thread, before `by` makes them participants. Changes the ETag of what is there.
+    """Lead all of `users` to a thread, before `by` makes them participants. Changes what is there.
 
     One after another: each has a list of their own, in a row of its own.
     """
