@@ -18,13 +18,15 @@ T = TypeVar("T")
 class FairThreads:
     """`count` threads. Of the pieces that wait, those of the caller who had a turn longest ago come first.
 
-    One caller has half of the threads at most: somebody else's piece waits for none of that caller's to end,
-    and the event loop shares the interpreter with few of them.
+    One caller has `most` of the threads at most, or half of them: somebody else's piece waits for none of
+    that caller's to end, and the event loop shares the interpreter with few of them. None is nobody in
+    particular, who may have all.
     """
 
-    def __init__(self, count: int, name: str) -> None:
+    def __init__(self, count: int, name: str, most: int | None = None) -> None:
         self._threads = ThreadPoolExecutor(count, name)
-        self._most = max(1, count // 2)
+        self._count = count
+        self._most = max(1, count // 2) if most is None else most
         self._lock = threading.Lock()
         self._running: Counter[Hashable] = Counter()
         self._waiting: OrderedDict[Hashable, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
@@ -61,7 +63,11 @@ class FairThreads:
 
     def _take(self) -> tuple[Hashable, Future[Any], Callable[[], Any]] | None:
         with self._lock:
-            served = (one for one in self._waiting if self._running[one] < self._most)
+            served = (
+                one
+                for one in self._waiting
+                if self._running[one] < (self._count if one is None else self._most)
+            )
             try:
                 caller = next(served)
             except StopIteration:

@@ -11,13 +11,15 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from chatstore.callers import CALLER, share_of
+
 if TYPE_CHECKING:
-    from chatstore.fair_threads import Beside
+    from chatstore.fair_threads import Beside, FairThreads
 
 __all__ = ["LoopClients", "ProcessClient", "ProcessThreads", "beside_loops"]
 
@@ -126,26 +128,28 @@ class LoopClients(Generic[C]):
 
 
 class ProcessThreads:
-    """Threads on which calls that block are made for event loops. They are bound to no loop."""
+    """Threads on which calls that block are made for event loops, in turn by caller. No loop binds them."""
 
     def __init__(self, count: int, name: str) -> None:
         self._count = count
         self._name = name
-        self._threads: tuple[int, ThreadPoolExecutor] | None = None
+        self._threads: tuple[int, FairThreads] | None = None
 
     async def run(self, call: Callable[[], T]) -> T:
         """What `call` gives on a thread, in a copy of the caller's context: what it costs is told there."""
         threads = self._threads
         if threads is None or threads[0] != os.getpid():
-            self._threads = threads = os.getpid(), ThreadPoolExecutor(self._count, self._name)
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(threads[1], context.run, call)
+            from chatstore.fair_threads import FairThreads
+
+            made = FairThreads(self._count, self._name, share_of(self._count))
+            self._threads = threads = os.getpid(), made
+        return await threads[1].run(CALLER.get(), partial(contextvars.copy_context().run, call))
 
     def close(self) -> None:
         """Let go of the threads; calls under way come to their end."""
         threads, self._threads = self._threads, None
         if threads is not None and threads[0] == os.getpid():
-            threads[1].shutdown(wait=False)
+            threads[1].shutdown()
 
 
 def beside_loops(*, blocking: bool) -> Beside | None:

@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chatstore.callers import CALLER
 from chatstore.contract import UNSET, Unset
 from chatstore.http.admission import held
 from chatstore.http.bounds import COPIES
@@ -123,7 +124,13 @@ def endpoint(routes: Mapping[str, AnyRoute], service: Service) -> Callable[[Requ
         route = routes["GET" if request.method == "HEAD" else request.method]
         try:
             service.rates.admit(request.scope)
-            return await route.handler(await _call(route, request, service))
+            call = await _call(route, request, service)
+            shared = call.caller is not None and service.settings.auth != "none"
+            token = CALLER.set(call.identity.caller if shared else None)
+            try:
+                return await route.handler(call)
+            finally:
+                CALLER.reset(token)
         except Exception as error:  # noqa: BLE001 - the last resort, which hides what is inside
             return problem_response(error)
 

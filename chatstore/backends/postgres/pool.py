@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeAlias, TypeVar
@@ -12,6 +12,7 @@ import psycopg
 
 from chatstore.backends.postgres.faults import NotConnected
 from chatstore.backends.postgres.links import Link
+from chatstore.callers import CALLER, share_of
 from chatstore.engines.sql import Caller
 from chatstore.errors import Unavailable
 
@@ -23,7 +24,11 @@ Waiting: TypeAlias = Callable[["Future[None]", float], Awaitable[None]]
 
 
 class Pool:
-    """At most `most` connections. Of callers that wait, the one who had a turn longest ago comes first."""
+    """At most `most` connections. Of callers that wait, the one who had a turn longest ago comes first.
+
+    In the service, where requests have a `CALLER`, none of them has all: somebody else's call waits for none
+    of that caller's to end.
+    """
 
     def __init__(
         self,
@@ -41,7 +46,8 @@ class Pool:
         self._known = False
         self._lock = threading.Lock()
         self._free = most
-        self._waiting: OrderedDict[Caller, deque[Future[None]]] = OrderedDict()
+        self._held: Counter[Caller] = Counter()
+        self._waiting: OrderedDict[Caller, deque[tuple[Future[None], int]]] = OrderedDict()
         self._idle: list[Link] = []
 
     async def use(self, work: Callable[[Link], Awaitable[T]], caller: Caller) -> T:
@@ -49,8 +55,9 @@ class Pool:
 
         Raises Unavailable where none is given back in time.
         """
-        if not self._taken():
-            await self._turn(caller)
+        share = self._most if CALLER.get() is None else share_of(self._most)
+        if not self._taken(caller, share):
+            await self._turn(caller, share)
         link: Link | None = None
         try:
             link = self._usable() or await self._connected()
@@ -58,7 +65,7 @@ class Pool:
         finally:
             if link is not None:
                 self._give_back(link)
-            self._give()
+            self._give(caller)
 
     def forget_idle(self) -> None:
         """Close the connections that nobody uses: they lead to a server that is no longer the one."""
@@ -93,43 +100,55 @@ class Pool:
         else:
             link.close()
 
-    def _taken(self) -> bool:
-        """Take a place for a connection, if one is free."""
+    def _taken(self, caller: Caller, share: int) -> bool:
+        """Take a place for a connection, if one is free for this caller."""
         with self._lock:
-            free = self._free > 0
-            self._free -= free
-            return free
+            fits = self._fits(caller, share)
+            if fits:
+                self._add(caller, 1)
+            return fits
 
-    async def _turn(self, caller: Caller) -> None:
+    async def _turn(self, caller: Caller, share: int) -> None:
         """Wait for a place. Raises Unavailable."""
         future: Future[None] = Future()
         with self._lock:
-            if self._free:
-                self._free -= 1
+            if self._fits(caller, share):
+                self._add(caller, 1)
                 return
-            self._waiting.setdefault(caller, deque()).append(future)
+            self._waiting.setdefault(caller, deque()).append((future, share))
         try:
             await self._wait(future, self._seconds)
         except BaseException as error:
             if not future.cancel():
-                self._give()  # it came as the wait ended
+                self._give(caller)  # it came as the wait ended
             if isinstance(error, TimeoutError):
                 raise Unavailable(
-                    f"all {self._most} connections were in use for {self._seconds:g} seconds: "
-                    "try again, or raise ?pool="
+                    f"all {share} connections that one caller may have were in use for "
+                    f"{self._seconds:g} seconds: try again, or raise ?pool="
                 ) from error
             raise
 
-    def _give(self) -> None:
+    def _give(self, caller: Caller) -> None:
         with self._lock:
-            while self._waiting:
-                caller, futures = next(iter(self._waiting.items()))
-                future = futures.popleft()
-                if futures:
-                    self._waiting.move_to_end(caller)
-                else:
-                    del self._waiting[caller]
-                if future.set_running_or_notify_cancel():
-                    future.set_result(None)
-                    return
-            self._free += 1
+            self._add(caller, -1)
+            for one in list(self._waiting):
+                waiting = self._waiting[one]
+                while waiting and self._fits(one, waiting[0][1]):
+                    future, _ = waiting.popleft()
+                    # One that was given up meanwhile takes nothing, and the next is looked at.
+                    if future.set_running_or_notify_cancel():
+                        self._add(one, 1)
+                        self._waiting.move_to_end(one)
+                        future.set_result(None)
+                        break
+                if not waiting:
+                    del self._waiting[one]
+
+    def _fits(self, caller: Caller, share: int) -> bool:
+        return self._free > 0 and self._held[caller] < share
+
+    def _add(self, caller: Caller, more: int) -> None:
+        self._free -= more
+        self._held[caller] += more
+        if not self._held[caller]:
+            del self._held[caller]

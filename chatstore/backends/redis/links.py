@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from redis import exceptions
 
 from chatstore.backends.redis.resp import Short, answers, packed
+from chatstore.callers import Places
 
 __all__ = ["AsyncClusterLink", "AsyncLink", "ClusterLink", "Command", "Link"]
 
@@ -150,7 +151,7 @@ class AsyncLink:
     def __init__(self, make: Callable[[], Any], seconds: float) -> None:
         self._make = make
         self._seconds = seconds
-        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._places = Places(CONNECTIONS)
         self._idle: list[_Held] = []
         self._all: list[_Held] = []
 
@@ -164,8 +165,11 @@ class AsyncLink:
         """As `Link.exchange`."""
         try:
             async with asyncio.timeout(self._seconds):
-                await self._room.acquire()
-                return await self._answers(data, count, parse)
+                caller = await self._places.take()
+                try:
+                    return await self._answers(data, count, parse)
+                finally:
+                    self._places.give(caller)
         except TimeoutError as error:
             raise exceptions.TimeoutError("no answer in time") from error
 
@@ -183,7 +187,6 @@ class AsyncLink:
             raise
         finally:
             self._idle.append(held)
-            self._room.release()
 
     async def close(self) -> None:
         """Disconnect."""

@@ -15,6 +15,7 @@ from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Term
 from chatstore.backends.redis.scripts import Script
 from chatstore.backends.upstash.answers import result
 from chatstore.backends.upstash.commands import body, carried
+from chatstore.callers import Places
 from chatstore.contract import Clock
 from chatstore.engines.fenced.port import Again
 
@@ -110,13 +111,18 @@ class AsyncRestCaller(AsyncScripts):
         self._clients = LoopClients(self._opened)
 
     @contextlib.asynccontextmanager
-    async def _opened(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def _opened(self) -> AsyncIterator[tuple[httpx.AsyncClient, Places]]:
         async with httpx.AsyncClient(**self._database.options()) as client:
-            yield client
+            yield client, Places(_CONNECTIONS)
 
     async def _sent(self, command: tuple[Any, ...], *, writing: bool) -> Any:  # noqa: ARG002 - one database answers all
         with _lost():
-            response = await (await self._clients.here()).post("/", content=body(command))
+            client, places = await self._clients.here()
+            caller = await places.take()
+            try:
+                response = await client.post("/", content=body(command))
+            finally:
+                places.give(caller)
         return _result(response)
 
     async def close(self) -> None:

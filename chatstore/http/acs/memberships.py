@@ -8,6 +8,7 @@ nowhere, since the thread expired or was deleted by another face, goes when a li
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -18,7 +19,7 @@ from chatstore.ids import token
 from chatstore.models import Thread, rfc3339
 from chatstore.store import AsyncChatStore
 
-__all__ = ["KIND", "begin", "end", "forget", "leads_nowhere", "mark", "target"]
+__all__ = ["KIND", "begin_all", "end", "forget", "leads_nowhere", "mark", "target"]
 
 KIND = "acs-membership"
 _TRIES = 10
@@ -27,18 +28,13 @@ _SETTLED = timedelta(days=1)
 """After which nobody is still about to make somebody a participant whose membership has begun."""
 
 
-async def begin(store: AsyncChatStore, thread_id: str, user: str, *, by: str) -> None:
-    """Lead `user` to a thread, before `by` makes them a participant. Changes the ETag of what is there."""
-    id = _id(thread_id, user)
-    for _ in range(_TRIES):
-        told = {"thread": thread_id, "since": token(), "at": rfc3339(await store.now())}
-        with suppress(ThreadExists):
-            await store.create_thread(id, owner=user, kind=KIND, metadata={**told, ADDED_BY: by})
-            return
-        with suppress(ThreadNotFound):
-            await store.update_thread(id, metadata=told)
-            return
-    raise Unavailable("a membership was made and removed by others again and again")
+async def begin_all(store: AsyncChatStore, thread_id: str, users: Iterable[str], *, by: str) -> None:
+    """Lead all of `users` to a thread, before `by` makes them participants. Changes what is there.
+
+    One after another: each has a list of their own, in a row of its own.
+    """
+    for user in users:
+        await _begin(store, thread_id, user, by=by)
 
 
 async def mark(store: AsyncChatStore, thread_id: str, user: str) -> str | None:
@@ -50,7 +46,7 @@ async def mark(store: AsyncChatStore, thread_id: str, user: str) -> str | None:
 
 
 async def end(store: AsyncChatStore, thread_id: str, user: str, mark: str | None) -> None:
-    """Lead `user` there no more, unless they were added again since `mark`: `begin` has changed it then."""
+    """Lead `user` there no more, unless they were added again since `mark`: that changes it."""
     if mark is not None:
         with suppress(Conflict):
             await store.delete_thread(_id(thread_id, user), if_match=mark)
@@ -75,6 +71,19 @@ def target(membership: Thread) -> str | None:
     """The thread that a membership leads to."""
     found = membership.metadata.get("thread")
     return found if isinstance(found, str) else None
+
+
+async def _begin(store: AsyncChatStore, thread_id: str, user: str, *, by: str) -> None:
+    id = _id(thread_id, user)
+    for _ in range(_TRIES):
+        told = {"thread": thread_id, "since": token(), "at": rfc3339(await store.now())}
+        with suppress(ThreadExists):
+            await store.create_thread(id, owner=user, kind=KIND, metadata={**told, ADDED_BY: by})
+            return
+        with suppress(ThreadNotFound):
+            await store.update_thread(id, metadata=told)
+            return
+    raise Unavailable("a membership was made and removed by others again and again")
 
 
 def _id(thread_id: str, user: str) -> str:

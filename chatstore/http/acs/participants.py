@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.responses import Response
 
+from chatstore.conditions import require_fitting
 from chatstore.errors import ThreadNotFound
 from chatstore.http.acs import forms, memberships
 from chatstore.http.acs.asking import done, request_id, seen, settled, store_of, user_of
@@ -14,6 +17,7 @@ from chatstore.http.acs.receipts import paged
 from chatstore.http.parameters import NoHeaders
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
+from chatstore.store.properties import participants_of
 
 __all__ = ["add", "list_participants", "remove"]
 
@@ -29,17 +33,19 @@ async def add(call: Call[ThreadPath, Version, Repeating, Added]) -> Response:
     async def attempt() -> None:
         thread = (await seen(call)).thread
         there = {one.id for one in thread.participants}
-        # Who takes part is led there again: a thread that was deleted and restored leads nobody.
-        for one in asked.participants:
-            await memberships.begin(store, thread.id, one.id, by=user)
         new = [forms.member(one) for one in asked.participants if one.id not in there]
+        everybody = participants_of([*thread.participants, *new])
+        # What would be refused at the end leaves no memberships.
+        require_fitting(replace(thread, participants=everybody), thread)
+        # Who takes part is led there again: a thread that was deleted and restored leads nobody.
+        await memberships.begin_all(store, thread.id, [one.id for one in asked.participants], by=user)
         if not new:
             return
         await store.append(
             thread.id,
             event("participantAdded", user, participants=forms.participants(new)),
             create=False,
-            patch={"participants": [*thread.participants, *new]},
+            patch={"participants": everybody},
             if_thread=thread.etag,
             request_id=repeated,
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
 from chatstore.codec import Json
+from chatstore.conditions import properties_bytes, require_fitting
 from chatstore.contract import UNSET, Unset
+from chatstore.contract import NewThread as NewProperties
 from chatstore.errors import ThreadNotFound, Unavailable
 from chatstore.http.acs import forms, memberships, receipts
 from chatstore.http.acs.asking import done, request_id, seen, settled, sight, store_of, user_of
@@ -22,9 +24,10 @@ from chatstore.http.parameters import NoHeaders, NoPath
 from chatstore.http.quota import check_quota
 from chatstore.http.replies import reply
 from chatstore.http.routing import Call
-from chatstore.models import CHAT, Thread, rfc3339
+from chatstore.models import CHAT, Thread, ThreadCursor, rfc3339
 from chatstore.store import AsyncChatStore
 from chatstore.store.arguments import Ttl
+from chatstore.store.properties import participants_of
 
 __all__ = ["create", "delete", "get", "list_threads", "next_link", "update"]
 
@@ -48,27 +51,29 @@ async def create(call: Call[NoPath, Version, Repeating, NewThread]) -> Response:
     await check_quota(store, call.service.settings.max_threads_per_owner, user, id)
     named = {one.id: one for one in asked.added.participants}
     everybody = [forms.member(one) for one in ({user: Given(user)} | named).values()]
-    for one in everybody:
-        await memberships.begin(store, id, one.id, by=user)
     own: dict[str, Json] = {"createdBy": user}
     ttl: Ttl | Unset = UNSET
     if asked.retention is not None:
         own["retentionPolicy"], ttl = asked.retention.shown(), asked.retention.lifetime
     metadata = {**asked.metadata, OWN: own}
+    # What would be refused at the end leaves no memberships.
+    people = participants_of(everybody)
+    require_fitting(NewProperties(topic=asked.topic, metadata=metadata, participants=people))
+    await memberships.begin_all(store, id, [one.id for one in everybody], by=user)
     made = await store.append(
         id,
         event("participantAdded", user, participants=forms.participants(everybody)),
         event("topicUpdated", user, topic=asked.topic),
         topic=asked.topic,
         thread_metadata=metadata,
-        participants=everybody,
+        participants=people,
         ttl=call.lifetime(ttl),
         if_none_match="*",
         request_id=asked_before,
     )
     created = made.messages[0].created_at
     assert created is not None  # noqa: S101 - every stored message has one
-    thread = Thread(id, None, asked.topic, metadata, tuple(everybody), created, created, None, "")
+    thread = Thread(id, None, asked.topic, metadata, people, created, created, None, "")
     return reply(
         {"chatThread": forms.properties(thread), "invalidParticipants": list(asked.added.invalid)}, 201
     )
@@ -78,22 +83,32 @@ async def list_threads(call: Call[NoPath, Threads, NoHeaders, None]) -> Response
     """List threads that the caller takes part in
 
     Those first to which the caller was added last. An answer may hold fewer than it could, even none, and
-    still have a `nextLink`.
+    still have a `nextLink`: it ends once the threads that it looked at are about a megabyte.
     """
     user, store, query = user_of(call), store_of(call), call.query
+    most = min(_LIST_BYTES, call.answer_bytes)
     page = await store.list_threads(
         owner=user,
         kind=None,
         limit=min(query.max_page_size or _PAGE, _MOST),
         cursor=query.cursor,
-        max_bytes=min(_LIST_BYTES, call.answer_bytes),
+        max_bytes=most,
     )
-    items = page.items
+    items, following = page.items, page.next
     found: list[Json] = []
+    looked_at = 0
     for start in range(0, len(items), _AT_ONCE):
-        some = await asyncio.gather(*(_led(store, one, user) for one in items[start : start + _AT_ONCE]))
-        found += [forms.thread_item(one) for one in some if one is not None and _since(one, query.start_time)]
-    return reply({"value": found, **next_link("/chat/threads", query, page.next)})
+        some = items[start : start + _AT_ONCE]
+        led = await asyncio.gather(*(_led(store, one, user) for one in some))
+        shown = (one.shown for one in led)
+        found += [
+            forms.thread_item(one) for one in shown if one is not None and _since(one, query.start_time)
+        ]
+        looked_at += sum(one.bytes for one in led)
+        if looked_at > most and start + len(some) < len(items):
+            following = ThreadCursor(some[-1].active_at, some[-1].id).text()
+            break
+    return reply({"value": found, **next_link("/chat/threads", query, following)})
 
 
 async def get(call: Call[ThreadPath, Version, NoHeaders, None]) -> Response:
@@ -163,16 +178,23 @@ def next_link(path: str, query: Any, cursor: str | None, **more: object) -> dict
     return {"nextLink": f"{path}?{urlencode(given, quote_via=quote, safe='~:')}"}
 
 
-async def _led(store: AsyncChatStore, found: Thread, user: str) -> Thread | None:
-    """The thread that one of the caller's own is, or leads to; None where they do not see it (any more).
+class _Led(NamedTuple):
+    """A thread to be shown, if any, and the size of what was read beside the list to know that."""
+
+    shown: Thread | None = None
+    bytes: int = 0
+
+
+async def _led(store: AsyncChatStore, found: Thread, user: str) -> _Led:
+    """What one of the caller's own threads leads to; nothing where they do not see it (any more).
 
     What leads nowhere is removed, so that no list meets it again.
     """
     if found.kind == CHAT:
-        return found
+        return _Led(found)
     named = memberships.target(found) if found.kind == memberships.KIND else None
     if named is None:
-        return None
+        return _Led()
     there = None
     try:
         there = await store.get_thread(named)
@@ -183,9 +205,9 @@ async def _led(store: AsyncChatStore, found: Thread, user: str) -> Thread | None
                 if there is None:
                     await receipts.forget(store, named)
                 await memberships.end(store, named, user, found.etag)
-        return None
+        return _Led(bytes=0 if there is None else properties_bytes(there))
     # What they own is in the list itself.
-    return None if thread.owner == user else thread
+    return _Led(None if thread.owner == user else thread, properties_bytes(thread))
 
 
 def _since(thread: Thread, start: datetime | None) -> bool:
