@@ -204,6 +204,34 @@ def test_a_removal_that_arrives_late_takes_no_later_thread_off_the_list(how: str
         assert [thread.id for thread in store.iter_threads(owner="ada")] == ["t"]
 
 
+@pytest.mark.parametrize("found_by", ["list", "sweep"])
+def test_an_owners_row_that_comes_back_late_still_names_the_hours_that_it_named(found_by: str) -> None:
+    """It is brought forward again, and an erasure finds by it what a killed writer left in another hour."""
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("1"), owner="mary")
+    clock.advance(timedelta(hours=1))
+    killed = Mortal(table, 5)
+    with contextlib.suppress(Killed):
+        # As far as the owner's row, which names the hour that was left.
+        ChatStore(LogInMemory(killed, clock)).append("t", say("2"))
+    place = next(pk for pk in table.rows if pk.startswith("L#"))
+    before = {sk: dict(row) for sk, row in table.rows[place].items()}
+    assert any("f" in row for row in before.values())
+    clock.advance(timedelta(hours=1))
+    store.append("t", say("3"))
+    table.rows[place].update(before)
+    if found_by == "sweep":
+        clock.advance(timedelta(hours=4))
+        while store.sweep().more:
+            pass
+    assert [thread.id for thread in store.iter_threads()] == ["t"]
+    [row] = table.rows[place].values()
+    [former] = before.values()
+    assert row["v"] > former["v"]
+    assert set(str(former["f"]).split()) <= set(str(row.get("f", "")).split())
+
+
 class Lossy(MemoryTable):
     """A process's way to a table, on which deletions from lists are lost while `lossy`."""
 

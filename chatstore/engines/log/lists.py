@@ -203,7 +203,6 @@ class Lists:
         forward, _ = self._activity(key, owner_of(row), active_at, str(row.get("s", "")))
         if one is not None:
             forward = _naming(forward, hours_of(one) - {hour_of(int(one["v"])), hour_of(active_at)})
-        if one is not None and hour_of(int(one["v"])) != hour_of(active_at):
             # First: once the owner's row says otherwise, nothing leads to the row of that hour any more.
             earlier = layout.active_place(tenant, hour_of(int(one["v"])), key.id, owner_of(row))
             await self._table.write([], [earlier])
