@@ -13,7 +13,7 @@ import chatstore
 from chatstore import ChatStore
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backup import Chosen, kept_threads, restore_threads
-from chatstore.engines.log import Key, Row, Rows
+from chatstore.engines.log import Key, LogBackend, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
 from tests.log.memory_table import LogInMemory, MemoryTable
@@ -311,8 +311,11 @@ def test_messages_with_something_beside_them_are_not_those_of_the_same_texts(wor
     assert [message.metadata for message in whole(world.other, "t")] == [{}, {"n": 1}]
 
 
-def test_pages_at_restored_messages_of_which_the_ids_tell_other_places(world: World) -> None:
-    source = ChatStore(MemoryBackend(clock=world.clock))
+@pytest.mark.parametrize("kind", ["memory", "log"])
+def test_pages_at_restored_messages_of_which_the_ids_tell_other_places(world: World, kind: str) -> None:
+    """Ids of a log tell places, which were those of the source; others tell none."""
+    backend = LogInMemory(MemoryTable(), world.clock) if kind == "log" else MemoryBackend(clock=world.clock)
+    source = ChatStore(backend)
     first, *_ = source.append("t", *[say(number) for number in range(12)]).messages
     source.delete_message("t", first.id or "")
     source.insert("t", say("between"), index=4)
@@ -325,3 +328,36 @@ def test_pages_at_restored_messages_of_which_the_ids_tell_other_places(world: Wo
         assert list(world.other.read("t", after=message.id, limit=50)) == behind
         assert list(world.other.read("t", before=message.id, limit=50)) == before
         assert list(world.other.read("t", before=message.id, after=messages[0].id, limit=50)) == before[1:]
+        assert list(world.other.read("t", after=message.id, limit=2)) == behind[:2]
+        assert list(world.other.read("t", before=message.id, limit=2)) == before[-2:]
+    for store in (source, world.other):
+        with pytest.raises(chatstore.MessageNotFound):
+            store.read("t", after=first.id, before=messages[-1].id)
+
+
+class Behind(MemoryTable):
+    """A way to a table on which reads that may be stale show it as it was."""
+
+    def __init__(self, table: MemoryTable) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self._was = table.copy()
+
+    async def query(self, pk: str, low: str, high: str, *, stale: bool = False, **asked: Any) -> Rows:
+        if stale:
+            return await self._was.query(pk, low, high, **asked)
+        return await super().query(pk, low, high, **asked)
+
+
+def test_a_cursor_of_a_history_that_a_stale_view_does_not_have_is_looked_for_again(world: World) -> None:
+    """One of a history that has ended is expired."""
+    world.store.append("t", say("a"), say("b"), say("c"))
+    former = world.store.read("t", limit=1).next
+    stale = ChatStore(LogBackend(Behind(world.table), world.clock, stale=True))
+    world.store.replace_all("t", [say("1"), say("2"), say("3")])
+    page = world.store.read("t", limit=1)
+    assert contents(stale.read("t", last=20)) == ["a", "b", "c"]
+    assert contents(stale.read("t", after=page.next)) == ["2", "3"]
+    for store in (stale, world.store):
+        with pytest.raises(chatstore.CursorExpired):
+            store.read("t", after=former)
