@@ -1,11 +1,13 @@
-"""What is left of a thread is removed beside whoever begins another one under its id."""
+"""What is left of a thread, or of a message, is removed beside whoever writes under its id."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import pytest
 
 from chatstore.blocking import run
-from chatstore.contract import Request
+from chatstore.contract import Draft, NewThread, Request
 from chatstore.engines.log import Key, LogBackend, Row, layout
 from chatstore.engines.log.discarding import Discarder
 from chatstore.engines.log.head import Head, look
@@ -173,6 +175,19 @@ def test_two_new_threads_beside_a_visit(there: str, counted: list[Count]) -> Non
     table, ahead = TABLES[there]
     first = actor(1, ahead, do.append("x"), knows=table)
     hold(table, counted, first, actor(2, ahead, do.append("y"), do.read()), actor(3, ahead, do.visit()))
+
+
+def test_an_edit_beside_a_visit_that_takes_a_dead_text_out_of_the_same_row(counted: list[Count]) -> None:
+    """Whichever of the two writes the row first, the edit is there before another slot hides it."""
+    table = MemoryTable()
+    drafts = [Draft("a", ttl=timedelta(minutes=1)), Draft("b"), Draft("c")]
+    backend = Deterministic(table, 14)
+    made = run(backend.append(KEY, drafts, create=NewThread(), if_match=None, request=None))
+    edit = do.replace_message(made.messages[2].id or "", "c", "C")
+    writer = actor(1, LATER, edit, do.append("d"))
+    count = explore(table, [writer, actor(2, LATER, do.visit())], judge(("b", "c"), ahead=LATER))
+    counted.append(count)
+    assert not count.bad, count.bad[0]
 
 
 class Careless(MemoryTable):
