@@ -343,6 +343,18 @@ def test_an_erasure_finds_what_a_killed_writer_staged_who_did_not_know_of_one_be
     assert "last" not in repr([list(rows.values()) for rows in table.rows.values()])
 
 
+def test_who_did_not_know_of_an_erasure_lists_nothing_in_the_next_hour() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store, other = (ChatStore(LogInMemory(table, clock)) for _ in range(2))
+    clock.advance(timedelta(minutes=59 - clock.now.minute))
+    store.append("t", say("a"), owner="mary")
+    clock.advance(timedelta(minutes=2))
+    other.erase("mary")
+    with pytest.raises(chatstore.ThreadNotFound):
+        store.append("t", say("b"), create=False)
+    assert "mary" not in text(table)
+
+
 @pytest.mark.parametrize("act", [ChatStore.clear, ChatStore.pop], ids=["clear", "pop"])
 def test_a_condition_holds_for_a_thread_that_another_empties_meanwhile(act: Callable[..., object]) -> None:
     """What is found behind the look is nothing: that is not what the condition was held against."""
