@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
+from typing import Generic, TypeVar
 
-__all__ = ["CALLER", "Places", "share_of"]
+__all__ = ["CALLER", "Places", "Turns", "share_of"]
+
+W = TypeVar("W")
 
 CALLER: ContextVar[Hashable] = ContextVar("chatstore-caller", default=None)
 """Whose request the service works on. None where nobody is told from anybody, who then may have all."""
@@ -18,23 +21,70 @@ def share_of(count: int) -> int:
     return max(1, count - max(1, count // 4))
 
 
-class Places:
-    """`count` places of one event loop. Of callers that wait, who had a turn longest ago comes first."""
+class Turns(Generic[W]):
+    """Who holds how many of `count` places, and who waits for one. Nothing here waits or locks.
 
-    def __init__(self, count: int) -> None:
+    Of callers that wait, who had a turn longest ago comes first. `give` gives its place to one that waited,
+    and tells whether it still wanted that.
+    """
+
+    def __init__(self, count: int, give: Callable[[W], bool]) -> None:
         self._count = count
+        self._give = give
         self._free = count
         self._held: Counter[Hashable] = Counter()
-        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, deque[tuple[W, int]]] = OrderedDict()
+
+    def share_of(self, caller: Hashable) -> int:
+        """How many places a `CALLER` has at most."""
+        return self._count if caller is None else share_of(self._count)
+
+    def take(self, caller: Hashable, share: int) -> bool:
+        """Take a place, if one is free for this caller, who has `share` of them at most."""
+        fits = self._free > 0 and self._held[caller] < share
+        if fits:
+            self._add(caller, 1)
+        return fits
+
+    def wait(self, caller: Hashable, share: int, one: W) -> None:
+        """Let `one` wait for a place that `take` did not give."""
+        self._waiting.setdefault(caller, deque()).append((one, share))
+
+    def give_back(self, caller: Hashable) -> None:
+        """Give a place back, to the next who waits for one."""
+        self._add(caller, -1)
+        for other in list(self._waiting):
+            waiting = self._waiting[other]
+            while waiting and self.take(other, waiting[0][1]):
+                one, _ = waiting.popleft()
+                if self._give(one):
+                    self._waiting.move_to_end(other)
+                    break
+                self._add(other, -1)  # it was given up meanwhile
+            if not waiting:
+                del self._waiting[other]
+
+    def _add(self, caller: Hashable, more: int) -> None:
+        self._free -= more
+        self._held[caller] += more
+        if not self._held[caller]:
+            del self._held[caller]
+
+
+class Places:
+    """`count` places of one event loop, which callers share by turns."""
+
+    def __init__(self, count: int) -> None:
+        self._turns = Turns(count, _given)
 
     async def take(self) -> Hashable:
         """Wait for a place. Returns the caller, for whom it is given back."""
         caller = CALLER.get()
-        if self._fits(caller):
-            self._add(caller, 1)
+        share = self._turns.share_of(caller)
+        if self._turns.take(caller, share):
             return caller
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(caller, deque()).append(place)
+        self._turns.wait(caller, share, place)
         try:
             await place
         except asyncio.CancelledError:
@@ -45,24 +95,11 @@ class Places:
 
     def give(self, caller: Hashable) -> None:
         """Give a place back, to the next who waits for one."""
-        self._add(caller, -1)
-        for one in list(self._waiting):
-            waiting = self._waiting[one]
-            while waiting and waiting[0].done():
-                del waiting[0]  # given up meanwhile
-            if waiting and self._fits(one):
-                self._add(one, 1)
-                waiting.popleft().set_result(None)
-                self._waiting.move_to_end(one)
-            if not waiting:
-                del self._waiting[one]
+        self._turns.give_back(caller)
 
-    def _fits(self, caller: Hashable) -> bool:
-        most = self._count if caller is None else share_of(self._count)
-        return self._free > 0 and self._held[caller] < most
 
-    def _add(self, caller: Hashable, more: int) -> None:
-        self._free -= more
-        self._held[caller] += more
-        if not self._held[caller]:
-            del self._held[caller]
+def _given(place: asyncio.Future[None]) -> bool:
+    if place.done():
+        return False
+    place.set_result(None)
+    return True

@@ -85,16 +85,17 @@ class FairThreads:
 class Beside:
     """Fair threads that are there once they are needed, and anew in a child of a fork."""
 
-    def __init__(self, count: int, name: str) -> None:
+    def __init__(self, count: int, name: str, most: int | None = None) -> None:
         self._count = count
         self._name = name
+        self._most = most
         self._process = -1
         self._threads: FairThreads | None = None
 
     async def run(self, caller: Hashable, call: Callable[[], T]) -> T:
         """What `call` gives, as `FairThreads.run` gives it."""
         if self._threads is None or self._process != os.getpid():
-            self._threads, self._process = FairThreads(self._count, self._name), os.getpid()
+            self._threads, self._process = FairThreads(self._count, self._name, self._most), os.getpid()
         return await self._threads.run(caller, call)
 
     def close(self) -> None:

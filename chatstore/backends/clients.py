@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from chatstore.callers import CALLER, share_of
 
 if TYPE_CHECKING:
-    from chatstore.fair_threads import Beside, FairThreads
+    from chatstore.fair_threads import Beside
 
 __all__ = ["LoopClients", "ProcessClient", "ProcessThreads", "beside_loops"]
 
@@ -131,25 +131,17 @@ class ProcessThreads:
     """Threads on which calls that block are made for event loops, in turn by caller. No loop binds them."""
 
     def __init__(self, count: int, name: str) -> None:
-        self._count = count
-        self._name = name
-        self._threads: tuple[int, FairThreads] | None = None
+        from chatstore.fair_threads import Beside
+
+        self._threads = Beside(count, name, share_of(count))
 
     async def run(self, call: Callable[[], T]) -> T:
         """What `call` gives on a thread, in a copy of the caller's context: what it costs is told there."""
-        threads = self._threads
-        if threads is None or threads[0] != os.getpid():
-            from chatstore.fair_threads import FairThreads
-
-            made = FairThreads(self._count, self._name, share_of(self._count))
-            self._threads = threads = os.getpid(), made
-        return await threads[1].run(CALLER.get(), partial(contextvars.copy_context().run, call))
+        return await self._threads.run(CALLER.get(), partial(contextvars.copy_context().run, call))
 
     def close(self) -> None:
         """Let go of the threads; calls under way come to their end."""
-        threads, self._threads = self._threads, None
-        if threads is not None and threads[0] == os.getpid():
-            threads[1].shutdown()
+        self._threads.close()
 
 
 def beside_loops(*, blocking: bool) -> Beside | None:

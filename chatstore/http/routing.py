@@ -125,7 +125,7 @@ def endpoint(routes: Mapping[str, AnyRoute], service: Service) -> Callable[[Requ
         try:
             service.rates.admit(request.scope)
             call = await _call(route, request, service)
-            shared = call.caller is not None and service.settings.auth != "none"
+            shared = service.shared and call.caller is not None
             token = CALLER.set(call.identity.caller if shared else None)
             try:
                 return await route.handler(call)

@@ -40,10 +40,10 @@ class Service:
         self.settings = Settings.from_environment() if settings is None else settings
         self.telemetry = telemetry_of(self.settings)
         self.rates = Rates(per_minute(self.settings))
+        self.shared = self.settings.auth != "none"
+        """Whether callers are told from one another, and share what there is."""
         self.admission = Admission(
-            self.settings.max_concurrency,
-            self.settings.max_memory_bytes,
-            shared=self.settings.auth != "none",
+            self.settings.max_concurrency, self.settings.max_memory_bytes, shared=self.shared
         )
         self.documents: dict[tuple[str, str], bytes] = {}
         self.routes: tuple[AnyRoute, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from chatstore.engines.fenced.port import Entity, Op, Slice
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
 from examples.fenced_driver import FencedInMemory, MemoryDriver, MemoryGroups
+from tests.operations import appends, counted, histories_and_lists
 
 MINUTE = timedelta(minutes=1)
 BIG = "b" * 100_000
@@ -107,7 +107,7 @@ class World:
         self.noting.calls.clear()
         with contextlib.suppress(chatstore.MessageNotFound, chatstore.MessageExists):
             work()
-        return ", ".join(f"{many} {one}" for one, many in sorted(Counter(self.noting.calls).items()))
+        return counted(self.noting.calls)
 
 
 def played() -> dict[str, str]:
@@ -119,14 +119,7 @@ def played() -> dict[str, str]:
     def note(name: str, work: Callable[[], object]) -> None:
         calls[name] = world.noted(work)
 
-    note("a tenant's first append", lambda: store.append("t", say("a"), say("b"), owner="mary"))
-    note("an append", lambda: store.append("t", say("c")))
-    note("a cold append", lambda: world.cold().append("t", say("d")))
-    note("an append behind another process's", lambda: store.append("t", say("e")))
-    world.clock.advance(MINUTE)
-    note("an append of a new minute", lambda: store.append("t", say("f")))
-    note("a request", lambda: store.append("t", say("g"), request_id="r"))
-    note("a request again", lambda: store.append("t", say("g"), request_id="r"))
+    appends(note, store, world.cold, lambda: world.clock.advance(MINUTE))
     note("an append that expires", lambda: store.append("t", say("h"), expires_in=timedelta(days=3)))
     note("an append of large messages", lambda: store.append("t", *[say(BIG)] * 3))
     note("an append with a key", lambda: store.append("t", say("k"), key="k"))
@@ -146,14 +139,7 @@ def played() -> dict[str, str]:
     note("the last message", lambda: store.pop("t"))
     note("a cut", lambda: store.truncate("t", after=third.id))
     note("a page of what a cut left", lambda: store.read("t", last=3))
-    note("changed properties", lambda: store.update_thread("t", topic="new"))
-    note("another history", lambda: store.replace_all("t", [say("a"), say("b")]))
-    note("a history that grew", lambda: store.replace_all("t", [say("a"), say("b"), say("c")]))
-    note("a history that is the same", lambda: store.replace_all("t", [say("a"), say("b"), say("c")]))
-    note("a fork", lambda: store.fork("t", "copy"))
-    note("a list of an owner's threads", lambda: store.list_threads(owner="mary"))
-    note("a list of all threads", store.list_threads)
-    note("a list of nobody's", lambda: store.list_threads(owner="nobody"))
+    histories_and_lists(note, store)
     note("a cleared history", lambda: store.clear("copy"))
     note("a pop of nothing", lambda: store.pop("copy"))
     note("a deleted thread", lambda: store.delete_thread("t"))

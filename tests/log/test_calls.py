@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -13,6 +12,7 @@ from chatstore.errors import MessageNotFound
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
 from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.operations import appends, counted, histories_and_lists
 
 
 class Noting(MemoryTable):
@@ -134,17 +134,10 @@ def played() -> dict[str, str]:
     def note(name: str, work: Callable[[], object]) -> None:
         table.calls.clear()
         work()
-        calls[name] = ", ".join(f"{many} {one}" for one, many in sorted(Counter(table.calls).items()))
+        calls[name] = counted(table.calls)
 
     store = opened()
-    note("a tenant's first append", lambda: store.append("t", say("a"), say("b"), owner="mary"))
-    note("an append", lambda: store.append("t", say("c")))
-    note("a cold append", lambda: opened().append("t", say("d")))
-    note("an append behind another process's", lambda: store.append("t", say("e")))
-    clock.advance(MINUTE)
-    note("an append of a new minute", lambda: store.append("t", say("f")))
-    note("a request", lambda: store.append("t", say("g"), request_id="r"))
-    note("a request again", lambda: store.append("t", say("g"), request_id="r"))
+    appends(note, store, opened, lambda: clock.advance(MINUTE))
     note("a request again, cold", lambda: opened().append("t", say("g"), request_id="r"))
     note("an append that expires", lambda: store.append("t", say("h"), expires_in=DAY * 3))
     note("another that expires later", lambda: store.append("t", say("i"), expires_in=DAY * 4))
@@ -166,14 +159,7 @@ def played() -> dict[str, str]:
     note("the last message", lambda: store.pop("t"))
     note("a cut near the end", lambda: store.truncate("t", after=store.read("t", last=2).items[0].id))
     note("properties", lambda: store.get_thread("t"))
-    note("changed properties", lambda: store.update_thread("t", topic="new"))
-    note("another history", lambda: store.replace_all("t", [say("a"), say("b")]))
-    note("a history that grew", lambda: store.replace_all("t", [say("a"), say("b"), say("c")]))
-    note("a history that is the same", lambda: store.replace_all("t", [say("a"), say("b"), say("c")]))
-    note("a fork", lambda: store.fork("t", "copy"))
-    note("a list of an owner's threads", lambda: store.list_threads(owner="mary"))
-    note("a list of all threads", store.list_threads)
-    note("a list of nobody's", lambda: store.list_threads(owner="nobody"))
+    histories_and_lists(note, store)
     note("a thread without messages", lambda: store.create_thread("u", ttl=MINUTE * 30))
     note("a cleared history", lambda: store.clear("copy"))
     note("an empty history that is cleared", lambda: store.clear("copy"))

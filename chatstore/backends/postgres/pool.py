@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeAlias, TypeVar
@@ -12,7 +11,7 @@ import psycopg
 
 from chatstore.backends.postgres.faults import NotConnected
 from chatstore.backends.postgres.links import Link
-from chatstore.callers import CALLER, share_of
+from chatstore.callers import CALLER, Turns
 from chatstore.engines.sql import Caller
 from chatstore.errors import Unavailable
 
@@ -38,16 +37,13 @@ class Pool:
         wait: Waiting,
         welcome: Callable[[Link], Awaitable[Link]],
     ) -> None:
-        self._most = most
         self._seconds = seconds
         self._connect = connect
         self._wait = wait
         self._welcome = welcome
         self._known = False
         self._lock = threading.Lock()
-        self._free = most
-        self._held: Counter[Caller] = Counter()
-        self._waiting: OrderedDict[Caller, deque[tuple[Future[None], int]]] = OrderedDict()
+        self._turns = Turns(most, _given)
         self._idle: list[Link] = []
 
     async def use(self, work: Callable[[Link], Awaitable[T]], caller: Caller) -> T:
@@ -55,9 +51,10 @@ class Pool:
 
         Raises Unavailable where none is given back in time.
         """
-        share = self._most if CALLER.get() is None else share_of(self._most)
-        if not self._taken(caller, share):
-            await self._turn(caller, share)
+        share = self._turns.share_of(CALLER.get())
+        turn = self._taken(caller, share)
+        if turn is not None:
+            await self._await(turn, caller, share)
         link: Link | None = None
         try:
             link = self._usable() or await self._connected()
@@ -65,7 +62,7 @@ class Pool:
         finally:
             if link is not None:
                 self._give_back(link)
-            self._give(caller)
+            self._give_back_place(caller)
 
     def forget_idle(self) -> None:
         """Close the connections that nobody uses: they lead to a server that is no longer the one."""
@@ -100,27 +97,22 @@ class Pool:
         else:
             link.close()
 
-    def _taken(self, caller: Caller, share: int) -> bool:
-        """Take a place for a connection, if one is free for this caller."""
+    def _taken(self, caller: Caller, share: int) -> Future[None] | None:
+        """Take a place for a connection. Gives what to wait for where none is free for this caller."""
         with self._lock:
-            fits = self._fits(caller, share)
-            if fits:
-                self._add(caller, 1)
-            return fits
+            if self._turns.take(caller, share):
+                return None
+            turn: Future[None] = Future()
+            self._turns.wait(caller, share, turn)
+            return turn
 
-    async def _turn(self, caller: Caller, share: int) -> None:
+    async def _await(self, turn: Future[None], caller: Caller, share: int) -> None:
         """Wait for a place. Raises Unavailable."""
-        future: Future[None] = Future()
-        with self._lock:
-            if self._fits(caller, share):
-                self._add(caller, 1)
-                return
-            self._waiting.setdefault(caller, deque()).append((future, share))
         try:
-            await self._wait(future, self._seconds)
+            await self._wait(turn, self._seconds)
         except BaseException as error:
-            if not future.cancel():
-                self._give(caller)  # it came as the wait ended
+            if not turn.cancel():
+                self._give_back_place(caller)  # it came as the wait ended
             if isinstance(error, TimeoutError):
                 raise Unavailable(
                     f"all {share} connections that one caller may have were in use for "
@@ -128,27 +120,13 @@ class Pool:
                 ) from error
             raise
 
-    def _give(self, caller: Caller) -> None:
+    def _give_back_place(self, caller: Caller) -> None:
         with self._lock:
-            self._add(caller, -1)
-            for one in list(self._waiting):
-                waiting = self._waiting[one]
-                while waiting and self._fits(one, waiting[0][1]):
-                    future, _ = waiting.popleft()
-                    # One that was given up meanwhile takes nothing, and the next is looked at.
-                    if future.set_running_or_notify_cancel():
-                        self._add(one, 1)
-                        self._waiting.move_to_end(one)
-                        future.set_result(None)
-                        break
-                if not waiting:
-                    del self._waiting[one]
+            self._turns.give_back(caller)
 
-    def _fits(self, caller: Caller, share: int) -> bool:
-        return self._free > 0 and self._held[caller] < share
 
-    def _add(self, caller: Caller, more: int) -> None:
-        self._free -= more
-        self._held[caller] += more
-        if not self._held[caller]:
-            del self._held[caller]
+def _given(turn: Future[None]) -> bool:
+    if not turn.set_running_or_notify_cancel():
+        return False
+    turn.set_result(None)
+    return True
