@@ -12,11 +12,16 @@ import pytest
 
 import chatstore
 from chatstore.engines.sql import steps
+from chatstore.engines.sql.transactions import Transacting
 from chatstore.models import Erased, Swept
 from chatstore.testing import ManualClock
 
 LONG = 16
 """So many messages are many steps here, where each is as short as it can be."""
+
+
+async def killed(*_: object) -> None:
+    """A process that ends behind a write, before it cleans up."""
 
 
 @pytest.fixture(autouse=True)
@@ -238,10 +243,6 @@ def test_a_long_end_is_cut_away_at_once(path: Path, clock: ManualClock) -> None:
 def test_a_sweep_removes_what_a_killed_process_left_of_a_cut(
     store: chatstore.ChatStore, path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chatstore.engines.sql.transactions import Transacting
-
-    async def killed(*_: object) -> None: ...
-
     with monkeypatch.context() as patch:
         patch.setattr(Transacting, "_clean", killed)
         ids = [message.id or "" for message in fill(store)]
@@ -287,10 +288,6 @@ def test_what_is_cut_while_a_thread_is_copied(path: Path) -> None:
 def test_an_older_cut_stays_away_whatever_is_done_beside_it(
     store: chatstore.ChatStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chatstore.engines.sql.transactions import Transacting
-
-    async def killed(*_: object) -> None: ...
-
     monkeypatch.setattr(Transacting, "_clean", killed)
     added = store.append("long", *map(large, range(LONG)), key=[f"k{number}" for number in range(LONG)])
     ids = [message.id or "" for message in added.messages]
@@ -349,10 +346,6 @@ def test_a_sweep_ends_with_its_step(store: chatstore.ChatStore, path: Path, cloc
 def test_a_sweep_takes_no_more_than_it_may(
     store: chatstore.ChatStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chatstore.engines.sql.transactions import Transacting
-
-    async def killed(*_: object) -> None: ...
-
     with monkeypatch.context() as patch:
         patch.setattr(Transacting, "_clean", killed)
         ids = [message.id or "" for message in fill(store)]
