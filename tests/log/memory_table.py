@@ -5,7 +5,11 @@ from __future__ import annotations
 from examples.log_driver import LogInMemory
 from examples.log_driver import MemoryTable as Rows
 
-__all__ = ["LogInMemory", "MemoryTable"]
+__all__ = ["Killed", "LogInMemory", "MemoryTable"]
+
+
+class Killed(BaseException):
+    """The process is gone, which a table's double raises in the middle of a call."""
 
 
 class MemoryTable(Rows):

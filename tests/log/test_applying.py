@@ -16,15 +16,11 @@ from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.engines.log import Key, LogBackend, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
-from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 
 HOUR = timedelta(hours=1)
 DAY = 26 * HOUR
 BIG = "b" * 250_000
-
-
-class Killed(BaseException):
-    """The process is gone."""
 
 
 class Meddled(MemoryTable):

@@ -18,13 +18,9 @@ from chatstore.engines.log.visits import hour_of
 from chatstore.errors import Unavailable
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
-from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 
 T = TypeVar("T")
-
-
-class Killed(BaseException):
-    """The process is gone."""
 
 
 class Mortal(MemoryTable):

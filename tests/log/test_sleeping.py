@@ -15,7 +15,7 @@ from chatstore.engines.log import Key, Row, Rows
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
-from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 
 HOUR = timedelta(hours=1)
 
@@ -268,10 +268,6 @@ def test_an_erasure_beside_a_sweep_that_leads_back_to_a_thread(*, deleted: bool)
     swept(ChatStore(LogInMemory(slow, clock)))
     assert erased
     assert "mary" not in text(table)
-
-
-class Killed(BaseException):
-    """A process ends."""
 
 
 class Meddled(MemoryTable):
