@@ -18,8 +18,8 @@ from chatstore.engines.log.head import look
 from chatstore.errors import CorruptData, Unavailable
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
-from tests.log.memory_table import LogInMemory, MemoryTable
-from tests.log.test_lists import Killed, Mortal
+from tests.log.memory_table import Killed, LogInMemory, MemoryTable
+from tests.log.test_lists import Mortal
 
 LATER = timedelta(hours=26)
 BIG = "x" * 900_000

@@ -15,9 +15,9 @@ from chatstore.blocking import run
 from chatstore.engines.log import Row
 from chatstore.errors import Unavailable
 from chatstore.testing.samples import say
-from tests.log.memory_table import LogInMemory, MemoryTable
+from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 from tests.log.test_cleaning import LATER, Kept, kept
-from tests.log.test_lists import Killed, Mortal
+from tests.log.test_lists import Mortal
 
 __all__ = ["kept"]
 

@@ -16,10 +16,9 @@ from chatstore.contract import ThreadKey
 from chatstore.engines.log import Row
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
-from tests.log.memory_table import LogInMemory
+from tests.log.memory_table import Killed, LogInMemory
 from tests.log.test_cleaning import Kept, kept
 from tests.log.test_erasing import Meanwhile
-from tests.log.test_lists import Killed
 
 __all__ = ["kept"]
 
