@@ -62,3 +62,32 @@ def test_nobody_in_particular_may_have_all() -> None:
         assert await last is None
 
     asyncio.run(all_of_it())
+
+
+def test_those_that_wait_have_turns() -> None:
+    async def all_of_it() -> None:
+        places, taken, go = Places(1), list[Hashable](), asyncio.Event()
+        first = await places.take()
+        work = at_work(places, taken, go)
+        tasks = [work(caller) for caller in ("much", "much", "much", "little", "little")]
+        await settled()
+        go.set()
+        places.give(first)
+        await asyncio.gather(*tasks)
+        assert taken == ["much", "little", "much", "little", "much"]
+
+    asyncio.run(all_of_it())
+
+
+def test_a_place_that_comes_as_its_wait_is_given_up_goes_to_the_next() -> None:
+    async def all_of_it() -> None:
+        places = Places(1)
+        first = await places.take()
+        late = asyncio.create_task(places.take())
+        await settled()
+        places.give(first)
+        late.cancel()
+        await asyncio.gather(late, return_exceptions=True)
+        await asyncio.wait_for(places.take(), 10)
+
+    asyncio.run(all_of_it())
