@@ -1,11 +1,11 @@
 """JSON as chatstore keeps it: exact, strict, and refused with a reason where it cannot be both.
 
-What `encode` accepts, `decode` gives back equal as JSON text, types and key order included: 1, 1.0
-and true stay three different things. Refused are the values that JSON has no word for (NaN,
-infinities, bytes, keys that are not text), text that is not Unicode (lone surrogates), and
-structures nested deeper than `MAX_DEPTH`. `parse` additionally refuses JSON text that says a key
-twice or writes a number too large for a float, because either would come back changed. A number that a
-float can only come near to is an `ExactFloat`, which `encode` writes as it was.
+What `encode` accepts, `decode` gives back equal as JSON text, types and key order included: 1, 1.0 and true
+stay three different things. `encode` refuses values that JSON has no word for: NaN, infinities, bytes, keys
+that are not text. It also refuses text that is not Unicode (lone surrogates), and structures nested deeper
+than `MAX_DEPTH`. `parse` additionally refuses JSON text that says a key twice or writes a number too large
+for a float, because either would come back changed. A number that a float can only come near to is an
+`ExactFloat`, which `encode` writes as it was.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def decode(text: str) -> Json:
 def encode(value: Json, what: str = "the message", *, floats_only: bool = False) -> str:
     """`value` as compact JSON text.
 
-    Raises InvalidMessage, which begins with `what` and names the place inside it; with `floats_only` for a
-    number between two floats, too, where only values are kept and no text.
+    Raises InvalidMessage, which begins with `what` and names the place inside it. `floats_only` is for where
+    only values are kept and no text: then a number between two floats is refused, too.
     """
     exact: list[ExactFloat] = []
     _check(value, what, exact)
@@ -119,8 +119,8 @@ def encode(value: Json, what: str = "the message", *, floats_only: bool = False)
 def parse(text: str | bytes, what: str = "the body", *, around: int = 0) -> Json:
     """The value of JSON text that comes from outside; `around` more levels may enclose what is kept.
 
-    Raises InvalidMessage for anything that `encode` would refuse, for text that is not JSON or not
-    UTF-8, for a key that appears twice in one object, and for numbers that do not fit.
+    Raises InvalidMessage for anything that `encode` would refuse, and for text that is not JSON or not UTF-8.
+    So it does for a key that appears twice in one object, and for numbers that do not fit.
     """
     return _parsed(text, what, around)[0]
 

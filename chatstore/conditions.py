@@ -249,8 +249,8 @@ def updated(thread: Thread, patch: ThreadPatch, now: int) -> Thread:
 def renewed(thread: Thread, now: int) -> Thread:
     """A thread whose expiry slides as an append at `now` leaves it.
 
-    It is renewed when less than its time to live is left, for that and an eighth more, so that not each
-    append changes the properties. Without a change it is the same object.
+    The expiry is renewed when less than the time to live is left: to that time and an eighth more. So not
+    each append changes the properties. Without a change it is the same object.
     """
     if thread.sliding is None or thread.expires_at is None:
         return thread

@@ -1,9 +1,9 @@
 """Positions: strings that sort, byte by byte, in a thread's order.
 
-An appended message takes the next *slot*, ten decimal digits. A message inserted between two
-others takes the slot of the one before it and a *fraction* behind it, digits of base 62 that never
-end in zero, so that there is always room for another. A fraction grows by a digit for about six
-insertions at the same place; `crowded` says when it is time to number a thread anew.
+An appended message takes the next *slot*, ten decimal digits. A message inserted between two others takes the
+slot of the one before it, and a *fraction* behind that. A fraction is digits of base 62 that never end in
+zero, so there is always room for another. A fraction grows by a digit for about six insertions at the same
+place; `crowded` says when it is time to number a thread anew.
 """
 
 from __future__ import annotations

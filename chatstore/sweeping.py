@@ -28,9 +28,9 @@ def sweep_steps(
 ) -> Iterator[Swept]:
     """Sweep for every tenant, step after step, until nothing is left or `seconds` are over.
 
-    A step removes about `limit` rows; without it, as many as take about a quarter of a second, so that a
-    run ends soon after its time. Yields after each step what all of them removed so far, and whether there
-    is more.
+    A step removes about `limit` rows. Without a `limit`, it removes as many as take about a quarter of a
+    second, so that a run ends soon after its time. Yields after each step what all of them removed so far,
+    and whether there is more.
     """
     began = time.monotonic()
     total = Swept(0, 0, 0, more=True)

@@ -4,12 +4,12 @@ The store checks arguments; a backend may rely on them. A backend keeps the prom
 operation alike:
 
 - a mutation happens whole or not at all, and messages take their order from the storage;
-- `if_match` is compared in the same atomic step as the write. What it names depends on the
-  operation: a thread's `etag` for update and delete; a message's `etag` where one message is named by
-  its id; the log's `etag` otherwise, of which an append that cuts nothing compares only the epoch and the
-  tail. `if_thread`, of an append or the change of a message, is of the thread, in the same step. ``"*"``
-  asks only that the target be there, `ABSENT` that it not be, and of several, divided by commas, one has
-  to hold. What no longer holds is a `Conflict` with the current etag (`chatstore.conditions` compares so);
+- `if_match` is compared in the same atomic step as the write. Update and delete compare a thread's `etag`.
+  What names one message by its id compares that message's. Everything else compares the log's, and an append
+  that cuts nothing only its epoch and tail. `if_thread`, of an append or the change of a message, is of the
+  thread, in the same step. ``"*"`` asks only that the target be there, `ABSENT` that it not be. Of several,
+  divided by commas, one has to hold. What no longer holds is a `Conflict` with the current etag
+  (`chatstore.conditions` compares so);
 - with a `request`, its record is written in the same atomic step, and found again before anything
   else is looked at: the same id and digest give the first result again, another digest is
   `RequestMismatch`. Failures are not recorded;
@@ -184,10 +184,10 @@ class Backend(ABC):
         changes them; a thread that is created has the properties of `create` as patched. `if_match` compares
         epoch and tail alone, and with a `cut` the edits too; `if_thread` compares the properties' etag.
 
-        Raises ThreadNotFound if there is no thread and `create` is None or a `cut` is given, ThreadExists if
-        it is somebody else's, Conflict, also for a condition on no thread, MessageNotFound for the cut, and
-        MessageExists for a key. A key of what is cut is free in the same step. Costs the same at any length
-        of the thread, and whatever is cut.
+        Without a thread, raises ThreadNotFound if `create` is None or a `cut` is given. Raises ThreadExists
+        if the thread is somebody else's, and Conflict, also for a condition on no thread. Raises
+        MessageNotFound for the cut, and MessageExists for a key. A key of what is cut is free in the same
+        step. Costs the same at any length of the thread, and whatever is cut.
         """
 
     @abstractmethod
@@ -223,10 +223,10 @@ class Backend(ABC):
     ) -> Appended:
         """Replace the history. A reader sees the old one or the new one, whole.
 
-        Where the present messages are the first of `drafts`, they stay and only the rest is
-        appended, an empty rest writing nothing; otherwise the epoch changes. A draft is a message that
-        stays if it has its text, and its metadata and key unless it has none itself. Raises
-        ThreadNotFound where `create` is None, MessageExists for a key.
+        Where the present messages are the first of `drafts`, they stay and only the rest is appended. An
+        empty rest writes nothing. Otherwise the epoch changes. A draft is a message that stays if it has its
+        text, and its metadata and key unless it has none itself. Raises ThreadNotFound where `create` is
+        None, MessageExists for a key.
         """
 
     @abstractmethod
@@ -322,10 +322,10 @@ class Backend(ABC):
 
         Without `if_match` the thread is made, or ThreadExists is raised; with it, the log's etag is compared
         as an append compares it. Properties become those of `thread`, times included, but for the owner, and
-        an `active_at` that would go back; messages keep id, text and times. Etags and positions are new
-        ones. It takes as many of the first messages as it can write in one atomic step, perhaps none where
-        it makes the thread, and returns those. Without anything new it changes nothing, but sees to it that
-        lists have the thread: who was killed may not have come to that.
+        an `active_at` that would go back; messages keep id, text and times. Etags and positions are new ones.
+        It takes as many of the first messages as it can write in one atomic step, and returns those. Where it
+        makes the thread, that may be none. Without anything new it changes nothing, but sees to it that lists
+        have the thread: who was killed may not have come to that.
         """
         raise self._unsupported(Capability.RESTORE)
 

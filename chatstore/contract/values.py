@@ -52,8 +52,8 @@ ABSENT: Final = "!*"
 class ThreadKey(NamedTuple):
     """Which thread is meant: ids of different tenants never meet.
 
-    With an `owner`, a thread of anybody else is not there, in any operation; its id is taken all
-    the same, so that creating one raises ThreadExists. Requests are remembered for each owner apart.
+    With an `owner`, a thread of anybody else is not there, in any operation. Its id is taken all the same, so
+    creating one raises ThreadExists. Requests are remembered for each owner apart.
     """
 
     tenant: str
@@ -64,8 +64,8 @@ class ThreadKey(NamedTuple):
 class Draft(NamedTuple):
     """A message to be stored: its JSON text, and how long it lives (None: as long as the thread).
 
-    `metadata` is what is kept beside it, as the text of a JSON object that is not empty, and `key` the
-    client's own name for it, which no other message of the thread has.
+    `metadata` is kept beside the message, as the text of a JSON object that is not empty. `key` is the
+    client's own name for the message, which no other message of the thread has.
     """
 
     text: str

@@ -1,8 +1,8 @@
 """AWS Lambda: events of gateways, function URLs and load balancers as requests to the service.
 
 Each of them carries a request and its answer whole, inside JSON that Lambda cuts off at 6 MB and a load
-balancer at 1 MB. The limits below are chosen so that the answer to a body that was taken, which repeats
-it with up to 200 bytes for each of its messages, is carried back in any case.
+balancer at 1 MB. An answer repeats the body that was taken, with up to 200 bytes more for each message. The
+limits below are chosen so that this answer is carried back in any case.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who can reach a service that asks nobody who they are: only this machine, and no foreign web page on it.
 
-Without identity the service binds to loopback alone. A browser reaches loopback too, so a request
-must also name a loopback host, which a rebound domain does not, and come from no foreign page.
+Without identity the service binds to loopback alone. A browser reaches loopback too. So a request must also
+name a loopback host, which a rebound domain does not, and must come from no foreign page.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How log records are written: one line of JSON each, or text for people, and never what was said.
 
-The text of an error may hold what a caller sent, so a traceback names its places and classes, and the texts
-of the errors about storage and configuration alone, which are our own.
+The text of an error may hold what a caller sent, so a traceback names only places and classes. The errors
+about storage and configuration keep their texts, which are our own.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ __all__ = ["erase", "erase_tenant"]
 async def erase(call: Call[OwnerPath, NoQuery, NoHeaders, None]) -> Response:
     """Erase an owner
 
-    Removes every thread of the owner with its messages, the remembered results of requests about them, and
-    the owner's API keys, from the storage's free space too. Not one atomic step: after a failure, repeat it.
-    The counts are of what this request removed.
+    Removes every thread of the owner with its messages, what is remembered of requests about them, and the
+    owner's API keys. Where the storage can, they go from its free space, too. Not one atomic step: after a
+    failure, repeat it. The counts are of what this request removed.
     """
     forget = partial(call.service.forget_keys, call.store.tenant, call.path.owner)
     erased = await keys.erase(call.store, call.path.owner, by=call.identity.credential, forget=forget)

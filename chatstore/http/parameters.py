@@ -63,8 +63,8 @@ def time_of(value: str) -> datetime:
         )
     year, month, day, hour, minute, second = (int(digits) for digits in found.groups()[:6])
     offset = timedelta(hours=int(found[10] or 0), minutes=int(found[11] or 0))
-    # A leap second, which datetime does not know, is the first moment of the next minute; a year
-    # before any thread or past the calendar selects all or none as the nearest one does.
+    # datetime knows no leap seconds: one is the first moment of the next minute. A year before any thread, or
+    # past the calendar, selects all or none as the nearest year does.
     local = datetime(min(max(year, 4), 9996), month, day, hour, minute, min(second, 59), tzinfo=UTC)
     fraction = timedelta(
         seconds=second - local.second, microseconds=int((found[7] or ".")[1:7].ljust(6, "0"))

@@ -1,7 +1,7 @@
 """The one way from a request to an answer: a route says what comes in and what goes out.
 
-A route cannot be written without its models, requests are checked by them, and the OpenAPI document
-is made from them, so the three never tell different stories.
+A route cannot be written without its models. Requests are checked by these models, and the OpenAPI document
+is made from them. So the three always agree.
 """
 
 from __future__ import annotations

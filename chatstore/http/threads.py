@@ -93,9 +93,9 @@ async def get(call: Call[ThreadPath, NoQuery, IfNoneMatch, None]) -> Response:
 async def update(call: Call[ThreadPath, NoQuery, Mutation, schemas.ThreadPatch]) -> Response:
     """Change a thread
 
-    What is not named stays, null removes. Metadata is merged, key by key, or replaced whole with
-    `"merge": false`, nulls then being values; participants are replaced as a whole; a `ttl` counts from now,
-    and with `"sliding": true` from the last append. Example: `{"ttl": 86400, "sliding": true}`.
+    What is not named stays, null removes. Metadata is merged, key by key. With `"merge": false` it is
+    replaced whole, and nulls are values. Participants are replaced as a whole. A `ttl` counts from now, and
+    with `"sliding": true` from the last append. Example: `{"ttl": 86400, "sliding": true}`.
     """
     changed = await call.store.update_thread(
         call.path.id,

@@ -8,8 +8,8 @@ __all__ = ["has_more_values"]
 def has_more_values(text: bytes, most: int) -> bool:
     """Whether the part of `text` that is JSON holds more than `most` values, keys not counted.
 
-    Each value but the outermost has a comma or the opening of its container in front of it; a container
-    without any is written without a space, or counts twice.
+    Each value but the outermost has a comma or the opening of its container in front of it. An empty
+    container is written without a space, or counts twice.
     """
     if _openings(text) < most:
         return False

@@ -1,9 +1,9 @@
 """Reads conversations from files of many forms, and adds to a store what it does not have yet.
 
-A file becomes lines (`texts`), lines become JSON (`values`), a JSON value is recognised (`recognising`, with
-`exchange` for what programs pass to each other and `chats` for what chat applications export), what was
-recognised becomes conversations (`conversations`), and these are added (`adding`). docs/command-line.md has
-a table of the forms.
+A file becomes lines (`texts`), and lines become JSON (`values`). A JSON value is recognised (`recognising`):
+`exchange` knows what programs pass to each other, `chats` what chat applications export. What was recognised
+becomes conversations (`conversations`), and these are added (`adding`). docs/command-line.md has a table of
+the forms.
 
 What a file says that cannot be kept is left out and named, and never takes anything else with it.
 """

@@ -45,8 +45,8 @@ class Status(enum.Enum):
 class Outcome:
     """What an import did about one thread: `messages` counts those that it added.
 
-    `damage` says what its source had lost. `digest` is of the id and the messages as they were read back
-    from the store; None where the thread is not there as its source has it.
+    `damage` says what its source had lost. `digest` is of the id and the messages as they were read back from
+    the store. It is None where the thread is not there as its source has it.
     """
 
     where: str

@@ -44,8 +44,9 @@ class Page(Generic[T]):
 class Window(Page[T]):
     """The newest messages that fit a number of tokens: a page that says how it counted.
 
-    `tokens` is the sum over its messages; `counter` is ``messages`` where every message carried
-    its own count, ``estimate`` where at least one was estimated, ``caller`` for a counter passed in.
+    `tokens` is the sum over its messages. `counter` is ``messages`` where every message carried its own
+    count, and ``estimate`` where at least one was estimated. It is ``caller`` for a counter that was passed
+    in.
     """
 
     tokens: int = 0

@@ -14,14 +14,14 @@ __all__ = ["AsyncChatStore"]
 class AsyncChatStore(Threads, Finding, Writing, Reading, Restoring):
     """Threads of ordered messages, for one tenant.
 
-    Every mutation is atomic and takes two options. `request_id` makes it safe to repeat: within the
-    backend's window (24 hours at least for ids that carry their time, such as `chatstore.uuid7`),
-    the same request gives the first result again and has no further effect; the same id with
-    anything else raises RequestMismatch, an id from outside the window RequestExpired. `if_match`
-    is an ETag that must still hold, or Conflict is raised with the one that does: a thread's own for
-    `update_thread` and `delete_thread`, a message's where one is named by its id, otherwise that of
-    the log, as pages and appends carry it. An append fails only if somebody else appended; the other
-    operations of the log fail after edits too.
+    Every mutation is atomic and takes two options. `request_id` makes it safe to repeat. Within the backend's
+    window the same request gives the first result again and has no further effect. The window is 24 hours at
+    least for ids that carry their time, such as `chatstore.uuid7`. The same id with anything else raises
+    RequestMismatch, an id from outside the window RequestExpired. `if_match` is an ETag that must still hold,
+    or Conflict is raised with the one that does. For `update_thread` and `delete_thread` it is the thread's
+    own, and where a message is named by its id, the message's. Otherwise it is that of the log, as pages and
+    appends carry it. An append fails only if somebody else appended; the other operations of the log fail
+    after edits too.
 
     A thread that does not exist has no messages: `read`, `window` and `iter_messages` give none,
     `clear` and `delete_thread` have nothing to do; everything else raises ThreadNotFound. Arguments that

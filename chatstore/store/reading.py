@@ -38,12 +38,12 @@ class Reading(Scoped):
     ) -> Page[Message]:
         """A page of messages, oldest first, at most 1,000 of them.
 
-        `last` gives the newest; `after` those that follow a place, up to `limit` (100 by default); `before`
-        alone those just before one; both, those between, from `after` on. A place is a cursor, a position, a
-        message's id, or ``"key:NAME"``. With `max_bytes` the page ends early once it holds that much text,
-        never without a message. The page of a thread that is not there is empty. Costs as much as the page
-        holds, wherever it is. Raises CursorExpired if the history that a cursor came from was replaced, and
-        ThreadNotFound or MessageNotFound if a message that is named is not there.
+        `last` gives the newest. `after` gives those that follow a place, up to `limit` (100 by default), and
+        `before` alone those just before one. Both give those between, from `after` on. A place is a cursor, a
+        position, a message's id, or ``"key:NAME"``. With `max_bytes` the page ends early once it holds that
+        much text, never without a message. The page of a thread that is not there is empty. Costs as much as
+        the page holds, wherever it is. Raises CursorExpired if the history that a cursor came from was
+        replaced, and ThreadNotFound or MessageNotFound if a message that is named is not there.
         """
         span = arguments.page_span(last, after, before, limit, max_bytes)
         return await self.backend.read(self._key(thread_id), span)

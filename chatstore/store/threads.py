@@ -34,10 +34,10 @@ class Threads(Scoped):
         """Create an empty thread; without an id it gets one, the same again for the same `request_id`.
 
         `owner` is for ever. `ttl` is seconds or a timedelta, and counts from now. With `sliding` it counts
-        from the last append; a thread may then live up to an eighth longer, so that not each append has to
-        renew it. `kind` says what a thread is kept for if it is no conversation: only listings that ask for
-        that kind show it. Raises ThreadExists. An `if_match` can name nothing that is still to be created, so
-        it always raises Conflict, with what is there.
+        from the last append. A thread may then live up to an eighth longer, so that not each append has to
+        renew the expiry. `kind` says what a thread is kept for if it is no conversation: only listings that
+        ask for that kind show it. Raises ThreadExists. An `if_match` can name nothing that is still to be
+        created, so it always raises Conflict, with what is there.
         """
         new = properties.new_thread(self._owner(owner), ttl, sliding, topic, metadata, participants, kind)
         more = (new.sliding, new.kind) if (new.sliding, new.kind) != (False, CHAT) else ()

@@ -50,15 +50,15 @@ class Writing(Scoped):
 
         `expires_in` is the messages' own time to live in seconds or as a timedelta. `metadata` is kept beside
         them, at most 16 KiB of JSON for each. `key` is a name of your own for a message, unique in its
-        thread; wherever an id is taken, ``"key:NAME"`` names the message too. Each of the three is one for
-        all or a list of one for each, and `key` alone names one message. Raises MessageExists if a message
-        with that key is there.
+        thread. Wherever an id is taken, ``"key:NAME"`` names the message too. `expires_in` and `metadata` are
+        one for all messages, or a list of one for each. One `key` is for a single message, a list for more.
+        Raises MessageExists if a message with that key is there.
 
-        With `after`, a message's id or key, what follows that message is taken away in the same step, as
-        `truncate` takes it; it raises ThreadNotFound and MessageNotFound, and creates no thread. `patch`
-        changes the thread's properties in the same step, by the names that `update_thread` has for them.
-        `if_thread` is the ETag that they must still have. If either is given, the answer's `thread_etag` is
-        that of the properties afterwards.
+        `after` is a message's id or key. What follows that message is taken away in the same step, as
+        `truncate` takes it. Then nothing is created: ThreadNotFound and MessageNotFound are raised instead.
+        `patch` changes the thread's properties in the same step, by the names that `update_thread` has for
+        them. `if_thread` is the ETag that they must still have. If either is given, the answer's
+        `thread_etag` is that of the properties afterwards.
 
         `if_match` is an ETag of the log; it fails if somebody else appended or cut, and with `after` also if
         somebody edited. A condition that does not hold raises Conflict. After any error but Unavailable

@@ -6,10 +6,9 @@
         def open_backend(self, *, blocking, clock, tmp_path):
             return MyBackend(tmp_path / "data", clock=clock)
 
-Every test then runs with the blocking store and with the asynchronous one on an event loop. A line
-``pytest_plugins = ["chatstore.testing.summary"]`` in the topmost conftest.py adds to pytest's
-summary what was opted out of, and how many operations the state machine ran. Needs the extra
-``testing``.
+Every test then runs with the blocking store and with the asynchronous one on an event loop. Put
+``pytest_plugins = ["chatstore.testing.summary"]`` into the topmost conftest.py. Then pytest's summary says
+what was opted out of, and how many operations the state machine ran. Needs the extra ``testing``.
 """
 
 from __future__ import annotations

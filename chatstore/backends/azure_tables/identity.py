@@ -1,7 +1,7 @@
 """Credentials of the platform's identity, for where neither a key nor a signature is given.
 
-Azure's hosts give a process an address to ask for tokens. Asking there takes the standard library alone;
-azure-identity, which knows every other way and takes long to load, is used where there is no such address.
+Azure's hosts give a process an address to ask for tokens. Asking there takes the standard library alone.
+Where there is no such address, azure-identity is used: it knows every other way, and takes long to load.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """DynamoDB: the log over a table with a partition key ``pk`` and a sort key ``sk``, both text.
 
-An append to a thread that this process knows is one conditional put of one row; see
-`chatstore.engines.log.writing` for how, and docs/dynamodb.md for what each operation costs.
+An append to a thread that this process knows is one conditional put of one row.
+`chatstore.engines.log.writing` says how, and docs/dynamodb.md what each operation costs.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ absolute one. Options:
 ``timeout``
     Seconds to wait for other processes' writes before raising Unavailable; 30 by default.
 ``search``
-    ``on``: messages are found by their words. The index is made in the file at once, for what is there too,
-    and from then on every writer keeps it, whatever its URL says; ``off`` is the default.
+    ``off`` (the default). ``on``: messages are found by their words. The file gets an index at once, of what
+    is there, too. From then on every writer keeps the index, whatever its URL says.
 
 The file is in WAL mode: readers never wait for writers, and a write is one transaction.
 """

@@ -31,12 +31,12 @@ T = TypeVar("T")
 class File:
     """The connections of one process to one file.
 
-    Writers take turns at a single connection under a lock of this process, which is fair and cheap;
-    SQLite's own lock, which waits by polling, only has to hold other processes off. A connection must not
-    cross a fork, so a child begins with none. If the file at the path is another one now, the connection is
-    not used, and a write to the old file is not acknowledged. A signal's handler may raise after any call.
-    So locks and connections are held only by the ``with`` of the interpreter's own types, which is entered
-    and left without a gap. Leaving a connection's by an exception rolls back.
+    Writers take turns at a single connection under a lock of this process, which is fair and cheap. SQLite's
+    own lock waits by polling, so it only has to hold other processes off. A connection must not cross a fork,
+    so a child begins with none. If the file at the path is another one now, the connection is not used, and a
+    write to the old file is not acknowledged. A signal's handler may raise after any call. So locks and
+    connections are held only by the ``with`` of the interpreter's own types, which is entered and left
+    without a gap. Leaving a connection's by an exception rolls back.
     """
 
     def __init__(self, path: str, synchronous: str, timeout: float, *, search: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Tablestore: the log over a table of Alibaba Cloud's, with two columns of text as its key.
 
-An append to a thread that this process knows is one conditional put of one row; see
-`chatstore.engines.log.writing` for how, and docs/tablestore.md for what each operation costs.
+An append to a thread that this process knows is one conditional put of one row.
+`chatstore.engines.log.writing` says how, and docs/tablestore.md what each operation costs.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ class Range(NamedTuple):
     def high(self) -> str:
         """Above all that was cut, and below all that comes later.
 
-        The last message of a slot has a fraction that begins with 3 at most, and what is inserted comes in
-        front of one that is there. So there is room left between this and the slot.
+        The last message of a slot has a fraction that begins with 3 at most. An inserted message comes in
+        front of one that is there. So there is room left between this position and the slot.
         """
         return f"{position.nth(self.slot - 1)}4"
 

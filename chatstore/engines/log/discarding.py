@@ -1,8 +1,9 @@
 """Removing what is left of threads, in an order in which whoever is killed hides nothing.
 
-An erasure finds a thread's rows by its owner's list, and a sweep finds that list's row by the slots that
-end a thread. If one of the two went, and no more, the other would not be found. So each step is acknowledged
-before the next one begins. Calls of one step are made side by side, because none leads to another:
+An erasure finds a thread's rows by its owner's list, and a sweep finds that list's row by the slots that end
+a thread. If only the list's row went, or only those slots, the rest would not be found. So each step is
+acknowledged before the next one begins. Calls of one step are made side by side, because none leads to
+another:
 
     the slots, but for those that name lists; the rows of hours; and a row of the present hour is put
     the slots that name lists

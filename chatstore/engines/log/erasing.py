@@ -83,8 +83,9 @@ class Eraser:
         the slots up to that one hold was decided before it. Both go; what comes after it was begun since.
 
         Where somebody else has a thread there now, theirs stays. The slot then says nothing. It is taken only
-        if something waits, which may be of the owner's, from a writer that was killed; or if rows list the
-        owner's, which a writer may have put who is about to begin a thread where the other's has expired.
+        for two reasons. Something may wait for a slot: that may be the owner's, from a writer that was
+        killed. Or rows may list the owner: a writer may have put them who is about to begin a thread where
+        the other's has expired.
         """
         pk, began = layout.thread_partition(key), self._clock()
         waiting, loose, hours = await self._before(pk, owner)
@@ -165,10 +166,10 @@ class Eraser:
     ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
-        Those are the rows up to the slot `end`, and the rows that were `waiting` before it was taken and
-        that no slot has brought to light since. Where somebody else has a thread there, `others`, they keep
-        their rows and what those refer to.
-        While the thread is `listed`, the slots say where.
+        The owner's are the rows up to the slot `end`, and some that were `waiting` before that slot was
+        taken: those that no slot has brought to light since. Where somebody else has a thread there,
+        `others`, they keep their rows and what those refer to. While the thread is `listed`, the slots say
+        where.
         """
         requests = 0
         for _ in range(_TRIES):

@@ -145,10 +145,10 @@ async def _glance(table: Table, pk: str, limit: int, stale: bool) -> Head:
 
 
 def require_awake(asleep: int, reason: str) -> None:
-    """Raise Unavailable where more than an hour has passed, in microseconds, since a thread was looked at.
+    """Raise Unavailable if a thread was looked at more than an hour ago: `asleep` microseconds.
 
-    Who slept for a day may meet another thread's rows under the names that were read, or list what is gone in
-    an hour that nobody looks through any more.
+    Who slept for a day may meet another thread's rows under the names that were read. Or they may list a
+    thread that is gone, in an hour that nobody looks through any more.
     """
     if asleep > layout.HOUR:
         raise Unavailable(reason)

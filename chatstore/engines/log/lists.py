@@ -12,8 +12,8 @@ moves from one hour of its tenant to a later one, never back, in steps that may 
 
 The owner's row says which of a thread's hours holds, and which it left. What else a killed writer or a late
 call leaves in an hour is removed once that hour is over (`chatstore.engines.log.closing`). An hour that was
-left may be over already, and a writer that gets no further than the owner's row would be the last to know of
-it: so the row names it, until the log does.
+left may be over already. A writer may get no further than the owner's row, and nobody else knows of that
+hour. So the row names the hour until the log does.
 """
 
 from __future__ import annotations

@@ -163,15 +163,16 @@ class Effect(NamedTuple):
 class Slot(NamedTuple):
     """A row of the log. It holds messages that were appended, or what was decided and is then applied.
 
-    `header` is what the header is to become, `effect` what is to happen to an earlier row; `seals`
-    says that nothing follows in this epoch. `request` is the id and the digest of the request that wrote
-    it, `result` what it was answered where that is not plain from the rest. `token` is random.
-    `staged` rows were put before the slot that brings them to light was taken; all carry the last's totals.
-    `pointer` is where a thread that ends here was listed: its activity, its id, its owner, the hours it left.
-    `told` is the etag of the properties that an append was answered. `version` counts the changes of the row.
-    `fades` of those took out what was dead, which nobody decided. `brought` is the position of a message with
-    a key that it put between others, once what it decided is forgotten. `edited` is how many edits the thread
-    had counted when the last of its own was decided, so that who looked at the thread before knows it.
+    `header` is what the header is to become, `effect` what is to happen to an earlier row; `seals` says that
+    nothing follows in this epoch. `request` is the id and the digest of the request that wrote the slot.
+    `result` is its answer, where that is not plain from the rest. `token` is random. `staged` rows were put
+    before the slot that brings them to light was taken; all carry the last's totals. `pointer` is where a
+    thread that ends here was listed: its activity, its id, its owner, the hours it left. `told` is the etag
+    of the properties that an append was answered. `version` counts the changes of the row. `fades` of those
+    changes took out what was dead, which needs no decision. `brought` is the position of a message with a key
+    that it put between others, once what it decided is forgotten. `edited` is how many edits the thread had
+    counted when the last of the slot's own was decided. So whoever looked at the thread before knows of that
+    edit.
     """
 
     epoch: str

@@ -1,8 +1,8 @@
 """Finding the slot that a request wrote before, so that a repetition gets its first result.
 
-Every mutation takes a slot, and the slot bears its request's id. `seen` never falls from slot to
-slot and is no less than the time of the slot's own request. So a search goes back from the
-newest slot, over sealed epochs too, and ends at the first slot whose `seen` lies before the request's time.
+Every mutation takes a slot, and the slot bears its request's id. `seen` never falls from slot to slot and is
+no less than the time of the slot's own request. So a search goes back from the newest slot, over sealed
+epochs too. It ends at the first slot whose `seen` lies before the request's time.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@
     decide      put the slot where there is none: the one write that counts
     apply       bring the header or the edited row to what was decided
 
-Two writers who saw the same state aim at the same slot, and the store lets one have it; the other
-looks again. What is written before the decision is invisible, what comes after can be done by
-anybody, so a writer may be killed anywhere.
+Two writers who saw the same state aim at the same slot, and the store lets one have it; the other looks
+again. What is written before the decision is invisible, and what comes after can be done by anybody. So a
+writer may be killed anywhere.
 """
 
 from __future__ import annotations

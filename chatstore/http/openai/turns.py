@@ -1,7 +1,8 @@
 """Adding items once, though OpenAI's clients repeat requests and name none of them.
 
-What a client says is how often it has tried before. Where this process has refused, failed or still has in
-hand an earlier try of a request, `tries` knows, and its repetition is written under the same word.
+What a client says is how often it has tried before. This process may have refused or failed an earlier try of
+a request, or still have it in hand. Then `tries` knows that try, and the repetition is written under the same
+word.
 
 Else the storage tells. Each try is written under a request id made of the body. The tries of one request have
 the same id and differ in what is digested with it: a first try bears its word, and repetitions that meet
@@ -13,8 +14,8 @@ nothing here bear one word for all. Whichever is written first keeps the others 
 - a repetition that finds a first try's word looks whether those items are among the newest.
 
 The second and the last are guesses. Somebody may say the same again shortly after a repetition, or may have
-said it shortly before one whose first try never came here. So only what is young counts, and hardly anything
-where others have written behind it. And of first tries, only one is taken to have come late.
+said it shortly before one whose first try never came here. So only young items count, and hardly any where
+others have written behind them. And of first tries, only one is taken to have come late.
 """
 
 from __future__ import annotations

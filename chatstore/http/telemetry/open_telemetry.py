@@ -1,7 +1,7 @@
 """Spans and metrics for OpenTelemetry, to the providers that the process has set.
 
-A request is a server span, a child of its W3C ``traceparent``, with the attributes of the HTTP semantic
-conventions and what it asked of the storage; its route is the template.
+A request is a server span, a child of its W3C ``traceparent``. It has the attributes of the HTTP semantic
+conventions, and what the request asked of the storage. Its route is the template.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Sends spans and metrics by OTLP over HTTP, as the standard ``OTEL_*`` variables say where to.
 
-Nobody who asks the service waits for it: what is to be sent waits in a bounded queue, for a thread, or on
-AWS Lambda for the end of the invocation, because a frozen instance sends nothing. What does not fit, or is
-not taken, is lost and counted.
+Nobody who asks the service waits for the sending. What is to be sent waits in a bounded queue for a thread.
+On AWS Lambda it is sent as the invocation ends, because a frozen instance sends nothing. What does not fit,
+or is not taken, is lost and counted.
 """
 
 from __future__ import annotations
