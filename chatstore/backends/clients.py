@@ -109,7 +109,8 @@ class LoopClients(Generic[C]):
     async def here(self) -> C:
         """The client of the running loop, opened where it has none.
 
-        Where nobody closes it the loop does, before it is closed itself, if it is opened by a generator.
+        If nobody closes a client, its loop does so before its own end. That works for clients that a
+        generator opens.
         """
         loop = asyncio.get_running_loop()
         opened = self._opened.get(loop)

@@ -19,7 +19,7 @@ _PAGE = 100
 
 def add_search(commands: Commands) -> None:
     """Add the command ``search``."""
-    text = "Finds messages that have every word, the newest first. Searched are threads of the kind chat."
+    text = "Finds messages that have every word, the newest first. Searches threads of the kind chat alone."
     parser = commands.add_parser("search", description=text, help="find messages")
     parser.add_argument("text", metavar="WORDS", nargs="+")
     add_source(parser)

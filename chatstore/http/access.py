@@ -1,6 +1,6 @@
 """What became of every request: facts that are logged, and measured where telemetry is on.
 
-One line in the log is of each, and an id by which the caller's answer and the line are brought together.
+Each request is one line in the log. The line and the caller's answer bear the same id.
 """
 
 from __future__ import annotations

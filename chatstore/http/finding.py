@@ -44,9 +44,9 @@ async def within(
 async def search(call: Call[NoPath, SearchQuery, NoHeaders, None]) -> Response:
     """Search messages
 
-    Those that have every word, with the thread that each is in and a snippet of its text. Searched are
-    conversations, which are the threads of the kind chat. A storage without an index of words answers 501.
-    An answer that would be too long is a shorter page. Example: `GET /v1/search?text=flight&order=best`.
+    Finds messages that have every word, each with its thread and a snippet of its text. Only conversations
+    are searched: threads of the kind chat. A storage without an index of words answers 501. An answer that
+    would be too long is a shorter page. Example: `GET /v1/search?text=flight&order=best`.
     """
     query = call.query
     call.identity.require_names(owner=query.owner)
@@ -68,10 +68,11 @@ async def search(call: Call[NoPath, SearchQuery, NoHeaders, None]) -> Response:
 async def changes(call: Call[NoPath, ChangesQuery, NoHeaders, None]) -> Response:
     """Read what changed
 
-    Threads that were created, or that messages were added to, since the cursor, the oldest activity first;
-    from the first thread on without one. Keep `next`, which is always there, and pass it later. Each activity
-    is told at least once: what was active in the last ten minutes is told again at the next call. Edits,
-    changed properties and deletions are not told. Example: `GET /v1/changes?cursor=NEXT`.
+    Gives the threads that were created, or that messages were added to, since the cursor. The oldest activity
+    comes first. Without a cursor it begins with the first thread. Keep `next`, which is always there, and
+    pass it later. Each activity is told at least once: what was active in the last ten minutes is told again
+    at the next call. Edits, changed properties and deletions are not told. Example:
+    `GET /v1/changes?cursor=NEXT`.
     """
     query = call.query
 

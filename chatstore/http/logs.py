@@ -121,8 +121,8 @@ def without_content(what: str, work: Callable[[], T]) -> T:
 class Throttle(logging.Filter):
     """Lets the first few of each of the server's lines through in a while, and says later how many came.
 
-    What the server says of a connection that breaks the rules, anybody can cause, and it would fill the disk.
-    The service's own lines all pass.
+    Anybody can break the rules on a connection, and what the server says of that would fill the disk. The
+    service's own lines all pass.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -34,11 +34,11 @@ Reading: TypeAlias = Call[ThreadPath, MessagesQuery, IfNoneMatch, None]
 async def append(call: Call[ThreadPath, NoQuery, Mutation, bodies.Turn]) -> Response:
     """Add messages
 
-    One, a list, or an envelope around a list: in each case one turn, whose messages become visible together,
-    adjacent and in this order, or not at all. Creates the thread unless told not to, or the
-    credential is of one owner. If-Match is of the log, as pages and this answer carry it; with
+    The body is a message, a list, or an envelope around a list. It is one turn: its messages become visible
+    together, adjacent and in this order, or not at all. Creates the thread unless told not to, or the
+    credential is of one owner. If-Match is of the log, as pages and this answer carry it. With
     `If-None-Match: *` they are the thread's first messages. An envelope may cut the history `after` a message
-    and `patch` the thread in the same step, and give messages metadata and a `key`: 409 for one that is
+    and `patch` the thread in the same step. It may give messages metadata and a `key`: 409 for a key that is
     there. Example: `{"messages": [{"role": "user", "content": "Again"}], "after": "ID", "key": "turn-2"}`.
     """
     turn = call.body

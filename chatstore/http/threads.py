@@ -150,9 +150,9 @@ async def fork(call: Call[ThreadPath, NoQuery, Mutation, schemas.Fork]) -> Respo
 async def restore(call: Call[ThreadPath, NoQuery, IfMatch, schemas.Restoration]) -> Response:
     """Restore a thread
 
-    As it was, with ids and times: the next of its messages, of which the answer has those that were taken.
-    Without If-Match it makes the thread; with the log's ETag it goes on with it, so that repeating it
-    changes nothing. Meant for `chatstore restore` and `chatstore copy`.
+    Takes a thread back as it was, with ids and times. The body has the next of its messages, and the answer
+    those of them that were taken. Without If-Match it makes the thread. With the log's ETag it goes on with
+    the thread, so that repeating it changes nothing. Meant for `chatstore restore` and `chatstore copy`.
     """
     kept = call.body.thread
     thread = models.Thread(

@@ -120,11 +120,11 @@ class Finding(Scoped):
     ) -> Page[Thread]:
         """Threads in which messages were added, or that were created, since `cursor`, oldest activity first.
 
-        Without a cursor it begins with the oldest thread. `next` is always there: keep it, and pass it
-        later to go on. A page of fewer than `limit` threads is the last for now. A thread comes at least once
-        for each time that it became active. What was active in the last ten minutes comes again in the next
-        round too, so that nothing is missed that was being written. Not told are edits, changed properties
-        and deletions. `kind` is None or ``"*"`` for every kind. Costs what a list costs.
+        Without a cursor it begins with the oldest thread. `next` is always there: keep it, and pass it later
+        to go on. A page of fewer than `limit` threads is the last for now. A thread comes at least once for
+        each time that it became active. What was active in the last ten minutes comes again in the next
+        round, so that nothing is missed that was being written. Edits, changed properties and deletions are
+        not told. `kind` is None or ``"*"`` for every kind. Costs what a list costs.
         """
         again, at = _places(cursor)
         page = await self.list_threads(
@@ -157,7 +157,7 @@ class Finding(Scoped):
     ) -> Page[Found]:
         """Messages that have every word of `text`, with their threads and a snippet of each.
 
-        Newest first, or the best first. Searched are conversations: threads of the kind chat. With
+        Newest first, or the best first. Only conversations are searched: threads of the kind chat. With
         `max_bytes` a page ends early once its messages are that much text, never without one. Raises
         Unsupported where the storage has no index of words.
         """

@@ -76,11 +76,11 @@ class Reading(Scoped):
     ) -> Window[Message]:
         """The newest messages that fit into `max_tokens`, oldest first.
 
-        The thread's leading messages of the roles in `keep`, at most 20, come first and count
-        too; reading them is one extra read. A tool's result whose call did not fit is left out. A
-        message's own ``tokens`` or ``usage`` counts, else a token for every four bytes of its
-        JSON; `counter` replaces both. Reads back only as far as it needs. With `max_bytes` it holds no
-        more text than that either, and 200 bytes for each message, but for a single message.
+        The thread's leading messages of the roles in `keep`, at most 20, come first and count too; reading
+        them is one extra read. A tool's result whose call did not fit is left out. A message's own ``tokens``
+        or ``usage`` counts, else a token for every four bytes of its JSON; `counter` replaces both. Reads
+        back only as far as it needs. With `max_bytes` its texts, and 200 bytes for each message, come to no
+        more than that. A single message may be longer.
         """
         if type(max_tokens) is not int or max_tokens < 0:
             raise InvalidArgument(f"max_tokens is a number of tokens, 0 or more, not {max_tokens!r}")

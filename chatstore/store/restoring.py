@@ -19,9 +19,9 @@ class Restoring(Scoped):
     """What a backup needs beside reading."""
 
     async def iter_tenants(self) -> AsyncIterator[str]:
-        """Names of all tenants of the storage, those too that hold what a service itself keeps.
+        """Names of all tenants of the storage, also of those that hold what a service itself keeps.
 
-        Not only of this store's tenant. A name may be left of a tenant that has no threads any more.
+        A tenant that has no threads any more may still be named.
         """
         if self.owner is not None:
             raise InvalidArgument("a store that is scoped to an owner knows no other tenants")

@@ -40,7 +40,7 @@ class Scoped:
     def for_owner(self, owner: str) -> Self:
         """The same store, scoped to one owner's threads; new ones are the owner's.
 
-        A thread of anybody else is not there, but that its id is taken: creating it raises ThreadExists.
+        A thread of anybody else is not there. But its id is taken, so creating it raises ThreadExists.
         Request ids are remembered for each owner apart. Closing it leaves the backend open.
         """
         return type(self)(self.backend, tenant=self.tenant, owner=owner, owns_backend=False)

@@ -150,8 +150,8 @@ class Threads(Scoped):
     async def sweep(self, *, limit: int = 1000) -> Swept:
         """Remove at most about `limit` rows of what has expired, for every tenant; call it until not `more`.
 
-        So it does with what was cut, replaced or deleted and is still stored. Nothing of that can be read in
-        any case; this frees its space.
+        It also removes what was cut, replaced or deleted and is still stored. None of that can be read in any
+        case; this frees its space.
         """
         if type(limit) is not int or limit < 1:
             raise InvalidArgument(f"limit is a positive number of rows, not {limit!r}")

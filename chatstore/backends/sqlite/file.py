@@ -104,7 +104,8 @@ class File:
     def ping(self) -> None:
         """Raise Unavailable where nothing can be written.
 
-        Nothing is, but after a write that failed: then a little, which alone says whether it would again.
+        It writes nothing itself, except after a write that failed. Then it writes a little, because only that
+        tells whether a write would fail again.
         """
         require_room(self._path)
         self.write(_rewrite if self._failed else _look)

@@ -113,7 +113,7 @@ def _make_private(path: str) -> None:
     """Make an empty file at `path` that its owner alone may read and write, where there is none.
 
     To close a file lets go of all locks that the process has on it, so nobody else may open it meanwhile.
-    What stands in the way is SQLite's to say, which is asked to open the file next.
+    Whatever stands in the way raises nothing here: SQLite opens the file next, and says what it was.
     """
     with _making, suppress(OSError):
         if file_at(path) is None:

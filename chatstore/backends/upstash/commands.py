@@ -26,8 +26,8 @@ end
 def carried(script: Script, arguments: Sequence[bytes]) -> tuple[Script, list[str]]:
     """The script and the texts by which arguments are sent.
 
-    What is no text is sent as one with a character for each byte, to a form of the script that makes bytes
-    of them.
+    What is no text is sent as a text with a character for each byte. A form of the script makes bytes of it
+    again.
     """
     try:
         return script, [one.decode() for one in arguments]

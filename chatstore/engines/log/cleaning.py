@@ -102,9 +102,9 @@ class Cleaner:
         return replace(swept, more=await self._closer.step())
 
     async def _unseal(self, visits: Sequence[Visit], now: int) -> list[Visit]:
-        """Remove the seals of epochs that were closed long ago; which visits that were, of those.
+        """Remove the seals of epochs that were closed long ago; which of the `visits` found one.
 
-        Others find something else there. Two trips, or none, for all.
+        The others find something else there. Takes two trips, or none, for all.
         """
         seals = {visit: Key(visit.pk, layout.first_slot(visit.closed or "")) for visit in visits}
         headers = [Key(visit.pk, layout.HEADER) for visit in visits]

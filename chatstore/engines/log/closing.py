@@ -39,9 +39,10 @@ class Closer:
         self._left: list[tuple[str, str]] = []
 
     async def step(self) -> bool:
-        """Look through hours that are over and were not yet; whether there is more to do.
+        """Look through hours that are over, and that nobody has; whether there is more to do.
 
-        The tenants come in a circle, from any one on, so that none is left out each time where time is short.
+        The tenants come in a circle that begins at any of them. So none is left out each time that time is
+        short.
         """
         now = self._clock()
         first = layout.digest(str(now))

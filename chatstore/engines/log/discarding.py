@@ -195,10 +195,10 @@ class Discarder:
     async def _move_on(self, key: ThreadKey, head: Head) -> None:
         """Seal the epoch of what is no thread, so that whoever comes has another place to begin at.
 
-        One that bears only what is dead is followed by an empty one, and an empty one by the epoch in which
-        all threads begin: that is empty, because all that was found in it is removed, and sealed till then.
-        The header goes with that. When the seal goes, an hour later, nobody knows any more of the epoch that
-        it sealed.
+        An epoch that bears only what is dead is followed by an empty one. An empty one is followed by the
+        epoch in which all threads begin. That one is empty, because all that was found in it is removed, and
+        it is sealed till then. The header goes with that. When the seal goes, an hour later, nobody knows any
+        more of the epoch that it sealed.
         """
 
         async def plan(turn: Turn) -> Answer[None] | Decision[None]:

@@ -126,8 +126,8 @@ class Eraser:
     async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], bool, set[int]]:
         """What may wait for a slot to bring it to light, and the hours in which an owner was listed.
 
-        All texts that are kept apart may, and claims of other histories than the present. Whether there is
-        something that no slot has brought to light yet is said beside.
+        Texts that are kept apart may wait, and so may claims of other histories than the present. Between the
+        two stands whether something is there that no slot has brought to light yet.
         """
         head = await look(self._table, pk)
         waiting: set[Key] = set()

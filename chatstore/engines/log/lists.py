@@ -190,10 +190,11 @@ class Lists:
         return [found.get(place) for place in places]
 
     async def put_right(self, tenant: str, row: Row, one: Row | None) -> int:
-        """When the thread of an hour's row was active. Its owner's row `one` says earlier, or is not there.
+        """When the thread of an hour's row was active. The owner's row `one` says earlier, or is not there.
 
         Most often a writer is on its way, or was killed. Where the thread itself says that it was active in
-        this hour, a call that arrived late has put back its owner's row: that is brought forward again.
+        this hour, a call that arrived late has put the owner's row back in time. Then that row is brought
+        forward again.
         """
         key = ThreadKey(tenant, str(row["id"]))
         head = await look(self._table, layout.thread_partition(key))

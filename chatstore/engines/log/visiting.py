@@ -96,8 +96,8 @@ async def read_whole(table: Table, pk: str) -> tuple[Head, AsyncIterator[Row]]:
     """A thread's state, and behind it all its rows but the header; one trip for most, the newest rows first.
 
     The header is on top and read before the slots, as a look reads them. So an epoch that is not the state's
-    was left before its rows were read, and the rows show its seal. Where the top does not tell the state by
-    itself, that is looked for, and the rows are read after it.
+    was left before its rows were read, and the rows show its seal. Where these rows do not tell the state by
+    themselves, the state is looked for first, and the rows are read after it.
     """
     found = await table.query(pk, "B", layout.HEADER, limit=_PAGE, newest=True)
     head = _on_top(pk, found)

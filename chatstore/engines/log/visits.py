@@ -78,7 +78,7 @@ class Visits:
     ) -> None:
         """Note visits to several threads; a trip for every 25 that are not yet noted.
 
-        `closed` are the epochs that these visits are for alone: no other visit is left to one of those.
+        `closed` names the epoch whose seal is all that a visit is for. Nothing else relies on such a visit.
         Rows of `once` are written before, where this process has not done so.
         """
         planned = {pk: self.plan(pk, at, (closed or {}).get(pk)) for pk, at in wanted.items()}

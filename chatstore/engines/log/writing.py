@@ -100,8 +100,8 @@ class Writer:
     ) -> R:
         """Do what `plan` says, once: `repeated` answers a repetition from the slot of the first try.
 
-        Raises what `plan` raises on the thread as it is, and Unavailable: then nothing was written, unless
-        an answer to the put itself is what did not come.
+        Raises what `plan` raises on the thread as it is, and Unavailable. Then nothing was written, unless
+        the put itself is what got no answer.
         """
         mutation = _Mutation(layout.thread_partition(key), key, request, plan, repeated)
         # Writers of one process come one after another, rather than all but one in vain.
@@ -130,10 +130,10 @@ class Writer:
     async def _tried(self, mutation: _Mutation[R], waits: list[Key]) -> _Done[R]:
         """Try until a slot was taken, or nothing needs to be written.
 
-        A try that came too late was told which slot is in its place, and the next one aims behind that. So
-        it has the chance that whoever took that slot has. After a few of those it pauses, for a time that
-        differs from others', and looks where the thread is now. If that does not help it says that it waits,
-        and names in `waits` what says so.
+        A try that came too late is told which slot is in its place, and the next try aims behind that slot.
+        So it has the same chance as whoever took that slot. After a few such tries it pauses, for a time that
+        differs from others', and looks where the thread is now. If that does not help, it puts a row which
+        says that it waits, and names that row in `waits`.
         """
         pk, silences = mutation.pk, 0
         began = self.clock()
@@ -244,7 +244,7 @@ class Writer:
     ) -> Answer[R] | Decision[R] | None:
         """The plan for the thread as it was seen; None where it rests on what may be out of date.
 
-        Out of date, a slot is refused by the store. An answer or an error asks the store nothing, so it is
+        The store refuses a slot that is out of date. An answer or an error asks the store nothing, so it is
         believed only of a thread that was just read.
         """
         try:

@@ -61,7 +61,7 @@ async def forget(store: AsyncChatStore, thread: Thread) -> None:
 async def leads_nowhere(store: AsyncChatStore, membership: Thread) -> bool:
     """Whether a membership, whose thread did not show itself to its user, may be taken away.
 
-    Not while somebody may be about to make them a participant: they have begun it before that.
+    Not while somebody may be about to make that user a participant: the membership is there before that.
     """
     at = membership.metadata.get("at")
     return isinstance(at, str) and await store.now() - datetime.fromisoformat(at) > _SETTLED

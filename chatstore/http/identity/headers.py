@@ -12,7 +12,7 @@ __all__ = ["bearer", "require_one"]
 
 
 def require_one(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raise Unauthenticated for two credentials, of which a proxy and the service might read another each.
+    """Raise Unauthenticated for two credentials: a proxy might read one, and the service the other.
 
     `headers` are as ASGI has them.
 

@@ -60,7 +60,7 @@ class Identity:
     def require_names(self, *, thread_id: str | None = None, owner: str | None = None) -> None:
         """Raise Forbidden if a restricted credential chooses a new thread's id, or another's owner.
 
-        An id that it could choose would tell, by being taken, that a thread of somebody else is there.
+        If it could choose an id, one that is taken would tell it that somebody else has a thread there.
         """
         if self.confined is None:
             return

@@ -89,7 +89,7 @@ class Telemetry:
     def start_sending(self) -> None:
         """Have OpenTelemetry's providers send what they get, if it goes there; once in a process.
 
-        Raises ConfigurationError for a variable of its that cannot be used.
+        Raises ConfigurationError for a variable of OpenTelemetry's that cannot be used.
         """
         if not self._has_providers:
             return
