@@ -169,10 +169,9 @@ class Slot(NamedTuple):
     before the slot that brings them to light was taken; all carry the last's totals. `pointer` is where a
     thread that ends here was listed: its activity, its id, its owner, the hours it left. `told` is the etag
     of the properties that an append was answered. `version` counts the changes of the row. `fades` of those
-    changes took out what was dead, which needs no decision. `brought` is the position of a message with a key
-    that it put between others, once what it decided is forgotten. `edited` is how many edits the thread had
-    counted when the last of the slot's own was decided. So whoever looked at the thread before knows of that
-    edit.
+    only took out what was dead. `brought` is the position of a message with a key that it put between others,
+    once what it decided is forgotten. `edited` is how many edits the thread had counted when the last of the
+    slot's own was decided. So whoever looked before knows of that edit.
     """
 
     epoch: str
