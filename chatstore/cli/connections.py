@@ -11,7 +11,7 @@ import math
 import resource
 from typing import NamedTuple, cast
 
-from chatstore.cli.wire import Wire
+from chatstore.cli.protocol import Http
 from chatstore.settings import Settings
 
 __all__ = ["BACKLOG", "connections"]
@@ -30,7 +30,7 @@ class _Limits(NamedTuple):
     most: int
 
 
-def connections(settings: Settings) -> type[Wire]:
+def connections(settings: Settings) -> type[Http]:
     """A protocol for uvicorn that keeps these bounds, and those of `settings`."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = math.inf if soft == resource.RLIM_INFINITY else soft - BACKLOG - _OTHER_FILES
@@ -43,7 +43,7 @@ def connections(settings: Settings) -> type[Wire]:
     return Bounded
 
 
-class _Bounded(Wire):
+class _Bounded(Http):
     bounds: _Limits
     _due: float | None = None
     """When the client must have sent its next head, where nothing else is waited for."""
@@ -64,7 +64,7 @@ class _Bounded(Wire):
     def data_received(self, data: bytes) -> None:
         self._heard = self.loop.time()
         super().data_received(data)
-        if self.active is not None and not self.active.response_complete:
+        if self.answering:
             self._due = None
         elif self._idle:
             self._due = self._heard + self.bounds.head_seconds
@@ -108,5 +108,5 @@ class _Bounded(Wire):
 
     def waits_for_client(self) -> bool:
         """Whether it is the client's turn: to send a request or the rest of it, or to take an answer."""
-        asked = self.active is not None and not self.active.response_complete and not self.active.more_body
+        asked = self.answering and not self.cycle.more_body
         return not asked or self.transport.get_write_buffer_size() > 0

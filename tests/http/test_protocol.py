@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 import chatstore
 from chatstore.http.app import create_app
@@ -39,18 +40,24 @@ def chunked(body: bytes, *lines: bytes) -> bytes:
 LAST = get(CLOSE)
 
 
-def statuses(address: str, data: bytes) -> list[int]:
-    """Of all answers until the connection is closed."""
+def heard(address: str, *parts: bytes) -> bytes:
+    """All that is answered to what is sent in parts, until the connection is closed."""
     place = urlsplit(address)
     received = b""
     with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            connection.sendall(data)
+            for part in parts:
+                connection.sendall(part)
             while more := connection.recv(65536):
                 received += more
         except (BrokenPipeError, ConnectionResetError):
             pass
-    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d{3}) ", received)]
+    return received
+
+
+def statuses(address: str, *parts: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d{3}) ", heard(address, *parts))]
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +117,10 @@ ENDS: dict[str, tuple[bytes, list[int]]] = {
         post(LENGTH, b"Expect: 100-continue", first=b"POST /v1/threads/t/messages HTTP/1.0"), [201],
     ),
     "CONNECT": (get(first=b"CONNECT localhost:80 HTTP/1.1"), [404]),
+    "nonsense behind it": (post(LENGTH) + b"NONSENSE\r\n\r\n", [201, 400]),
+    "a head behind it that is too long": (get() + get(b"X: " + b"x" * 70_000), [200, 400]),
+    "a body behind it that breaks a rule": (get() + chunked(b"g\r\n"), [200, 400]),
+    "a body behind two that breaks a rule": (get() * 2 + chunked(b"f\r\n" + BODY + b"!!"), [200, 200, 400]),
 }  # fmt: skip
 """It is answered, and what follows is not."""
 
@@ -201,8 +212,14 @@ WRONG: dict[str, bytes] = {
     "a chunk that ends in LF": chunked(b"f\r\n" + BODY + b"\n0\r\n\r\n"),
     "a chunk without an end": chunked(b"f\r\n" + BODY + b"0\r\n\r\n"),
     "the last chunk ends in LF": chunked(b"f\r\n" + BODY + b"\r\n0\n\n"),
+    "many words about a chunk": chunked(b"f" + b";a=b" * 40_000 + b"\r\n" + BODY + b"\r\n0\r\n\r\n"),
+    "words about each chunk": chunked((b"1;" + b"x" * 2_000 + b"\r\n \r\n") * 100 + CHUNKED_BODY),
+    "many zeros in front of a size": chunked(b"0" * 150_000 + CHUNKED_BODY),
+    "chunks of a byte": chunked(b"1\r\n \r\n" * 300 + CHUNKED_BODY),
     "trailers that are none": chunked(CHUNKED_BODY[:-2] + b"X Sum\r\n\r\n"),
     "many trailers": chunked(CHUNKED_BODY[:-2] + b"X: x\r\n" * 300 + b"\r\n"),
+    "a long trailer": chunked(CHUNKED_BODY[:-2] + b"X: " + b"x" * 150_000 + b"\r\n\r\n"),
+    "many empty lines": b"\r\n" * 70_000 + get(),
 }  # fmt: skip
 
 
@@ -221,3 +238,55 @@ def test_the_connection_ends_behind_the_answer(base: str, name: str) -> None:
 @pytest.mark.parametrize("name", WRONG)
 def test_what_breaks_the_rules_is_400_and_ends_the_connection(base: str, name: str) -> None:
     assert statuses(base, WRONG[name] + LAST) == [400]
+
+
+@pytest.mark.parametrize("name", [name for name in TAKEN if len(TAKEN[name][0]) < 2_000])
+def test_it_is_the_same_byte_by_byte(base: str, name: str) -> None:
+    request, expected = TAKEN[name]
+    assert statuses(base, *(bytes([byte]) for byte in request + LAST)) == [*expected, 200]
+
+
+async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers in two parts, with the header and of the length that the query says."""
+    name, _, value = unquote(scope["query_string"]).partition("=")
+    headers = [(name.encode(), value.encode())] if name else []
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"first, ", "more_body": True})
+    await send({"type": "http.response.body", "body": b"second"})
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[str]:
+    with serving(answering) as address:
+        yield address
+
+
+def test_an_answer_of_no_length_comes_in_chunks(parts: str) -> None:
+    head, _, body = heard(parts, get(CLOSE)).partition(b"\r\n\r\n")
+    assert b"\r\ntransfer-encoding: chunked" in head
+    assert body == b"7\r\nfirst, \r\n6\r\nsecond\r\n0\r\n\r\n"
+
+
+def test_one_for_http_1_0_ends_with_the_connection(parts: str) -> None:
+    head, _, body = heard(parts, get(first=b"GET / HTTP/1.0")).partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert b"chunked" not in head
+    assert body == b"first, second"
+
+
+def test_one_to_head_has_no_body(parts: str) -> None:
+    head, _, body = heard(parts, get(CLOSE, first=b"HEAD /?content-length=13 HTTP/1.1")).partition(
+        b"\r\n\r\n"
+    )
+    assert b"\r\ncontent-length: 13" in head
+    assert body == b""
+
+
+@pytest.mark.parametrize("length", [12, 14])
+def test_one_of_another_length_than_it_says_ends_the_connection(parts: str, length: int) -> None:
+    request = get(first=b"GET /?content-length=%d HTTP/1.1" % length)
+    assert statuses(parts, request, get()) == [200]
+
+
+def test_a_header_of_an_answer_does_not_begin_another_line(parts: str) -> None:
+    assert heard(parts, get(first=b"GET /?x=a%0D%0Ab:%20c HTTP/1.1"), get()) == b""

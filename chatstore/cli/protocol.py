@@ -1,4 +1,4 @@
-"""HTTP as ``chatstore serve`` speaks it: requests taken apart by httptools, and answers put together.
+"""HTTP as ``chatstore serve`` reads it: requests, which httptools takes apart.
 
 httptools is quick, and takes more than it should. Here a request's head has at most so many lines and
 bytes, and all that it holds fits the framing that RFC 9112 asks for. Chunks need a size on average. What is
@@ -9,18 +9,20 @@ in front of them, and trailers, take no more than a head and the body's own byte
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-__all__ = ["Wire"]
+from chatstore.cli.answering import Cycle
+
+__all__ = ["Http"]
 
 _Headers = Sequence[tuple[bytes, bytes]]
 
@@ -33,85 +35,21 @@ _END = b"\r\n\r\n"
 _PIECE_BYTES = 512
 """About how many bytes of requests are taken apart before the ones in front of them are answered."""
 
+_READ_BYTES = 64 * 1024
+"""How much is read at once. asyncio's own size is one for which malloc asks the kernel, at each read."""
+
 _INVALID = "Invalid HTTP request received."
-_WITHOUT_BODY = frozenset({204, 304})
 
 
 class _Broken(Exception):
     """What a client sent breaks a rule."""
 
 
-class _Cycle(RequestResponseCycle):
-    """A request and its answer: the head goes with the beginning of the body, in one call of the kernel."""
-
-    _head = b""
-    _left: int | None = None
-    _silent = False
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send the next part of the answer."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        if message["type"] == "http.response.start" and not self.response_started:
-            self._begin(message["status"], message.get("headers", ()))
-        elif message["type"] == "http.response.body" and not self.response_complete:
-            self._go_on(message.get("body", b""), more=message.get("more_body", False))
-        else:
-            raise RuntimeError(f"{message['type']} has no place here in an answer")
-
-    def _begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.response_started = True
-        self.waiting_for_100_continue = closing = False
-        lines, count = [STATUS_LINE[status]], 2
-        for name, value in (*self.default_headers, *headers):
-            if name == b"content-length":
-                self._left = int(value)
-            elif name == b"connection" and value.lower() == b"close":
-                self.keep_alive, closing = False, True
-            lines += name, b": ", value, b"\r\n"
-            count += 1
-        self._silent = self.scope["method"] == "HEAD" or status in _WITHOUT_BODY
-        if self._left is None and not self._silent:
-            # HTTP/1.0 knows no chunks: the end of the connection is that of the answer.
-            self.chunked_encoding = self.scope["http_version"] != "1.0"
-            if self.chunked_encoding:
-                lines.append(b"transfer-encoding: chunked\r\n")
-                count += 1
-        if not self.keep_alive and not closing:
-            lines.append(b"connection: close\r\n")
-            count += 1
-        head = b"".join((*lines, b"\r\n"))
-        if not head.count(b"\r") == head.count(b"\n") == count or b"\0" in head:
-            raise RuntimeError("a header of an answer is one line")
-        self._head = head
-
-    def _go_on(self, body: bytes, *, more: bool) -> None:
-        head, self._head = self._head, b""
-        if self._silent:
-            body, self._left = b"", None
-        elif self.chunked_encoding:
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            body += b"" if more else b"0\r\n\r\n"
-        elif self._left is not None:
-            self._left -= len(body)
-            if self._left < 0 or (self._left and not more):
-                raise RuntimeError("an answer has as many bytes as its head says")
-        self.transport.write(head + body)
-        if not more:
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            self.on_response()
-
-
-class Wire(HttpToolsProtocol):
+class Http(HttpToolsProtocol):
     """A connection: takes requests, and answers them in their order."""
 
-    active: _Cycle | None = None
-    """The request that is being answered, or was last; uvicorn's `cycle` is the one that came last."""
+    _coming: Cycle
+    """The request that came last; `cycle` is the one that is answered, or was last."""
 
     _over = False
     _invalid = False
@@ -130,16 +68,26 @@ class Wire(HttpToolsProtocol):
         # uvicorn's own takes what follows a request that closes its connection.
         self.parser = httptools.HttpRequestParser(self)
 
+    @property
+    def answering(self) -> bool:
+        """Whether a request is being answered."""
+        cycle = cast("Cycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete and not cycle.disconnected
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to read."""
+        super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
+
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._later += data
         self._take()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request that is being answered."""
+        """Take nothing more."""
         self._over = True
-        if self.active is not None and not self.active.response_complete:
-            _hang_up(self.active)
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -149,7 +97,7 @@ class Wire(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start(cast("_Cycle", self.pipeline.pop()[0]))
+            self._start(cast("Cycle", self.pipeline.pop()[0]))
         elif self._invalid:
             self.send_400_response(_INVALID)
         if self._later:
@@ -177,13 +125,12 @@ class Wire(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             if not self._over:
                 self._without_upgrade(piece[upgrade.args[0] :])
-        except (httptools.HttpParserError, _Broken) as error:
-            if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(
-                error.__context__, _Broken
-            ):
-                self.logger.error("A request could not be taken apart.", exc_info=error)
-            if not self._over:
-                self._refuse()
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _Broken):
+                raise
+            self._refuse()
+        except (httptools.HttpParserError, _Broken):
+            self._refuse()
 
     def _without_upgrade(self, rest: bytes) -> None:
         """Take a request as if it asked for no other protocol, as a server may; llhttp would take no body."""
@@ -196,23 +143,25 @@ class Wire(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         """Take nothing more, and say why once all that came before is answered."""
+        if self._over:
+            return
         self.logger.warning(_INVALID)
         self._over = True
         if self._in_body:
-            broken = cast("_Cycle", self.cycle)
-            if broken.response_started:
+            if self._coming.response_started:
                 # An answer has begun, which cannot become another one.
                 self.transport.close()
                 return
-            _hang_up(broken)
+            self._coming.disconnected = True
+            self._coming.message_event.set()
             if self.pipeline:
                 self.pipeline.popleft()
-        self._invalid = _is_open(self.active)
+        self._invalid = self.answering
         if not self._invalid:
             self.send_400_response(_INVALID)
 
-    def _start(self, cycle: _Cycle) -> None:
-        self.active = cycle
+    def _start(self, cycle: Cycle) -> None:
+        self.cycle = cycle
         task = self.loop.create_task(cycle.run_asgi(self.app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -241,13 +190,13 @@ class Wire(HttpToolsProtocol):
             return
         if not self.url.isascii() or not _is_sound(version, self.headers):
             raise _Broken
-        if self._framing + self._read > _HEAD_BYTES and _size(self.url, self.headers) > _HEAD_BYTES:
+        if len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > _HEAD_BYTES:
             raise _Broken
         raw_path, _, self.scope["query_string"] = self.url.partition(b"?")
         self.scope["raw_path"] = self.root_path.encode("ascii") + raw_path
         self.scope["path"] = self.root_path + unquote(raw_path.decode("ascii"))
         current = version == "1.1"
-        cycle = _Cycle(
+        self._coming = Cycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -263,12 +212,11 @@ class Wire(HttpToolsProtocol):
         # Trailers come to a list that nobody reads.
         self.headers = []
         self._in_body = True
-        self.cycle = cycle
-        if _is_open(self.active):
+        if self.answering:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, self.app))
+            self.pipeline.appendleft((self._coming, self.app))
         else:
-            self._start(cycle)
+            self._start(self._coming)
 
     def on_chunk_header(self) -> None:
         """Chunks that are too small take long."""
@@ -280,11 +228,11 @@ class Wire(HttpToolsProtocol):
         """Bytes of a body, which are dropped where the answer is there."""
         self._read -= len(body)
         self._body_bytes += len(body)
-        if not self.cycle.response_complete:
-            self.cycle.body += body
-            if len(self.cycle.body) > HIGH_WATER_LIMIT:
+        if not self._coming.response_complete:
+            self._coming.body += body
+            if len(self._coming.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
-            self.cycle.message_event.set()
+            self._coming.message_event.set()
 
     def on_message_complete(self) -> None:
         """Tell the request that its body is there."""
@@ -292,19 +240,9 @@ class Wire(HttpToolsProtocol):
             return
         self._in_body = False
         self._framing = self._read = 0
-        self._over = not self.cycle.keep_alive
-        self.cycle.more_body = False
-        self.cycle.message_event.set()
-
-
-def _is_open(cycle: _Cycle | None) -> bool:
-    """Whether there is a request that is not answered yet, and whose client waits for that."""
-    return cycle is not None and not cycle.response_complete and not cycle.disconnected
-
-
-def _hang_up(cycle: RequestResponseCycle) -> None:
-    cycle.disconnected = True
-    cycle.message_event.set()
+        self._over = not self._coming.keep_alive
+        self._coming.more_body = False
+        self._coming.message_event.set()
 
 
 def _is_sound(version: str, headers: _Headers) -> bool:
@@ -320,7 +258,3 @@ def _is_sound(version: str, headers: _Headers) -> bool:
 
 def _awaits_continue(headers: _Headers) -> bool:
     return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
-
-
-def _size(target: bytes, headers: _Headers) -> int:
-    return len(target) + sum(len(name) + len(value) + len(": \r\n") for name, value in headers)
