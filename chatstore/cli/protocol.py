@@ -188,7 +188,7 @@ class Http(HttpToolsProtocol):
         connect = method == b"CONNECT"
         if self.parser.should_upgrade() and not connect:
             return
-        if not self.url.isascii() or not _is_sound(version, self.headers):
+        if not _is_sound(version, self.headers):
             raise _Broken
         if len(self.url) + sum(map(len, chain.from_iterable(self.headers))) > _HEAD_BYTES:
             raise _Broken
