@@ -3,7 +3,8 @@
 Both are Starlette applications under uvicorn, each in a process with an SQLite file of its own, and take
 turns in every round, over the same rows. The one by hand, `bench.floor`, is the floor: it splices what is
 stored into its answers, in the event loop, and has no checks, conditions, retries, expiry, limits, log or
-identity. With ``httptools`` as PARSER, where that is installed, the one by hand has its requests read by it.
+identity. Its requests are read by h11, which uvicorn brings along; with ``httptools`` as PARSER they are read
+by that, as those of ``chatstore serve`` are.
 
 A ratio is the median of the rounds' ratios. CPU is a server's own, in its code and in the kernel's: a crowded
 machine changes it least.
@@ -187,7 +188,7 @@ def main(arguments: list[str]) -> None:
     print(
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; "
-        f"{rounds} rounds of {seconds:g} s, by hand on {parser}\n"
+        f"{rounds} rounds of {seconds:g} s; chatstore on httptools, by hand on {parser}\n"
     )
     found = measured(rounds, seconds, parser)
     print(f"{'':14}{'':>12}{'requests a second':>26}{'CPU, us a request':>28}")

@@ -41,7 +41,14 @@ exit codes: 0 done
             130 interrupted
             141 nobody reads the output any more
 """
-_EXTRAS = {"rich": "cli", "httpx": "cli", "uvicorn": "server", "starlette": "server", "pydantic": "server"}
+_EXTRAS = {
+    "rich": "cli",
+    "httpx": "cli",
+    "uvicorn": "server",
+    "httptools": "server",
+    "starlette": "server",
+    "pydantic": "server",
+}
 
 
 _URL_AS_FILE = "; this is no file: of URLs, import reads llama-index+redis://… and its likes"

@@ -23,7 +23,6 @@ from chatstore.urls import Url
 __all__ = ["add_serve"]
 
 _BACKLOG = 2048
-_HEAD_BYTES = 64 * 1024
 _SWITCH_SECONDS = 0.0005
 _HIGHEST_PORT = 65535
 _WELCOME = """\
@@ -79,8 +78,6 @@ def _serve(arguments: argparse.Namespace) -> int:
         app,
         http=connections(settings),
         backlog=BACKLOG,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
-        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.grace_seconds,
         log_config=None,
         log_level="warning",

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from chatstore.cli.connections import connections
+from chatstore.settings import Settings
+
 
 def listening() -> socket.socket:
     """A socket that already accepts, so that a client waits for the server instead of asking again."""
@@ -31,9 +34,10 @@ def address(server: socket.socket) -> str:
 
 @contextmanager
 def serving(app: ASGIApp) -> Iterator[str]:
-    """`app` behind uvicorn in a thread of this process; gives its address."""
+    """`app` in a thread of this process, read as ``chatstore serve`` reads; gives its address."""
+    http = connections(Settings())
     with listening() as server:
-        runner = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+        runner = uvicorn.Server(uvicorn.Config(app, http=http, log_config=None, timeout_graceful_shutdown=5))
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [server]})
         thread.start()
         try:

@@ -80,7 +80,7 @@ def test_a_request_is_one_line(lines: Lines) -> None:
         httpx.post(base + PATH, json=body, headers={"Idempotency-Key": SECRET, "X-Request-ID": "abc-1"})
         read = httpx.get(f"{base}{PATH}?last=7")
         httpx.get(f"{base}/{SECRET}?q={SECRET}")
-        httpx.request("HUNTER", base + PATH)
+        httpx.request("PURGE", base + PATH)
     made, got, lost, odd = lines.json
     assert made["request_id"] == "abc-1"
     assert (made["method"], made["route"], made["status"]) == ("POST", "/v1/threads/{id}/messages", 201)
@@ -93,7 +93,7 @@ def test_a_request_is_one_line(lines: Lines) -> None:
     assert (lost["route"], lost["status"], lost["error"]) == (None, 404, "not-found")
     assert (odd["method"], odd["status"]) == ("OTHER", 405)
     written = json.dumps(lines.json) + "".join(lines.text)
-    for word in (SECRET, "secret-thread", "last", "HUNTER"):
+    for word in (SECRET, "secret-thread", "last", "PURGE"):
         assert word not in written
 
 

@@ -101,8 +101,10 @@ def head(*lines: str, method: str = "POST", path: str = "/v1/threads/t/messages"
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode("latin-1")
 
 
-def whole(body: bytes, *lines: str, media: str = "application/json") -> list[bytes]:
-    return [head(f"Content-Type: {media}", f"Content-Length: {len(body)}", *lines), body]
+def whole(
+    body: bytes, *lines: str, media: str = "application/json", path: str = "/v1/threads/t/messages"
+) -> list[bytes]:
+    return [head(f"Content-Type: {media}", f"Content-Length: {len(body)}", *lines, path=path), body]
 
 
 def post(server: Server, body: bytes) -> Answer:
@@ -319,7 +321,7 @@ def test_two_ways_to_say_the_length_never_make_two_requests(server: Server) -> N
      ("GET", "/v1/threads?" + "&".join(f"metadata[{number}]=1" for number in range(3_000)), [], {200, 422}),
      ("GET", "/v1/threads?cursor=" + "x" * MEGABYTE, [], {400}),
      ("GE\0T", "/v1/threads", [], {400}),
-     ("X" * 60_000, "/v1/threads", [], {405}),
+     ("X" * 60_000, "/v1/threads", [], {400}),
      ("GET", "http://example.org/v1/threads", [], {400, 404, 421})],
     ids=lambda value: str(value)[:24] if isinstance(value, (str, list)) else "",
 )  # fmt: skip
@@ -327,6 +329,29 @@ def test_a_hostile_head(
     server: Server, method: str, path: str, lines: list[str], expected: set[int | None]
 ) -> None:
     refused(server, [head(*lines, method=method, path=path)], expected)
+
+
+def test_requests_behind_one_that_is_being_answered_wait_as_bytes(server: Server) -> None:
+    large = b'{"role":"user","content":"%s"}' % (b"x" * 2_000_000)
+    for _ in range(2):
+        assert exchange(server, whole(large, path="/v1/threads/large/messages")).status == 201
+    asking = head(method="GET", path="/v1/threads/large/messages")
+    server.forget_peak()
+    rest, opened = server.memory("VmRSS"), []
+    try:
+        for _ in range(100):
+            connection = socket.socket()
+            opened.append(connection)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(server.address)
+            connection.sendall(asking + head(method="GET", path="/healthz") * 1_300)
+        assert exchange(server, [head(method="GET", path="/healthz")]).status == 200
+        peak = server.memory("VmHWM") - rest
+        print(f" +{peak / MEGABYTE:.0f} MB", end="")
+        assert peak < MOST_MEMORY / 2
+    finally:
+        for connection in opened:
+            connection.close()
 
 
 def test_bodies_that_never_arrive_keep_nobody_waiting(server: Server) -> None:

@@ -41,7 +41,7 @@ def told() -> tuple[dict[str, ReadableSpan], dict[str, Any]]:
         http.get("/v1/threads/broken/messages/x")
         http.put("/v1/threads/broken", content=SECRET)
         http.get("/v1/threads/broken/messages", headers={"traceparent": "nonsense"})
-        http.request("HUNTER2", "/nowhere")
+        http.request("PURGE", "/nowhere")
     data = reader.get_metrics_data()
     assert data is not None
     return (
