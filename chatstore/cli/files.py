@@ -17,7 +17,8 @@ from chatstore.errors import InvalidArgument
 
 __all__ = ["refuse_empty", "replacing"]
 
-_TERMINATED = 128 + signal.SIGTERM
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What a process is told to end by: by somebody, or because its terminal was closed."""
 
 
 @contextmanager
@@ -57,16 +58,23 @@ def refuse_empty(path: Path, *, allowed: bool) -> None:
 
 @contextmanager
 def _ending_by_exception() -> Iterator[None]:
-    """While it lasts, SIGTERM raises SystemExit, so that what is open is closed and removed."""
+    """While it lasts, being told to end raises SystemExit, so that what is open is closed and removed.
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(_TERMINATED)
+    Whoever was to outlive its terminal, as by nohup, still does.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = {one: signal.getsignal(one) for one in _ENDING}
     try:
+        for one in _ENDING:
+            if before[one] is not signal.SIG_IGN:
+                signal.signal(one, end)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

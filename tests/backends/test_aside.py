@@ -11,8 +11,8 @@ import pytest
 import chatstore
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.contract import Backend, system_clock
-from chatstore.engines.fenced import payload, reading
-from chatstore.engines.fenced.payload import plain
+from chatstore.engines.fenced import attempts, payload, reading
+from chatstore.engines.fenced.payload import pack, plain
 from chatstore.engines.log import LogBackend
 from chatstore.fair_threads import Beside
 from chatstore.models import Entries, Message
@@ -94,6 +94,32 @@ def test_a_row_that_may_become_long_is_decompressed_beside_the_loop(monkeypatch:
         await store.close()
 
     asyncio.run(reads())
+
+
+def test_long_rows_are_compressed_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a message, and of a fork, which is as long as its source: otherwise all callers wait for it."""
+    threads: list[int] = []
+
+    def watched(row: str, attempt: str, text: str, inline: int = payload.INLINE) -> payload.Packed:
+        threads.append(threading.get_ident())
+        return pack(row, attempt, text, inline)
+
+    monkeypatch.setattr(attempts, "pack", watched)
+
+    async def writes() -> None:
+        backend = azure()
+        backend.beside = Beside(2, "aside")
+        store = chatstore.AsyncChatStore(backend)
+        for name, message, here in (("short", SHORT, True), ("long", LONG, False)):
+            threads.clear()
+            await store.append(name, message, topic="x")
+            await store.fork(name, f"copy of {name}")
+            assert len(threads) > 1
+            assert {one == threading.get_ident() for one in threads} == {here}
+            assert (await store.read(f"copy of {name}")).items[0].content == message["content"]
+        await store.close()
+
+    asyncio.run(writes())
 
 
 @pytest.mark.parametrize("make", [azure, log])

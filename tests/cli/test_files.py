@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _ENDED = """
 import os, signal, sys
 from pathlib import Path
@@ -14,14 +16,16 @@ from chatstore.cli.files import replacing
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"a part")
     file.flush()
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), int(sys.argv[2]))
 """
 
 
-def test_a_command_that_is_told_to_end_leaves_nothing_of_its_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_leaves_nothing_of_its_file(tmp_path: Path, told: int) -> None:
+    """By somebody, or because its terminal was closed."""
     path = tmp_path / "export.jsonl"
     path.write_text("what was there\n")
-    ended = subprocess.run([sys.executable, "-c", _ENDED, str(path)], check=False, timeout=60)
-    assert ended.returncode == 128 + signal.SIGTERM
+    ended = subprocess.run([sys.executable, "-c", _ENDED, str(path), str(int(told))], check=False, timeout=60)
+    assert ended.returncode == 128 + told
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "what was there\n"

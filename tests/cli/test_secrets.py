@@ -14,6 +14,11 @@ PASSWORD = "hunter2"  # pragma: allowlist secret
 URLS = (
     f"redis://ada:{PASSWORD}@127.0.0.1/0#x",
     f"redis://:x/{PASSWORD}#?@127.0.0.1",
+    f"redis+cluster://ada:{PASSWORD}@127.0.0.1:1",
+    f"redis+cluster://ada:{PASSWORD}@127.0.0.1:port",
+    f"redis+sentinel://ada:{PASSWORD}@127.0.0.1:port/main",
+    f"upstash://:{PASSWORD}@acme:port",
+    f"tablestore://ada:{PASSWORD}@acme/chat",
     f"postgresql:ada:{PASSWORD}@db",
     f"http://ada:{PASSWORD}@[",
     f"http://ada:{PASSWORD}@127.0.0.1:port",

@@ -60,5 +60,29 @@ def repeating() -> Iterator[tuple[str, str]]:
                         yield path.as_posix(), function.name
 
 
+def causes(function: ast.AST) -> set[str]:
+    """The names under which a function has what caused an error, which is a library's own."""
+    return {
+        target.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and "__cause__" in ast.unparse(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def test_no_text_of_a_cause_is_repeated() -> None:
+    repeated = {
+        (path.as_posix(), function.name)
+        for path, tree in TREES.items()
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+        if isinstance(node, ast.FormattedValue)
+        and (ast.unparse(node.value) in causes(function) or "__cause__" in ast.unparse(node.value))
+    }
+    assert repeated == set()
+
+
 def test_no_text_of_a_foreign_error_is_repeated() -> None:
     assert set(repeating()) == set(SAFE)

@@ -19,7 +19,10 @@ __all__ = ["AsyncCaller", "BlockingCaller"]
 
 
 class BlockingCaller(BlockingScripts):
-    """One link for all threads. A fork opens one of its own."""
+    """One link for all threads. A fork opens one of its own.
+
+    Opening it may fail as a call does: a cluster's client looks for the cluster first.
+    """
 
     prices, unit = "redis", "commands"
 
@@ -29,7 +32,7 @@ class BlockingCaller(BlockingScripts):
 
     async def _sent(self, command: Command, *, writing: bool) -> Any:
         wait = self._wait if writing else None
-        with self._client.used() as link, FAULTS:
+        with FAULTS, self._client.used() as link, FAULTS:
             answers = link.run(command) if wait is None else link.run(command, wait)
             answer = answers[0]
             if isinstance(answer, Exception):
@@ -39,7 +42,7 @@ class BlockingCaller(BlockingScripts):
         return answer
 
     async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
-        with self._client.used() as link, FAULTS:
+        with FAULTS, self._client.used() as link, FAULTS:
             if not link.looks or self._terms.asked() is not None:
                 return None
             sent = self._terms.look(key, bounds, count)

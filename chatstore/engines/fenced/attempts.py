@@ -124,11 +124,11 @@ def packed_rows(
     """Rows of messages, small enough for one group with what is `beside` them, and their pieces."""
     if not segments:
         return [], []
-    texts = [(segment, segment.dump()) for segment in segments]
     rows: list[Op] = []
     pieces: list[Op] = []
     for inline in (INLINE, _SMALL):
-        packed = [pack(segment.row, name, text, inline) for segment, text in texts]
+        # Each is packed as soon as it is text: a long history is not in memory as text twice.
+        packed = [pack(segment.row, name, segment.dump(), inline) for segment in segments]
         pieces = [piece for one in packed for piece in one.chunks]
         rows = [
             Op("upsert", segment.row, one.properties | expiry_text(segment.expires))

@@ -52,5 +52,11 @@ class Change(NamedTuple, Generic[R]):
     claims: Sequence[Op] = ()
     ahead: Sequence[Op] = ()
 
+    @property
+    def length(self) -> int:
+        """How many characters are to be written of properties and of messages."""
+        texts = [len(one.text) for segment in self.put for one in segment.messages]
+        return len(self.properties or "") + sum(texts)
+
 
 Plan: TypeAlias = Callable[[View], Awaitable[Change[R]]]

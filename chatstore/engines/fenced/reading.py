@@ -73,7 +73,7 @@ class Reader:
     def __init__(self, table: Table, seen: Seen, aside: Aside) -> None:
         self._table = table
         self._seen = seen
-        self._aside = aside
+        self.aside = aside
 
     async def known(self, partition: str) -> Known:
         """The header as it is now."""
@@ -141,7 +141,7 @@ class Reader:
         if stored <= _SHORT_BYTES:
             return decode()
         # Threads take turns here, as it is not known whose this one is.
-        return await self._aside(("", entity.partition), decode)
+        return await self.aside(("", entity.partition), decode)
 
     async def _parts(self, entity: Entity) -> Sequence[Properties]:
         named = pieces(entity.row, entity.properties)

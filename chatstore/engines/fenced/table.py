@@ -170,7 +170,8 @@ class Table:
     async def _wait(self, error: Again, pause: float | None) -> None:
         if pause is None:
             cause = error.__cause__ or error
-            raise Unavailable(f"the table does not answer: {cause}") from cause
+            # What it says may quote what was sent, or how its client was made.
+            raise Unavailable(f"the table does not answer ({type(cause).__name__})") from cause
         retried()
         await self.pause(max(pause, min(error.seconds, _LONGEST_PAUSE)))
 

@@ -18,11 +18,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from chatstore import records
 from chatstore.conditions import require_window
-from chatstore.contract import Clock, Draft, Request, ThreadKey
+from chatstore.contract import SHORT_CHARACTERS, Clock, Draft, Request, ThreadKey
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.attempts import Attempt, Call
 from chatstore.engines.fenced.changing import Change, Plan, View
@@ -205,7 +206,7 @@ class Writer:
         if call.request is not None:
             state, until = self._recorded(call.request, call.drafts, attempt, change, state)
             due += [until + GRACE] if state.due is None else []
-        attempt.change(change)
+        await self._write_down(attempt, change)
         await self._name(view.key.tenant, before)
         if attempt.pieces and before is None:
             raise _LookAgain(await self._begun(view))
@@ -227,6 +228,15 @@ class Writer:
         # What an earlier try has told, and this one has no use for, is still to be taken back.
         call.told = [listing for listing in call.told if listing not in state.listings]
         self._seen.put(view.partition, Known(state, etag))
+
+    async def _write_down(self, attempt: Attempt, change: Change[Any]) -> None:
+        """Write rows of what changes: of much, such as a fork's whole history, beside the event loop."""
+        write = partial(attempt.change, change)
+        if change.length <= SHORT_CHARACTERS:
+            write()
+        else:
+            key = attempt.view.key
+            await self._reader.aside((key.tenant, key.owner), write)
 
     def _recorded(
         self,
