@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -386,3 +387,14 @@ def test_an_erasure_goes_on_behind_as_many_threads_as_it_takes_together(
     for number in range(5):
         store.create_thread(f"t{number}", owner="ada lovelace")
     assert store.erase("ada lovelace") == Erased(threads=5, messages=0, requests=0)
+
+
+def test_what_was_cut_may_come_back_with_its_ids_before_it_is_removed(
+    store: chatstore.ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transacting, "_clean", killed)
+    messages = fill(store)
+    store.truncate("long", after=messages[3].id)
+    back = [replace(one, position=None) for one in messages[-2:]]
+    store.restore(store.get_thread("long"), back, if_match=store.read("long").etag)
+    assert told(store, "long") == [0, 1, 2, 3, LONG - 2, LONG - 1]

@@ -51,7 +51,7 @@ def bring_back(
 
 def plain(messages: list[Message]) -> list[tuple[object, ...]]:
     """What is kept of messages."""
-    return [(one.id, one.text, one.created_at, one.expires_at) for one in messages]
+    return [(one.id, one.text, one.created_at, one.expires_at, one.metadata, one.key) for one in messages]
 
 
 @needs(Capability.RESTORE)
@@ -73,6 +73,8 @@ class Restore:
                 f"0000000001-{number}" if number % 2 else f"01890a5d-ac96-774b-bcce-b302099a{number:04x}",
                 created_at=clock.now - timedelta(days=50, seconds=-number),
                 expires_at=clock.now + timedelta(hours=number) if number % 3 == 1 else None,
+                metadata={"number": number} if number % 2 else {},
+                key=f"k{number}" if number % 5 == 1 else None,
             )
             for number, message in enumerate(AWKWARD_MESSAGES)
         ]
@@ -219,7 +221,7 @@ class Tenants:
 
     def test_each_is_named_once(self, store: ChatStore, sample: Sample) -> None:
         assert list(store.iter_tenants()) == []
-        named = {"default", "chatstore:keys", "a", "a#b", "é/ü", "x" * 128}
+        named = {"default", "chatstore:keys", "!", "a", "a#b", "é/ü", "x" * 128}
         named.update(f"t{number}" for number in sample.of(range(120), 0))
         for number, tenant in enumerate(sorted(named)):
             scoped = store.for_tenant(tenant)

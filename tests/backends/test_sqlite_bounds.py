@@ -1,0 +1,76 @@
+"""What the SQLite backend keeps within its bounds: pages, windows, leases and what they end with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import chatstore
+from chatstore.engines.sql import listing
+from chatstore.models import Erased
+from chatstore.testing import ManualClock
+
+HELLO = {"role": "user", "content": "hello"}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[chatstore.ChatStore]:
+    with chatstore.connect(f"sqlite:///{tmp_path}/chat.db", clock=clock) as store:
+        yield store
+
+
+def test_a_filter_goes_on_behind_the_rows_that_one_page_looks_through(
+    store: chatstore.ChatStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "EXAMINED", 3)
+    for number in range(9):
+        store.create_thread(f"t{number}", metadata={"wanted": number in (0, 8)})
+        clock.advance(HOUR)
+    assert [thread.id for thread in store.iter_threads(metadata={"wanted": True})] == ["t8", "t0"]
+
+
+def test_an_id_past_its_window_is_a_new_one_before_any_sweep(
+    store: chatstore.ChatStore, clock: ManualClock
+) -> None:
+    store.append("t", HELLO, request_id="r")
+    clock.advance(store.backend.request_window)
+    other = {"role": "user", "content": "another"}
+    first = store.append("t", other, request_id="r")
+    assert store.append("t", other, request_id="r") == first
+    assert [message.content for message in store.iter_messages("t")] == ["hello", "another"]
+
+
+def test_an_owners_request_about_no_thread_is_erased_with_the_owner(store: chatstore.ChatStore) -> None:
+    assert not store.for_owner("ada").delete_thread("none", request_id="r").existed
+    assert store.erase("bob") == Erased(0, 0, 0)
+    assert store.erase("ada") == Erased(threads=0, messages=0, requests=1)
+
+
+def test_sliding_expiry_moves_only_once_less_than_its_time_is_left(
+    store: chatstore.ChatStore, clock: ManualClock
+) -> None:
+    store.append("t", HELLO, ttl=8 * HOUR, sliding=True)
+    clock.advance(HOUR)
+    store.append("t", HELLO)
+    moved = store.get_thread("t").expires_at
+    assert moved == clock.now + 9 * HOUR
+    clock.advance(HOUR)
+    store.append("t", HELLO)
+    assert store.get_thread("t").expires_at == moved
+
+
+@pytest.mark.parametrize("kind", ["chat", "plan", "memo"])
+def test_threads_are_counted_by_kind(store: chatstore.ChatStore, kind: str) -> None:
+    for each, count in (("chat", 1), ("plan", 2), ("memo", 3)):
+        for number in range(count):
+            store.create_thread(f"{each}{number}", kind=each)
+    assert store.count_threads(kind=kind) == {"chat": 1, "plan": 2, "memo": 3}[kind]
