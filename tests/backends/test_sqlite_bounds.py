@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -74,3 +75,10 @@ def test_threads_are_counted_by_kind(store: chatstore.ChatStore, kind: str) -> N
         for number in range(count):
             store.create_thread(f"{each}{number}", kind=each)
     assert store.count_threads(kind=kind) == {"chat": 1, "plan": 2, "memo": 3}[kind]
+
+
+def test_a_thread_restored_without_an_end_gets_none(store: chatstore.ChatStore) -> None:
+    store.create_thread("made", ttl=HOUR, sliding=True)
+    store.restore(replace(store.get_thread("made"), id="t", expires_at=None), [])
+    store.append("t", HELLO)
+    assert store.get_thread("t").expires_at is None

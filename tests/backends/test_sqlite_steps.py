@@ -398,3 +398,35 @@ def test_what_was_cut_may_come_back_with_its_ids_before_it_is_removed(
     back = [replace(one, position=None) for one in messages[-2:]]
     store.restore(store.get_thread("long"), back, if_match=store.read("long").etag)
     assert told(store, "long") == [0, 1, 2, 3, LONG - 2, LONG - 1]
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_copy_begins_anew_where_its_end_was_cut_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch, removed: bool
+) -> None:
+    if not removed:
+        monkeypatch.setattr(Transacting, "_clean", killed)
+
+    async def forked() -> list[list[int]]:
+        async with chatstore.aconnect(f"sqlite:///{path}") as store:
+            added = await store.append("long", *map(large, range(LONG)))
+            begun, cut = asyncio.Event(), asyncio.Event()
+
+            async def rest(_: float) -> None:
+                if not begun.is_set():
+                    begun.set()
+                    await cut.wait()
+
+            monkeypatch.setattr(store.backend.driver, "rest", rest)
+            forking = asyncio.create_task(store.fork("long", "copy"))
+            await begun.wait()
+            await store.truncate("long", after=added.messages[0].id)
+            await store.append("long", large(LONG))
+            cut.set()
+            await forking
+            return [
+                [int(str(one.content).split()[0]) async for one in store.iter_messages(thread)]
+                for thread in ("long", "copy")
+            ]
+
+    assert asyncio.run(asyncio.wait_for(forked(), 60)) == [[0, LONG], [0, LONG]]

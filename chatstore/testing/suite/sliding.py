@@ -85,6 +85,17 @@ class Sliding:
             assert copy.expires_at is not None
             assert copy.expires_at >= clock.now + 4 * HOUR
 
+    @needs(Capability.INSERT)
+    def test_what_does_not_slide_expires_when_it_would_have(
+        self, store: ChatStore, clock: ManualClock
+    ) -> None:
+        [first] = store.append("t", say(0), ttl=HOUR).messages
+        expires = store.get_thread("t").expires_at
+        clock.advance(HOUR / 2)
+        store.insert("t", say(1), before=first.id)
+        store.append("t", say(2))
+        assert store.get_thread("t").expires_at == expires
+
 
 class SlidingArguments:
     """What goes with `sliding`."""
