@@ -42,6 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             metadata={"a": 1},
             participants=[{"id": "ada"}],
             ttl=timedelta(days=1),
+            sliding=True,
             request_id="made",
         )
         for _ in range(2):

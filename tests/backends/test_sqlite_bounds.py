@@ -29,6 +29,10 @@ def store(tmp_path: Path, clock: ManualClock) -> Iterator[chatstore.ChatStore]:
         yield store
 
 
+def contents(store: chatstore.ChatStore) -> list[object]:
+    return [message.content for message in store.iter_messages("t")]
+
+
 def test_a_filter_goes_on_behind_the_rows_that_one_page_looks_through(
     store: chatstore.ChatStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,7 +51,7 @@ def test_an_id_past_its_window_is_a_new_one_before_any_sweep(
     other = {"role": "user", "content": "another"}
     first = store.append("t", other, request_id="r")
     assert store.append("t", other, request_id="r") == first
-    assert [message.content for message in store.iter_messages("t")] == ["hello", "another"]
+    assert contents(store) == ["hello", "another"]
 
 
 def test_an_owners_request_about_no_thread_is_erased_with_the_owner(store: chatstore.ChatStore) -> None:
@@ -82,3 +86,42 @@ def test_a_thread_restored_without_an_end_gets_none(store: chatstore.ChatStore) 
     store.restore(replace(store.get_thread("made"), id="t", expires_at=None), [])
     store.append("t", HELLO)
     assert store.get_thread("t").expires_at is None
+
+
+def test_a_page_is_full_whatever_comes_before_it_in_the_index(
+    store: chatstore.ChatStore, clock: ManualClock
+) -> None:
+    def add(id: str, **properties: str) -> chatstore.Thread:
+        clock.advance(HOUR)
+        return store.create_thread(id, **properties)  # type: ignore[arg-type]  # whatever is named
+
+    first = add("first")
+    add("other")
+    add("memo", kind="memo")
+    clock.advance(HOUR)
+    copy = store.fork("first", "copy", topic="a copy")
+    add("plan", kind="plan")
+    add("late")
+    for id in ("other", "memo"):
+        clock.advance(HOUR)
+        store.append(id, HELLO)
+    since = store.get_thread("other").active_at
+    for wanted, options in (
+        ("first", {"active_before": first.active_at + HOUR}),
+        ("first", {"created_before": first.created_at + HOUR}),
+        ("other", {"active_since": since, "oldest_first": True}),
+        ("late", {"created_since": copy.created_at + HOUR}),
+        ("plan", {"kind": "plan"}),
+        ("copy", {"topic_prefix": "a c"}),
+        ("copy", {"forked_from": "first"}),
+    ):
+        assert [thread.id for thread in store.list_threads(limit=1, **options)] == [wanted], options
+
+
+def test_an_id_that_is_there_is_not_restored_again(store: chatstore.ChatStore) -> None:
+    [message] = store.append("t", HELLO).messages
+    with pytest.raises(chatstore.MessageExists):
+        store.restore(
+            store.get_thread("t"), [replace(message, position=None)], if_match=store.read("t").etag
+        )
+    assert contents(store) == ["hello"]
