@@ -417,6 +417,7 @@ def test_a_copy_begins_anew_where_its_end_was_cut_away(
                     begun.set()
                     await cut.wait()
 
+            assert isinstance(store.backend, Transacting)
             monkeypatch.setattr(store.backend.driver, "rest", rest)
             forking = asyncio.create_task(store.fork("long", "copy"))
             await begun.wait()

@@ -67,7 +67,7 @@ class Lists:
             if found and listing.max_bytes is not None and held > listing.max_bytes:
                 return Page(tuple(found), next=_cursor(found[-1].thread))
             found.append(Found(key, thread))
-            if len(found) == listing.limit and (more or count < len(rows)):
+            if len(found) == listing.limit and count < len(rows):
                 return Page(tuple(found), next=_cursor(thread))
         end = ThreadCursor(from_micros(rows[-1][1]), rows[-1][2]).text() if more else None
         return Page(tuple(found), next=end)

@@ -168,8 +168,7 @@ class Threads:
         if row is None:
             return None
         log = log_of(row)
-        if log.sliding is not None:
-            await self._renew(log)
+        await self._renew(log)
         return log
 
     async def skip(self, key: ThreadKey) -> Log | None:
