@@ -38,11 +38,11 @@ class BlockingCaller(BlockingScripts):
             self._confirmed(answers[1])
         return answer
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
+    async def look(self, partition: str, count: int) -> Look | None:
         with self._client.used() as link, FAULTS:
             if not link.looks or self._terms.asked() is not None:
                 return None
-            sent = self._terms.look(key, bounds, count)
+            sent = self._terms.look(partition, count)
             spent(self.prices, {self.unit: LOOKS})
             return _look(link.exchange(sent, LOOKS, looked))
 
@@ -72,12 +72,12 @@ class AsyncCaller(AsyncScripts):
             self._confirmed(answers[1])
         return answer
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
+    async def look(self, partition: str, count: int) -> Look | None:
         with FAULTS:
             link = await self._links.here()
             if not link.looks or self._terms.asked() is not None:
                 return None
-            sent = self._terms.look(key, bounds, count)
+            sent = self._terms.look(partition, count)
             spent(self.prices, {self.unit: LOOKS})
             return _look(await link.exchange(sent, LOOKS, looked))
 
@@ -88,8 +88,7 @@ class AsyncCaller(AsyncScripts):
 
 def _look(answers: Sequence[Any]) -> Look:
     """The look that is answered. Raises the error that is answered in its place."""
-    found = answers[0]
-    for one in (*found, *answers):
+    for one in answers:
         if isinstance(one, Exception):
             raise one
-    return cast("Look", found)
+    return cast("Look", answers[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -42,9 +43,9 @@ class Terms(NamedTuple):
         keys = keys_of(self.prefix, key)
         return how, said, len(keys), *keys, *arguments
 
-    def look(self, key: str, bounds: Sequence[bytes], count: int) -> bytes:
+    def look(self, partition: str, count: int) -> bytes:
         """The commands of a `Look` at a thread."""
-        return looking(keys_of(self.prefix, key), bounds, count)
+        return _looking(self.prefix, partition, count)
 
     def asked(self) -> int | None:
         """When a call begins that is to tell the time; None where it need not, as the time is known."""
@@ -105,7 +106,7 @@ class _Scripts(ABC):
             terms.answered(answer, asked)
         return answer
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:  # noqa: ARG002 - as others have it
+    async def look(self, partition: str, count: int) -> Look | None:  # noqa: ARG002 - as others have it
         """As `Caller.look`; None, because each command would be paid for."""
         return None
 
@@ -125,6 +126,11 @@ class _Scripts(ABC):
     @abstractmethod
     async def _sent(self, command: Command, *, writing: bool) -> Any:
         """What the server answers. Raises UnknownScript, `Again` and errors of ours."""
+
+
+@functools.lru_cache(4096)
+def _looking(prefix: str, partition: str, count: int) -> bytes:
+    return looking(keys_of(prefix, partition), count)
 
 
 class BlockingScripts(_Scripts):

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from chatstore.backends.redis.resp import Look
 from chatstore.backends.redis.rows import appending, asked, operations, page_of, place, slice_of
 from chatstore.backends.redis.scripts import APPEND, CHANGE, Script
+from chatstore.engines.fenced.layout import HEAD
 from chatstore.engines.fenced.port import Entity, Op, Overtaken, Range, Slice
 
 __all__ = ["Caller", "RedisDriver"]
@@ -34,8 +35,8 @@ class Caller(Protocol):
         `arguments` come behind the first, which asks for the time.
         """
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
-        """A thread's header and rows between bounds, without a script; None where that is not to be had."""
+    async def look(self, partition: str, count: int) -> Look | None:
+        """A thread's header and its newest rows, without a script; None where that is not to be had."""
 
     def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
         """Waits until no other writer of this process is at the same thread."""
@@ -70,15 +71,15 @@ class RedisDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        after = token if isinstance(token, str) else None
-        wanted = asked(partitions, rows, top, after, before, bodies=bodies)
-        if wanted.plain and 1 < top <= _LOOK:
+        if rows == HEAD and token is before is None and bodies and 1 < top <= _LOOK:
             # The header is one of the rows.
-            count = top - 1
-            look = await self._caller.look(wanted.key, wanted.bounds, count)
-            found = None if look is None else page_of(wanted, count, look)
+            partition, count = str(partitions), top - 1
+            look = await self._caller.look(partition, count)
+            found = None if look is None else page_of(partition, count, look)
             if found is not None:
                 return found
+        after = token if isinstance(token, str) else None
+        wanted = asked(partitions, rows, top, after, before, bodies=bodies)
         answer = await self._caller.call(wanted.script, wanted.key, wanted.arguments, writing=False)
         return slice_of(wanted, top, answer)
 

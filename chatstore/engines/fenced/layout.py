@@ -197,7 +197,7 @@ def slot_in(id: str) -> int | None:
 
 def told_by(id: str) -> tuple[int, int]:
     """The milliseconds and the slot that are in an id that `message_id` made. Raises ValueError."""
-    return int(id[:8] + id[9:13], 16), int(id[24:], 16) & SLOT_MASK
+    return int(id[:8] + id[9:13], 16), int(id[-12:], 16) & SLOT_MASK
 
 
 @functools.lru_cache(4096)

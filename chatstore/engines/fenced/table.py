@@ -110,7 +110,7 @@ class Table:
         token: object | None = None
         while True:
             page = await self.page(partitions, rows, top, token, before, bodies=bodies)
-            for entity in page.entities:
+            for entity in (*page.entities, *page.rest):
                 yield entity
             token = page.token
             if token is None:
