@@ -83,17 +83,29 @@ def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
 
 
 def appending(token: str, ops: Sequence[Op]) -> list[bytes] | None:
-    """The arguments of `APPEND`, behind the first, for operations that are one; None for any others."""
-    if len(ops) != 2:
+    """The arguments of `APPEND`, behind the first, for operations that are one; None for any others.
+
+    They are the header's, perhaps one of a new row that is no message, and that of the row of messages.
+    """
+    if not 2 <= len(ops) <= 3:
         return None
-    (kind, row, header, etag), (put, entry, body, _) = ops
+    kind, row, header, etag = ops[0]
+    put, entry, body, _ = ops[-1]
     if row != _HEADER or kind != "merge" or etag is None or len(header) != 1 or put != "upsert":
         return None
     state, id = header.get("s"), entry_of(entry)
     if not id or not isinstance(state, str):
         return None
     [(field, value)] = _entry(body).items()
-    return [etag.encode(), b"%b0" % token.encode(), id.encode(), field.encode(), value, state.encode()]
+    begins = token.encode()
+    words = [etag.encode(), b"%b0" % begins, id.encode(), field.encode(), value, state.encode()]
+    if len(ops) == 3:
+        kind, row, properties, _ = ops[1]
+        if kind != "insert" or row[:1] == "m":
+            return None
+        name = row.encode()
+        words += name, b"%b\0%b1\0%b" % (name, begins, _written(properties))
+    return words
 
 
 class Asked(NamedTuple):

@@ -98,6 +98,7 @@ def partition(tenant: str, thread: str) -> str:
     return f"T-{_digest(tenant, thread)}"
 
 
+@functools.lru_cache(4096)
 def listing(tenant: str, owner: str | None, kind: str = CHAT) -> str:
     """The partition that lists an owner's threads of a kind, or those of nobody."""
     own = f"L-{_digest(tenant)}-{'' if owner is None else _digest(tenant, owner)}"
