@@ -98,10 +98,12 @@ class _Scripts(ABC):
         """What a script answers; texts are bytes."""
         terms, asked = self._terms, self._terms.asked()
         script, sent = self._carried(script, [b"" if asked is None else b"1", *arguments])
+        spent(self.prices, {self.unit: 1})
         try:
-            answer = await self._counted(terms.command("EVALSHA", script, key, sent), writing=writing)
+            answer = await self._sent(terms.command("EVALSHA", script, key, sent), writing=writing)
         except UnknownScript:
-            answer = await self._counted(terms.command("EVAL", script, key, sent), writing=writing)
+            spent(self.prices, {self.unit: 1})
+            answer = await self._sent(terms.command("EVAL", script, key, sent), writing=writing)
         if asked is not None:
             terms.answered(answer, asked)
         return answer
@@ -109,10 +111,6 @@ class _Scripts(ABC):
     async def look(self, partition: str, count: int) -> Look | None:  # noqa: ARG002 - as others have it
         """As `Caller.look`; None, because each command would be paid for."""
         return None
-
-    async def _counted(self, command: Command, *, writing: bool) -> Any:
-        spent(self.prices, {self.unit: 1})
-        return await self._sent(command, writing=writing)
 
     def _confirmed(self, answer: Any) -> None:
         """Count the command that was sent behind a write, and see what it says."""

@@ -85,7 +85,7 @@ class RedisDriver:
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         # Of this call alone, so that no etag comes twice.
-        token = f"{secrets.token_urlsafe(6)}-"
+        token = f"{secrets.token_hex(6)}-"
         done = _OLDER
         plain = appending(token, ops)
         if plain is not None:

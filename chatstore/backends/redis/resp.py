@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -50,11 +51,17 @@ def packed(commands: tuple[tuple[Any, ...], ...]) -> bytes:
     """Commands as the protocol has them; words are text, bytes or whole numbers."""
     parts: list[bytes] = []
     for words in commands:
-        parts.append(b"*%d" % len(words))
-        for said in words:
-            word = said if type(said) is bytes else str(said).encode()
-            parts += (b"$%d" % len(word), word)
-    return b"\r\n".join([*parts, b""])
+        parts.append(b"*%d\r\n" % len(words))
+        parts += [
+            b"$%d\r\n%b\r\n" % (len(word), word) if type(word) is bytes else _named(word) for word in words
+        ]
+    return b"".join(parts)
+
+
+@functools.lru_cache(8192)
+def _named(word: object) -> bytes:
+    # Names of commands, scripts and keys come again and again.
+    return _word(str(word).encode())
 
 
 def looking(keys: Sequence[str], count: int) -> bytes:
