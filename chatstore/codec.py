@@ -94,7 +94,13 @@ class ExactFloat(float):
 
 def decode(text: str) -> Json:
     """The value of text that `encode` wrote."""
-    return _decoder_for(text).decode(text)
+    decoder = _decoder_for(text)
+    try:
+        value, ends = decoder.scan_once(text, 0)  # type: ignore[attr-defined]
+    except StopIteration:
+        return decoder.decode(text)
+    # Nothing stands around it, and to look for that takes as long as to read a short text.
+    return value if ends == len(text) else decoder.decode(text)
 
 
 def encode(value: Json, what: str = "the message", *, floats_only: bool = False) -> str:

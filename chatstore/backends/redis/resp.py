@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +12,7 @@ from redis import exceptions
 __all__ = ["LOOKS", "Look", "Short", "answers", "looked", "looking", "packed"]
 
 _INTEGER, _TEXT, _LIST, _LINE, _ERROR = b":$*+-"
+_ENDS: Final = re.compile(rb"\r\n")
 _LINES: Final = 8
 """Lines of an entry in an answer: how many values it has, its id, how many its pair has, a field, a value."""
 
@@ -85,7 +87,7 @@ def answers(data: bytes, count: int) -> tuple[list[Any], int]:
 
 def looked(data: bytes, count: int) -> tuple[list[Any], int]:
     """A `Look`, as answered to `looking`; where one of the commands is refused, as `answers` has it."""
-    look = _columns(data.split(b"\r\n")) if data.endswith(b"\r\n") else None
+    look = _columns(_ENDS.split(data)) if data.endswith(b"\r\n") else None
     if look is not None:
         return [look], len(data)
     found, ends = answers(data, count)
