@@ -7,7 +7,6 @@ import functools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from chatstore.backends.redis.resp import Look, looking
@@ -136,11 +135,7 @@ class BlockingScripts(_Scripts):
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
-        self._turns = BlockingTurns()
-
-    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
-        """Waits until no other writer of this process is at the same thread."""
-        return self._turns.turn(partition)
+        self.turn = BlockingTurns().turn
 
     async def pause(self, seconds: float) -> None:
         """Let time pass."""
@@ -152,11 +147,7 @@ class AsyncScripts(_Scripts):
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
-        self._turns = AsyncTurns()
-
-    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
-        """Waits until no other writer of this process is at the same thread."""
-        return self._turns.turn(partition)
+        self.turn = AsyncTurns().turn
 
     async def pause(self, seconds: float) -> None:
         """Let time pass."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from os import urandom
 from typing import Any, Final, Protocol
 
 from chatstore.backends.redis.resp import Look
@@ -53,6 +53,7 @@ class RedisDriver:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
+        self.turn = caller.turn
 
     async def create(self) -> None:
         """A key is made when it is first written."""
@@ -85,7 +86,7 @@ class RedisDriver:
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         # Of this call alone, so that no etag comes twice.
-        token = f"{secrets.token_hex(6)}-"
+        token = f"{urandom(6).hex()}-"
         done = _OLDER
         plain = appending(token, ops)
         if plain is not None:
@@ -96,9 +97,6 @@ class RedisDriver:
         if not done:
             raise Overtaken
         return [None if op.kind == "delete" else f"{token}{number}" for number, op in enumerate(ops)]
-
-    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
-        return self._caller.turn(partition)
 
     async def pause(self, seconds: float) -> None:
         await self._caller.pause(seconds)
