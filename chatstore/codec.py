@@ -236,6 +236,9 @@ def _member_fault(
 ) -> tuple[str, str] | None:
     if isinstance(value, dict):
         for key, item in value.items():
+            # Most members are ASCII in both, and need no calls.
+            if type(key) is type(item) is str and key.isascii() and item.isascii():
+                continue
             if not isinstance(key, str):
                 return "", f"has the key {key!r}: the keys of a JSON object are strings"
             fault = _text_fault(key) or _fault(item, exact, depth)
