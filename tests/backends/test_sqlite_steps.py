@@ -439,3 +439,20 @@ def test_requests_wait_for_messages_that_a_step_has_left(
     clock.advance(timedelta(days=30))
     assert store.sweep() == Swept(0, 1, 0, more=True)
     assert store.sweep() == Swept(0, 0, 1, more=False)
+
+
+def test_what_a_request_showed_of_an_expired_thread_is_in_the_file_no_longer(
+    store: chatstore.ChatStore, path: Path, clock: ManualClock
+) -> None:
+    store.create_thread("t", topic="ada lovelace", ttl=timedelta(minutes=1))
+    store.update_thread("t", metadata={"a": 1}, request_id="r")
+    store.create_thread("u", topic="for ever", request_id="s")
+    store.update_thread("u", metadata={"a": 1}, request_id="t")
+    clock.advance(timedelta(minutes=1))
+    store.sweep()
+    with sqlite3.connect(path) as database:
+        found = database.execute("SELECT result FROM requests WHERE id = 'r'").fetchall()
+    database.close()
+    assert found == [("",)]
+    with pytest.raises(chatstore.RequestExpired):
+        store.update_thread("t", metadata={"a": 1}, request_id="r")
