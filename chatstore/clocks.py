@@ -86,7 +86,7 @@ class ServerClock:
     def __call__(self) -> int:
         """The server's time in microseconds since 1970, UTC, as far as it is known."""
         offset, own = self._offset, self._own()
-        if offset is None or not offset.correction:
+        if offset is None or offset.low <= 0 <= offset.high:
             return own
         passed = self.monotonic() - offset.at
         if offset.low <= own - offset.own - passed <= offset.high:

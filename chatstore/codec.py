@@ -94,7 +94,14 @@ class ExactFloat(float):
 
 def decode(text: str) -> Json:
     """The value of text that `encode` wrote."""
-    return _decoder_for(text).decode(text)
+    # Only where there may be a -0 is every integer looked at.
+    decoder, scan = (_signed, _scan_signed) if "-0" in text else (_plain, _scan_plain)
+    try:
+        value, ends = scan(text, 0)
+    except StopIteration:
+        return decoder.decode(text)
+    # Nothing stands around it, and to look for that takes as long as to read a short text.
+    return value if ends == len(text) else decoder.decode(text)
 
 
 def encode(value: Json, what: str = "the message", *, floats_only: bool = False) -> str:
@@ -229,6 +236,9 @@ def _member_fault(
 ) -> tuple[str, str] | None:
     if isinstance(value, dict):
         for key, item in value.items():
+            # Most members are ASCII in both, and need no calls.
+            if type(key) is type(item) is str and key.isascii() and item.isascii():
+                continue
             if not isinstance(key, str):
                 return "", f"has the key {key!r}: the keys of a JSON object are strings"
             fault = _text_fault(key) or _fault(item, exact, depth)
@@ -306,11 +316,7 @@ _scan: Callable[[str, int], tuple[Json, int]] = json.JSONDecoder(
 ).scan_once  # type: ignore[attr-defined]
 _plain = json.JSONDecoder(parse_float=_number)
 _signed = json.JSONDecoder(parse_float=_number, parse_int=_whole)
-
-
-def _decoder_for(text: str) -> json.JSONDecoder:
-    # Only where there may be a -0 is every integer looked at.
-    return _signed if "-0" in text else _plain
+_scan_plain, _scan_signed = _plain.scan_once, _signed.scan_once  # type: ignore[attr-defined]
 
 
 def _spelled(value: Json) -> str:

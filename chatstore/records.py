@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple, TypeAlias
 
-from chatstore.codec import Json, decode
+from chatstore.codec import Json, decode, writer
 from chatstore.contract import Draft
 from chatstore.errors import CorruptData, RequestExpired
 from chatstore.models import (
@@ -45,7 +45,7 @@ __all__ = [
 FOREVER: Final = 1 << 62
 """When a thread expires that never does."""
 
-_WRITTEN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_written = writer()
 
 Result: TypeAlias = Appended | Deleted | Message | Thread | None
 
@@ -84,12 +84,12 @@ def dump(
     Its thread expires at `until`, in microseconds, as the request found it; and `life` names that thread's
     life.
     """
-    return _WRITTEN.encode((*_form(result, keep_text=not drafts), until, *(() if life is None else (life,))))
+    return _written((*_form(result, keep_text=not drafts), until, *(() if life is None else (life,))))
 
 
 def appended(messages: Sequence[Sequence[Json]], etag: str) -> str:
     """What `dump` gives for an append, by the log's ETag and each message's id, position, times and ETag."""
-    return _WRITTEN.encode(("appended", {"messages": messages, "etag": etag, "kept": 0}, None))
+    return _written(("appended", {"messages": messages, "etag": etag, "kept": 0}, None))
 
 
 def remembered(text: str, drafts: Sequence[Draft], request_id: str, *, brought: bool = True) -> Remembered:

@@ -107,7 +107,7 @@ class Message:
 
 def message_text(data: Mapping[str, Json]) -> str:
     """The JSON text of a message. Raises InvalidMessage where it is none."""
-    if not isinstance(data, Mapping):
+    if type(data) is not dict and not isinstance(data, Mapping):
         raise InvalidMessage(f"a message is a JSON object with a role, not {type(data).__name__}")
     role = data.get("role")
     if not isinstance(role, str) or not role:

@@ -72,9 +72,10 @@ class Writing(Scoped):
         if not drafts:
             raise InvalidArgument("append needs at least one message; truncate takes messages away")
         cut, changes = arguments.cut_of(after), properties.patch_or_none(patch)
-        request = self._request(
-            request_id, "append", create, owner, new.ttl, drafts, *_more(new), *_given(cut, changes)
-        )
+        request = None
+        if request_id is not None:
+            what = (create, owner, new.ttl, drafts, *_more(new), *_given(cut, changes))
+            request = self._request(request_id, "append", *what)
         return await self.backend.append(
             self._key(thread_id),
             drafts,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from chatstore import position
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.segments import Segment, Stored, add_newest
+from chatstore.engines.fenced.payload import pack
+from chatstore.engines.fenced.segments import Segment, Stored, add_newest, newest_of
 from chatstore.errors import CorruptData
 from chatstore.ids import uuid7
 from chatstore.models import Message
@@ -70,3 +71,43 @@ def test_the_short_way_reads_what_the_long_way_reads(messages: list[Stored], cut
     assert short_way(before) == long_way(before) == living, "the form before, of JSON in JSON"
     damaged = text[:cut] + put + text[cut + 1 :]
     assert short_way(damaged) == long_way(damaged)
+
+
+@given(
+    rows=st.lists(st.lists(kept(), min_size=1, max_size=3), max_size=4),
+    least=st.integers(1, 6),
+    filled=st.sampled_from(["", "x" * 1100]),
+    cut=st.integers(0, 400),
+    put=st.text(max_size=2),
+)
+def test_rows_are_read_together_as_one_by_one(
+    rows: list[list[Stored]], least: int, filled: str, cut: int, put: str
+) -> None:
+    texts = [Segment("", tuple(one._replace(text=one.text + filled) for one in row)).dump() for row in rows]
+    found = newest_of([body(text) for text in texts], least)
+    assert found is None or is_start_of(found, texts, least)
+    usual = all(one == as_appended(one) for row in rows for one in row)
+    assert found is not None or not usual
+    if texts:
+        texts[0] = texts[0][:cut] + put + texts[0][cut + 1 :]
+        found = newest_of([body(text) for text in texts], least)
+        assert found is None or is_start_of(found, texts, least)
+
+
+def as_appended(one: Stored) -> Stored:
+    return Stored(one.id, position.nth(layout.told_by(one.id)[1]), NOW, 0, None, one.text)
+
+
+def body(text: str) -> bytes:
+    found = pack("row", "attempt", text).properties["b00"] if text else b""
+    assert isinstance(found, bytes)
+    return found
+
+
+def is_start_of(found: list[Message], texts: list[str], least: int) -> bool:
+    """Whether these are the newest of all that the rows hold, and no row more than are needed."""
+    whole: list[Message] = []
+    for text in texts:
+        if len(whole) < least:
+            whole += long_way(text) or []
+    return found == whole

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatstore.contract import Draft, NewThread, ThreadKey
+from chatstore.contract import Draft, NewThread, Request, ThreadKey
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.attempts import packed_rows
+from chatstore.engines.fenced.attempts import Attempt, packed_rows
 from chatstore.engines.fenced.changing import View
 from chatstore.engines.fenced.header import MINUTE, Known, State, born, heading
 from chatstore.engines.fenced.payload import pack, unpack
-from chatstore.engines.fenced.plain import plainly
+from chatstore.engines.fenced.plain import plainly, remembering
 from chatstore.engines.fenced.plans import appended, beginning
 from chatstore.engines.fenced.segments import Segment
 from chatstore.engines.fenced.table import Dialect, Table
@@ -54,6 +56,26 @@ def test_it_writes_what_the_long_way_writes(drafts: list[Draft], tail: int, pass
     [_, row] = plain.ops
     read = Segment.load(row.row, unpack([row.properties]))
     assert [one.message() for one in read.messages] == list(plain.result.messages)
+
+
+@given(drafts=DRAFTS, owner=st.sampled_from([None, "zoe"]))
+def test_it_remembers_what_the_long_way_remembers(drafts: list[Draft], owner: str | None) -> None:
+    own = layout.listing("default", owner)
+    state = state_of(1, 0)._replace(owner=owner, listings=(own,), due=NOW)
+    view = View(ThreadKey("default", "t", owner), PARTITION, Known(state, "etag"), NOW)
+    plain = plainly(view, drafts)
+    assert plain is not None
+    request, day = Request("r", "digest", None), timedelta(days=1)
+    remembered = remembering(plain, view, request, day)
+    assert remembered is not None
+    attempt = Attempt(
+        Table(MemoryDriver(MemoryGroups()), Dialect(ordered=True, group_bytes=1)), view, plain.name
+    )
+    attempt.record(request, plain.result, drafts, own, NOW + 86_400_000_000, None, state.epoch)
+    assert remembered.ops == [plain.ops[0], *attempt.ops, plain.ops[1]]
+    assert remembered[:2] == plain[:2]
+    for more in (state._replace(due=None), state._replace(listings=("L",))):
+        assert remembering(plain._replace(state=more), view, request, day) is None
 
 
 @pytest.mark.parametrize(

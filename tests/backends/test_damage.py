@@ -116,3 +116,54 @@ def test_damaged_json_is_corrupt_data_that_names_its_row(
     url = damaged(column, VALUES[0])
     with chatstore.connect(url) as store, pytest.raises(chatstore.CorruptData, match=named):
         call(store)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("text", "x'7b7d'"),
+        ("text", "x'ff'"),
+        ("metadata", "'[1'"),
+        ("metadata", "'[1]'"),
+        ("metadata", "x'7b7d'"),
+        ("key", "x'6b'"),
+        ("expires_at", "1e300"),
+    ],
+)
+@pytest.mark.parametrize("given", [{}, {"max_bytes": 10}])
+@pytest.mark.parametrize("read", [ChatStore.read, ChatStore.read_entries])
+def test_a_damaged_message_is_on_no_page(
+    damaged: Callable[[str, str], str],
+    column: str,
+    value: str,
+    given: dict[str, int],
+    read: Callable[..., object],
+) -> None:
+    one = "WHERE position = (SELECT min(position) FROM messages)"
+    with chatstore.connect(damaged(f"messages.{column}", f"{value} {one}")) as store:
+        with pytest.raises(chatstore.CorruptData, match="message '"):
+            read(store, "t", **given)
+        read(store, "t", last=1)
+
+
+def test_a_text_of_another_type_is_damage(made: Path, tmp_path: Path) -> None:
+    """The column makes text of a number, so only a disk that changed a row gives one back."""
+    shutil.copyfile(made, tmp_path / "chat.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "chat.db")) as db:
+        db.execute("PRAGMA writable_schema = on")
+        other, back = ("text TEXT", "text BLOB"), ("text BLOB", "text TEXT")
+        change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = 'messages'"
+        for step in ((change, other), ("PRAGMA schema_version = 9001", ())):
+            db.execute(*step)
+        db.commit()
+        db.execute("PRAGMA writable_schema = reset")
+        db.execute("UPDATE messages SET text = 7 WHERE position = (SELECT min(position) FROM messages)")
+        db.commit()
+        db.execute("PRAGMA writable_schema = on")
+        db.execute(change, back)
+        db.commit()
+    with chatstore.connect(f"sqlite:///{tmp_path}/chat.db") as store:
+        for most in (None, 10):
+            for read in (store.read, store.read_entries):
+                with pytest.raises(chatstore.CorruptData, match="message '"):
+                    read("t", max_bytes=most)

@@ -389,6 +389,76 @@ def test_an_erasure_goes_on_behind_as_many_threads_as_it_takes_together(
     assert store.erase("ada lovelace") == Erased(threads=5, messages=0, requests=0)
 
 
+def test_a_fork_of_what_keeps_changing_gives_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chatstore.engines.sql.lengthy._TRIES", 1)
+
+    async def forked() -> None:
+        async with chatstore.aconnect(f"sqlite:///{path}") as store:
+            for number in range(LONG):
+                await store.append("long", large(number))
+            forking = asyncio.create_task(store.fork("long", "copy"))
+            await asyncio.sleep(0)  # which begins it
+            # Writers of the same caller have their turn between two steps.
+            await store.delete_message("long", index=0)
+            with pytest.raises(chatstore.Unavailable, match="kept changing"):
+                await forking
+
+    asyncio.run(forked())
+    assert rows(path, "threads") == 1
+    assert rows(path, "messages") == LONG - 1
+
+
+def test_a_sweep_removes_as_many_threads_as_it_may(
+    store: chatstore.ChatStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "STEP_SECONDS", 60.0)
+    minute = timedelta(minutes=1)
+    for number in range(3):
+        store.append(f"gone {number}", large(number), ttl=minute)
+    clock.advance(minute)
+    assert store.sweep(limit=3) == Swept(1, 2, 0, more=True)
+    assert store.sweep(limit=4) == Swept(2, 1, 0, more=False)
+
+
+def test_a_sweep_ends_with_its_step_where_messages_were_cut_away(
+    store: chatstore.ChatStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Transacting, "_clean", killed)
+        for thread in ("one", "two"):
+            added = store.append(thread, *map(large, range(3)))
+            store.truncate(thread, after=added.messages[0].id)  # which removes one itself
+    swept = [store.sweep() for _ in range(5)]
+    assert [one.messages for one in swept] == [1, 0, 1, 0, 0]
+    assert [one.more for one in swept] == [True, True, True, True, False]
+
+
+def test_requests_wait_for_messages_that_a_step_has_left(
+    store: chatstore.ChatStore, clock: ManualClock
+) -> None:
+    store.append("t", large(1), expires_in=timedelta(minutes=1), request_id="r")
+    clock.advance(timedelta(days=30))
+    assert store.sweep() == Swept(0, 1, 0, more=True)
+    assert store.sweep() == Swept(0, 0, 1, more=False)
+
+
+def test_what_a_request_showed_of_an_expired_thread_is_in_the_file_no_longer(
+    store: chatstore.ChatStore, path: Path, clock: ManualClock
+) -> None:
+    store.create_thread("t", topic="ada lovelace", ttl=timedelta(minutes=1))
+    store.update_thread("t", metadata={"a": 1}, request_id="r")
+    store.create_thread("u", topic="for ever", request_id="s")
+    store.update_thread("u", metadata={"a": 1}, request_id="t")
+    clock.advance(timedelta(minutes=1))
+    store.sweep()
+    with sqlite3.connect(path) as database:
+        found = database.execute("SELECT result FROM requests WHERE id = 'r'").fetchall()
+    database.close()
+    assert found == [("",)]
+    with pytest.raises(chatstore.RequestExpired):
+        store.update_thread("t", metadata={"a": 1}, request_id="r")
+
+
 def test_what_was_cut_may_come_back_with_its_ids_before_it_is_removed(
     store: chatstore.ChatStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

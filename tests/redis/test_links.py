@@ -21,7 +21,7 @@ from chatstore.backends.redis.resp import Look, Short, answers, looked, packed
 from chatstore.testing.samples import contents, say
 from tests.redis.servers import prefixed
 
-TEXTS = st.binary(max_size=12)
+TEXTS = st.binary(max_size=12) | st.sampled_from([b"\r\n", b"a\r\n", b"\r\n$1\r\na", b"*2\r\n$1", b"*0\r\n"])
 VALUES = st.recursive(
     st.none() | st.integers(-(2**63), 2**63 - 1) | TEXTS, lambda inner: st.lists(inner, max_size=4)
 )
@@ -67,7 +67,8 @@ def test_a_look_is_read_when_it_is_whole(
 ) -> None:
     answered = [header, [[id, [field, value]] for id, field, value in entries], members, etag]
     data = b"".join(map(written, answered))
-    assert looked(data, 4) == ([Look(header, entries, members, etag)], len(data))
+    ids, fields, values = [[entry[place] for entry in entries] for place in range(3)]
+    assert looked(data, 4) == ([Look(header, ids, fields, values, members, etag)], len(data))
     for cut in range(len(data)):
         with pytest.raises(Short) as short:
             looked(data[:cut], 4)

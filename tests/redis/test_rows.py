@@ -90,8 +90,8 @@ def test_pages_go_through_entries_and_members_in_one_order(redis_url: str, tmp_p
                 token = None
                 while True:
                     page = await driver.page(partition, ("h", "n"), top, token)
-                    assert len(page.entities) <= top
-                    entities += page.entities
+                    assert len(page.entities) + len(page.rest) <= top
+                    entities += (*page.entities, *page.rest)
                     token = page.token
                     if token is None:
                         break

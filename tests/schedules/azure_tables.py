@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -19,6 +20,7 @@ import pytest
 
 from chatstore.backends.azure_tables import AzureTablesBackend, Dialect
 from chatstore.blocking import run
+from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Again, Driver, Entity, Op, Range, Slice
 from chatstore.models import Message, Page
 from chatstore.store import AsyncChatStore
@@ -335,15 +337,15 @@ _DRAWN: ContextVar[random.Random] = ContextVar("drawn")
 
 def draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an actor that is run again draw the random numbers that it drew."""
-    bits, text = secrets.randbits, secrets.token_hex
-
-    def randbits(k: int) -> int:
-        drawn = _DRAWN.get(None)
-        return bits(k) if drawn is None else drawn.getrandbits(k)
+    text = secrets.token_hex
 
     def token_hex(nbytes: int) -> str:
         drawn = _DRAWN.get(None)
         return text(nbytes) if drawn is None else drawn.randbytes(nbytes).hex()
 
-    monkeypatch.setattr(secrets, "randbits", randbits)
+    def drawn_bytes(size: int) -> bytes:
+        drawn = _DRAWN.get(None)
+        return os.urandom(size) if drawn is None else drawn.randbytes(size)
+
+    monkeypatch.setattr(layout, "urandom", drawn_bytes)
     monkeypatch.setattr(secrets, "token_hex", token_hex)

@@ -17,6 +17,7 @@ import pytest
 
 from chatstore.clocks import FURTHEST, ServerClock
 from chatstore.contract import Backend, Span, ThreadKey
+from chatstore.engines.fenced import layout
 from chatstore.engines.fenced import messages as fenced_messages
 from chatstore.engines.fenced import writing as fenced_writing
 from chatstore.engines.log import deciding as log_deciding
@@ -330,7 +331,7 @@ def _seeded(seed: int) -> Iterator[None]:
     random.seed(seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "token_hex", lambda count: chance.randbytes(count).hex())
-        patch.setattr(secrets, "randbits", chance.getrandbits)
+        patch.setattr(layout, "urandom", chance.randbytes)
         # Histories are short: so a cut of two messages is far from their end, five cuts are many, and a step
         # of SQLite's ends after its first rows.
         patch.setattr(fenced_messages, "_NEAR", 1)

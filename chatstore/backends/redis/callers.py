@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from chatstore.backends.clients import LoopClients, ProcessClient
 from chatstore.backends.redis.calling import AsyncScripts, BlockingScripts, Command, Terms
-from chatstore.backends.redis.faults import FAULTS
+from chatstore.backends.redis.faults import FAULTS, meant
 from chatstore.backends.redis.resp import LOOKS, Look, looked
 from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again, Overtaken
@@ -32,22 +32,38 @@ class BlockingCaller(BlockingScripts):
 
     async def _sent(self, command: Command, *, writing: bool) -> Any:
         wait = self._wait if writing else None
-        with FAULTS, self._client.used() as link, FAULTS:
+        try:
+            link = self._client.here()
             answers = link.run(command) if wait is None else link.run(command, wait)
             answer = answers[0]
             if isinstance(answer, Exception):
                 raise answer
+        except BaseException as error:
+            self._failed(error)
+            raise
         if wait is not None:
             self._confirmed(answers[1])
         return answer
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
-        with FAULTS, self._client.used() as link, FAULTS:
+    async def look(self, partition: str, count: int) -> Look | None:
+        try:
+            link = self._client.here()
             if not link.looks or self._terms.asked() is not None:
                 return None
-            sent = self._terms.look(key, bounds, count)
+            sent = self._terms.look(partition, count)
             spent(self.prices, {self.unit: LOOKS})
             return _look(link.exchange(sent, LOOKS, looked))
+        except BaseException as error:
+            self._failed(error)
+            raise
+
+    def _failed(self, error: BaseException) -> None:
+        """Tell the client of an error. Raises what it means, where that is another."""
+        # Not a context manager, whose two calls take longer than this block.
+        found = meant(error)
+        self._client.failed(found)
+        if found is not error:
+            raise found from error
 
     async def close(self) -> None:
         """Give back connections."""
@@ -75,12 +91,12 @@ class AsyncCaller(AsyncScripts):
             self._confirmed(answers[1])
         return answer
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
+    async def look(self, partition: str, count: int) -> Look | None:
         with FAULTS:
             link = await self._links.here()
             if not link.looks or self._terms.asked() is not None:
                 return None
-            sent = self._terms.look(key, bounds, count)
+            sent = self._terms.look(partition, count)
             spent(self.prices, {self.unit: LOOKS})
             return _look(await link.exchange(sent, LOOKS, looked))
 
@@ -91,8 +107,7 @@ class AsyncCaller(AsyncScripts):
 
 def _look(answers: Sequence[Any]) -> Look:
     """The look that is answered. Raises the error that is answered in its place."""
-    found = answers[0]
-    for one in (*found, *answers):
+    for one in answers:
         if isinstance(one, Exception):
             raise one
-    return cast("Look", found)
+    return cast("Look", answers[0])

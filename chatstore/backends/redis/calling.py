@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from chatstore.backends.redis.resp import Look, looking
@@ -42,9 +42,9 @@ class Terms(NamedTuple):
         keys = keys_of(self.prefix, key)
         return how, said, len(keys), *keys, *arguments
 
-    def look(self, key: str, bounds: Sequence[bytes], count: int) -> bytes:
+    def look(self, partition: str, count: int) -> bytes:
         """The commands of a `Look` at a thread."""
-        return looking(keys_of(self.prefix, key), bounds, count)
+        return _looking(self.prefix, partition, count)
 
     def asked(self) -> int | None:
         """When a call begins that is to tell the time; None where it need not, as the time is known."""
@@ -97,21 +97,19 @@ class _Scripts(ABC):
         """What a script answers; texts are bytes."""
         terms, asked = self._terms, self._terms.asked()
         script, sent = self._carried(script, [b"" if asked is None else b"1", *arguments])
+        spent(self.prices, {self.unit: 1})
         try:
-            answer = await self._counted(terms.command("EVALSHA", script, key, sent), writing=writing)
+            answer = await self._sent(terms.command("EVALSHA", script, key, sent), writing=writing)
         except UnknownScript:
-            answer = await self._counted(terms.command("EVAL", script, key, sent), writing=writing)
+            spent(self.prices, {self.unit: 1})
+            answer = await self._sent(terms.command("EVAL", script, key, sent), writing=writing)
         if asked is not None:
             terms.answered(answer, asked)
         return answer
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:  # noqa: ARG002 - as others have it
+    async def look(self, partition: str, count: int) -> Look | None:  # noqa: ARG002 - as others have it
         """As `Caller.look`; None, because each command would be paid for."""
         return None
-
-    async def _counted(self, command: Command, *, writing: bool) -> Any:
-        spent(self.prices, {self.unit: 1})
-        return await self._sent(command, writing=writing)
 
     def _confirmed(self, answer: Any) -> None:
         """Count the command that was sent behind a write, and see what it says."""
@@ -127,16 +125,17 @@ class _Scripts(ABC):
         """What the server answers. Raises UnknownScript, `Again` and errors of ours."""
 
 
+@functools.lru_cache(4096)
+def _looking(prefix: str, partition: str, count: int) -> bytes:
+    return looking(keys_of(prefix, partition), count)
+
+
 class BlockingScripts(_Scripts):
     """For blocking callers."""
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
-        self._turns = BlockingTurns()
-
-    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
-        """Waits until no other writer of this process is at the same thread."""
-        return self._turns.turn(partition)
+        self.turn = BlockingTurns().turn
 
     async def pause(self, seconds: float) -> None:
         """Let time pass."""
@@ -148,11 +147,7 @@ class AsyncScripts(_Scripts):
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
-        self._turns = AsyncTurns()
-
-    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
-        """Waits until no other writer of this process is at the same thread."""
-        return self._turns.turn(partition)
+        self.turn = AsyncTurns().turn
 
     async def pause(self, seconds: float) -> None:
         """Let time pass."""

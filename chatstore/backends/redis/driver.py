@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from os import urandom
 from typing import Any, Final, Protocol
 
 from chatstore.backends.redis.resp import Look
 from chatstore.backends.redis.rows import appending, asked, operations, page_of, place, slice_of
 from chatstore.backends.redis.scripts import APPEND, CHANGE, Script
+from chatstore.engines.fenced.layout import HEAD
 from chatstore.engines.fenced.port import Entity, Op, Overtaken, Range, Slice
 
 __all__ = ["Caller", "RedisDriver"]
@@ -34,8 +35,8 @@ class Caller(Protocol):
         `arguments` come behind the first, which asks for the time.
         """
 
-    async def look(self, key: str, bounds: Sequence[bytes], count: int) -> Look | None:
-        """A thread's header and rows between bounds, without a script; None where that is not to be had."""
+    async def look(self, partition: str, count: int) -> Look | None:
+        """A thread's header and its newest rows, without a script; None where that is not to be had."""
 
     def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
         """Waits until no other writer of this process is at the same thread."""
@@ -52,6 +53,7 @@ class RedisDriver:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
+        self.turn = caller.turn
 
     async def create(self) -> None:
         """A key is made when it is first written."""
@@ -70,21 +72,21 @@ class RedisDriver:
         *,
         bodies: bool = True,
     ) -> Slice:
-        after = token if isinstance(token, str) else None
-        wanted = asked(partitions, rows, top, after, before, bodies=bodies)
-        if wanted.plain and 1 < top <= _LOOK:
+        if rows == HEAD and token is before is None and bodies and 1 < top <= _LOOK:
             # The header is one of the rows.
-            count = top - 1
-            look = await self._caller.look(wanted.key, wanted.bounds, count)
-            found = None if look is None else page_of(wanted, count, look)
+            partition, count = str(partitions), top - 1
+            look = await self._caller.look(partition, count)
+            found = None if look is None else page_of(partition, count, look)
             if found is not None:
                 return found
+        after = token if isinstance(token, str) else None
+        wanted = asked(partitions, rows, top, after, before, bodies=bodies)
         answer = await self._caller.call(wanted.script, wanted.key, wanted.arguments, writing=False)
         return slice_of(wanted, top, answer)
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         # Of this call alone, so that no etag comes twice.
-        token = f"{secrets.token_urlsafe(6)}-"
+        token = f"{urandom(6).hex()}-"
         done = _OLDER
         plain = appending(token, ops)
         if plain is not None:
@@ -95,9 +97,6 @@ class RedisDriver:
         if not done:
             raise Overtaken
         return [None if op.kind == "delete" else f"{token}{number}" for number, op in enumerate(ops)]
-
-    def turn(self, partition: str) -> AbstractAsyncContextManager[None]:
-        return self._caller.turn(partition)
 
     async def pause(self, seconds: float) -> None:
         await self._caller.pause(seconds)

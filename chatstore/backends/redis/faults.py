@@ -11,7 +11,7 @@ from chatstore.backends.redis.scripts import UnknownScript
 from chatstore.engines.fenced.port import Again
 from chatstore.errors import StorageError
 
-__all__ = ["FAULTS"]
+__all__ = ["FAULTS", "meant"]
 
 _LATER = (
     exceptions.ConnectionError,
@@ -36,7 +36,7 @@ _REFUSED = ("NOAUTH", "WRONGPASS")
 
 
 class _Faults:
-    """Turns what the library raises inside into UnknownScript, Again or a StorageError.
+    """Turns what the library raises inside into what `meant` says.
 
     Not a generator: it is entered for each call.
     """
@@ -47,17 +47,22 @@ class _Faults:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if error is None:
-            return
-        if isinstance(error, exceptions.AuthenticationError):
-            raise StorageError("Redis refuses these credentials") from error
-        if isinstance(error, (*_LATER, OSError)):
-            raise Again from error
-        if isinstance(error, exceptions.RedisError):
-            raise _meaning(error) from error
+        if error is not None:
+            found = meant(error)
+            if found is not error:
+                raise found from error
 
 
 FAULTS: Final = _Faults()
+
+
+def meant(error: BaseException) -> BaseException:
+    """UnknownScript, Again or a StorageError for what the library raises; anything else as it is."""
+    if isinstance(error, exceptions.AuthenticationError):
+        return StorageError("Redis refuses these credentials")
+    if isinstance(error, (*_LATER, OSError)):
+        return Again()
+    return _meaning(error) if isinstance(error, exceptions.RedisError) else error
 
 
 def _meaning(error: exceptions.RedisError) -> Exception:

@@ -22,6 +22,7 @@ from chatstore.backends.redis.resp import Look
 from chatstore.backends.redis.scripts import READ, READ_THREAD, Script
 from chatstore.backends.redis.streams import entries_between, entry_of, row_of, rows_of
 from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.payload import Bare
 from chatstore.engines.fenced.port import Entity, Op, Range, Slice
 from chatstore.errors import CorruptData
 
@@ -82,17 +83,29 @@ def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
 
 
 def appending(token: str, ops: Sequence[Op]) -> list[bytes] | None:
-    """The arguments of `APPEND`, behind the first, for operations that are one; None for any others."""
-    if len(ops) != 2:
+    """The arguments of `APPEND`, behind the first, for operations that are one; None for any others.
+
+    They are the header's, perhaps one of a new row that is no message, and that of the row of messages.
+    """
+    if not 2 <= len(ops) <= 3:
         return None
-    (kind, row, header, etag), (put, entry, body, _) = ops
+    kind, row, header, etag = ops[0]
+    put, entry, body, _ = ops[-1]
     if row != _HEADER or kind != "merge" or etag is None or len(header) != 1 or put != "upsert":
         return None
     state, id = header.get("s"), entry_of(entry)
     if not id or not isinstance(state, str):
         return None
     [(field, value)] = _entry(body).items()
-    return [etag.encode(), b"%b0" % token.encode(), id.encode(), field.encode(), value, state.encode()]
+    begins = token.encode()
+    words = [etag.encode(), b"%b0" % begins, id.encode(), field.encode(), value, state.encode()]
+    if len(ops) == 3:
+        kind, row, properties, _ = ops[1]
+        if kind != "insert" or row[:1] == "m":
+            return None
+        name = row.encode()
+        words += name, b"%b\0%b1\0%b" % (name, begins, _written(properties))
+    return words
 
 
 class Asked(NamedTuple):
@@ -101,13 +114,6 @@ class Asked(NamedTuple):
     key: str
     script: Script
     arguments: list[bytes]
-    plain: bool = False
-    """Whether it is for a thread's header and what comes behind it, whole: a look may do."""
-
-    @property
-    def bounds(self) -> list[bytes]:
-        """The bounds of a plain one's members, and the ids of its newest and its oldest entry."""
-        return [*self.arguments[3:5], *self.arguments[-2:]]
 
 
 def asked(
@@ -136,8 +142,7 @@ def asked(
         return Asked(key, READ, [*how, *members])
     newest, oldest = entries or ("", "")
     named = [b"1" if header else b"", newest.encode(), oldest.encode()]
-    plain = header and entries is not None and before is None and bodies
-    return Asked(key, READ_THREAD, [*how, *members, *named], plain)
+    return Asked(key, READ_THREAD, [*how, *members, *named])
 
 
 def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
@@ -155,21 +160,25 @@ def slice_of(wanted: Asked, top: int, answer: bytes) -> Slice:
     return _page(key, found, rows, members, top, [row_of(last_entry)] if last_entry else [], last)
 
 
-def page_of(wanted: Asked, count: int, look: Look) -> Slice | None:
+def page_of(key: str, count: int, look: Look) -> Slice | None:
     """The page that a look at `count` entries and members holds; None where something changed meanwhile."""
-    header, entries, members, etag = look
+    header, ids, names, bodies, members, etag = look
     fields = dict(zip(header[::2], header[1::2], strict=True))
     if fields.get(b"e") != etag:
         return None
-    key, names = wanted.key, rows_of([one[0] for one in entries])
+    found = [_header(key, fields)] if fields else []
+    if ids and not members and names.count(b"b") == len(ids):
+        first, last = rows_of((ids[0], ids[-1]))
+        bare = Bare(key, first, last, bodies, functools.partial(rows_of, ids))
+        # Where there are so many, others may follow.
+        return Slice(found, last if len(ids) == count else None, bare)
     rows = [
         Entity(key, row, {_BODY: body} if field == b"b" else _properties(body), "")
-        for row, (_, field, body) in zip(names, entries, strict=True)
+        for row, field, body in zip(rows_of(ids), names, bodies, strict=True)
     ]
-    # Where there are so many, others may follow.
-    ends = names[-1:] if len(entries) == count else []
-    last = members[-1].partition(b"\0")[0] if len(members) == count else b""
-    return _page(key, [_header(key, fields)] if fields else [], rows, members, count + 1, ends, last)
+    ends = [rows[-1].row] if len(ids) == count else []
+    end = members[-1].partition(b"\0")[0] if len(members) == count else b""
+    return _page(key, found, rows, members, count + 1, ends, end)
 
 
 def _page(

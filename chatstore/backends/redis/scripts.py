@@ -137,15 +137,22 @@ An entry that cannot be the newest is a member of the set from then on.
 APPEND: Final = Script.of("""\
 local head = KEYS[2]
 if redis.call('HGET', head, 'e') ~= ARGV[2] then return 0 end
+local row, member = ARGV[8], ARGV[9]
+if row then
+  local there = redis.call('ZRANGEBYLEX', KEYS[1], '[' .. row .. '\\0', '(' .. row .. '\\1', 'LIMIT', 0, 1)
+  if there[1] then return 0 end
+end
 local entry = redis.pcall('XADD', KEYS[3], ARGV[4], ARGV[5], ARGV[6])
 if type(entry) == 'table' then return -1 end
+if row then redis.call('ZADD', KEYS[1], 0, member) end
 redis.call('HSET', head, 'e', ARGV[3], '=s', ARGV[7])
 return ARGV[1] == '' and 1 or redis.call('TIME')
 """)
-"""What `CHANGE` does for an append, which is one new entry under the header's condition.
+"""What `CHANGE` does for an append: one new entry under the header's condition, and perhaps one new row.
 
-It is given the header's etag and its next one, the entry's id, field and value, and the header's text. Where
-the entry cannot be the newest, nothing is done, and it answers -1.
+It is given the header's etag and its next one, the entry's id, field and value, and the header's text, then
+the row's name and the member that it is to be. Where the entry cannot be the newest, nothing is done, and it
+answers -1.
 """
 
 _ANSWER: Final = """\

@@ -17,7 +17,7 @@ from chatstore.engines.fenced.segments import Segment, expiry_text
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import Unavailable
 
-__all__ = ["Attempt", "Call", "packed_rows"]
+__all__ = ["Attempt", "Call", "packed_rows", "recorded"]
 
 R = TypeVar("R", bound=records.Result)
 
@@ -54,12 +54,11 @@ class Attempt:
         epoch: str,
     ) -> None:
         """Remember until then the first result of a request about a thread that `expires`, if it does."""
-        row = layout.record_row(self.view.key.owner, request.id)
         life = epoch if records.shows(result, drafts) else None
-        packed = pack(row, self.name, records.dump(result, drafts, expires, life))
-        self.pieces += packed.chunks
-        named = {"d": request.digest, "o": listing, **expiry_text(until)}
-        self.ops.append(Op("insert", row, packed.properties | named))
+        text = records.dump(result, drafts, expires, life)
+        op, pieces = recorded(self.view, self.name, request, text, listing, until)
+        self.pieces += pieces
+        self.ops.append(op)
 
     def change(self, change: Change[Any]) -> None:
         """Write what a change makes of the thread's rows and properties, in pieces where it is large."""
@@ -116,6 +115,16 @@ class Call(Generic[R]):
         """The result of the last try, if the header that was read since says that it took place."""
         tried, self.tried = self.tried, None
         return (tried[1],) if tried is not None and tried[0].took_place(state, lost=self.lost) else None
+
+
+def recorded(
+    view: View, name: str, request: Request, result: str, listing: str, until: int
+) -> tuple[Op, Sequence[Op]]:
+    """The row that remembers the first result of a request until then, and its pieces."""
+    row = layout.record_row(view.key.owner, request.id)
+    packed = pack(row, name, result)
+    named = {"d": request.digest, "o": listing, **expiry_text(until)}
+    return Op("insert", row, packed.properties | named), packed.chunks
 
 
 def packed_rows(

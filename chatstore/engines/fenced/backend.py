@@ -82,8 +82,8 @@ class FencedBackend(FencedThreads):
                 return change
             return change._replace(result=replace(change.result, thread_etag=state.revision))
 
-        if cut is None and patch is None and request is None and if_match is None and if_thread is None:
-            return await self._appender.append(key, drafts, append)
+        if cut is None and patch is None and if_match is None and if_thread is None:
+            return await self._appender.append(key, request, drafts, append)
         return await self._writer.mutate(key, request, drafts, append, warm=patch is None)
 
     @metered

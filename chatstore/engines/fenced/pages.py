@@ -7,8 +7,8 @@ from chatstore.contract import Span
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import View
 from chatstore.engines.fenced.header import State
-from chatstore.engines.fenced.reading import Head, chosen, short_text
-from chatstore.engines.fenced.segments import Segment, Stored, add_newest
+from chatstore.engines.fenced.reading import Head, chosen, short_bodies, short_text
+from chatstore.engines.fenced.segments import Segment, Stored, add_newest, newest_of
 from chatstore.models import Cursor, Message, Page
 
 __all__ = ["Filling", "newest_page"]
@@ -69,9 +69,17 @@ def newest_page(view: View, state: State, span: Span, head: Head) -> Page[Messag
     """The page of the newest messages, if all of it came with the header, in short rows; else None."""
     if state.cuts or span != Span(span.limit, newest=True, max_bytes=span.max_bytes):
         return None
+    newest, _ = layout.in_epoch(state.epoch, 0, state.tail)
+    bodies = short_bodies(head.rows, newest)
+    found = None if bodies is None or span.max_bytes is not None else newest_of(bodies, span.limit + 1)
+    if found is not None:
+        return _taken(found, span, state, head, span.limit)
+    return _row_by_row(view, state, span, head, newest)
+
+
+def _row_by_row(view: View, state: State, span: Span, head: Head, newest: str) -> Page[Message] | None:
     found: list[Message] = []
     limit, most, size = span.limit, span.max_bytes, 0
-    newest, _ = layout.in_epoch(state.epoch, 0, state.tail)
     for _, row, properties, _ in head.rows:
         if row < newest:
             continue  # it was appended since
@@ -86,7 +94,14 @@ def newest_page(view: View, state: State, span: Span, head: Head) -> Page[Messag
                 if size > most and place:
                     limit = min(limit, place)
         if len(found) > limit:
-            return _page(found[:limit], span, state, more=True)
+            break
+    return _taken(found, span, state, head, limit)
+
+
+def _taken(found: list[Message], span: Span, state: State, head: Head, limit: int) -> Page[Message] | None:
+    """The page of the first `limit` of what was found; None where there may be more of it behind the rows."""
+    if len(found) > limit:
+        return _page(found[:limit], span, state, more=True)
     return _page(found, span, state, more=False) if head.all else None
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, overload
 
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.port import Op, Properties
+from chatstore.engines.fenced.port import Entity, Op, Properties
 from chatstore.errors import CorruptData
 
-__all__ = ["INLINE", "Packed", "alone", "pack", "pieces", "plain", "unpack"]
+__all__ = ["COMPRESSED", "INLINE", "Bare", "Packed", "alone", "pack", "pieces", "plain", "unpack"]
 
 PROPERTY = 64 * 1024
 """What a binary property holds at most."""
@@ -20,6 +20,9 @@ INLINE = 4 * PROPERTY
 
 CHUNK = 15 * PROPERTY
 """What a piece holds: a row of at most 1 MiB, with its names and keys."""
+
+COMPRESSED = b"\0"
+"""How a body begins whose rest is compressed."""
 
 _WORTH_COMPRESSING = 1024
 _FIRST = "b00"
@@ -32,11 +35,52 @@ class Packed(NamedTuple):
     chunks: Sequence[Op] = ()
 
 
+class Bare(Sequence[Entity]):
+    """Rows of messages, newest first, each of which is its body and nothing else, as most are.
+
+    To make entities of them takes longer than to read them. Whoever needs the `bodies` alone has them here,
+    with the names of the `first` and the `last` row.
+    """
+
+    __slots__ = ("_entities", "_names", "_partition", "bodies", "first", "last")
+
+    def __init__(
+        self,
+        partition: str,
+        first: str,
+        last: str,
+        bodies: Sequence[bytes],
+        names: Callable[[], Sequence[str]],
+    ) -> None:
+        self.first, self.last = first, last
+        self.bodies = bodies
+        self._partition = partition
+        self._names = names
+        self._entities: Sequence[Entity] | None = None
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    @overload
+    def __getitem__(self, place: int) -> Entity: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Entity]: ...
+
+    def __getitem__(self, place: int | slice) -> Entity | Sequence[Entity]:
+        if self._entities is None:
+            self._entities = [
+                Entity(self._partition, row, {_FIRST: body}, "")
+                for row, body in zip(self._names(), self.bodies, strict=True)
+            ]
+        return self._entities[place]
+
+
 def pack(row: str, attempt: str, text: str, inline: int = INLINE) -> Packed:
     """`text` for `row`; what is larger than `inline` goes into pieces that `attempt` names."""
     data = text.encode()
     if len(data) >= _WORTH_COMPRESSING:
-        data = min(data, b"\0" + zlib.compress(data, 1), key=len)
+        data = min(data, COMPRESSED + zlib.compress(data, 1), key=len)
     if len(data) <= inline:
         return Packed(_split(data))
     chunks = [
@@ -72,7 +116,7 @@ def alone(properties: Properties) -> bytes | None:
 def plain(data: bytes) -> str:
     """The text of a body. Raises CorruptData."""
     try:
-        return (zlib.decompress(data[1:]) if data[:1] == b"\0" else data).decode()
+        return (zlib.decompress(data[1:]) if data[:1] == COMPRESSED else data).decode()
     except (zlib.error, UnicodeDecodeError) as error:
         raise CorruptData("a stored body cannot be read") from error
 

@@ -7,13 +7,14 @@ no piece, no listing to be told, no visit, no name. Whatever is not so plain is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from datetime import timedelta
+from typing import NamedTuple, cast
 
-from chatstore import position
-from chatstore.conditions import message_etag
-from chatstore.contract import Clock, Draft, ThreadKey
+from chatstore import position, records
+from chatstore.conditions import message_etag, require_window
+from chatstore.contract import Clock, Draft, Request, ThreadKey
 from chatstore.engines.fenced import layout
-from chatstore.engines.fenced.attempts import Attempt
+from chatstore.engines.fenced.attempts import Attempt, recorded
 from chatstore.engines.fenced.changing import Plan, View
 from chatstore.engines.fenced.header import CUTS, LISTINGS, MINUTE, Known, State, heading
 from chatstore.engines.fenced.payload import pack
@@ -21,45 +22,56 @@ from chatstore.engines.fenced.port import Op, Overtaken
 from chatstore.engines.fenced.reading import Seen
 from chatstore.engines.fenced.segments import MOST_BYTES, MOST_MESSAGES, plain_text
 from chatstore.engines.fenced.table import Table
+from chatstore.engines.fenced.telling import records_listing
 from chatstore.engines.fenced.writing import Writer
 from chatstore.metering import conflicted
 from chatstore.models import Appended, Message, from_micros
+from chatstore.wire import micros_of
 
-__all__ = ["Appender", "Plain", "plainly"]
+__all__ = ["Appender", "Plain", "plainly", "remembering"]
 
 
 class Appender:
     """Appends plainly where that will do, else by a `Writer`."""
 
-    def __init__(self, table: Table, seen: Seen, clock: Clock, writer: Writer) -> None:
+    def __init__(self, table: Table, seen: Seen, clock: Clock, writer: Writer, window: timedelta) -> None:
         self._table = table
         self._seen = seen
         self._clock = clock
         self._writer = writer
+        self._window = window
 
-    async def append(self, key: ThreadKey, drafts: Sequence[Draft], plan: Plan[Appended]) -> Appended:
-        """`Writer.mutate` of `plan`: `plans.appended` of the drafts, on no condition and by no request."""
+    async def append(
+        self, key: ThreadKey, request: Request | None, drafts: Sequence[Draft], plan: Plan[Appended]
+    ) -> Appended:
+        """`Writer.mutate` of `plan`: `plans.appended` of the drafts, on no condition."""
         lost = False
         partition = layout.partition(key.tenant, key.id)
         async with self._table.driver.turn(partition):
             known = self._seen.get(partition)
             view = View(key, partition, known or Known(), self._clock())
             plain = plainly(view, drafts)
+            if plain is not None and request is not None:
+                require_window(request, view.now, self._window)
+                plain = remembering(plain, view, request, self._window)
             if plain is not None:
                 try:
                     etags = await self._table.submit(partition, plain.ops)
                 except Overtaken as overtaken:
                     self._seen.drop(partition)
+                    first = await self._writer.first(request, drafts, view)
+                    if first is not None:
+                        return cast("Appended", first[0])
                     conflicted()
-                    lost = overtaken.perhaps
+                    lost = overtaken.perhaps and request is None
                 else:
                     self._seen.put(partition, Known(plain.state, etags[0]))
                     return plain.result
         if plain is None:
-            return await self._writer.mutate(key, None, drafts, plan)
+            return await self._writer.mutate(key, request, drafts, plan)
         tried = Attempt(self._table, view, plain.name), plain.result
         # Even where no answer was lost: a network may deliver a request twice.
-        return await self._writer.mutate(key, None, drafts, plan, warm=False, tried=tried, lost=lost)
+        return await self._writer.mutate(key, request, drafts, plan, warm=False, tried=tried, lost=lost)
 
 
 class Plain(NamedTuple):
@@ -96,6 +108,17 @@ def plainly(view: View, drafts: Sequence[Draft]) -> Plain | None:
     state = state.added(len(messages), name)
     ops = [heading(state, view.known.etag), Op("upsert", row, packed.properties)]
     return Plain(name, state, ops, Appended(tuple(messages), state.etag))
+
+
+def remembering(plain: Plain, view: View, request: Request, window: timedelta) -> Plain | None:
+    """The append and what is remembered of its request; None where a listing or a sweep is to be told too."""
+    listing, state = records_listing(view, plain.state), plain.state
+    if listing not in state.listings or state.due is None:
+        return None
+    fields = [[one.id, one.position, view.now, one.etag, None] for one in plain.result.messages]
+    text = records.appended(fields, plain.result.etag)
+    op, pieces = recorded(view, plain.name, request, text, listing, view.now + micros_of(window))
+    return None if pieces else plain._replace(ops=[plain.ops[0], op, plain.ops[1]])
 
 
 def _is_settled(state: State, now: int) -> bool:

@@ -46,10 +46,14 @@ class Op(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """A page of a query, in the order of the table's choice; with a `token`, perhaps not the last."""
+    """A page of a query, in the order of the table's choice; with a `token`, perhaps not the last.
+
+    Rows of messages may come apart, as the `rest` behind a header, where that is quicker.
+    """
 
     entities: Sequence[Entity]
     token: object | None
+    rest: Sequence[Entity] = ()
 
 
 class Overtaken(Exception):

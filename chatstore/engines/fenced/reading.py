@@ -9,14 +9,14 @@ from chatstore import position
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.cuts import around, cut_off
 from chatstore.engines.fenced.header import Known, State
-from chatstore.engines.fenced.payload import alone, pieces, plain, unpack
+from chatstore.engines.fenced.payload import Bare, alone, pieces, plain, unpack
 from chatstore.engines.fenced.port import Entity, Properties
 from chatstore.engines.fenced.segments import Segment, Stored
 from chatstore.engines.fenced.table import Table
 from chatstore.errors import CorruptData
 from chatstore.recent import Recent
 
-__all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen", "short_text"]
+__all__ = ["Head", "Moved", "Reader", "Seen", "Walk", "chosen", "short_bodies", "short_text"]
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Reader:
         if not self._table.dialect.ordered:
             return Head(await self.known(partition))
         page = await self._table.page(partition, layout.HEAD, count + 1)
-        header, rows = None, []
+        header, rows = None, list[Entity]()
         for entity in page.entities:
             if entity.row == layout.HEADER:
                 header = entity
@@ -99,8 +99,11 @@ class Reader:
             known = self._found(partition, header)
         if known.state is None:
             return Head(known)
+        epoch, bare = known.state.epoch, page.rest
+        if isinstance(bare, Bare) and layout.epoch_of(bare.first) == epoch == layout.epoch_of(bare.last):
+            return Head(known, bare, page.token is None)
+        rows += bare
         rows.sort(key=_row)
-        epoch = known.state.epoch
         own = rows
         if rows and not layout.epoch_of(rows[0].row) == epoch == layout.epoch_of(rows[-1].row):
             own = [row for row in rows if layout.epoch_of(row.row) == epoch]
@@ -305,6 +308,13 @@ def short_text(properties: Properties) -> str | None:
     """The text of a row that is short and holds its body itself; None for any other."""
     body = alone(properties)
     return plain(body) if body is not None and len(body) <= _SHORT_BYTES else None
+
+
+def short_bodies(rows: Sequence[Entity], newest: str) -> Sequence[bytes] | None:
+    """The bodies of rows that came bare, if all are short, and none is newer than `newest`."""
+    if not isinstance(rows, Bare) or rows.first < newest or max(map(len, rows.bodies)) > _SHORT_BYTES:
+        return None
+    return rows.bodies
 
 
 def chosen(messages: Iterable[Stored], after: str | None, before: str | None, now: int) -> list[Stored]:

@@ -13,6 +13,7 @@ from chatstore.conditions import changed_metadata, expiry, message_etag
 from chatstore.contract import Draft, MetadataPatch
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.layout import SLOT_MASK, made_at
+from chatstore.engines.fenced.payload import COMPRESSED, plain
 from chatstore.errors import CorruptData
 from chatstore.models import Message, from_micros
 from chatstore.position import nth
@@ -55,7 +56,7 @@ class Stored(NamedTuple):
         return self.expires is None or self.expires > now
 
     def message(self) -> Message:
-        """As callers see it."""
+        """As callers see it. Raises CorruptData where the metadata is damaged."""
         return Message(
             self.text,
             self.id,
@@ -63,7 +64,7 @@ class Stored(NamedTuple):
             from_micros(self.created),
             message_etag(self.id, self.revision),
             None if self.expires is None else from_micros(self.expires),
-            {} if self.metadata is None else decode(self.metadata),
+            {} if self.metadata is None else _beside(self.metadata),
             self.key,
         )
 
@@ -150,7 +151,7 @@ def add_newest(found: list[Message], text: str, now: int) -> None:
         at = len(text)
         # Written out, as this is done for nearly every message that is read.
         for id, micros, size in reversed(forms):
-            digits, at, ends = id[24:], at - size, at
+            digits, at, ends = id[-12:], at - size, at
             place = nth(int(digits, 16) & SLOT_MASK)
             found.append(Message(text[at:ends], id, place, made_at(id[:13], micros), f"{digits}.0"))
         if at == begins + 1:
@@ -160,6 +161,41 @@ def add_newest(found: list[Message], text: str, now: int) -> None:
     # It is not so plain, or damaged.
     del found[count:]
     found += [one.message() for one in reversed(Segment.load("", text).messages) if one.lives(now)]
+
+
+def newest_of(bodies: Sequence[bytes], least: int) -> list[Message] | None:
+    """The newest messages, so many at least, of rows that come newest first; fewer where there are no more.
+
+    None where a message is not as it was appended, or a row is damaged.
+    """
+    found: list[Message] = []
+    lines, texts = [], []
+    left = least
+    try:
+        for body in bodies:
+            line, _, text = (plain(body) if body[:1] == COMPRESSED else body.decode()).partition("\n")
+            lines.append(line)
+            texts.append(text)
+            left -= line.count("[") - 1
+            if left <= 0:
+                break
+        # All lines are read at once, which takes half as long.
+        line = f"[{','.join(lines)}]"
+        rows, ends = _decoded(line, 0)
+        if ends != len(line):
+            return None
+        # Written out, as this is done for nearly every message that is read.
+        for forms, text in zip(rows, texts, strict=True):
+            at = len(text)
+            for id, micros, size in reversed(forms):
+                digits, at, ends = id[-12:], at - size, at
+                place = nth(int(digits, 16) & SLOT_MASK)
+                found.append(Message(text[at:ends], id, place, made_at(id[:13], micros), f"{digits}.0"))
+            if at:
+                return None
+    except (ValueError, TypeError, StopIteration):
+        return None
+    return found
 
 
 def stored(drafts: Sequence[Draft], tail: int, now: int) -> list[Stored]:
@@ -200,6 +236,13 @@ def plain_text(messages: Sequence[Message], now: int) -> str:
 def expiry_text(expires: int | None) -> dict[str, str]:
     """The property by which the sweep finds a row."""
     return {} if expires is None else {"x": f"{expires:017d}"}
+
+
+def _beside(text: str) -> Any:
+    try:
+        return decode(text)
+    except ValueError as error:
+        raise CorruptData("what is kept beside a message cannot be read") from error
 
 
 def _length(message: Stored) -> int:

@@ -29,6 +29,7 @@ _TRIES = 9
 _TRIES_TO_CREATE = 40
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 5.0
 _PAGE = 1000
+_FAILED = (Again, NoTable)
 _OPERATION_BYTES = 500
 
 
@@ -81,7 +82,10 @@ class Table:
 
     async def get(self, partition: str, row: str) -> Entity | None:
         """One row; None where there is none."""
-        return await self._try(lambda: self.driver.get(partition, row))
+        try:
+            return await self.driver.get(partition, row)
+        except _FAILED as error:
+            return await self._try(lambda: self.driver.get(partition, row), error)
 
     async def page(
         self,
@@ -95,7 +99,12 @@ class Table:
     ) -> Slice:
         """One page of a query, perhaps an empty one."""
         top = min(top, _PAGE)
-        return await self._try(lambda: self.driver.page(partitions, rows, top, token, before, bodies=bodies))
+        try:
+            return await self.driver.page(partitions, rows, top, token, before, bodies=bodies)
+        except _FAILED as error:
+            return await self._try(
+                lambda: self.driver.page(partitions, rows, top, token, before, bodies=bodies), error
+            )
 
     async def scan(
         self,
@@ -110,7 +119,7 @@ class Table:
         token: object | None = None
         while True:
             page = await self.page(partitions, rows, top, token, before, bodies=bodies)
-            for entity in page.entities:
+            for entity in (*page.entities, *page.rest):
                 yield entity
             token = page.token
             if token is None:
@@ -121,7 +130,16 @@ class Table:
 
         Not for changes that no condition guards and that do more when they are applied twice.
         """
-        lost = False
+        # Most calls are answered, and what trying again needs takes as long as much of the rest.
+        try:
+            return await self.driver.submit(partition, ops)
+        except _FAILED as error:
+            return await self._submit_again(partition, ops, error)
+
+    async def _submit_again(
+        self, partition: str, ops: Sequence[Op], failed: Again | NoTable
+    ) -> Sequence[str | None]:
+        lost = isinstance(failed, Again)
 
         async def once() -> Sequence[str | None]:
             nonlocal lost
@@ -134,7 +152,7 @@ class Table:
                 lost = True
                 raise
 
-        return await self._try(once)
+        return await self._try(once, failed)
 
     async def submit_all(self, partition: str, ops: Sequence[Op]) -> None:
         """Apply `ops`, which nobody looks at yet, in as many groups as they need."""
@@ -154,10 +172,14 @@ class Table:
     def _groups(self, ops: Sequence[Op]) -> Iterator[list[Op]]:
         return batches(ops, _weight, most=self.dialect.group_rows, size_most=self.dialect.group_bytes)
 
-    async def _try(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _try(self, call: Callable[[], Awaitable[T]], failed: Again | NoTable | None = None) -> T:
+        """What `call` gives in the end; the first try may have `failed` already."""
         for pause in _PAUSES:
             try:
                 try:
+                    if failed is not None:
+                        first, failed = failed, None
+                        raise first
                     return await call()
                 except NoTable as error:
                     # It may take a while to be found when it is made.

@@ -73,7 +73,7 @@ class FencedThreads(Backend):
         self._keys = Keys(self._table, self._reader)
         self._messages = Messages(self._reader, self._keys)
         self._writer = Writer(self._table, self._reader, seen, clock, self.request_window)
-        self._appender = Appender(self._table, seen, clock, self._writer)
+        self._appender = Appender(self._table, seen, clock, self._writer, self.request_window)
 
     async def close(self) -> None:
         if self.beside is not None:

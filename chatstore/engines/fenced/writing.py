@@ -154,9 +154,9 @@ class Writer:
             self._seen.drop(call.partition)
             if attempt.pieces:
                 call.refused[attempt.name] = view.known.state and view.known.state.epoch
-            first = await self._first(call, view)
+            first = await self.first(call.request, call.drafts, view)
             if first is not None:
-                return first[0]
+                return cast("R", first[0])
             conflicted()
             # Even where no answer was lost here: a network may deliver a request twice.
             call.tried = attempt, change.result
@@ -172,9 +172,9 @@ class Writer:
         """
         if guess:
             raise _LookAgain from None
-        first = await self._first(call, view)
+        first = await self.first(call.request, call.drafts, view)
         if first is not None:
-            return first[0]
+            return cast("R", first[0])
         if call.request is not None:
             known = await self._reader.known(view.partition)
             if known.etag != view.known.etag:
@@ -303,20 +303,22 @@ class Writer:
         await self._table.submit(layout.TENANTS, [name])
         self._named.put(tenant, None)
 
-    async def _first(self, call: Call[R], view: View) -> tuple[R] | None:
+    async def first(
+        self, request: Request | None, drafts: Sequence[Draft], view: View
+    ) -> tuple[records.Result] | None:
         """The first result of the request, None if it is new, or there is none. Raises RequestMismatch."""
-        if call.request is None:
+        if request is None:
             return None
-        found = await self._found(view, call.request)
+        found = await self._found(view, request)
         if found is None:
             return None
-        first = records.remembered(found, call.drafts, call.request.id)
+        first = records.remembered(found, drafts, request.id)
         expires = None
         if first.shows:
             # The header was read before the record was found, and may tell of an earlier expiry by now.
             state = (await self._reader.known(view.partition)).state
             expires = None if state is None else state.shown_until(first.life)
-        return (cast("R", first.given(call.request.id, view.now, expires)),)
+        return (first.given(request.id, view.now, expires),)
 
     async def _found(self, view: View, request: Request) -> str | None:
         row = layout.record_row(view.key.owner, request.id)

@@ -83,13 +83,13 @@ class Lengthy(Transacting):
             for key in await tables.hidden.expired(limit):
                 removed, more = await tables.hidden.clean(key, step, left)
                 messages, left = messages + removed, left - removed
-                if more or left < 1 or not step.goes_on():
+                if more or not step.goes_on():
                     return Swept(threads + (not more), messages, 0, more=True)
                 threads, left = threads + 1, left - 1
             for key, cuts in await tables.hidden.cut_threads(left):
                 removed, more = await tables.hidden.drain_cuts(key, cuts, step, left)
                 messages, left = messages + removed, left - removed
-                if more or left < 1 or not step.goes_on():
+                if more or not step.goes_on():
                     return Swept(threads, messages, 0, more=True)
             removed, more = await tables.messages.remove_expired(step, left)
             left -= removed

@@ -129,7 +129,7 @@ def _entry_text(row: Row) -> str:
     etag = message_etag(message_id, revision)
     if expires is metadata is key is None:
         return plain_entry(text, message_id, place, created, etag)
-    if not (_is_text(metadata) and _is_text(key) and (expires is None or type(expires) is int)):
+    if not (_is_text(key) and (expires is None or type(expires) is int)):
         raise _damaged(row)
     if not (metadata is None or is_object(metadata)):
         raise CorruptData(f"the stored text of message {message_id!r} is damaged")
@@ -143,7 +143,7 @@ def _is_text(value: object) -> bool:
 def message_of(row: Row) -> Message:
     """The message of a row. Raises CorruptData, which names it and says nothing of what is stored."""
     text, message_id, place, created, revision, expires, metadata, key = row
-    if type(text) is not str or not (metadata is key is None or (_is_text(metadata) and _is_text(key))):
+    if type(text) is not str or not _is_text(key):
         raise _damaged(row)
     try:
         return Message(

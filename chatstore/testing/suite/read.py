@@ -52,6 +52,14 @@ class Read:
         for page in (store.read("t"), store.read("t", last=5), store.read("t", after="0000000001")):
             assert (page.items, page.next, page.end, page.etag) == ((), None, None, None)
 
+    @needs(Capability.EXPIRY)
+    def test_what_is_beside_a_message_is_in_its_text(self, store: ChatStore) -> None:
+        given: list[dict[str, Any]] = [{"expires_in": 60}, {"key": "k"}, {"metadata": {"a": [1]}}]
+        for beside in (*given, {**given[0], **given[2]}, {**given[0], "key": "l"}, {}):
+            store.append("t", say("a"), **beside)
+        page = store.read("t")
+        assert store.read_entries("t").text == ",".join(message.entry_text() for message in page)
+
     def test_a_page_as_text_is_the_same_page(self, store: ChatStore) -> None:
         store.append("t", *AWKWARD_MESSAGES)
         fill(store, 3)
@@ -128,7 +136,10 @@ class Read:
             store.append("t", say(added), say("more"))
             later = store.read("t", after=page.end)
             assert contents(later) == [added, "more"]
-            assert contents(store.read("t", after=later.end)) == []
+            nothing = store.read("t", after=later.end)
+            assert nothing.items == ()
+            # An empty page ends where it began, so that nobody who asks again reads all of it again.
+            assert store.read("t", after=nothing.end).items == ()
 
     def test_pages_reach_what_is_appended_meanwhile(self, store: ChatStore) -> None:
         fill(store, 4)
@@ -207,6 +218,10 @@ class Read:
         assert len(rest) == 4
         assert contents(store.read("t", last=6, max_bytes=1)) == ["y" * 5000]
         assert len(store.read("t", before=store.read("t", last=1).next, max_bytes=2500)) == 2
+
+    def test_the_size_of_a_page_is_in_bytes(self, store: ChatStore) -> None:
+        store.append("t", *[say("ß" * 500) for _ in range(5)])
+        assert len(store.read("t", max_bytes=2500)) == 2
 
     def test_what_is_not_a_cursor_of_messages_is_refused(self, store: ChatStore) -> None:
         fill(store, 3)

@@ -104,6 +104,15 @@ class Remembered:
         shows_nothing(calls)
         assert contents(whole(store, "t")) == ["a new life"]
 
+    def test_a_life_that_was_made_endless(self, store: ChatStore, clock: ManualClock) -> None:
+        """Also once the thread, which did not expire, was deleted."""
+        calls = showing(store, clock, "t", MINUTE)[:4]
+        first = [call() for call in calls]
+        store.update_thread("t", ttl=None)
+        store.delete_thread("t")
+        clock.advance(HOUR)
+        assert [call() for call in calls] == first
+
     def test_another_thread_of_that_id_has_a_life_of_its_own(
         self, store: ChatStore, clock: ManualClock
     ) -> None:

@@ -42,9 +42,10 @@ class ReplaceAll:
         assert (contents(grown.messages), grown.kept) == (["c", "d"], 2)
         assert whole(store, "t") == [*old, *grown.messages]
 
-    def test_the_same_history_writes_nothing(self, store: ChatStore) -> None:
+    def test_the_same_history_writes_nothing(self, store: ChatStore, clock: ManualClock) -> None:
         store.append("t", say("a"), say("b"))
         before = state(store, "t")
+        clock.advance(timedelta(hours=1))
         same = store.replace_all("t", [say("a"), say("b")])
         assert (same.messages, same.kept, same.etag) == ((), 2, store.read("t").etag)
         assert state(store, "t") == before

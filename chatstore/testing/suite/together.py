@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chatstore.contract import Capability
+from chatstore.contract import ABSENT, Capability
 from chatstore.errors import Conflict, InvalidArgument, ThreadNotFound
 from chatstore.ids import uuid7
 from chatstore.models import Participant
@@ -86,6 +86,12 @@ class Together:
             store.append("u", say("x"), if_thread="*")
         with pytest.raises(ThreadNotFound):
             store.get_thread("u")
+
+    def test_the_condition_that_there_is_no_thread(self, store: ChatStore) -> None:
+        added = store.append("t", say("a"), if_thread=ABSENT)
+        assert added.thread_etag == store.get_thread("t").etag
+        with pytest.raises(Conflict):
+            store.append("t", say("b"), if_thread=ABSENT)
 
     def test_a_condition_on_the_properties_of_a_message_that_is_changed(self, store: ChatStore) -> None:
         [message] = store.append("t", say("a")).messages
