@@ -72,7 +72,7 @@ def test_it_remembers_what_the_long_way_remembers(drafts: list[Draft], owner: st
         Table(MemoryDriver(MemoryGroups()), Dialect(ordered=True, group_bytes=1)), view, plain.name
     )
     attempt.record(request, plain.result, drafts, own, NOW + 86_400_000_000, None, state.epoch)
-    assert remembered.ops == [plain.ops[0], *attempt.ops, plain.ops[1]]
+    assert remembered.ops == [*plain.ops, *attempt.ops]
     assert remembered[:2] == plain[:2]
     for more in (state._replace(due=None), state._replace(listings=("L",))):
         assert remembering(plain._replace(state=more), view, request, day) is None

@@ -43,7 +43,7 @@ def test_a_collector_gets_what_requests_and_sweeps_were(tmp_path: Path) -> None:
                 for number in range(20):
                     http.get(f"/{SECRET}-{number}?q={SECRET}")
                     http.get(f"/v1/threads/secret-thread-{number}")
-                http.request(SECRET.upper(), MESSAGES)
+                http.request("PURGE", MESSAGES)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
 

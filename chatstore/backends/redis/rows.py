@@ -85,12 +85,13 @@ def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
 def appending(token: str, ops: Sequence[Op]) -> list[bytes] | None:
     """The arguments of `APPEND`, behind the first, for operations that are one; None for any others.
 
-    They are the header's, perhaps one of a new row that is no message, and that of the row of messages.
+    They are the header's, that of the row of messages, and perhaps one of a new row that is no message. An
+    edit has that one in front of the messages: their row is there, so the script would be sent in vain.
     """
     if not 2 <= len(ops) <= 3:
         return None
     kind, row, header, etag = ops[0]
-    put, entry, body, _ = ops[-1]
+    put, entry, body, _ = ops[1]
     if row != _HEADER or kind != "merge" or etag is None or len(header) != 1 or put != "upsert":
         return None
     state, id = header.get("s"), entry_of(entry)
@@ -100,11 +101,11 @@ def appending(token: str, ops: Sequence[Op]) -> list[bytes] | None:
     begins = token.encode()
     words = [etag.encode(), b"%b0" % begins, id.encode(), field.encode(), value, state.encode()]
     if len(ops) == 3:
-        kind, row, properties, _ = ops[1]
+        kind, row, properties, _ = ops[2]
         if kind != "insert" or row[:1] == "m":
             return None
         name = row.encode()
-        words += name, b"%b\0%b1\0%b" % (name, begins, _written(properties))
+        words += name, b"%b\0%b2\0%b" % (name, begins, _written(properties))
     return words
 
 

@@ -118,7 +118,7 @@ def remembering(plain: Plain, view: View, request: Request, window: timedelta) -
     fields = [[one.id, one.position, view.now, one.etag, None] for one in plain.result.messages]
     text = records.appended(fields, plain.result.etag)
     op, pieces = recorded(view, plain.name, request, text, listing, view.now + micros_of(window))
-    return None if pieces else plain._replace(ops=[plain.ops[0], op, plain.ops[1]])
+    return None if pieces else plain._replace(ops=[*plain.ops, op])
 
 
 def _is_settled(state: State, now: int) -> bool:
