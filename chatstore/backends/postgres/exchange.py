@@ -96,7 +96,7 @@ class Exchange:
 def sent(parameters: Sequence[Any]) -> list[bytes | None]:
     """Parameters as they are sent."""
     return [
-        (escaped(value) if "\0" in value or ESCAPE in value else value).encode()
+        escaped(value).encode()
         if type(value) is str
         else b"%d" % value
         if type(value) is int

@@ -148,19 +148,27 @@ def add_newest(found: list[Message], text: str, now: int) -> None:
     count = len(found)
     try:
         forms, begins = _decoded(text, 0)
-        at = len(text)
-        # Written out, as this is done for nearly every message that is read.
-        for id, micros, size in reversed(forms):
-            digits, at, ends = id[-12:], at - size, at
-            place = nth(int(digits, 16) & SLOT_MASK)
-            found.append(Message(text[at:ends], id, place, made_at(id[:13], micros), f"{digits}.0"))
-        if at == begins + 1:
+        if _add_plain(found, forms, text) == begins + 1:
             return
     except (ValueError, TypeError, StopIteration):
         pass
     # It is not so plain, or damaged.
     del found[count:]
     found += [one.message() for one in reversed(Segment.load("", text).messages) if one.lives(now)]
+
+
+def _add_plain(found: list[Message], forms: Any, text: str) -> int:
+    """Add messages that are as they were appended, the newest first; gives where their texts begin.
+
+    Raises ValueError or TypeError for any others.
+    """
+    at = len(text)
+    # Written out, as this is done for nearly every message that is read.
+    for id, micros, size in reversed(forms):
+        digits, at, ends = id[-12:], at - size, at
+        place = nth(int(digits, 16) & SLOT_MASK)
+        found.append(Message(text[at:ends], id, place, made_at(id[:13], micros), f"{digits}.0"))
+    return at
 
 
 def newest_of(bodies: Sequence[bytes], least: int) -> list[Message] | None:
@@ -184,14 +192,8 @@ def newest_of(bodies: Sequence[bytes], least: int) -> list[Message] | None:
         rows, ends = _decoded(line, 0)
         if ends != len(line):
             return None
-        # Written out, as this is done for nearly every message that is read.
         for forms, text in zip(rows, texts, strict=True):
-            at = len(text)
-            for id, micros, size in reversed(forms):
-                digits, at, ends = id[-12:], at - size, at
-                place = nth(int(digits, 16) & SLOT_MASK)
-                found.append(Message(text[at:ends], id, place, made_at(id[:13], micros), f"{digits}.0"))
-            if at:
+            if _add_plain(found, forms, text):
                 return None
     except (ValueError, TypeError, StopIteration):
         return None
