@@ -153,7 +153,8 @@ class SqlBackend(Lengthy):
                     told = await tables.threads.update(key, present, patch)
             return await tables.messages.add(log, drafts, thread_etag=told)
 
-        return await self._write(key, request, append, drafts, short=cut is None and _is_short(drafts))
+        short = cut is None and _is_short(drafts)
+        return await self._write(key, request, append, drafts, short=short, makes=True)
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         async def read(tx: Transaction) -> Page[Message]:
@@ -209,7 +210,7 @@ class SqlBackend(Lengthy):
                 require_log(if_match, log.etag)
             return await replaced(tables, key, log, drafts)
 
-        return await self._write(key, request, replace_all, drafts)
+        return await self._write(key, request, replace_all, drafts, makes=True)
 
     async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
         async def clear(tables: Tables) -> Deleted:

@@ -15,12 +15,14 @@ from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.port import Caller, Driver, Small, Transaction
 from chatstore.engines.sql.requests import Requests
 from chatstore.engines.sql.threads import Threads
-from chatstore.errors import StorageError
+from chatstore.errors import StorageError, ThreadExists
 
 __all__ = ["NOBODY", "Operation", "Tables", "Transacting", "caller_of"]
 
 R = TypeVar("R", bound=records.Result)
 T = TypeVar("T")
+
+_TRIES = 20
 
 NOBODY: Caller = "", None
 """Whoever works for no caller in particular."""
@@ -82,18 +84,19 @@ class Transacting(Backend):
         drafts: Sequence[Draft] = (),
         *,
         short: bool = False,
+        makes: bool = False,
     ) -> R:
-        """`operation`, or its first result again; its record is part of the same transaction."""
+        """`operation`, or its first result again; its record is part of the same transaction.
+
+        One that `makes` a thread where there is none is done again where somebody else made it meanwhile.
+        """
 
         async def alone(tables: Tables) -> R:
             await tables.threads.hold(key)
             return await operation(tables)
 
-        if request is None:
-            return await self._change(caller_of(key), alone, short=short)
-        asked = request
-
         async def once(tables: Tables) -> R:
+            asked = cast("Request", request)
             await tables.threads.hold(key)
             found = await self._repeated(tables, key, asked, drafts)
             if found is not None:
@@ -103,7 +106,20 @@ class Transacting(Backend):
             await self._remember(tables, key, asked, result, drafts, owner)
             return result
 
-        return await self._change(caller_of(key), once, short=short)
+        for left in reversed(range(_TRIES)):
+            try:
+                return await self._change(caller_of(key), once if request else alone, short=short)
+            except ThreadExists:
+                # Its first look may have been too early, and the second one late enough.
+                if not (makes and left and await self._is_there(key)):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _is_there(self, key: ThreadKey) -> bool:
+        async def look(tables: Tables) -> bool:
+            return await tables.threads.log(key) is not None
+
+        return await self._read(caller_of(key), look)
 
     async def _repeated(
         self, tables: Tables, key: ThreadKey, request: Request, drafts: Sequence[Draft] = ()
