@@ -54,16 +54,25 @@ async def measured(url: str, units: Units) -> dict[str, dict[str, float]]:
             await ask("", "POST", f"{one}/items", json=items(f"{number}", f"answer {number}"))
         await ask("`items.create`", "POST", f"{one}/items", json=items("question", "answer"))
         await ask(
-            "the same, of what was said before", "POST", f"{one}/items", json=items("question", "answer")
+            "the same, with items that were sent before",
+            "POST",
+            f"{one}/items",
+            json=items("question", "answer"),
         )
         await ask(
-            "repeated by the client, it had arrived",
+            "repeated by the client, the first try had arrived",
             "POST",
             f"{one}/items",
             1,
             json=items("question", "answer"),
         )
-        await ask("repeated by the client, it had not", "POST", f"{one}/items", 1, json=items("another"))
+        await ask(
+            "repeated by the client, the first try had not arrived",
+            "POST",
+            f"{one}/items",
+            1,
+            json=items("another"),
+        )
         await ask("the first try after its repetition", "POST", f"{one}/items", json=items("another"))
         await ask("`items.create` by a new process", "POST", f"{one}/items", at=new, json=items("new"))
         await ask("", "POST", f"{one}/items", json=items("and back"))
