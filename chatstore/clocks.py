@@ -132,20 +132,20 @@ class ServerClock:
         offset = self._offset
         if offset is None or not self.is_fresh:
             raise ClockUncertain(
-                "nothing is removed, because no answer of the storage said what time it is: see to it that "
-                "whatever stands between here and the storage leaves the header Date in its answers"
+                "nothing is removed, because no answer of the storage told the time: let every proxy in "
+                "front of the storage keep the header Date in its answers"
             )
         if offset.width > _WIDEST:
             raise ClockUncertain(
                 "nothing is removed, because the storage took so long to answer that its time is known "
-                f"only to {offset.width // _SECOND} seconds: try again, or from nearer to it"
+                f"only to {offset.width // _SECOND} seconds: try again, or from a machine nearer to it"
             )
         if abs(offset.correction) > micros_of(FURTHEST):
             apart = timedelta(minutes=round(abs(offset.low + offset.high) / (120 * _SECOND)))
             raise ClockUncertain(
                 f"nothing is removed, because this machine's clock is {apart} "
-                f"{'behind' if offset.correction > 0 else 'ahead of'} the storage's, and may be {FURTHEST} "
-                "off at most: set it, and keep it with NTP"
+                f"{'behind' if offset.correction > 0 else 'ahead of'} the storage's, and may be at most "
+                f"{FURTHEST} off: set it, and keep it with NTP"
             )
 
 

@@ -114,7 +114,7 @@ def encode(value: Json, what: str = "the message", *, floats_only: bool = False)
     _check(value, what, exact)
     if exact and floats_only:
         raise InvalidMessage(
-            f"{what} holds the number {exact[0].text[:40]}, which a float only comes near to: "
+            f"{what} holds the number {exact[0].text[:40]}, which a float cannot hold exactly: "
             "send it as a string"
         )
     try:
@@ -285,7 +285,7 @@ def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise InvalidMessage(f"says the key {key[:40]!r} twice in one object")
+                raise InvalidMessage(f"has the key {key[:40]!r} twice in one object")
             seen.add(key)
     return found
 

@@ -89,7 +89,10 @@ def require_window(request: Request | None, now: int, window: timedelta) -> None
     if request is None or request.sent_at is None:
         return
     if request.sent_at > from_micros(now) + _AHEAD:
-        raise RequestExpired(f"request id {request.id!r} lies more than 5 minutes ahead of the store's time")
+        raise RequestExpired(
+            f"request id {request.id!r} is more than 5 minutes ahead of the store's time: "
+            "set the clock that made it"
+        )
     if request.sent_at < from_micros(now) - window:
         raise RequestExpired(
             f"request id {request.id!r} is older than {window}: whether it took effect is no longer "
@@ -109,7 +112,7 @@ def _without_edits(etag: str, current: str) -> str:
 def restored(present: Thread, thread: Thread) -> Thread:
     """What `thread` makes of a thread that is there. Raises InvalidArgument for another owner's."""
     if present.owner != thread.owner:
-        raise InvalidArgument(f"thread {thread.id!r} has another owner, and keeps it for ever")
+        raise InvalidArgument(f"thread {thread.id!r} has another owner, which cannot change")
     return replace(thread, active_at=max(present.active_at, thread.active_at), cost=None)
 
 

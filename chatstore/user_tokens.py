@@ -73,7 +73,7 @@ def secrets_of(setting: str) -> tuple[str, ...]:
     if not secrets or any(len(one.encode(errors="surrogatepass")) < _SHORTEST_SECRET for one in secrets):
         raise ConfigurationError(
             f"CHATSTORE_USER_TOKEN_SECRETS needs a secret of {_SHORTEST_SECRET} characters or more, such as "
-            "`openssl rand -hex 32` makes; several are divided by commas"
+            "`openssl rand -hex 32` makes; several are separated by commas"
         )
     return secrets
 
@@ -132,13 +132,13 @@ def check(token: str, secrets: Sequence[str], *, leeway: int = 0) -> UserToken:
     """
     signed, _, signature = token.rpartition(".")
     if len(token) > _LONGEST_TOKEN or signed.count(".") != 1 or not is_user_token(token):
-        raise TokenRefused("the token is not one that counts here")
+        raise TokenRefused("the token is not one that this service accepts")
     # Every secret is tried, so that the time that it takes tells nothing.
     held = [
         hmac.compare_digest(_encoded(_signature(signed, one)).encode(), _ascii(signature)) for one in secrets
     ]
     if not any(held):
-        raise TokenRefused("the token is not one that counts here")
+        raise TokenRefused("the token is not one that this service accepts")
     try:
         claims = json.loads(_decoded(signed.partition(".")[2]))
     except (ValueError, RecursionError) as error:

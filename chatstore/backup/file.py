@@ -143,10 +143,12 @@ class Backup:
                 last = line
         end = self._form(last or b"", "its last line")
         if end.get("kind") != "end":
-            raise InvalidArgument(f"{self.path} is cut short: it has no end, and nothing was taken from it")
+            raise InvalidArgument(
+                f"{self.path} is incomplete: its last line is missing, and nothing was restored from it"
+            )
         if end.get("sha256") != digest.hexdigest():
             raise InvalidArgument(
-                f"{self.path} was changed or damaged: its lines are not those that were written, and nothing "
+                f"{self.path} was changed or damaged: its lines do not match their digest, and nothing "
                 "was taken from it"
             )
         return Written(end["threads"], end["messages"])

@@ -85,7 +85,7 @@ def _agreed(arguments: argparse.Namespace, what: str) -> bool:
     if arguments.yes:
         return True
     if not sys.stdin.isatty():
-        raise InvalidArgument("there is nobody to ask whether to remove it: say --yes")
+        raise InvalidArgument("there is no terminal to ask on whether to remove it: pass --yes")
     sys.stderr.write(readable(f"Remove {what}, for ever? Type yes: ", lines=False) + " ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in {"y", "yes"}:

@@ -52,7 +52,7 @@ def refuse_empty(path: Path, *, allowed: bool) -> None:
     if not allowed and path.is_file() and path.stat().st_size:
         raise InvalidArgument(
             f"the store has no threads to write, so {path} was left as it is: check the URL and the tenant, "
-            "or say --allow-empty"
+            "or pass --allow-empty"
         )
 
 

@@ -116,7 +116,7 @@ def _erased(store: AsyncChatStore, owner: str | None, operator: str) -> Erased:
 
 def _confirmed(owner: str | None, tenant: str) -> bool:
     if not sys.stdin.isatty():
-        raise InvalidArgument("there is nobody to ask whether to erase: say --yes")
+        raise InvalidArgument("there is no terminal to ask on whether to erase: pass --yes")
     whose = "" if owner is None else f" of the owner {owner!r}"
     named = f"every thread{whose} in the tenant {tenant!r}"
     sys.stderr.write(readable(f"Remove {named}, for ever? Type yes: ", lines=False) + " ")

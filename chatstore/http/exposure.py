@@ -1,7 +1,7 @@
 """Who can reach a service that asks nobody who they are: only this machine, and no foreign web page on it.
 
-Without identity the service binds to loopback alone. A browser reaches loopback too. So a request must also
-name a loopback host, which a rebound domain does not, and must come from no foreign page.
+Without authentication the service binds to loopback alone. A browser reaches loopback too. So a request must
+also name a loopback host, which a rebound domain does not, and must come from no foreign page.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def require_loopback(host: str) -> None:
     require_own_machine()
     if not is_loopback(host):
         raise ConfigurationError(
-            f"chatstore serves without identity on loopback only, not on {host}: listen on 127.0.0.1, "
+            f"without authentication chatstore serves on loopback only, not on {host}: listen on 127.0.0.1, "
             "or say in CHATSTORE_AUTH how callers show who they are"
         )
 
@@ -69,8 +69,8 @@ def require_own_machine() -> None:
     platform = cloud_platform()
     if platform is not None:
         raise ConfigurationError(
-            f"chatstore does not serve on {platform} without identity, because anybody could read and write "
-            "every thread: say in CHATSTORE_AUTH how callers show who they are"
+            f"chatstore does not serve on {platform} without authentication, because anybody could read and "
+            "write every thread: say in CHATSTORE_AUTH how callers show who they are"
         )
 
 
@@ -86,8 +86,8 @@ def check_caller(method: str, headers: Iterable[tuple[bytes, bytes]], origins: C
             said.setdefault(name, []).append(value.decode("latin-1"))
         elif name in _RELAYS or name.startswith(b"x-forwarded"):
             raise Relayed(
-                f"{name.decode('latin-1')} says that this is from elsewhere: say in CHATSTORE_AUTH how "
-                "callers show who they are"
+                f"{name.decode('latin-1')} says that the request comes through a proxy: say in "
+                "CHATSTORE_AUTH how callers show who they are"
             )
     host = ", ".join(said.get(b"host", ()))
     if not is_loopback(_hostname(host)):

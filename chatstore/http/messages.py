@@ -88,9 +88,7 @@ async def read(call: Reading) -> Response:
 async def _window(call: Reading, max_tokens: int) -> Response:
     query = call.query
     if (query.last, query.after, query.before, query.limit) != (None, None, None, None):
-        raise InvalidArgument(
-            "max_tokens stands alone, but for keep: leave last, after, before and limit out"
-        )
+        raise InvalidArgument("max_tokens goes only with keep: leave last, after, before and limit out")
     keep = (
         ("system", "developer")
         if query.keep is None

@@ -35,9 +35,7 @@ async def erase_tenant(call: Call[TenantPath, NoQuery, NoHeaders, None]) -> Resp
     remembered result of a request and every API key of it. Repeat it after a failure.
     """
     if call.path.tenant != call.store.tenant:
-        raise InvalidArgument(
-            "the path names another tenant than the credential's, which is what it can erase"
-        )
+        raise InvalidArgument("the path names another tenant: a credential erases only its own")
     forget = partial(call.service.forget_keys, call.store.tenant, None)
     return _erased(await keys.erase_tenant(call.store, by=call.identity.credential, forget=forget))
 

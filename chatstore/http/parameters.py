@@ -87,7 +87,9 @@ _THREAD_ID = Parameter(
 
 def _anything(value: str) -> str:
     if value != "*":
-        raise ValueError("a write takes If-None-Match: * alone, that nothing be there; If-Match names ETags")
+        raise ValueError(
+            "a write takes only * as If-None-Match: that nothing is there yet; ETags go into If-Match"
+        )
     return value
 
 

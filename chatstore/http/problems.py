@@ -174,7 +174,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
     Unauthenticated: Problem(401, "unauthenticated", "A valid credential is needed"),
     Forbidden: Problem(403, "forbidden", "The credential does not allow this"),
     ForeignOrigin: Problem(403, "foreign-origin", "Web pages of other origins are not served"),
-    Relayed: Problem(403, "relayed", "Requests through a proxy are not served without identity"),
+    Relayed: Problem(403, "relayed", "Requests through a proxy are not served without authentication"),
     OverQuota: Problem(403, "too-many-threads", "The owner has too many threads"),
     NoSuchPath: Problem(404, "not-found", "Nothing is at this path"),
     errors.ThreadNotFound: Problem(404, "thread-not-found", "There is no such thread"),
@@ -215,7 +215,7 @@ PROBLEMS: Mapping[type[BaseException], Problem] = {
         503,
         "misconfigured",
         "The service is set up wrongly",
-        "nothing was done; whoever runs the service finds in its log what to set",
+        "nothing was done; the service's log says what to set",
     ),
     errors.StorageError: Problem(500, "storage-error", "The storage failed", "see the service's log"),
     AnswerTooLong: Problem(500, "answer-too-long", "The answer is too long"),
@@ -266,7 +266,7 @@ def _routing_problem(error: HTTPException) -> Response:
     detail = (
         f"this path takes {headers['Allow']}"
         if "Allow" in headers
-        else "nothing is at this path; the reference, which type leads to, has those that there are"
+        else "nothing is at this path; the reference, to which type links, lists all paths"
     )
     code, title = UNROUTED.get(error.status_code, ("malformed", error.detail))
     return _response(error, Problem(error.status_code, code, title), detail, {}, headers)

@@ -68,7 +68,7 @@ async def received(
     """
     headers = Headers(scope=scope)
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise WrongMediaType("the body is sent as it is, not compressed: leave Content-Encoding out")
+        raise WrongMediaType("a compressed body is not accepted: leave Content-Encoding out")
     # Nobody waits for a body of another kind; one that may be left out has a kind from its first byte on.
     fits = _is_of(body.media, headers.get("content-type", ""))
     wrong = WrongMediaType(f"the body is sent as {' or '.join(body.media)}, in UTF-8: set Content-Type")
@@ -137,7 +137,7 @@ async def _whole(
                 message = await receive()
         except TimeoutError as error:
             raise SlowBody(
-                f"a body is sent within {settings.body_seconds:g} s: send it in smaller parts"
+                f"a body must arrive within {settings.body_seconds:g} s: send it in smaller parts"
             ) from error
         if message["type"] == "http.disconnect":
             raise ClientDisconnect

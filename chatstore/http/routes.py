@@ -72,7 +72,7 @@ async def metrics(call: Plain) -> Response:
     telemetry = call.service.telemetry
     if telemetry is None or telemetry.prometheus is None:
         raise NoSuchPath(
-            "metrics are not on: whoever runs the service adds prometheus to CHATSTORE_TELEMETRY"
+            "metrics are off: whoever runs the service can add prometheus to CHATSTORE_TELEMETRY"
         )
     return Response(telemetry.prometheus.text(), media_type=_PROMETHEUS)
 

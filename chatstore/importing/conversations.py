@@ -175,7 +175,7 @@ def _properties(form: Mapping[str, Json]) -> tuple[dict[str, Json], list[str]]:
     if further:
         metadata = properties.get("metadata", {})
         if not isinstance(metadata, dict) or further.keys() & metadata.keys():
-            raise InvalidArgument(f"the fields {', '.join(further)} have no place beside its metadata")
+            raise InvalidArgument(f"the fields {', '.join(further)} do not fit into its metadata")
         properties["metadata"] = _with_further(metadata, further, damage)
     return properties, damage
 

@@ -61,8 +61,8 @@ def _found(source: BinaryIO, max_bytes: int) -> Iterator[tuple[str, Draft | BadT
             size += len(line.text)
             if size > max_bytes:
                 raise InvalidArgument(
-                    f"holds a message a line, of more than {max_bytes:,} bytes together, and nothing behind "
-                    f"line {line.number} was read: split it, with all messages of a thread in one file"
+                    f"holds one message a line, more than {max_bytes:,} bytes in all, so nothing after line "
+                    f"{line.number} was read: split it, and keep all messages of a thread in one file"
                 )
             alone.setdefault(message.thread_id, []).append(message.message)
     except InvalidArgument as error:

@@ -74,7 +74,7 @@ def lines(source: BinaryIO, longest: int) -> Iterator[Line]:
                 kept = []
                 yield Line(number, None)
             elif size > longest * _TIMES_SKIPPED:
-                raise InvalidArgument(f"line {number} has no end: nothing behind it was read")
+                raise InvalidArgument(f"line {number} has no end: nothing after it was read")
             if end < 0:
                 break
             if size <= longest:
@@ -145,7 +145,7 @@ def _decoded(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         decoder.decode(b"", True)
     except UnicodeError as error:
         raise InvalidArgument(
-            f"is {encoding.upper()} and damaged or not whole: nothing behind that was read"
+            f"is {encoding.upper()} and damaged or not whole: nothing after that point was read"
         ) from error
 
 
@@ -165,6 +165,6 @@ def _unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
         if begun:
             yield unzip.flush()
     except zlib.error as error:
-        raise InvalidArgument(f"is gzip and damaged ({error}): nothing behind that was read") from error
+        raise InvalidArgument(f"is gzip and damaged ({error}): nothing after that point was read") from error
     if begun and not unzip.eof:
-        raise InvalidArgument("is gzip and breaks off: nothing behind that was read; fetch it again")
+        raise InvalidArgument("is gzip and breaks off: nothing after that point was read; fetch it again")

@@ -172,11 +172,15 @@ def condition(if_match: str | None, if_none_match: str | None, *, creating: bool
     if if_none_match is None:
         return etag_or_none(if_match)
     if if_none_match != "*":
-        raise InvalidArgument(f"if_none_match is '*', that nothing be there yet, not {if_none_match!r}")
+        raise InvalidArgument(
+            f"if_none_match is '*', which means that nothing is there yet, not {if_none_match!r}"
+        )
     if if_match is not None:
-        raise InvalidArgument("if_match asks for a thread that is there, if_none_match for none: pass one")
+        raise InvalidArgument(
+            "if_match requires an existing thread, if_none_match requires none: pass one of the two"
+        )
     if not creating:
-        raise InvalidArgument("if_none_match asks for a thread that is not there: pass create=True with it")
+        raise InvalidArgument("if_none_match requires that there is no thread: pass create=True with it")
     return ABSENT
 
 
@@ -231,14 +235,14 @@ def stamp_of(name: str, time: datetime | None) -> datetime:
     """A time that what is to be restored needs."""
     checked = aware(name, time)
     if checked is None:
-        raise InvalidArgument(f"what is to be restored needs {name}, a datetime with a time zone")
+        raise InvalidArgument(f"a restore needs {name}, a datetime with a time zone")
     return checked
 
 
 def cut_of(after: str | None, from_: str | None = None) -> Cut | None:
     """Where a history is cut: behind one message, or in front of one."""
     if after is not None and from_ is not None:
-        raise InvalidArgument("a history is cut after a message or from one on: pass one of the two")
+        raise InvalidArgument("a history is cut after a message, or from a message on: pass one of the two")
     if from_ is not None:
         return Cut(message_id_of(from_), behind=False)
     return None if after is None else Cut(message_id_of(after))
@@ -249,7 +253,7 @@ def page_span(
 ) -> Span:
     """What a page is to hold."""
     if last is not None and (after is not None or before is not None or limit is not None):
-        raise InvalidArgument("last stands alone: pass either last, or after, before and limit")
+        raise InvalidArgument("last cannot be combined: pass either last, or after, before and limit")
     count, bytes_most = page_limit(limit if last is None else last), page_bytes(max_bytes)
     if after is None and before is None:
         return Span(count, newest=last is not None, max_bytes=bytes_most)

@@ -54,7 +54,7 @@ def drafts_of(
                 drafts[index] = drafts[index]._replace(key=key_of(name))
     named = [draft.key for draft in drafts if draft.key is not None]
     if len(set(named)) < len(named):
-        raise InvalidArgument("a key is there twice: it names one message of a thread")
+        raise InvalidArgument("a key appears twice: each key names one message of a thread")
     return drafts
 
 

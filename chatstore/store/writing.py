@@ -70,7 +70,7 @@ class Writing(Scoped):
         )
         drafts = drafts_of(messages, expires_in, metadata, key)
         if not drafts:
-            raise InvalidArgument("append needs at least one message; truncate takes messages away")
+            raise InvalidArgument("append needs at least one message; truncate removes messages")
         cut, changes = arguments.cut_of(after), properties.patch_or_none(patch)
         request = None
         if request_id is not None:
@@ -106,7 +106,7 @@ class Writing(Scoped):
         """
         cut = arguments.cut_of(after, from_)
         if cut is None:
-            raise InvalidArgument("truncate needs after or from_; clear takes all messages away")
+            raise InvalidArgument("truncate needs after or from_; clear removes all messages")
         request = self._request(request_id, "truncate", cut)
         return await self.backend.append(
             self._key(thread_id),

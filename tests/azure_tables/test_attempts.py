@@ -32,7 +32,7 @@ EIGHT = tuple(f"w{number}" for number in range(8))
 def test_an_outcome_that_nothing_tells_is_unknown(now: State | None) -> None:
     attempt = Attempt(TABLE, VIEW, "mine")
     assert not attempt.took_place(now, lost=False)
-    with pytest.raises(Unavailable, match="its outcome is unknown"):
+    with pytest.raises(Unavailable, match="the outcome is unknown"):
         attempt.took_place(now, lost=True)
 
 

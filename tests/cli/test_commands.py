@@ -246,7 +246,7 @@ def test_a_console_that_lacks_a_character_shows_an_escape(tmp_path: Path, encodi
     [
         (["threads", "--from", "http://127.0.0.1:1/v1"], "http://127.0.0.1:1"),
         (["threads", "--from", "http://127.0.0.1:1/chat/v1/threads"], "http://127.0.0.1:1/chat"),
-        (["threads", "--from", "http://127.0.0.1:1/docs"], "without what follows"),
+        (["threads", "--from", "http://127.0.0.1:1/docs"], "ends before"),
         (["threads", "--from", "http://cs_key@127.0.0.1:1"], "CHATSTORE_TOKEN"),
         (["threads", "--from", "http://127.0.0.1:1?token=x"], "CHATSTORE_TOKEN"),
         (["import", "redis://127.0.0.1", "--to", "memory://"], "llama-index+redis://"),

@@ -55,7 +55,7 @@ def test_threads(served: ChatStore, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_truncate(served: ChatStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["truncate", "trip", "--after", "key:k0"]) == 2
-    assert "say --yes" in capsys.readouterr().err
+    assert "pass --yes" in capsys.readouterr().err
     assert main(["truncate", "trip", "--from-message", "key:k2", "--yes", "--json"]) == 0
     [told] = lines(capsys)
     assert told == {"thread_id": "trip", "etag": served.read("trip").etag}

@@ -28,9 +28,9 @@ def test_another_address_does(host: str) -> None:
 @pytest.mark.parametrize("variable", ["AWS_LAMBDA_FUNCTION_NAME", "FUNCTIONS_WORKER_RUNTIME", "K_SERVICE"])
 def test_a_cloud_platform_does_too(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv(variable, "x")
-    with pytest.raises(ConfigurationError, match="without identity"):
+    with pytest.raises(ConfigurationError, match="without authentication"):
         create_app(chatstore.aconnect("memory://"))
-    with pytest.raises(ConfigurationError, match="without identity"):
+    with pytest.raises(ConfigurationError, match="without authentication"):
         require_loopback("127.0.0.1")
 
 

@@ -127,7 +127,7 @@ def test_with_identity_a_platform_and_any_host_are_served(monkeypatch: pytest.Mo
         answer = httpx.get(f"{base}/healthz", headers={"Host": "chat.example.org"})
         assert answer.status_code == 200
         assert httpx.get(f"{base}/v1/threads", headers={"Host": "chat.example.org"}).status_code == 401
-    with pytest.raises(ConfigurationError, match="without identity"):
+    with pytest.raises(ConfigurationError, match="without authentication"):
         require_loopback("127.0.0.1")
 
 

@@ -233,7 +233,7 @@ def test_a_platform_is_not_served_without_identity(
     )
     assert result.returncode == 1
     assert "ConfigurationError" in result.stderr
-    assert "without identity" in result.stderr
+    assert "without authentication" in result.stderr
 
 
 def fill() -> None:

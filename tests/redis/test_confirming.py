@@ -42,7 +42,7 @@ def test_each_write_is_confirmed_by_the_disk_and_no_read(
         assert (found.cost.trips, dict(found.cost.units)) == (1, {"commands": 2})
         assert contents(store.read("t")) == ["0", "1", "2"]
         assert confirmed() == before + 1
-        with pytest.raises(Unavailable, match="it was written, but only 0 of 1 replicas"):
+        with pytest.raises(Unavailable, match="the write took place, but only 0 of 1 replicas"):
             more.append("t", say("3"))
         assert contents(store.read("t")) == ["0", "1", "2", "3"]
 

@@ -129,7 +129,7 @@ def test_where_they_are_off_it_is_said_how_to_turn_them_on(
         answer = http.get("/metrics", headers=as_("porter"))
         assert http.get("/metrics", headers=as_("writer")).status_code == 403
     assert answer.status_code == 404
-    assert "adds prometheus to CHATSTORE_TELEMETRY" in answer.json()["detail"]
+    assert "add prometheus to CHATSTORE_TELEMETRY" in answer.json()["detail"]
 
 
 @given(st.lists(FACTS, max_size=20), st.booleans())

@@ -54,7 +54,7 @@ class Account(NamedTuple):
         if not _TABLE.fullmatch(table) or "@" in url.host:
             raise ConfigurationError(
                 f"{url.scheme}:// names an account and a table of 3 to 63 letters and digits, such as "
-                f"{url.scheme}://myaccount/chat, and no secret: those come from the environment"
+                f"{url.scheme}://myaccount/chat, and no secret, because secrets come from the environment"
             )
         seconds, meter = url.seconds("timeout", 30), Meter(COSMOS_PRICES if cosmos else TABLES_PRICES)
         endpoint = url.options.get("endpoint")
@@ -65,7 +65,7 @@ class Account(NamedTuple):
         if not url.host:
             if endpoint is not None:
                 raise ConfigurationError(
-                    f"{shown(url.text)} names no account, and where its tables are is said by "
+                    f"{shown(url.text)} names no account, so the address of its tables comes from "
                     f"{access.prefix}_CONNECTION_STRING: leave endpoint= out, or write {url.scheme}://ACCOUNT/{table}"
                 )
             if not access.connection_string:

@@ -122,7 +122,7 @@ def _nodes(url: Url) -> Nodes | None:
 def _count(url: Url, name: str, default: int) -> int:
     text = url.options.get(name, str(default))
     if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"{name}={text} is not a number of connections, which is 1 at least")
+        raise ConfigurationError(f"{name}={text} is not a number of connections, at least 1")
     return int(text)
 
 
@@ -273,8 +273,8 @@ class PostgresBackend(SqlBackend):
     async def search(self, tenant: str, query: Query) -> Page[models.Found]:
         del tenant, query
         raise Unsupported(
-            "PostgreSQL's own text search finds other words than a store promises, "
-            "and there is no index of a store's words in it"
+            "this store has no index of words: PostgreSQL's own text search finds other words than chatstore "
+            "promises"
         )
 
     @metered

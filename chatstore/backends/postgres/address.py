@@ -63,7 +63,7 @@ def address_of(url: Url) -> Address:
         conninfo_to_dict(conninfo)
     except psycopg.Error as error:
         raise ConfigurationError(
-            f"{shown(url.text)!r} is not a URL that libpq reads; beside its parameters there are: "
-            f"{', '.join(OWN)}"
+            f"{shown(url.text)!r} is not a URL that libpq reads; beside libpq's parameters there are the "
+            f"options {', '.join(OWN)}"
         ) from error
     return Address(conninfo, shown(url.text))

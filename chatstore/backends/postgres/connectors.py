@@ -128,8 +128,8 @@ class Connector:
             place, name = self.address.place, type(error).__name__
             if _lasts(error):
                 raise ConfigurationError(
-                    f"{place} cannot be connected to ({name}): check the instance, its addresses, and what "
-                    "docs/postgres.md says the caller's account needs"
+                    f"cannot connect to {place} ({name}): check the instance, its addresses, and the roles "
+                    "that docs/postgres.md says the account needs"
                 ) from error
             raise psycopg.OperationalError(f"{place} was not reached ({name})") from error
         return connection

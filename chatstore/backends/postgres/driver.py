@@ -134,8 +134,8 @@ class PostgresDriver:
 
         if not await self._repeated(self._judged(vacuum), caller, self.address):
             raise StorageError(
-                "what was erased is removed, but this role may not VACUUM, so that pages still hold it until "
-                "autovacuum comes: have the tables' owner run chatstore erase, or say ?vacuum=off"
+                "the erased rows are removed, but this role may not VACUUM, so their bytes stay until "
+                "autovacuum runs: let the tables' owner run chatstore erase, or set ?vacuum=off"
             )
 
     async def close(self) -> None:

@@ -108,8 +108,8 @@ class Password:
             ) from error
         except errors.BotoCoreError as error:
             raise Unavailable(
-                f"Secrets Manager was not reached ({type(error).__name__}), where {_VARIABLE} has the "
-                "password: try again; from a VPC it needs an endpoint or a NAT gateway"
+                f"Secrets Manager was not reached ({type(error).__name__}), which holds the password that "
+                f"{_VARIABLE} names: try again; from a VPC it needs an endpoint or a NAT gateway"
             ) from error
         return _password_in(answer.get("SecretString"))
 

@@ -57,7 +57,9 @@ def open_redis(url: Url, *, blocking: bool, clock: Clock) -> RedisBackend:
         )
     replicas = url.options.get("replicas", "0")
     if not replicas.isdecimal() or (replicas != "0" and "cluster" in url.scheme):
-        raise ConfigurationError("replicas is how many replicas confirm a write, on anything but a cluster")
+        raise ConfigurationError(
+            "replicas= is the number of replicas that confirm a write, and is not for a cluster"
+        )
     server = Server.of(url)
     clock = followed(clock)
     prefix, seconds = url.options.get("prefix", "chatstore:"), url.seconds("timeout", 5)

@@ -77,7 +77,7 @@ class Terms(NamedTuple):
         if own < 1 or count < self.replicas:
             who = f"only {count} of {self.replicas} replicas" if own else "its disk has not"
             raise Unavailable(
-                f"it was written, but {who} confirmed it in time: it may be lost if the server fails now. "
+                f"the write took place, but {who} confirmed it in time: it may be lost if the server fails. "
                 "Repeat the request with the same request id"
             )
 

@@ -64,7 +64,7 @@ def open_service(url: Url, *, blocking: bool, clock: Clock) -> ServiceBackend:
     if path.endswith(("/v1", "/docs")) or "/v1/" in path:
         prefix = re.split(r"/(v1|docs)(/|$)", path)[0]
         raise ConfigurationError(
-            f"a service is named by where it begins, without what follows: {url.scheme}://{url.host}{prefix}"
+            f"the URL of a service ends before /v1 and /docs: write {url.scheme}://{url.host}{prefix}"
         )
     address = f"{url.scheme}://{url.host}{path}"
     token = Settings.from_environment().token if url.token is None else url.token
@@ -290,12 +290,12 @@ class ServiceBackend(Backend):
         if tenant != self._tenant:
             raise ConfigurationError(
                 f"{self._connection.address} is opened for the tenant {self._tenant!r}, not {tenant!r}: "
-                "which one a service serves is its own setting; if this is it, add ?tenant= to the URL"
+                "a service serves one tenant, which its settings name; if it is this one, add ?tenant="
             )
         if owner not in (None, self._owner):
             raise ConfigurationError(
-                f"{self._connection.address} is not opened for the owner {owner!r}: whose threads a caller "
-                "sees is the service's to say; if they are this owner's alone, add ?owner= to the URL"
+                f"{self._connection.address} is not opened for the owner {owner!r}: the service "
+                "decides whose threads a caller sees; if they are only this owner's, add ?owner= to the URL"
             )
         return "/v1"
 

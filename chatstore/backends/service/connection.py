@@ -263,7 +263,7 @@ class Connection:
             error = _FAULTS.get(form["code"], _told(StorageError))(meant, form)
         except (ValueError, KeyError, TypeError) as strange:
             raise StorageError(
-                f"{self.address} answers HTTP {response.status_code}, and not as a chatstore service does"
+                f"{self.address} answers HTTP {response.status_code}, but not as a chatstore service does"
             ) from strange
         raise error
 

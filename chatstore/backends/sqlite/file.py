@@ -125,7 +125,7 @@ class File:
             try:
                 if reader is None or reader.file != file_at(self._path) or reader.connection.in_transaction:
                     self.is_prompt = False
-                    raise Unavailable(f"{self._path} is not open to be read at once")
+                    raise Unavailable(f"{self._path} has no reader that is free at once")
                 return _read(reader, work)
             finally:
                 self._keep_prompt(reader)
@@ -159,8 +159,8 @@ class File:
                 [busy, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 raise Unavailable(
-                    f"what was erased from {self._path} may still be read from its free space, because "
-                    "somebody keeps reading an old state: erase again"
+                    f"erased content may still be in the free space of {self._path}, because a reader keeps "
+                    "an old state: erase again"
                 )
             self._scrubbed = removals, self._version()
 

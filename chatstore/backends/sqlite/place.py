@@ -80,8 +80,8 @@ def open_at(path: str, last: Opened | None, timeout: float) -> sqlite3.Connectio
             raise Unavailable(f"{path} is gone: what is written would be lost")
         if present != last.file and last.log is not None and file_at(f"{path}-wal") == last.log:
             raise Unavailable(
-                f"{path} was replaced beside {path}-wal, which belongs to the file that was there: stop "
-                f"every process that uses it, and move {path}-wal and {path}-shm to where that file is now"
+                f"{path} was replaced, but {path}-wal belongs to the former file: stop every process that "
+                f"uses it, and move {path}-wal and {path}-shm to where the former file is now"
             )
     else:
         _make_private(path)

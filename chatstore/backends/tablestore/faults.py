@@ -54,7 +54,7 @@ def raise_ours(error: Exception, operation: str, table: str) -> NoReturn:
         # The SDK looks at the date of an answer before anything else of it.
         refused = error.http_status is not None and 400 <= error.http_status < 500
         raise (ClockUncertain if refused else Unavailable)(
-            f"{'nothing was done' if refused else 'the answer is not believed'}, because this machine's "
+            f"{'nothing was done' if refused else 'the answer is not accepted'}, because this machine's "
             "clock is more than 15 minutes from Tablestore's: set it, and keep it with NTP"
         ) from error
     # One of the SDK's own is of an answer, too: what is sent is checked before.

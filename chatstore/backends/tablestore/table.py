@@ -184,13 +184,13 @@ class TablestoreTable(CalledTable):
         options = described.table_options
         if key != _KEY:
             raise ConfigurationError(
-                f"the table {self._name!r} is another one, with the key {key}: name one that chatstore init "
-                "made"
+                f"the table {self._name!r} has the key {key}, so chatstore did not make it: name one that "
+                "chatstore init made"
             )
         if options.time_to_live != _FOR_EVER:
             raise ConfigurationError(
                 f"the table {self._name!r} drops rows after {options.time_to_live} seconds, which would lose "
-                "what was said: set its time to live to -1"
+                "messages: set its time to live to -1"
             )
 
     async def _get_some(self, keys: list[Key], found: list[Row]) -> list[Key]:

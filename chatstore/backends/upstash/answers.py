@@ -33,7 +33,7 @@ def result(status: int, content: bytes, retry_after: str = "") -> Any:
         if status == 200:
             # What it was asked to do may be done.
             raise Again from strange
-        raise StorageError(f"Upstash answers HTTP {status}, and not in its own form") from strange
+        raise StorageError(f"Upstash answers HTTP {status}, but not in its own form") from strange
     raise _meant(told)
 
 

@@ -88,7 +88,7 @@ class Attempt:
             return True
         if lost and (now is None or not now.remembers_since(self.view.known.state)):
             raise Unavailable(
-                "an answer was lost, and others wrote so much since that its outcome is unknown"
+                "an answer was lost, and others have written so much since that the outcome is unknown"
             )
         return False
 

@@ -84,7 +84,7 @@ class FencedThreads(Backend):
         if not await self._table.exists():
             raise ConfigurationError(
                 "there is no such table: nothing was made or changed; check the last part of the URL, which "
-                "is its name"
+                "names the table"
             )
 
     async def prepare(self) -> None:

@@ -59,7 +59,9 @@ class Deciding(Epochs):
         What lies behind a `place` is cut first. Raises InvalidArgument for more messages than a slot holds.
         """
         if len(drafts) > _MOST_TOGETHER:
-            raise InvalidArgument(f"a turn has at most {_MOST_TOGETHER:,} messages here: append several")
+            raise InvalidArgument(
+                f"a turn has at most {_MOST_TOGETHER:,} messages here: append several turns"
+            )
         head = turn.head
         before = turn.totals
         if drafts:

@@ -123,7 +123,7 @@ class Lists:
             if expected >= active_at:
                 break
         else:
-            raise Unavailable(f"thread {key.id!r} is listed by too many at once")
+            raise Unavailable(f"thread {key.id!r} has too many writers that list it at once")
         return tuple(sorted(left - {hour}))
 
     def present(self, tenants: Iterable[str]) -> list[Row]:

@@ -74,7 +74,9 @@ class Reader(Finder):
                 missing, found = True, None
             if found is not None:
                 return found
-        raise Unavailable(f"thread {key.id!r} is edited faster than so much of it can be read at once")
+        raise Unavailable(
+            f"thread {key.id!r} is edited faster than so much of it can be read: read shorter pages"
+        )
 
     async def _page_at(self, key: ThreadKey, head: Head, asked: Span, now: int) -> Page[Message] | None:
         """A page of the thread as it is at `head`; None where it has changed since.

@@ -163,9 +163,7 @@ class Writer:
                 return came
             self.known.forget(pk)
             known = came
-        raise Unavailable(
-            f"thread {mutation.key.id!r} is written to by too many at once: nothing was written"
-        )
+        raise Unavailable(f"thread {mutation.key.id!r} has too many writers at once: nothing was written")
 
     async def _try(
         self, mutation: _Mutation[R], known: Known | None, *, first: bool

@@ -42,7 +42,7 @@ def user_of(call: Asked) -> str:
     user = call.identity.owner
     if user is None:
         raise Forbidden(
-            "this credential is of no user: send one with an owner, as `chatstore tokens issue` makes"
+            "this credential has no owner: send one with an owner, such as `chatstore tokens issue` makes"
         )
     return user
 

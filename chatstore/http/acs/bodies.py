@@ -154,7 +154,7 @@ def added(value: Json) -> Added:
     """The body of an addition of participants. Raises Invalid."""
     given = _fields(value, {"participants"})
     if not given.get("participants"):
-        raise _wrong("participants", "names one at least")
+        raise _wrong("participants", "names at least one")
     return _participants(given["participants"])
 
 

@@ -192,5 +192,5 @@ async def _own(call: Changing) -> tuple[Message, Seen]:
     data = await by_length(call.identity.caller, found.text, found.to_dict)
     own = forms.kept(data)
     if own is None or data["role"] == EVENT or own.get("sender") != user_of(call):
-        raise Forbidden("only who sent a message may change or delete it")
+        raise Forbidden("only its sender may change or delete a message")
     return found, thread

@@ -65,7 +65,9 @@ class Identity:
         if self.confined is None:
             return
         if thread_id is not None:
-            raise Forbidden("this credential is of one owner, and the ids of its threads are made here")
+            raise Forbidden(
+                "this credential is of one owner, whose ids of threads the service makes: leave the id out"
+            )
         if owner not in (None, self.owner):
             raise Forbidden("this credential is of one owner: leave the owner out, or name that one")
 
@@ -104,7 +106,7 @@ def _named(claims: Mapping[str, Json], name: str, default: str | None) -> str | 
         return default
     value = claims.get(name)
     if not isinstance(value, str) or not value:
-        raise Unauthenticated(f"the token has no text under its claim {name}", invalid=True)
+        raise Unauthenticated(f"the token lacks a text in its claim {name}", invalid=True)
     return value
 
 

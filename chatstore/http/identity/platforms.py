@@ -37,7 +37,7 @@ class Platform:
         self._on = cloud_platform()
         if self._on not in {"AWS Lambda", "Azure Functions", "Azure App Service"}:
             raise ConfigurationError(
-                "CHATSTORE_AUTH=platform counts on AWS Lambda, Azure Functions and Azure App Service only"
+                "CHATSTORE_AUTH=platform works on AWS Lambda, Azure Functions and Azure App Service only"
             )
         if self._on != "AWS Lambda" and not easy_auth():
             raise ConfigurationError(
@@ -50,9 +50,9 @@ class Platform:
         try:
             claims = _of_lambda(request) if self._on == "AWS Lambda" else _of_azure(request)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unauthenticated("what the platform says of the caller cannot be read") from error
+            raise Unauthenticated("the platform's claims about the caller cannot be read") from error
         if claims is not None and not isinstance(claims, Mapping):
-            raise Unauthenticated("what the platform says of the caller is no list of claims")
+            raise Unauthenticated("the platform's claims about the caller are not a list")
         return None if claims is None else from_claims(claims, self._settings, "platform")
 
 

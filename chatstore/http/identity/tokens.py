@@ -67,7 +67,7 @@ class Tokens:
             claims = await self._claims(token)
         except (jwt.PyJWTError, *_UNREADABLE) as error:
             _log.info("a token is refused: %s", type(error).__name__)
-            reason = _REASONS.get(type(error), "the token is not one that counts here")
+            reason = _REASONS.get(type(error), "the token is not one that this service accepts")
             raise Unauthenticated(reason, invalid=True) from error
         return from_claims(claims, self._settings, "jwt")
 

@@ -121,9 +121,7 @@ def telemetry_to(destinations: str) -> Telemetry:
             meters.append(_open_telemetry(losses))
         elif one == "emf":
             if (cloud_platform() or "").startswith("Azure"):
-                raise ConfigurationError(
-                    "CHATSTORE_TELEMETRY=emf is what AWS reads: on Azure it goes to otlp"
-                )
+                raise ConfigurationError("CHATSTORE_TELEMETRY=emf is for AWS: on Azure use otlp")
             from chatstore.http.telemetry.embedded import Embedded
 
             named = otel_variables().get("OTEL_SERVICE_NAME")
