@@ -13,7 +13,7 @@
     │   └── MessageNotFound
     ├── ThreadExists               a thread of that id is already there
     ├── MessageExists              the thread has a message with that key already
-    ├── Conflict                   an ``if_match`` that does not hold; carries the current ETag
+    ├── Conflict                   a condition that does not hold; carries the current ETag
     ├── RequestMismatch            a request id that was used for something else
     ├── CursorExpired              the history that a cursor pointed into has been replaced
     ├── Unsupported                this backend does not do that
@@ -73,11 +73,11 @@ class InvalidMessage(InvalidArgument):
 
 
 class MessageTooLarge(InvalidMessage):
-    """A message is longer than is taken here; split it, or keep the large part elsewhere."""
+    """A message is longer than the limit; split it, or keep the large part elsewhere."""
 
 
 class InvalidCursor(InvalidArgument):
-    """A cursor or position that no store gave out; pass one back exactly as it came."""
+    """A cursor or position that no store gave; pass one back exactly as it came."""
 
 
 class RequestExpired(InvalidArgument):
@@ -85,7 +85,7 @@ class RequestExpired(InvalidArgument):
 
 
 class NotFound(ChatStoreError, LookupError):
-    """What was named is not there, or no longer."""
+    """What was named does not exist, or no longer."""
 
 
 class ThreadNotFound(NotFound):
@@ -128,12 +128,12 @@ class MessageExists(ChatStoreError):
 
 
 class Conflict(ChatStoreError):
-    """What ``if_match`` named has changed since it was read, or something is there that was not to be.
+    """What ``if_match`` named has changed since it was read, or something exists that must not.
 
     Nothing was written.
 
-    ``current`` is the ETag that holds now, None where nothing is there any more: read again,
-    decide again, and pass the new one.
+    ``current`` is the present ETag, None if nothing is there any more: read again, decide again, and
+    pass the new one.
     """
 
     def __init__(self, current: str | None) -> None:
@@ -164,7 +164,7 @@ class Unsupported(ChatStoreError):
 
 
 class ConfigurationError(ChatStoreError, ValueError):
-    """A URL, an option, a setting or an installed package stands in the way; the text says which."""
+    """A URL, an option, a setting or a package is wrong or missing; the text says which."""
 
 
 class StorageError(ChatStoreError):
@@ -176,7 +176,7 @@ class ClockUncertain(StorageError):
 
 
 class Unavailable(StorageError):
-    """The storage did not answer in time or refused for now; whether a write landed is unknown."""
+    """The storage did not answer in time, or refused for now; whether a write took place is unknown."""
 
 
 class CorruptData(StorageError):

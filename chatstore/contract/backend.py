@@ -4,18 +4,18 @@ The store checks arguments; a backend may rely on them. A backend keeps the prom
 operation alike:
 
 - a mutation happens whole or not at all, and messages take their order from the storage;
-- `if_match` is compared in the same atomic step as the write. Update and delete compare a thread's `etag`.
-  What names one message by its id compares that message's. Everything else compares the log's, and an append
-  that cuts nothing only its epoch and tail. `if_thread`, of an append or the change of a message, is of the
-  thread, in the same step. ``"*"`` asks only that the target be there, `ABSENT` that it not be. Of several,
-  divided by commas, one has to hold. What no longer holds is a `Conflict` with the current etag
-  (`chatstore.conditions` compares so);
-- with a `request`, its record is written in the same atomic step, and found again before anything
-  else is looked at: the same id and digest give the first result again, another digest is
-  `RequestMismatch`. Failures are not recorded;
-- what has expired by the backend's clock is not there, removed or not;
-- a message may be named by its key wherever it may be by its id: the text is then ``key:`` and the key. A
-  message that has expired or was cut away, deleted or replaced with its history has left its key free;
+- `if_match` is compared in the same atomic step as the write. Update and delete compare a thread's `etag`. An
+  operation that names one message by its id compares that message's. All others compare the log's; an append
+  that cuts nothing compares only the log's epoch and tail. `if_thread`, of an append or the change of a
+  message, is compared with the thread's etag in the same step. ``"*"`` requires only that the target exists,
+  `ABSENT` that it does not. Of several, separated by commas, one must match. If none does, raise `Conflict`
+  with the current etag (`chatstore.conditions` compares so);
+- with a `request`, its record is written in the same atomic step, and found again before anything else is
+  looked at: the same id and digest give the first result again, another digest raises `RequestMismatch`.
+  Failures are not recorded;
+- what has expired by the backend's clock does not exist any more, even if it is not removed yet;
+- a message may be named by its key instead of its id, as ``key:`` and the key. The key of a message is free
+  again once the message has expired, or was cut, deleted or replaced with its history;
 - the tenant is part of every key. Errors of a driver become `StorageError`, ``from`` their cause.
 """
 
@@ -66,7 +66,7 @@ def system_clock() -> int:
 class Capability(enum.Enum):
     """What a backend may do or not; the rest of the contract is not optional.
 
-    Declared, it must pass the contract suite; not declared, its calls raise `Unsupported`.
+    If a capability is declared, it must pass the contract suite. If not, its calls raise `Unsupported`.
     """
 
     LIST = "lists threads, newest activity first"
@@ -178,11 +178,11 @@ class Backend(ABC):
     ) -> Appended:
         """Add messages at the end, adjacent and visible together; creates the thread from `create`.
 
-        With `cut`, everything behind it is taken away first; without drafts, that is all. What stays keeps
-        ids, positions and etags. The epoch goes on, the log's etag changes, and what is added later has
-        positions above those of what was cut. With `patch` the properties change too, as `update_thread`
-        changes them; a thread that is created has the properties of `create` as patched. `if_match` compares
-        epoch and tail alone, and with a `cut` the edits too; `if_thread` compares the properties' etag.
+        With `cut`, everything behind it is removed first; without drafts, nothing else happens. What stays
+        keeps ids, positions and etags. The epoch stays, the log's etag changes, and later messages have
+        positions above the cut ones. With `patch` the properties change too, as `update_thread` changes them;
+        a thread that is created has the properties of `create` as patched. `if_match` compares epoch and tail
+        alone, and with a `cut` the edits too; `if_thread` compares the properties' etag.
 
         Without a thread, raises ThreadNotFound if `create` is None or a `cut` is given. Raises ThreadExists
         if the thread is somebody else's, and Conflict, also for a condition on no thread. Raises
@@ -223,9 +223,9 @@ class Backend(ABC):
     ) -> Appended:
         """Replace the history. A reader sees the old one or the new one, whole.
 
-        Where the present messages are the first of `drafts`, they stay and only the rest is appended. An
-        empty rest writes nothing. Otherwise the epoch changes. A draft is a message that stays if it has its
-        text, and its metadata and key unless it has none itself. Raises ThreadNotFound where `create` is
+        If the present messages are the first of `drafts`, they stay and only the rest is appended. An empty
+        rest writes nothing. Otherwise the epoch changes. A draft equals a present message if the texts are
+        equal, and the metadata and key too, unless the draft has none. Raises ThreadNotFound if `create` is
         None, MessageExists for a key.
         """
 
@@ -260,7 +260,7 @@ class Backend(ABC):
     async def delete_message(
         self, key: ThreadKey, message: str | int, *, if_match: str | None, request: Request | None
     ) -> Message | None:
-        """Take a message out, by id or by index (negative from the end), and return it as it was.
+        """Remove a message, by id or by index (negative from the end), and return it as it was.
 
         Raises ThreadNotFound and MessageNotFound; index -1 of an empty thread gives None.
         Capability EDIT by id, INDEX by index.
@@ -280,9 +280,9 @@ class Backend(ABC):
     ) -> Thread:
         """Copy a thread, its properties and its messages up to `cut`. Capability FORK.
 
-        The new thread says what it was `forked_from`; its properties are the source's as patched, but for
-        an `owner` that is given. The copies have new ids; texts, metadata, keys and expiries stay.
-        `request` is recorded with the new thread; `if_match` is of the source's log.
+        The new thread's `forked_from` names the source. Its properties are the source's as patched, except an
+        `owner` that is given. The copies have new ids; texts, metadata, keys and expiries stay. `request` is
+        recorded with the new thread; `if_match` is of the source's log.
         """
         raise self._unsupported(Capability.FORK)
 
@@ -293,8 +293,8 @@ class Backend(ABC):
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Remove an owner's threads, messages and results of requests, and their traces. Capability ERASE.
 
-        Without an owner, those of everybody in the tenant, and of nobody. When it returns, the storage holds
-        nothing of them, the space that they took included. Called again after a failure, it goes on.
+        Without an owner, all threads of the tenant, with and without owners. When it returns, the storage
+        holds nothing of them, not even in freed space. After a failure, another call continues.
         """
         raise self._unsupported(Capability.ERASE)
 
@@ -311,7 +311,7 @@ class Backend(ABC):
     async def list_tenants(self, after: str | None, limit: int) -> Page[str]:
         """Names of tenants, reserved ones too, each once, in the storage's own order. Capability TENANTS.
 
-        Goes on behind the tenant `after`. Names every tenant that has threads, and perhaps some that had.
+        Continues after the tenant `after`. Names every tenant that has threads, and perhaps some that had.
         """
         raise self._unsupported(Capability.TENANTS)
 
@@ -323,9 +323,9 @@ class Backend(ABC):
         Without `if_match` the thread is made, or ThreadExists is raised; with it, the log's etag is compared
         as an append compares it. Properties become those of `thread`, times included, but for the owner, and
         an `active_at` that would go back; messages keep id, text and times. Etags and positions are new ones.
-        It takes as many of the first messages as it can write in one atomic step, and returns those. Where it
-        makes the thread, that may be none. Without anything new it changes nothing, but sees to it that lists
-        have the thread: who was killed may not have come to that.
+        It takes as many of the first messages as it can write in one atomic step, and returns those. If it
+        makes the thread, that may be none. Without anything new it changes nothing, but makes sure that lists
+        have the thread, because a killed writer may not have added it.
         """
         raise self._unsupported(Capability.RESTORE)
 

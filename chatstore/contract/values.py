@@ -52,8 +52,8 @@ ABSENT: Final = "!*"
 class ThreadKey(NamedTuple):
     """Which thread is meant: ids of different tenants never meet.
 
-    With an `owner`, a thread of anybody else is not there, in any operation. Its id is taken all the same, so
-    creating one raises ThreadExists. Requests are remembered for each owner apart.
+    With an `owner`, threads of other owners do not exist, in any operation. Their ids are taken all the same,
+    so creating one raises ThreadExists. Requests are remembered for each owner separately.
     """
 
     tenant: str
@@ -111,11 +111,11 @@ class InsertAt:
 class Span(NamedTuple):
     """Which messages to read: those after one position and before another.
 
-    `newest` counts `limit` from the newest end, otherwise from the oldest. With `epoch`, the thread
-    must exist and be of that epoch, or `CursorExpired` is raised. A page may end early once it
-    holds `max_bytes` of text, never without a message. `after_message` and `before_message` name a message
-    by id or key in place of a position: MessageNotFound is raised where it is not there, ThreadNotFound
-    without a thread.
+    `newest` counts `limit` from the newest end, otherwise from the oldest. With `epoch`, the thread must
+    exist and be of that epoch, or `CursorExpired` is raised. A page may end early once it holds `max_bytes`
+    of text, but it has at least one message. `after_message` and `before_message` name a message by id or key
+    in place of a position. MessageNotFound is raised if that message does not exist, ThreadNotFound if the
+    thread does not.
     """
 
     limit: int
@@ -165,8 +165,8 @@ class Listing(NamedTuple):
 
     Ranges are half open: `since` is in, `before` is not. A `kind` of None is every kind. With `preview`,
     threads carry their `message_count` and their newest message's `preview`. `beyond` is the activity time
-    and id that the last page ended at. A page may end early once its threads' properties are `max_bytes` of
-    JSON, never without a thread, and once a filter has looked through much.
+    and id that the last page ended at. A page may end early once its threads' properties have `max_bytes` of
+    JSON, but not before one thread. It may also end early once a filter has looked through much.
     """
 
     limit: int
@@ -189,7 +189,7 @@ class Query(NamedTuple):
     """What to search for: messages with every word of `text`, of an owner's threads or of everybody's.
 
     `newest` puts the newest first, otherwise the best. `cursor` is the `next` of the page before. A page may
-    end early once its messages are `max_bytes` of text, never without a message.
+    end early once its messages have `max_bytes` of text, but it has at least one.
     """
 
     text: str

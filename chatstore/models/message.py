@@ -22,13 +22,13 @@ __all__ = ["Message", "message_text"]
 class Message:
     """One message: what the caller sent, and beside it what the store added.
 
-    `text` is the JSON that was sent. `to_dict` gives it as an object, equal in every type and in the order
-    of its keys. A number between two floats becomes the nearest float; its own `text` is what was sent
-    (`chatstore.codec.ExactFloat`). `id`, `position`, `created_at` and `etag` are None until the message is
-    stored. `id` never changes and is never used again. `position` sorts in the thread's order and holds
-    until the history is replaced. `etag` changes with each `replace_message` and `update_message`.
-    `metadata` is kept beside what was sent, and changed without touching it. `key` is the client's own name
-    for the message within its thread.
+    `text` is the JSON that was sent. `to_dict` gives it as an object, equal in every type and in the order of
+    its keys. A number that is not exactly a float becomes the nearest one, an `ExactFloat` of
+    `chatstore.codec`, whose own `text` is what was sent. `id`, `position`, `created_at` and `etag` are None
+    until the message is stored. `id` never changes and is never used again. `position` sorts in the thread's
+    order and holds until the history is replaced. `etag` changes with each `replace_message` and
+    `update_message`. `metadata` is kept beside what was sent, and changed without touching it. `key` is the
+    client's own name for the message within its thread.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Message:
         return cls(message_text(data))
 
     def to_dict(self) -> dict[str, Json]:
-        """What was sent, as a new dictionary each time. Raises CorruptData where that is damaged."""
+        """What was sent, as a new dictionary each time. Raises CorruptData if that is damaged."""
         try:
             data = decode(self.text)
         except (ValueError, RecursionError) as error:

@@ -16,9 +16,9 @@ __all__ = ["Appended", "Deleted", "Erased", "Swept"]
 class Appended:
     """What an append or a replace wrote.
 
-    `messages` are those that were stored, with their ids and positions. `kept` counts the leading
-    messages that a replace left as they were. `etag` names the log after the write, and
-    `thread_etag` the properties, where the write changed them or compared them.
+    `messages` are those that were stored, with their ids and positions. `kept` counts the leading messages
+    that a replace left as they were. `etag` names the log after the write. `thread_etag` names the
+    properties, if the write changed or compared them.
     """
 
     messages: tuple[Message, ...]

@@ -21,9 +21,9 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """A part of a listing.
 
-    `items` are oldest first for messages, newest activity first for threads. `next` is None at the end.
-    Pass it as ``before`` after reads of ``last`` or ``before``, else as ``after``; pass it as ``cursor`` to
-    a listing. `end` is where a page of messages ends, or None for an unknown thread. Pass it as ``after``,
+    `items` are oldest first for messages, newest activity first for threads. `next` is None at the end. After
+    a read with ``last`` or ``before``, pass it as ``before``, otherwise as ``after``; pass it as ``cursor``
+    to a list. `end` is where a page of messages ends, or None for an unknown thread. Pass it as ``after``,
     now or later, to see what was added since. `etag` names the log as it was read, for ``if_match``.
     """
 
@@ -44,9 +44,8 @@ class Page(Generic[T]):
 class Window(Page[T]):
     """The newest messages that fit a number of tokens: a page that says how it counted.
 
-    `tokens` is the sum over its messages. `counter` is ``messages`` where every message carried its own
-    count, and ``estimate`` where at least one was estimated. It is ``caller`` for a counter that was passed
-    in.
+    `tokens` is the sum over its messages. `counter` is ``messages`` if every message carried its own count,
+    ``estimate`` if at least one was estimated, and ``caller`` if a counter was passed.
     """
 
     tokens: int = 0

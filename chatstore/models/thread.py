@@ -41,10 +41,10 @@ class Origin(NamedTuple):
 class Thread:
     """A thread's properties; its messages are read on their own.
 
-    `active_at` is when messages were last added; a backend may keep it to the minute. `etag` is the
-    revision of the properties. It changes when one of them does, never when messages do. `sliding` is how
-    long after its last append a thread expires at least, if its expiry slides. A listing that was asked for
-    them has `message_count` and `preview`, the first 200 characters of the newest message's text.
+    `active_at` is when messages were last added; a backend may keep it to the minute. `etag` is the revision
+    of the properties. It changes when one of them does, never when messages do. If the expiry slides, the
+    thread lives for at least `sliding` after its last append. `message_count` and `preview`, the first 200
+    characters of the newest message's text, are set only in a list with previews.
     """
 
     id: str

@@ -16,14 +16,14 @@ class AsyncChatStore(Threads, Finding, Writing, Reading, Restoring):
 
     Every mutation is atomic and takes two options. `request_id` makes it safe to repeat. Within the backend's
     window the same request gives the first result again and has no further effect. The window is 24 hours at
-    least for ids that carry their time, such as `chatstore.uuid7`. The same id with anything else raises
-    RequestMismatch, an id from outside the window RequestExpired. `if_match` is an ETag that must still hold,
-    or Conflict is raised with the one that does. For `update_thread` and `delete_thread` it is the thread's
-    own, and where a message is named by its id, the message's. Otherwise it is that of the log, as pages and
-    appends carry it. An append fails only if somebody else appended; the other operations of the log fail
-    after edits too.
+    least for ids that carry their time, such as `chatstore.uuid7`. The same id with another request raises
+    RequestMismatch. An id whose time is outside the window raises RequestExpired. `if_match` is an ETag that
+    must still be current; otherwise Conflict is raised, with the current one. For `update_thread` and
+    `delete_thread` it is the thread's ETag. If a message is named by its id, it is the message's. Otherwise
+    it is the log's, which pages and appends carry. An append fails only if somebody else appended; the other
+    operations on the log also fail after edits.
 
-    A thread that does not exist has no messages: `read`, `window` and `iter_messages` give none,
-    `clear` and `delete_thread` have nothing to do; everything else raises ThreadNotFound. Arguments that
-    cannot be used raise InvalidArgument before anything is done, storage that fails StorageError.
+    A thread that does not exist has no messages: `read`, `window` and `iter_messages` give none, `clear` and
+    `delete_thread` have nothing to do; everything else raises ThreadNotFound. Arguments that cannot be used
+    raise InvalidArgument before anything is done. If the storage fails, StorageError is raised.
     """

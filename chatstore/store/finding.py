@@ -42,16 +42,16 @@ class Finding(Scoped):
     ) -> Page[Thread]:
         """Threads, newest activity first: when messages were last added, or the thread was created.
 
-        With `oldest_first` it is the other way round. Of the times, `since` is in and `before` is not.
-        `topic_prefix` selects topics that begin so, `metadata` threads that have each of its keys with an
-        equal value, `forked_from` the forks of a thread. `kind` is the kind that is listed, None or ``"*"``
-        every kind. With `preview` each thread carries its `message_count` and the `preview` of its newest
-        message, which is read for it.
+        With `oldest_first` the order is reversed. A range includes its `since` and excludes its `before`.
+        `topic_prefix` selects topics that begin with it, `metadata` selects threads that have each of its
+        keys with an equal value, and `forked_from` selects the forks of a thread. `kind` selects a kind; None
+        or ``"*"`` means every kind. With `preview` each thread has its `message_count` and the `preview` of
+        its newest message, which is read for that.
 
-        A page that filters may hold fewer than `limit`, even none, and still have a `next`: it looks
-        through about 2 MiB of properties. With `max_bytes` a page ends early once its threads' properties
-        are that much JSON, never without a thread. A thread that becomes active while pages are read may be
-        missed by them.
+        A page that filters may hold fewer than `limit`, even none, and still have a `next`: it looks through
+        about 2 MiB of properties. With `max_bytes` a page ends early once its threads' properties have that
+        much JSON, but it has at least one thread. Pages may miss a thread that becomes active while they are
+        read.
         """
         listing = Listing(
             limit=arguments.page_limit(limit),
@@ -111,7 +111,7 @@ class Finding(Scoped):
             cursor = page.next
 
     async def count_threads(self, *, owner: str | None = None, kind: str | None = CHAT) -> int:
-        """How many threads an owner has, or everybody has. Raises Unsupported where that is not cheap."""
+        """How many threads an owner, or the whole tenant, has. Raises Unsupported if that is not cheap."""
         wanted = None if kind in (None, "*") else properties.kind_of(kind)
         return await self.backend.count_threads(self.tenant, self._owner(owner), wanted)
 
@@ -120,11 +120,11 @@ class Finding(Scoped):
     ) -> Page[Thread]:
         """Threads in which messages were added, or that were created, since `cursor`, oldest activity first.
 
-        Without a cursor it begins with the oldest thread. `next` is always there: keep it, and pass it later
-        to go on. A page of fewer than `limit` threads is the last for now. A thread comes at least once for
-        each time that it became active. What was active in the last ten minutes comes again in the next
-        round, so that nothing is missed that was being written. Edits, changed properties and deletions are
-        not told. `kind` is None or ``"*"`` for every kind. Costs what a list costs.
+        Without a cursor it begins with the oldest thread. There is always a `next`: keep it, and pass it
+        later to continue. A page of fewer than `limit` threads is the last for now. A thread comes at least
+        once for each time that it became active. What was active in the last ten minutes comes again in the
+        next round, so that no write under way is missed. Edits, changed properties and deletions are not
+        reported. `kind` is None or ``"*"`` for every kind. Costs as much as a list.
         """
         again, at = _places(cursor)
         page = await self.list_threads(
@@ -158,8 +158,8 @@ class Finding(Scoped):
         """Messages that have every word of `text`, with their threads and a snippet of each.
 
         Newest first, or the best first. Only conversations are searched: threads of the kind chat. With
-        `max_bytes` a page ends early once its messages are that much text, never without one. Raises
-        Unsupported where the storage has no index of words.
+        `max_bytes` a page ends early once its messages have that much text, but it has at least one. Raises
+        Unsupported if the storage has no index of words.
         """
         words = arguments.text("text", text, arguments.MAX_TOPIC_BYTES)
         if not words.strip():

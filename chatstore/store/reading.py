@@ -38,12 +38,13 @@ class Reading(Scoped):
     ) -> Page[Message]:
         """A page of messages, oldest first, at most 1,000 of them.
 
-        `last` gives the newest. `after` gives those that follow a place, up to `limit` (100 by default), and
-        `before` alone those just before one. Both give those between, from `after` on. A place is a cursor, a
-        position, a message's id, or ``"key:NAME"``. With `max_bytes` the page ends early once it holds that
-        much text, never without a message. The page of a thread that is not there is empty. Costs as much as
-        the page holds, wherever it is. Raises CursorExpired if the history that a cursor came from was
-        replaced, and ThreadNotFound or MessageNotFound if a message that is named is not there.
+        `last` gives the newest. `after` gives those that follow a place, up to `limit` (100 by default).
+        `before` alone gives those just before a place. Both give the messages between, beginning after
+        `after`. A place is a cursor, a position, a message's id, or ``"key:NAME"``. With `max_bytes` the page
+        ends early once it holds that much text, but it has at least one message. The page of a thread that
+        does not exist is empty. The cost depends on the page's size only, wherever it is. Raises
+        CursorExpired if the history that a cursor came from was replaced, and ThreadNotFound or
+        MessageNotFound if a named message does not exist.
         """
         span = arguments.page_span(last, after, before, limit, max_bytes)
         return await self.backend.read(self._key(thread_id), span)
@@ -60,7 +61,7 @@ class Reading(Scoped):
     ) -> Entries:
         """The same page as JSON text, as the HTTP service sends it: stored texts go in as they are.
 
-        Raises CorruptData, too, where the text of a message is damaged.
+        Also raises CorruptData if the text of a message is damaged.
         """
         span = arguments.page_span(last, after, before, limit, max_bytes)
         return await self.backend.read_entries(self._key(thread_id), span)
@@ -77,10 +78,10 @@ class Reading(Scoped):
         """The newest messages that fit into `max_tokens`, oldest first.
 
         The thread's leading messages of the roles in `keep`, at most 20, come first and count too; reading
-        them is one extra read. A tool's result whose call did not fit is left out. A message's own ``tokens``
-        or ``usage`` counts, else a token for every four bytes of its JSON; `counter` replaces both. Reads
-        back only as far as it needs. With `max_bytes` its texts, and 200 bytes for each message, come to no
-        more than that. A single message may be longer.
+        them is one extra read. A tool's result whose call did not fit is left out. A message counts by its
+        own ``tokens`` or ``usage``, otherwise by a token for every four bytes of its JSON; `counter` replaces
+        both. Reads back only as far as it needs. With `max_bytes`, the texts and 200 bytes for each message
+        do not exceed that. Only a single message may be longer.
         """
         if type(max_tokens) is not int or max_tokens < 0:
             raise InvalidArgument(f"max_tokens is a number of tokens, 0 or more, not {max_tokens!r}")
@@ -135,7 +136,8 @@ class Reading(Scoped):
     ) -> AsyncIterator[Message]:
         """All messages, oldest first, page after page, in constant memory.
 
-        Messages added meanwhile are reached too; a history replaced meanwhile raises CursorExpired.
+        Messages that are added meanwhile are included. Raises CursorExpired if the history is replaced
+        meanwhile.
         """
         key = self._key(thread_id)
         span = arguments.span_of(after, before, arguments.DEFAULT_LIMIT)._replace(

@@ -19,7 +19,7 @@ class Restoring(Scoped):
     """What a backup needs beside reading."""
 
     async def iter_tenants(self) -> AsyncIterator[str]:
-        """Names of all tenants of the storage, also of those that hold what a service itself keeps.
+        """Names of all tenants of the storage, including those for a service's own data.
 
         A tenant that has no threads any more may still be named.
         """
@@ -39,11 +39,11 @@ class Restoring(Scoped):
     ) -> Appended:
         """Take a thread back as it was: its properties, and messages with their ids and times at its end.
 
-        Without `if_match` it makes the thread, or raises ThreadExists; with the log's etag it goes on with a
-        thread, or raises Conflict. It takes as many of the first messages as the storage writes in one
-        atomic step, and returns those: call it again for the rest. What had expired stays so. Etags and
-        positions are new ones. With nothing new it changes nothing, and sees to it that lists have the
-        thread. Raises InvalidArgument for a message without an id or a time.
+        Without `if_match` it makes the thread, or raises ThreadExists. With the log's etag it adds to a
+        thread, or raises Conflict. It takes as many of the first messages as the storage writes in one atomic
+        step, and returns those: call it again for the rest. What had expired stays expired. Etags and
+        positions are new. With nothing new it changes nothing, but makes sure that lists have the thread.
+        Raises InvalidArgument for a message without an id or a time.
         """
         if self.owner not in (None, thread.owner):
             raise InvalidArgument("a store that is scoped to an owner restores only that owner's threads")

@@ -40,8 +40,9 @@ class Scoped:
     def for_owner(self, owner: str) -> Self:
         """The same store, scoped to one owner's threads; new ones are the owner's.
 
-        A thread of anybody else is not there. But its id is taken, so creating it raises ThreadExists.
-        Request ids are remembered for each owner apart. Closing it leaves the backend open.
+        A thread of another owner does not exist here. But its id is taken, so creating it raises
+        ThreadExists. Request ids are remembered for each owner separately. Closing it leaves the backend
+        open.
         """
         return type(self)(self.backend, tenant=self.tenant, owner=owner, owns_backend=False)
 
@@ -55,14 +56,14 @@ class Scoped:
         await self.backend.ping()
 
     async def now(self) -> datetime:
-        """The time by which things are stamped and expire here: a server's, where one keeps the threads.
+        """The time by which messages are stamped and expire: a server's, if one keeps the threads.
 
-        Costs a trip where no answer of it has been heard yet.
+        Costs a trip if no answer of the server has come yet.
         """
         return from_micros(await present(self.backend.clock, self.backend.ping))
 
     async def must_exist(self) -> None:
-        """Raise ConfigurationError where there is no storage yet, and its first use would make one."""
+        """Raise ConfigurationError if there is no storage yet and the first use would make one."""
         await self.backend.must_exist()
 
     async def prepare(self) -> None:

@@ -76,11 +76,11 @@ class Threads(Scoped):
     ) -> Thread:
         """Change properties: those not given stay, None removes one.
 
-        `metadata` is merged into what is there (RFC 7396: a None inside removes that key). With `merge` False
-        it replaces what is there, and a None inside is a value. `participants` replace those that are there.
-        `ttl` counts anew, from now, and with `sliding` from the last append from then on. `if_match` is an
-        ETag of the properties, which messages do not change. All of it is one atomic step. Raises
-        ThreadNotFound, Conflict.
+        `metadata` is merged into the present metadata (RFC 7396: a None inside removes that key). With
+        `merge` False it replaces the present metadata, and a None inside is a value. `participants` replace
+        the present ones. `ttl` counts from now; with `sliding`, from each later append. `if_match` is an ETag
+        of the properties, which messages do not change. All of it is one atomic step. Raises ThreadNotFound,
+        Conflict.
         """
         patch = properties.patch_of(topic, metadata, participants, ttl, sliding, merge)
         more = (patch.sliding, patch.merge) if (patch.sliding, patch.merge) != (False, True) else ()
@@ -94,10 +94,10 @@ class Threads(Scoped):
     async def delete_thread(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
     ) -> Deleted:
-        """Remove a thread with all its messages; says whether it was there.
+        """Remove a thread with all its messages; the result says whether it existed.
 
-        One that is not there is no error without `if_match`, which is an ETag of the properties. Its id may
-        be used again. Raises Conflict.
+        Without `if_match`, which is an ETag of the properties, a thread that does not exist is no error. Its
+        id may be used again. Raises Conflict.
         """
         request = self._request(request_id, "delete_thread")
         return await self.backend.delete_thread(
@@ -121,11 +121,11 @@ class Threads(Scoped):
         """A new thread with this one's properties and its messages up to one of them, by its id or key.
 
         `through` names the last message that is copied, `before` the first that is not; without either, all
-        messages are. `topic`, `metadata` (merged, or instead, as `update_thread` has it) and `owner`
-        change what the new thread has of them. It says what it was `forked_from`. The copies have new ids and
-        keep texts, metadata, keys and expiries. The source is copied as it was at one moment, and the new
-        thread appears whole. Costs as much as reading and writing what is copied. `if_match` is of this
-        thread's log. Raises ThreadNotFound, ThreadExists, MessageNotFound, Conflict.
+        messages are. `topic`, `metadata` (merged, or with `merge` False replacing) and `owner` change the new
+        thread's properties. Its `forked_from` names the source. The copies have new ids and keep texts,
+        metadata, keys and expiries. The source is copied as it was at one moment, and the new thread appears
+        whole. Costs as much as reading and writing what is copied. `if_match` is of this thread's log. Raises
+        ThreadNotFound, ThreadExists, MessageNotFound, Conflict.
         """
         if through is not None and before is not None:
             raise InvalidArgument("a fork goes through a message or ends before it: pass one of the two")
@@ -150,8 +150,8 @@ class Threads(Scoped):
     async def sweep(self, *, limit: int = 1000) -> Swept:
         """Remove at most about `limit` rows of what has expired, for every tenant; call it until not `more`.
 
-        It also removes what was cut, replaced or deleted and is still stored. None of that can be read in any
-        case; this frees its space.
+        It also removes what was cut, replaced or deleted and is still stored. None of that can be read; a
+        sweep frees its space.
         """
         if type(limit) is not int or limit < 1:
             raise InvalidArgument(f"limit is a positive number of rows, not {limit!r}")
@@ -160,7 +160,8 @@ class Threads(Scoped):
     async def erase(self, owner: str) -> Erased:
         """Remove every trace of an owner: threads, messages, results of requests, and the space they took.
 
-        Not one atomic step: after a failure, call it again. Other owners' threads stay, whatever they say.
+        It is not one atomic step: after a failure, call it again. Other owners' threads stay, even if they
+        mention this owner.
         """
         if self.owner not in (None, owner):
             raise InvalidArgument("a store that is scoped to an owner erases only that owner")

@@ -43,26 +43,26 @@ class Writing(Scoped):
     ) -> Appended:
         """Add messages at the end as one turn: visible together, adjacent, in this order, or not at all.
 
-        A thread that is not there is created with `owner`, `ttl`, `sliding`, `topic`, `thread_metadata`,
-        `participants` and `kind`. With `create` False it raises ThreadNotFound instead. If the thread is
-        there, these arguments are ignored. With `if_none_match` ``"*"`` the messages are a thread's first,
-        or Conflict is raised.
+        If the thread does not exist, it is created with `owner`, `ttl`, `sliding`, `topic`,
+        `thread_metadata`, `participants` and `kind`. With `create` False, ThreadNotFound is raised instead.
+        If the thread exists, these arguments are ignored. With `if_none_match` ``"*"``, Conflict is raised if
+        the thread exists.
 
         `expires_in` is the messages' own time to live in seconds or as a timedelta. `metadata` is kept beside
         them, at most 16 KiB of JSON for each. `key` is a name of your own for a message, unique in its
         thread. Wherever an id is taken, ``"key:NAME"`` names the message too. `expires_in` and `metadata` are
-        one for all messages, or a list of one for each. One `key` is for a single message, a list for more.
-        Raises MessageExists if a message with that key is there.
+        one value for all messages, or a list with one for each. A single `key` is for a single message; for
+        more, pass a list. Raises MessageExists if the thread has a message with that key.
 
-        `after` is a message's id or key. What follows that message is taken away in the same step, as
-        `truncate` takes it. Then nothing is created: ThreadNotFound and MessageNotFound are raised instead.
-        `patch` changes the thread's properties in the same step, by the names that `update_thread` has for
-        them. `if_thread` is the ETag that they must still have. If either is given, the answer's
-        `thread_etag` is that of the properties afterwards.
+        `after` is a message's id or key. What follows that message is removed in the same step, as by
+        `truncate`. With `after`, no thread is created: ThreadNotFound or MessageNotFound is raised. `patch`
+        changes the thread's properties in the same step, by the names of `update_thread`'s arguments.
+        `if_thread` is the ETag that the properties must still have. If `patch` or `if_thread` is given, the
+        result's `thread_etag` is the properties' new ETag.
 
-        `if_match` is an ETag of the log; it fails if somebody else appended or cut, and with `after` also if
-        somebody edited. A condition that does not hold raises Conflict. After any error but Unavailable
-        nothing was written. Costs the same at any length of the thread.
+        `if_match` is an ETag of the log. It does not hold if somebody else appended or cut, and with `after`
+        also if somebody edited. A condition that does not hold raises Conflict. After any error but
+        Unavailable nothing was written. Costs the same at any length of the thread.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
         new = properties.new_thread(
@@ -96,13 +96,13 @@ class Writing(Scoped):
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Appended:
-        """Take away all that follows the message `after`, or the message `from_` and all that follows it.
+        """Remove all that follows the message `after`, or the message `from_` and all that follows it.
 
-        Either is an id, or ``"key:NAME"``. It is one atomic step: from then on nothing of what was cut can be
-        read. What stays keeps ids, positions, times and ETags, and cursors into it go on. The space is freed
-        then or by a later sweep. `if_match` is an ETag of the log: it fails after appends, cuts and edits.
-        The answer has no messages; its `etag` names the log after the cut. Costs the same, however much is
-        cut. Raises ThreadNotFound, MessageNotFound, Conflict.
+        Either is an id, or ``"key:NAME"``. It is one atomic step: from then on nothing that was cut can be
+        read. Other messages keep ids, positions, times and ETags, and cursors to them stay valid. The space
+        is freed then or by a later sweep. `if_match` is an ETag of the log, and does not hold after appends,
+        cuts and edits. The result has no messages; its `etag` names the log after the cut. Costs the same,
+        however much is cut. Raises ThreadNotFound, MessageNotFound, Conflict.
         """
         cut = arguments.cut_of(after, from_)
         if cut is None:
@@ -131,11 +131,11 @@ class Writing(Scoped):
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
-        """Add a message in front of or behind another, or at an index as ``list.insert`` has it.
+        """Add a message before or after another, or at an index as in ``list.insert``.
 
         Exactly one of `index`, `before` and `after` is given; the last two name a message by id or key. An
         index is looked for from the nearer end, so its cost grows with the distance. `expires_in`, `metadata`
-        and `key` are the message's own, as they are of `append`. `if_match` is of the log. Raises
+        and `key` are the message's own, as in `append`. `if_match` is an ETag of the log. Raises
         ThreadNotFound, MessageNotFound, MessageExists, Conflict.
         """
         if sum(place is not None for place in (index, before, after)) != 1:
@@ -163,11 +163,11 @@ class Writing(Scoped):
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
-        """Put another content in a message's place; its id, key, position, time and expiry stay.
+        """Replace what a message says; its id, key, position, time and expiry stay.
 
-        The message is named by id or key. Its metadata stays too, unless `metadata` is given: that replaces
-        it in the same step, or is merged into it with `merge`. `if_match` is an ETag of the message,
-        `if_thread` one of the thread's properties, as `append` has it. Raises ThreadNotFound,
+        The message is named by id or key. Its metadata stays too, unless `metadata` is given. That replaces
+        the metadata in the same step, or with `merge` is merged into it. `if_match` is an ETag of the
+        message, `if_thread` one of the thread's properties, as in `append`. Raises ThreadNotFound,
         MessageNotFound, Conflict.
         """
         [draft] = drafts_of([message])
@@ -200,13 +200,13 @@ class Writing(Scoped):
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
-        """Change a message's metadata, and nothing of what was sent; its ETag changes.
+        """Change a message's metadata, but nothing that was sent; the message's ETag changes.
 
-        The message is named by id or key. `metadata` is merged into what is there (RFC 7396: a None inside
-        removes that key). With `merge` False it replaces what is there, and None removes all of it.
-        `if_match` is an ETag of the message, `if_thread` one of the thread's properties. Raises
-        ThreadNotFound, MessageNotFound, Conflict, and InvalidArgument if the metadata would be more than
-        16 KiB of JSON.
+        The message is named by id or key. `metadata` is merged into the present metadata (RFC 7396: a None
+        inside removes that key). With `merge` False it replaces the present metadata, and None removes all of
+        it. `if_match` is an ETag of the message, `if_thread` one of the thread's properties. Raises
+        ThreadNotFound, MessageNotFound, Conflict, and InvalidArgument if the metadata would be more than 16
+        KiB of JSON.
         """
         change = metadata_change(metadata, merge=merge)
         request = self._request(request_id, "update_message", message_id, change)
@@ -229,10 +229,10 @@ class Writing(Scoped):
         request_id: str | None = None,
         if_match: str | None = None,
     ) -> Message:
-        """Take out one message, by its id or key, or by an index (negative from the end), and return it.
+        """Remove one message, by its id or key, or by an index (negative from the end), and return it.
 
-        `if_match` is an ETag of the message if it is named by id or key, otherwise of the log. The key is
-        free again. Raises ThreadNotFound, MessageNotFound, Conflict.
+        `if_match` is an ETag of the message if an id or key names it, otherwise of the log. Its key can be
+        used again. Raises ThreadNotFound, MessageNotFound, Conflict.
         """
         if (message_id is None) == (index is None):
             raise InvalidArgument("delete_message needs either a message id or an index")
@@ -252,7 +252,7 @@ class Writing(Scoped):
     async def pop(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
     ) -> Message | None:
-        """Take out the newest message and return it; None if the thread has none. `if_match` is of the log.
+        """Remove the newest message and return it; None if the thread has none. `if_match` is of the log.
 
         Raises ThreadNotFound, Conflict.
         """
@@ -264,10 +264,10 @@ class Writing(Scoped):
     async def clear(
         self, thread_id: str, *, request_id: str | None = None, if_match: str | None = None
     ) -> Deleted:
-        """Remove all messages and keep the thread; says whether the thread was there.
+        """Remove all messages and keep the thread; the result says whether the thread existed.
 
-        A thread that is not there is no error without `if_match`, which is of the log. Cursors from
-        before raise CursorExpired. Raises Conflict.
+        Without `if_match`, which is of the log, a thread that does not exist is no error. Older cursors raise
+        CursorExpired. Raises Conflict.
         """
         request = self._request(request_id, "clear")
         return await self.backend.clear(
@@ -296,12 +296,12 @@ class Writing(Scoped):
     ) -> Appended:
         """Replace the whole history at once: a reader sees the old one or the new one, never a part.
 
-        If the present messages are the first of `messages`, it is an append: they stay with their ids, the
-        answer's `kept` counts them, and cursors go on. Otherwise all ids are new, and cursors from before
-        raise CursorExpired. With `create` a thread that is not there is created, as `append` creates one;
-        without it ThreadNotFound is raised. `expires_in`, `metadata` and `key` are the messages' own, as they
-        are of `append`. `if_match` is of the log. With `create` and `if_none_match` ``"*"`` it is a thread's
-        first history, or Conflict is raised. Reads the present history to compare it.
+        If the present messages are the first of `messages`, the rest is appended. They keep their ids, the
+        result's `kept` counts them, and cursors stay valid. Otherwise all ids are new, and older cursors
+        raise CursorExpired. With `create`, a thread that does not exist is created, as by `append`; without
+        it ThreadNotFound is raised. `expires_in`, `metadata` and `key` are the messages' own, as in `append`.
+        `if_match` is of the log. With `create` and `if_none_match` ``"*"``, Conflict is raised if the thread
+        exists. Reads the present history to compare it.
         """
         condition = arguments.condition(if_match, if_none_match, creating=create)
         new = properties.new_thread(
