@@ -273,7 +273,7 @@ class PostgresBackend(SqlBackend):
     async def search(self, tenant: str, query: Query) -> Page[models.Found]:
         del tenant, query
         raise Unsupported(
-            "this store has no index of words: PostgreSQL's own text search finds other words than chatstore "
+            "this store has no index of words: PostgreSQL's own text search finds other words than a store "
             "promises"
         )
 
