@@ -1,4 +1,4 @@
-"""For whom work is done, and how callers share places at a storage: by turns, and none has all."""
+"""For whom work is done, and how callers share places at a storage, and memory: each has turns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
-__all__ = ["CALLER", "Places", "Turns", "share_of"]
+__all__ = ["CALLER", "MUCH", "Bulk", "Places", "Turns", "share_of"]
 
 W = TypeVar("W")
 
@@ -99,6 +100,40 @@ class Places:
     def give(self, caller: Hashable) -> None:
         """Give a place back, to the next who waits for one."""
         self._turns.give_back(caller)
+
+
+MUCH: Final = 4 * 1024 * 1024
+"""So many characters an operation may hold beside others."""
+
+_ample: WeakKeyDictionary[asyncio.AbstractEventLoop, Places] = WeakKeyDictionary()
+
+
+class Bulk:
+    """What one operation has in memory at once, such as the whole history that it copies.
+
+    Of those on an event loop that hold more than `MUCH`, one goes on, and the others wait for it. Without
+    `waits`, nobody does: so it is for callers that block, each on a thread of its own.
+    """
+
+    def __init__(self, *, waits: bool) -> None:
+        self._waits = waits
+        self._characters = 0
+        self._places: Places | None = None
+
+    async def add(self, characters: int) -> None:
+        """Hold so many more; waits where that is much."""
+        self._characters += characters
+        if self._waits and self._characters > MUCH and self._places is None:
+            places = _ample.setdefault(asyncio.get_running_loop(), Places(1))
+            self._caller = await places.take()
+            self._places = places
+
+    async def __aenter__(self) -> Bulk:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._places is not None:
+            self._places.give(self._caller)
 
 
 def _given(place: asyncio.Future[None]) -> bool:

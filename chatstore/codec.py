@@ -55,20 +55,26 @@ quoted: Callable[[str], str] = json.encoder.encode_basestring
 """Text as a JSON string. It is not checked."""
 
 
-def writer(default: Callable[[Any], Json] | None = None, *, ascii_only: bool = False) -> Writer:
-    """What writes values as compact JSON text, without checking them; `default` replaces another value.
+def writer(
+    default: Callable[[Any], Json] | None = None,
+    *,
+    ascii_only: bool = False,
+    between: str = ",",
+    behind_name: str = ":",
+) -> Writer:
+    """What writes values as JSON text, compact if not told otherwise, without checking them.
 
-    It does not notice a value that holds itself.
+    `default` replaces a value that JSON has not. A value that holds itself is not noticed.
     """
     encoder = json.JSONEncoder(
-        ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"), default=default
+        ensure_ascii=ascii_only, allow_nan=False, separators=(between, behind_name), default=default
     )
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         return encoder.encode
     # `encode` would make this anew for each value, which takes longer than to write a short one.
     escaped = json.encoder.encode_basestring_ascii if ascii_only else quoted
-    chunks = make(None, encoder.default, escaped, None, ":", ",", False, False, False)
+    chunks = make(None, encoder.default, escaped, None, behind_name, between, False, False, False)
     return lambda value: "".join(chunks(value, 0))
 
 

@@ -6,12 +6,11 @@ They raise InvalidArgument, with what to change, before anything is done.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
-from chatstore.codec import Json
+from chatstore.codec import Json, writer
 from chatstore.conditions import require_window
 from chatstore.contract import (
     ABSENT,
@@ -62,7 +61,7 @@ Keys: TypeAlias = str | Sequence[str | None] | None
 T = TypeVar("T")
 R = TypeVar("R")
 
-_DIGESTED = json.JSONEncoder(default=repr)
+_digested = writer(repr, ascii_only=True, between=", ", behind_name=": ")
 _PLAIN = {str, bool, int}
 """Types whose values are digested as they are, and so are most parts of most requests."""
 
@@ -93,7 +92,7 @@ def request_of(
     text("a request id", request_id, MAX_REQUEST_ID_BYTES, empty=False)
     sent_at = getattr(request_id, "sent_at", None) or time_of(request_id)
     # Not `encode`: what is checked on its own may be as deep as can be, and is deeper in here.
-    digest = hashlib.sha256(_DIGESTED.encode(_plain(what)).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(_digested(_plain(what)).encode()).hexdigest()[:32]
     request = Request(str(request_id), digest, sent_at)
     if now is not None:
         require_window(request, now, window)
@@ -104,17 +103,17 @@ def _plain(value: object) -> Json:
     """A part of a request in a form that can be digested."""
     if value is None or type(value) in _PLAIN:
         return value
+    if isinstance(value, Draft) and value.metadata is value.key is None:
+        # As before there were metadata and keys: a request may be repeated by a newer program.
+        return [value.text, _plain(value.ttl)]
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
     if isinstance(value, timedelta):
         return ["seconds", value.total_seconds()]
     if isinstance(value, Unset):
         return ["unset"]
     if isinstance(value, Participant):
         return [value.id, value.display_name, value.metadata]
-    if isinstance(value, Draft) and value.metadata is value.key is None:
-        # As before there were metadata and keys: a request may be repeated by a newer program.
-        return _plain((value.text, value.ttl))
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
     return value
 
 

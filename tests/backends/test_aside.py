@@ -9,7 +9,9 @@ from collections.abc import Iterable
 import pytest
 
 import chatstore
+from chatstore import callers
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
+from chatstore.callers import Bulk
 from chatstore.contract import Backend, system_clock
 from chatstore.engines.fenced import attempts, payload, reading
 from chatstore.engines.fenced.payload import pack, plain
@@ -120,6 +122,39 @@ def test_long_rows_are_compressed_beside_the_loop(monkeypatch: pytest.MonkeyPatc
         await store.close()
 
     asyncio.run(writes())
+
+
+@pytest.mark.parametrize("make", [azure, log])
+def test_long_histories_are_in_memory_one_after_another(
+    make: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork of a long thread waits for another one's; that of a short thread does not."""
+    monkeypatch.setattr(callers, "MUCH", len(LONG["content"]) // 2)
+
+    async def forks() -> None:
+        assert callable(make)
+        backend: Backend = make()
+        backend.beside = Beside(2, "aside")
+        store = chatstore.AsyncChatStore(backend)
+        await store.append("short", SHORT)
+        await store.append("long", LONG)
+        async with Bulk(waits=True) as another:
+            await another.add(callers.MUCH + 1)
+            waiting = asyncio.create_task(store.fork("long", "copy"))
+            given_up = asyncio.create_task(store.fork("long", "no copy"))
+            await store.fork("short", "short copy")
+            for _ in range(40):
+                await store.read_entries("long")
+            assert not waiting.done()
+            given_up.cancel()
+        await waiting
+        assert (await store.read("copy")).items[0].content == LONG["content"]
+        await store.fork("long", "another copy")
+        with pytest.raises(chatstore.ThreadNotFound):
+            await store.get_thread("no copy")
+        await store.close()
+
+    asyncio.run(forks())
 
 
 @pytest.mark.parametrize("make", [azure, log])

@@ -42,8 +42,6 @@ LEAST_SECONDS = 0.05 if SOAK else 0.5
 P99_SECONDS = 1.0 if SOAK else 5.0
 BACK_SECONDS = 5 if SOAK else 30
 MOST_MEMORY = 512 * MEGABYTE
-MOST_MEMORY_OF_FORKS = 1536 * MEGABYTE
-"""The same on Redis for several forks at once, each of which has its source's history in memory."""
 CREDENTIAL_SCOPES = ["read", "write", "admin"]
 
 
@@ -420,8 +418,7 @@ def test_a_neighbour_is_served(
         assert during.refused == 0
         assert during.median() < allowed
         assert during.p99() < max(P99_SECONDS, allowed)
-        whole = kind is LongWork and url.startswith("redis:")
-        assert peak < (MOST_MEMORY_OF_FORKS if whole else MOST_MEMORY)
+        assert peak < MOST_MEMORY
         # What it began may go on for a while behind its last answer.
         while measured(neighbour, lasting(0, 10)).median() > max(LEAST_SECONDS, 2 * quiet.median()):
             assert time.monotonic() - began < BACK_SECONDS

@@ -258,5 +258,5 @@ def visit_of(row: str) -> tuple[int, str]:
 
 def _digest(*names: str) -> str:
     # Each with its length, so that no two lists of names are one text.
-    text = "".join(f"{len(name)}:{name}" for name in names)
+    text = "".join([f"{len(name)}:{name}" for name in names])
     return hashlib.sha256(text.encode()).hexdigest()[:40]

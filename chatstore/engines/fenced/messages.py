@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from chatstore import position
+from chatstore.callers import Bulk
 from chatstore.contract import Clock, Cut, Draft, InsertAt, Span, ThreadKey
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import Change, View
@@ -269,14 +270,20 @@ class Messages:
             await self._reader.unchanged(view.partition, state)
         return count
 
-    async def copied(self, origin: View, state: State, cut: Cut | None) -> tuple[str | None, list[Stored]]:
-        """Copies of the living messages up to a cut, numbered from one, and the last one's id before."""
+    async def copied(
+        self, origin: View, state: State, cut: Cut | None, bulk: Bulk
+    ) -> tuple[str | None, list[Stored]]:
+        """Copies of the living messages up to a cut, numbered from one, and the last one's id before.
+
+        All of them are in memory then, as `bulk` is told.
+        """
         end: Stored | None = None
         if cut is not None:
             segment, index = await self.named(origin, state, cut.message)
             end = segment.messages[index]
         last, found = None, list[Stored]()
         async for segment in self._reader.walk(origin.partition, state, newest=False, count=1000):
+            await bulk.add(sum([len(one.text) for one in segment.messages]))
             for one in segment.messages:
                 if end is not None and cut is not None and not _in_front(one, end, cut):
                     return last, found

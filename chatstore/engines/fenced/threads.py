@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from chatstore.callers import Bulk
 from chatstore.clocks import present, time_to_remove
 from chatstore.conditions import (
     forked,
@@ -163,14 +164,15 @@ class FencedThreads(Backend):
             state = existing(origin)
             require_log(if_match, state.etag)
             whole = await self._thread(origin)
-            last, copied = await self._messages.copied(origin, state, cut)
+            last, copied = await self._messages.copied(origin, state, cut, bulk)
             await self._reader.unchanged(partition, state)
             thread = forked(whole, key.id, Origin(source.id, last), patch, owner, view.now)
             change = filled(view, replace(thread, etag=_revision()), copied)
             named = [one.message() for one in copied if one.key is not None]
             return await self._keys.claimed(change, view, named)
 
-        return await self._writer.mutate(key, request, (), fork, warm=False)
+        async with Bulk(waits=self.beside is not None) as bulk:
+            return await self._writer.mutate(key, request, (), fork, warm=False)
 
     @metered
     async def sweep(self, limit: int) -> Swept:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from chatstore import records
+from chatstore.callers import Bulk
 from chatstore.conditions import require, require_log, updated
 from chatstore.contract import (
     UNSET,
@@ -276,9 +277,10 @@ class LogBackend(Backend):
             raise self._unsupported(Capability.FORK)
 
         async def plan(turn: Turn) -> Decision[Thread]:
-            return await self._forker.plan(turn, source, cut, patch, owner, if_match)
+            return await self._forker.plan(turn, source, cut, patch, owner, if_match, bulk)
 
-        return await self._write(key, request, plan)
+        async with Bulk(waits=self.beside is not None) as bulk:
+            return await self._write(key, request, plan)
 
     @metered
     async def sweep(self, limit: int) -> Swept:

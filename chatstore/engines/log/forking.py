@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chatstore import position, records
+from chatstore.callers import Bulk
 from chatstore.conditions import forked, require_log
 from chatstore.contract import Cut, ThreadKey, ThreadPatch, Unset
 from chatstore.engines.log import layout
@@ -37,17 +38,18 @@ class Forker:
         patch: ThreadPatch | None,
         owner: str | Unset | None,
         if_match: str | None,
+        bulk: Bulk,
     ) -> Decision[Thread]:
         """A copy of `source`, decided only if nothing was decided there since it was looked at.
 
-        Reads the source whole. Raises ThreadNotFound, MessageNotFound, Conflict and ThreadExists; Outdated
-        where the source has moved on meanwhile, and CorruptData.
+        Reads the source whole, and tells `bulk` how much that is. Raises ThreadNotFound, MessageNotFound,
+        Conflict and ThreadExists. Raises Outdated where the source has moved on meanwhile, and CorruptData.
         """
         origin = await look(self._table, layout.thread_partition(source))
         present = origin.existing(source, turn.now)
         require_log(if_match, origin.etag)
         try:
-            entries = await self._copied(source, origin, cut, turn.now)
+            entries = await self._copied(source, origin, cut, turn.now, bulk)
         except (MessageNotFound, CorruptData):
             if (await look(self._table, origin.pk)).is_at(origin):
                 raise
@@ -61,7 +63,9 @@ class Forker:
         decision = await self._decide.copy(turn, thread, entries, free)
         return decision._replace(slot=decision.slot._replace(result=records.dump(thread)), result=thread)
 
-    async def _copied(self, source: ThreadKey, origin: Head, cut: Cut | None, now: int) -> list[Entry]:
+    async def _copied(
+        self, source: ThreadKey, origin: Head, cut: Cut | None, now: int, bulk: Bulk
+    ) -> list[Entry]:
         """The messages of the source up to a cut, with their texts. Raises MessageNotFound."""
         end = None
         if cut is not None:
@@ -70,6 +74,7 @@ class Forker:
         async for entry in self._reader.whole(origin, now):
             if end is not None and (entry.position > end or (entry.position == end and not _behind(cut))):
                 break
+            await bulk.add(len(entry.text))
             entries.append(entry._replace(blob=None))
         return entries
 
