@@ -221,5 +221,6 @@ def removed(threads: int, *, erased: bool) -> int:
 @pytest.mark.parametrize(("erased", "most"), [(False, 28), (True, 7)])
 def test_the_removal_of_a_thread_takes_so_many_requests(*, erased: bool, most: int) -> None:
     none, one, two = (removed(threads, erased=erased) for threads in range(3))
-    assert one - none <= most
+    # An erasure that found something looks once more, for forks that were made meanwhile.
+    assert one - none <= most + erased
     assert two - one <= most

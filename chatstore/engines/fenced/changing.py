@@ -40,7 +40,8 @@ class Change(NamedTuple, Generic[R]):
 
     Without a `state` nothing changes. `properties` are given only where they change; `due` is when the sweep
     should look at the thread, if not for a message that expires. `claims` are rows of messages' names; those
-    `ahead` go before the group, because it would be too large.
+    `ahead` go before the group, because it would be too large. `source` is the partition and the header of
+    another thread whose copy this is: it must be as it was once listings were told of the copy.
     """
 
     result: R
@@ -51,6 +52,7 @@ class Change(NamedTuple, Generic[R]):
     due: int | None = None
     claims: Sequence[Op] = ()
     ahead: Sequence[Op] = ()
+    source: tuple[str, State] | None = None
 
     @property
     def length(self) -> int:

@@ -165,9 +165,9 @@ class FencedThreads(Backend):
             require_log(if_match, state.etag)
             whole = await self._thread(origin)
             last, copied = await self._messages.copied(origin, state, cut, bulk)
-            await self._reader.unchanged(partition, state)
             thread = forked(whole, key.id, Origin(source.id, last), patch, owner, view.now)
             change = filled(view, replace(thread, etag=_revision()), copied)
+            change = change._replace(source=(partition, state))
             named = [one.message() for one in copied if one.key is not None]
             return await self._keys.claimed(change, view, named)
 

@@ -3,7 +3,8 @@
 The order of the writes of one try, and why it is safe to stop after any of them:
 
 1. the tenant's name, and a visit of a sweep: one too many does nothing;
-2. rows of listings: one that no header names counts for nothing, and is taken back;
+2. rows of listings: one that no header names counts for nothing, and is taken back. The source of a fork is
+   looked at behind them: if it is erased later, the erasure finds the fork by its row;
 3. pieces of large bodies, by a name of their own, never without a header to compare with;
 4. the group: the header and the rows, on condition that the header is still the one that the change was
    planned from.
@@ -126,12 +127,14 @@ class Writer:
                 require_window(call.request, view.now, self._window)
             try:
                 return await self._try(call, view, guess=guess)
+            except Moved:
+                known = None
             except _LookAgain as again:
                 known = again.known
         raise Unavailable(f"others kept writing to thread {call.key.id!r}: nothing was written")
 
     async def _try(self, call: Call[R], view: View, *, guess: bool) -> R:
-        """One try. Raises _LookAgain where another may do better, because `view` was a `guess` or is past."""
+        """One try. Raises _LookAgain or Moved if another may do better: `view` was a `guess`, or is past."""
         tidied = await self._tidied(view)
         if tidied is not view.known:
             view = view._replace(known=tidied)
@@ -139,8 +142,6 @@ class Writer:
             change = await call.plan(view)
         except StorageError:
             raise
-        except Moved:
-            raise _LookAgain from None
         except ChatStoreError as error:
             return await self._failed(call, view, error, guess=guess)
         if change.state is None and call.request is None:
@@ -217,6 +218,9 @@ class Writer:
                 call.told.append(listing)
             row = listed(state, view.partition, view.key.id, listing)
             await self._table.submit(listing, [row])
+        if change.source is not None:
+            # Whoever erases the source from now on finds the copy by its listing, and refuses it.
+            await self._reader.unchanged(*change.source)
         if attempt.pieces:
             await self._table.submit_all(view.partition, attempt.pieces)
         if self._clock() - view.now > GRACE // 2:

@@ -20,7 +20,7 @@ from chatstore.engines.log.visiting import all_rows, slot_of
 from chatstore.engines.log.visits import hour_of, key_of
 from chatstore.engines.log.writing import Writer
 from chatstore.errors import Unavailable
-from chatstore.models import Erased
+from chatstore.models import Erased, Thread
 
 __all__ = ["Eraser"]
 
@@ -60,20 +60,31 @@ class Eraser:
     async def erase(self, tenant: str, owner: str | None) -> Erased:
         """Empty whatever holds something of an owner; what keeps late writers out stays, without content.
 
-        Threads are looked for again until only those are listed that were begun meanwhile.
+        Threads are looked for again until only those are listed that were begun meanwhile. A fork is not
+        begun but copied, perhaps from what was erased since. Raises Unavailable where forks go on.
         """
-        erased = Erased(0, 0, 0)
+        erased, forks = Erased(0, 0, 0), False
         for again in range(_ROUNDS):
-            left = False
+            left = forks = False
             for thread_id, rows in (await self._closer.traces(tenant, owner)).items():
                 key = ThreadKey(tenant, thread_id)
-                if again and names((await look(self._table, layout.thread_partition(key))).header, owner):
-                    continue
+                thread = await self._begun(key, owner) if again else None
+                if thread is not None:
+                    if thread.forked_from is None:
+                        continue
+                    forks = True
                 left = True
                 erased += await self._erase(key, owner, rows)
             if not left:
                 break
+        if forks:
+            raise Unavailable("threads kept being forked while they were erased: erase again")
         return erased
+
+    async def _begun(self, key: ThreadKey, owner: str | None) -> Thread | None:
+        """The owner's thread that is there now."""
+        header = (await look(self._table, layout.thread_partition(key))).header
+        return header.thread if header is not None and names(header, owner) else None
 
     async def _erase(self, key: ThreadKey, owner: str | None, listed: list[Row]) -> Erased:
         """Erase one thread of an owner, which `listed` led to.

@@ -1,0 +1,35 @@
+"""Operations that meet on Redis, at each call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import chatstore
+from chatstore.backends.redis.links import Link, Parse
+from tests.backends.meetings import BEGINNINGS, OPERATIONS, meetings
+
+
+@pytest.fixture
+def played(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[meetings]:
+    place = f"{redis_url}?prefix=meetings:"
+    with chatstore.connect(place) as one, chatstore.connect(place) as two:
+        played = meetings(one, two)
+        exchange = Link.exchange
+
+        def exchanged(self: Link, data: bytes, count: int, parse: Parse) -> list[Any]:
+            played.before_call()
+            return exchange(self, data, count, parse)
+
+        monkeypatch.setattr(Link, "exchange", exchanged)
+        yield played
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize("first", OPERATIONS)
+def test_what_two_come_to_is_what_one_order_of_them_comes_to(
+    beginning: str, first: str, played: meetings
+) -> None:
+    played.check(beginning, first, one_in=12)
