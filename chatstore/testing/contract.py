@@ -88,7 +88,7 @@ class BackendContract(
     Lifecycle,
     BackendTests,
 ):
-    """The contract suite: about two hundred tests, each in every colour of the backend."""
+    """The contract suite: about 350 tests, each in every colour of the backend."""
 
 
 class MachineContract(BackendTests):

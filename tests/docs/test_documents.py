@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from chatstore.urls import _SCHEMES
 from tests.docs.conftest import Installed
 
 ROOT = Path(__file__).parents[2]
@@ -108,3 +109,12 @@ def test_links_lead_somewhere(document: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", ROOT / "docs" / "backends.md"], ids=name)
+@pytest.mark.parametrize("opener", sorted({source.opener for source in _SCHEMES.values()}))
+def test_a_table_has_every_backend(opener: str, document: Path) -> None:
+    tables = "".join(re.findall(r"^\|.*\n", document.read_text(), re.MULTILINE))
+    schemes = [scheme for scheme, source in _SCHEMES.items() if source.opener == opener]
+    told = any(f"{scheme}://" in tables for scheme in schemes)
+    assert told, f"add {schemes[0]}:// to the table in {name(document)}"

@@ -18,5 +18,10 @@ LOCKED = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements/server.txt").read_
 @pytest.mark.parametrize("scheme", _SCHEMES)
 def test_make_run_installs_what_a_storage_needs(scheme: str) -> None:
     extra = _SCHEMES[scheme].extra
-    needed = {re.split(r"[\[>=<~!;]", one)[0] for one in EXTRAS[extra]} if extra else set()
-    assert needed <= LOCKED
+    if extra is None:
+        return
+    assert extra in EXTRAS, f"add the extra {extra} to pyproject.toml"
+    needed = {re.split(r"[\[>=<~!;]", one)[0] for one in EXTRAS[extra]}
+    assert needed <= LOCKED, f"add --extra {extra} to requirements/server.txt in checks/locks.py: make lock"
+    everything = set(re.findall(r"[\w-]+", " ".join(EXTRAS["all"])))
+    assert extra in everything, f"add {extra} to the extra `all` in pyproject.toml"

@@ -25,18 +25,21 @@ Range: TypeAlias = tuple[str, str]
 
 
 class Entity(NamedTuple):
-    """A row as it was read."""
+    """A row as it was read. Names of partitions and rows are ASCII, and sort by their bytes."""
 
     partition: str
     row: str
     properties: Properties
     etag: str
+    """Changes with each write. No etag comes twice, not even for a row that went and came again."""
 
 
 class Op(NamedTuple):
-    """One change within a group; with an `etag`, only to the row as it was read.
+    """One change within a group. No group names a row twice.
 
-    ``touch`` merges into a row and ``upsert`` replaces it, where there is one; both make it where not.
+    ``insert`` needs that there is no row. ``merge``, ``replace`` and ``delete`` need that there is one, and
+    with an `etag` that it is as it was read. ``touch`` merges into a row and ``upsert`` replaces it; both
+    make one where none is.
     """
 
     kind: Literal["insert", "merge", "replace", "touch", "upsert", "delete"]
@@ -48,6 +51,7 @@ class Op(NamedTuple):
 class Slice(NamedTuple):
     """A page of a query, in the order of the table's choice; with a `token`, perhaps not the last.
 
+    A token is the driver's own: it comes back with the same query, and is not stored.
     Rows of messages may come apart, as the `rest` behind a header, where that is quicker.
     """
 
@@ -107,7 +111,8 @@ class Driver(Protocol):
     ) -> Slice:
         """A page of the rows of a partition or of a range of them.
 
-        With `before`, only those whose `x` is less; without `bodies`, only their `a`, `i`, `n`, `o` and `x`.
+        With `before`, only those that have an `x`, which is less. Without `bodies`, the properties `a`, `i`,
+        `n`, `o` and `x` are enough.
         """
 
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:

@@ -34,15 +34,16 @@ _OPERATION_BYTES = 500
 
 
 class Dialect(NamedTuple):
-    """What tells the two services apart."""
+    """What tells storages apart."""
 
     ordered: bool
-    """Whether rows come in the order of their keys."""
+    """Whether pages have rows in the order of their partitions and names."""
 
     group_bytes: int
-    """What a group holds, before it is written as base64."""
+    """The most that one group holds: its properties, and 500 bytes for each row. One row always fits."""
 
     group_rows: int = 100
+    """The most rows of one group."""
 
 
 class Table:
