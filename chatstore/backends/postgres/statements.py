@@ -23,7 +23,7 @@ class Statements:
         self._spoken = spoken
 
     async def one(self, sql: str, *parameters: object) -> Row | None:
-        rows = await self.all(sql, *parameters)
+        rows, _ = await self._link.fetch(self._spoken(sql), parameters)
         return rows[0] if rows else None
 
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
