@@ -84,8 +84,8 @@ def _taken(connection: psycopg.Connection[Any]) -> _Blocking:
 class Link(Protocol):
     """A connection."""
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
-        """Run one statement, in one trip."""
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), seconds: float | None = None) -> Result:
+        """Run one statement, in one trip; it may take so many `seconds` in place of the usual ones."""
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each of `rows`, in one trip."""
@@ -124,17 +124,17 @@ class _Link:
         # A server that says something unasked says that it ends.
         return not self._poll.poll(0)
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
-        exchange = self._exchange
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), seconds: float | None = None) -> Result:
+        exchange, seconds = self._exchange, seconds or self._bare.seconds
         known = exchange.known(sql)
         if exchange.is_to_prepare(known):
             exchange.send_to_prepare(sql, parameters)
-            exchange.prepared(known, await self._answer())
+            exchange.prepared(known, await self._answer(seconds))
         exchange.send(known, sql, parameters)
-        return exchange.received(known, await self._answer())
+        return exchange.received(known, await self._answer(seconds))
 
-    async def _answer(self) -> PGresult:
-        """What the server answers to what was sent."""
+    async def _answer(self, seconds: float) -> PGresult:
+        """What the server answers to what was sent. Raises psycopg.OperationalError where it takes longer."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -160,13 +160,13 @@ class BlockingLink(_Link):
         connection.seconds = seconds
         return cls(connection)
 
-    async def _answer(self) -> PGresult:
+    async def _answer(self, seconds: float) -> PGresult:
         pgconn = self._connection.pgconn
         if pgconn.flush():
             # Not all was sent at once: psycopg goes on with that, and waits.
-            return cast("PGresult", self._connection.wait(execute(pgconn))[-1])
+            return cast("PGresult", self._connection.wait(execute(pgconn), timeout=seconds)[-1])
         # It would wait for this, too, but takes 4 µs more for it than a poll that was made before.
-        until, answer = time.monotonic() + self._connection.seconds, None
+        until, answer = time.monotonic() + seconds, None
         try:
             while True:
                 while pgconn.is_busy():
@@ -208,9 +208,9 @@ class AsyncLink(_Link):
         connection.seconds = seconds
         return cls(connection)
 
-    async def _answer(self) -> PGresult:
+    async def _answer(self, seconds: float) -> PGresult:
         pgconn = self._connection.pgconn
-        return cast("PGresult", (await self._connection.wait(execute(pgconn)))[-1])
+        return cast("PGresult", (await self._connection.wait(execute(pgconn), timeout=seconds))[-1])
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         async with psycopg.AsyncRawCursor(self._connection) as cursor:
