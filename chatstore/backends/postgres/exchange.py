@@ -39,12 +39,10 @@ _TEXT, _INT8, _UNKNOWN = 25, 20, 0
 class Known:
     """What is known of a statement on one connection."""
 
-    __slots__ = ("name", "rows", "sent", "texts", "times")
+    __slots__ = ("name", "rows", "texts", "times")
 
     def __init__(self) -> None:
         self.times = 0
-        self.sent = 0
-        """How many bytes were sent with it the last time."""
         self.name: bytes | None = None
         """Under which it is prepared."""
         self.rows = Transformer()
@@ -95,23 +93,23 @@ class Exchange:
     def _next_name(self) -> bytes:
         return b"chatstore_%d" % self._prepared
 
-    def send(self, known: Known, sql: bytes, parameters: Sequence[Any]) -> None:
-        """Send it to be done."""
+    def send(self, known: Known, sql: bytes, parameters: Sequence[Any]) -> int:
+        """Send it to be done; about how many bytes were sent."""
         values = sent(parameters)
         if known.name is None or not self.prepares:
             self._pgconn.send_query_params(sql, values, _types(parameters), None, _BINARY)
         else:
             self._pgconn.send_query_prepared(known.name, values, None, _BINARY)
-        known.sent = len(sql) + sum([len(one or b"") for one in values])
+        return len(sql) + sum([len(one or b"") for one in values])
 
-    def received(self, known: Known, result: PGresult) -> Result:
-        """What the server answered. Raises psycopg.Error."""
+    def received(self, known: Known, result: PGresult, went: int) -> Result:
+        """What the server answered to what was sent, which were that many bytes. Raises psycopg.Error."""
         _require_well(result)
         if not result.nfields:
-            noted(known.sent, 0)
+            noted(went, 0)
             return [], result.command_tuples or 0
-        rows, size = _received(known, result)
-        noted(known.sent, size)
+        rows, came = _received(known, result)
+        noted(went, came)
         return rows, len(rows)
 
 

@@ -130,8 +130,8 @@ class _Link:
         if exchange.is_to_prepare(known):
             exchange.send_to_prepare(sql, parameters)
             exchange.prepared(known, await self._answer(seconds))
-        exchange.send(known, sql, parameters)
-        return exchange.received(known, await self._answer(seconds))
+        went = exchange.send(known, sql, parameters)
+        return exchange.received(known, await self._answer(seconds), went)
 
     async def _answer(self, seconds: float) -> PGresult:
         """What the server answers to what was sent. Raises psycopg.OperationalError where it takes longer."""
