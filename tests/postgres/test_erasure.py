@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
 import chatstore
+from chatstore.errors import StorageError
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
 from tests.backends.test_erasure import PARTS, live, living_of, mark
 from tests.postgres.servers import SCHEMA
+from tests.postgres.test_waiting import await_waiting
 
 # A text that repeats itself is compressed, and not found as it is.
 LIVING = {one.partition("-of-")[0] for one in living_of("")} - {"large"} | {"toasted"}
@@ -78,3 +82,41 @@ def test_what_is_erased_is_in_no_file(url: str, postgres: str, vacuum: str) -> N
             # Otherwise free space has it, until something else is written there.
             assert kept(db, "mallory", bytes) == {}
         assert kept(db, "neighbour").keys() >= LIVING
+
+
+@pytest.mark.parametrize("colour", ["blocking", "async"])
+def test_a_vacuum_may_take_longer_than_a_call(url: str, postgres: str, colour: str) -> None:
+    place = f"{url}&timeout=0.3"
+
+    def erase() -> None:
+        with chatstore.connect(place) as store:
+            store.erase(owner="mallory")
+
+    async def erase_in_a_loop() -> None:
+        async with chatstore.aconnect(place) as store:
+            await store.erase(owner="mallory")
+
+    with (
+        psycopg.connect(postgres) as holder,
+        psycopg.connect(postgres, autocommit=True) as db,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        holder.execute(f"LOCK TABLE {SCHEMA}.messages IN SHARE UPDATE EXCLUSIVE MODE".encode())
+        erasing = threads.submit(erase if colour == "blocking" else lambda: asyncio.run(erase_in_a_loop()))
+        await_waiting(db, 1)
+        with pytest.raises(TimeoutError):
+            erasing.result(1)
+        holder.rollback()
+        erasing.result(60)
+
+
+def test_a_vacuum_that_the_server_ends_says_so(url: str, postgres: str) -> None:
+    with (
+        chatstore.connect(f"{url}&options=-c%20statement_timeout=200") as store,
+        psycopg.connect(postgres) as holder,
+    ):
+        store.append("t", say("a"), owner="mallory")
+        holder.execute(f"LOCK TABLE {SCHEMA}.messages IN SHARE UPDATE EXCLUSIVE MODE".encode())
+        with pytest.raises(StorageError, match="statement_timeout"):
+            store.erase(owner="mallory")
+        assert not store.list_threads()

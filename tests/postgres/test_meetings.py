@@ -37,9 +37,9 @@ def played(
         played = meetings(one, two, lambda: db.execute(WAITING).fetchone() is not None)
         fetch, many = BlockingLink.fetch, BlockingLink.many
 
-        async def fetched(self: BlockingLink, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
+        async def fetched(self: BlockingLink, sql: bytes, *given: Any, **more: Any) -> Result:
             played.before_call()
-            return await fetch(self, sql, parameters)
+            return await fetch(self, sql, *given, **more)
 
         async def manied(self: BlockingLink, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
             played.before_call()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
+import pytest
 
 import chatstore
+from chatstore.backends.postgres.driver import BlockingDriver
 from chatstore.callers import CALLER, share_of
-from chatstore.testing.samples import say
+from chatstore.errors import Unavailable
+from chatstore.testing.samples import contents, say, whole
 from tests.postgres.servers import SCHEMA
 from tests.postgres.test_waiting import await_waiting
 
@@ -36,3 +40,29 @@ def test_calls_that_wait_leave_connections_to_another(url: str, postgres: str) -
             assert len((await much.read("t", last=20)).items) == 2 * POOL + 1
 
     asyncio.run(all_of_it())
+
+
+def test_a_connection_that_comes_as_the_wait_for_it_ends_is_the_next_ones(
+    url: str, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(_: BlockingDriver, turn: Future[None], __: float) -> None:
+        holder.rollback()
+        turn.result(10)
+        raise TimeoutError
+
+    monkeypatch.setattr(BlockingDriver, "_wait", late)
+    with (
+        chatstore.connect(f"{url}&pool=1&timeout=60") as store,
+        psycopg.connect(postgres) as holder,
+        psycopg.connect(postgres, autocommit=True) as db,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        store.append("t", say("a"))
+        holder.execute(f"SELECT 1 FROM {SCHEMA}.threads FOR UPDATE".encode())  # noqa: S608
+        first = threads.submit(store.append, "t", say("b"))
+        await_waiting(db, 1)
+        with pytest.raises(Unavailable):
+            store.append("t", say("c"))
+        first.result(60)
+        store.append("t", say("d"))
+        assert contents(whole(store, "t")) == ["a", "b", "d"]

@@ -48,8 +48,8 @@ INSERT INTO {SCHEMA}.threads (tenant, id, owner, metadata, participants, created
     SELECT 'default', 'thread ' || n, 'owner ' || n % 500, '{{}}', '[]', n * 10000000::bigint,
         n * 10000000::bigint, 'r', 'e', 1, 0 FROM generate_series(1, {FILLED}) n;
 INSERT INTO {SCHEMA}.messages (thread, position, id, text, created_at, revision)
-    SELECT key, lpad((n + 1)::text, 10, '0'), 'id ' || n, '{{"role":"user"}}', 0, 0
-        FROM {SCHEMA}.threads, generate_series(1, 10000) n WHERE id = 't';
+    SELECT (SELECT key FROM {SCHEMA}.threads WHERE tenant = 'default' AND id = 't'),
+        lpad((n + 1)::text, 10, '0'), 'id ' || n, '{{"role":"user"}}', 0, 0 FROM generate_series(1, 10000) n;
 INSERT INTO {SCHEMA}.messages (thread, position, id, text, created_at, revision)
     SELECT key, lpad(n::text, 10, '0'), 'id ' || n, '{{"role":"user"}}', 0, 0
         FROM {SCHEMA}.threads, generate_series(1, 3) n WHERE id <> 't' LIMIT 30000;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,8 +14,6 @@ import pytest
 import chatstore
 from chatstore.backends.postgres.exchange import Result
 from chatstore.backends.postgres.links import BlockingLink
-from chatstore.contract import ThreadKey
-from chatstore.engines.sql.threads import Threads
 from chatstore.testing.samples import contents, say, whole
 from tests.postgres.servers import SCHEMA
 
@@ -84,38 +82,3 @@ def test_who_waited_holds_the_row_that_took_the_place(
         first.result(60)
         second.result(60)
         assert contents(whole(store, "t")) == ["c", "c"]
-
-
-@pytest.mark.parametrize("request_id", [None, "once"])
-@pytest.mark.parametrize(
-    ("write", "left"),
-    [
-        (lambda store, **more: store.replace_all("t", [say("b")], create=True, **more), ["b"]),
-        (lambda store, **more: store.append("t", say("b"), patch={"topic": "x"}, **more), ["a", "b"]),
-    ],
-)
-def test_a_thread_that_is_made_behind_the_first_look_is_there(
-    url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    write: Callable[..., object],
-    left: list[str],
-    request_id: str | None,
-) -> None:
-    free, met = Threads.require_free, list[str]()
-
-    with chatstore.connect(url) as store, chatstore.connect(url) as other:
-
-        async def late(self: Threads, key: ThreadKey) -> None:
-            if not met:
-                met.append(key.id)
-                other.append("t", say("a"))
-            await free(self, key)
-
-        monkeypatch.setattr(Threads, "require_free", late)
-        write(store, request_id=request_id)
-        assert met == ["t"]
-        assert contents(whole(store, "t")) == left
-        with pytest.raises(chatstore.ThreadExists):
-            store.for_owner("zoe").replace_all("t", [say("c")], create=True)
-        with pytest.raises(chatstore.ThreadExists):
-            store.create_thread("t")

@@ -55,11 +55,8 @@ class Spoken:
     def __init__(self, dialect: Dialect, schema: str) -> None:
         self.dialect = dialect
         self.schema = '"' + schema.replace('"', '""') + '"'
-        self._translate = lru_cache(maxsize=256)(self._translated)
-
-    def __call__(self, sql: str) -> bytes:
-        """The statement as it is sent."""
-        return self._translate(sql)
+        self.translated = lru_cache(maxsize=256)(self._translated)
+        """Gives a statement of the engine as it is sent."""
 
     def _translated(self, sql: str) -> bytes:
         first, *rest = sql.replace("instr(", "strpos(").split("?")

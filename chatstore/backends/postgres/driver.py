@@ -45,6 +45,7 @@ _TRIES = 20
 _CONNECTS, _CONNECT_PAUSE = 8, 0.25
 _WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_VACUUM_SECONDS = 86_400
 _TABLES = ("threads", "messages", "requests")
 
 
@@ -120,7 +121,10 @@ class PostgresDriver:
         raise NotImplementedError
 
     async def scrub(self, caller: Caller) -> None:
-        """Have the space of what was removed given up. Raises StorageError where the role may not."""
+        """Have the space of what was removed given up, however long that takes.
+
+        Raises StorageError where the role may not, or not for so long.
+        """
         if self._vacuum == "OFF":
             return
         tables = ", ".join(f"{self.spoken.schema}.{table}" for table in _TABLES)
@@ -129,14 +133,17 @@ class PostgresDriver:
         async def vacuum(link: Link) -> bool:
             [row], _ = await link.fetch(_MAY_VACUUM.format(schema=self.spoken.schema).encode())
             if row[0]:
-                await link.fetch(f"VACUUM ({how}) {tables}".encode())
+                await link.fetch(f"VACUUM ({how}) {tables}".encode(), seconds=_VACUUM_SECONDS)
             return bool(row[0])
 
-        if not await self._repeated(self._judged(vacuum), caller, self.address):
-            raise StorageError(
-                "the erased rows are removed, but this role may not VACUUM, so their bytes stay until "
-                "autovacuum runs: let the tables' owner run chatstore erase, or set ?vacuum=off"
-            )
+        try:
+            may = await self._repeated(self._judged(vacuum), caller, self.address)
+        except Unavailable as error:
+            if not isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+                raise
+            raise _not_vacuumed("VACUUM took longer than this role's statement_timeout") from error
+        if not may:
+            raise _not_vacuumed("this role may not VACUUM")
 
     async def close(self) -> None:
         here = self._here()
@@ -262,6 +269,13 @@ class PostgresDriver:
 
     async def _pause(self, seconds: float) -> None:
         raise NotImplementedError
+
+
+def _not_vacuumed(why: str) -> StorageError:
+    return StorageError(
+        f"the erased rows are removed, but {why}, so their bytes stay until autovacuum runs: "
+        "let the tables' owner run chatstore erase, without a time-out, or set ?vacuum=off"
+    )
 
 
 _MAY_VACUUM = """

@@ -1,5 +1,7 @@
 """Statements on a connection: sent, prepared where they come often, and their rows read.
 
+The connection's link waits for what the server answers.
+
 psycopg's cursors do so for values of every type, and take as long for it as the database for an append. What
 the engine sends are texts, whole numbers, None, and lists of these. They go as text, and rows come back in
 binary form, read by psycopg's own loaders.
@@ -12,17 +14,15 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.generators import execute
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
 from chatstore.backends.postgres.texts import ESCAPE, escaped, read
 from chatstore.metering import spent
 
-__all__ = ["OFTEN", "Exchange", "Result", "noted", "sent"]
+__all__ = ["OFTEN", "Exchange", "Known", "Result", "noted", "sent"]
 
 Result: TypeAlias = tuple[Sequence[tuple[Any, ...]], int]
 """The rows of a statement, and how many it met."""
@@ -36,7 +36,7 @@ _BINARY = int(Format.BINARY)
 _TEXT, _INT8, _UNKNOWN = 25, 20, 0
 
 
-class _Known:
+class Known:
     """What is known of a statement on one connection."""
 
     __slots__ = ("name", "rows", "texts", "times")
@@ -55,7 +55,7 @@ class Exchange:
 
     def __init__(self, pgconn: PGconn) -> None:
         self._pgconn = pgconn
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Known] = {}
         self._prepared = 0
         self.prepares = True
         """Whether statements that come often are prepared from now on."""
@@ -65,32 +65,52 @@ class Exchange:
         """Whether the connection has so many statements prepared that another is to take its place."""
         return self._prepared > _MOST
 
-    def run(self, sql: bytes, parameters: Sequence[Any]) -> PQGen[Result]:
-        """Send one statement, whose parameters are ``$1`` and so on, and read what it gives."""
+    def known(self, sql: bytes) -> Known:
+        """A statement that is to be sent, whose parameters are ``$1`` and so on."""
         known = self._known.get(sql)
         if known is None:
             if len(self._known) > 2 * _MOST:
                 self._known = {text: one for text, one in self._known.items() if one.name}
-            known = self._known[sql] = _Known()
+            known = self._known[sql] = Known()
         known.times += 1
+        return known
+
+    def is_to_prepare(self, known: Known) -> bool:
+        """Whether it comes so often that it is to be prepared first."""
+        return known.name is None and known.times > OFTEN and self.prepares
+
+    def send_to_prepare(self, sql: bytes, parameters: Sequence[Any]) -> None:
+        """Send it to be prepared."""
+        self._pgconn.send_prepare(self._next_name, sql, _types(parameters))
+
+    def prepared(self, known: Known, result: PGresult) -> None:
+        """The server answered that it is prepared. Raises psycopg.Error where it is not."""
+        _require_well(result)
+        known.name = self._next_name
+        self._prepared += 1
+
+    @property
+    def _next_name(self) -> bytes:
+        return b"chatstore_%d" % self._prepared
+
+    def send(self, known: Known, sql: bytes, parameters: Sequence[Any]) -> int:
+        """Send it to be done; about how many bytes were sent."""
         values = sent(parameters)
-        if not self.prepares or (known.name is None and known.times <= OFTEN):
+        if known.name is None or not self.prepares:
             self._pgconn.send_query_params(sql, values, _types(parameters), None, _BINARY)
         else:
-            if known.name is None:
-                known.name = yield from self._prepare(sql, _types(parameters))
             self._pgconn.send_query_prepared(known.name, values, None, _BINARY)
-        result = _checked((yield from execute(self._pgconn)))
-        rows, received = _received(known, result) if result.nfields else ([], 0)
-        noted(len(sql) + sum([len(one or b"") for one in values]), received)
-        return rows, result.command_tuples or 0
+        return len(sql) + sum([len(one or b"") for one in values])
 
-    def _prepare(self, sql: bytes, types: Sequence[int]) -> PQGen[bytes]:
-        name = b"chatstore_%d" % self._prepared
-        self._pgconn.send_prepare(name, sql, types)
-        _checked((yield from execute(self._pgconn)))
-        self._prepared += 1
-        return name
+    def received(self, known: Known, result: PGresult, went: int) -> Result:
+        """What the server answered to what was sent, which were that many bytes. Raises psycopg.Error."""
+        _require_well(result)
+        if not result.nfields:
+            noted(went, 0)
+            return [], result.command_tuples or 0
+        rows, came = _received(known, result)
+        noted(went, came)
+        return rows, len(rows)
 
 
 def sent(parameters: Sequence[Any]) -> list[bytes | None]:
@@ -137,14 +157,12 @@ def noted(went: int, came: int) -> None:
     spent("postgresql", {"bytes_sent": went, "bytes_received": came})
 
 
-def _checked(results: list[PGresult]) -> PGresult:
-    result = results[-1]
+def _require_well(result: PGresult) -> None:
     if result.status not in _WELL:
         raise error_from_result(result)
-    return result
 
 
-def _received(known: _Known, result: PGresult) -> tuple[Sequence[tuple[Any, ...]], int]:
+def _received(known: Known, result: PGresult) -> tuple[Sequence[tuple[Any, ...]], int]:
     """The rows as they were before they were sent, and about how long they are."""
     transformer, first = known.rows, known.texts is None
     transformer.set_pgresult(result, set_loaders=first)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
@@ -16,7 +17,9 @@ import psycopg
 from psycopg import waiting
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
-from psycopg.pq import TransactionStatus
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper, StrDumper
 
@@ -81,8 +84,8 @@ def _taken(connection: psycopg.Connection[Any]) -> _Blocking:
 class Link(Protocol):
     """A connection."""
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
-        """Run one statement, in one trip."""
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), seconds: float | None = None) -> Result:
+        """Run one statement, in one trip; it may take so many `seconds` in place of the usual ones."""
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each of `rows`, in one trip."""
@@ -121,6 +124,19 @@ class _Link:
         # A server that says something unasked says that it ends.
         return not self._poll.poll(0)
 
+    async def fetch(self, sql: bytes, parameters: Sequence[Any] = (), seconds: float | None = None) -> Result:
+        exchange, seconds = self._exchange, seconds or self._bare.seconds
+        known = exchange.known(sql)
+        if exchange.is_to_prepare(known):
+            exchange.send_to_prepare(sql, parameters)
+            exchange.prepared(known, await self._answer(seconds))
+        went = exchange.send(known, sql, parameters)
+        return exchange.received(known, await self._answer(seconds), went)
+
+    async def _answer(self, seconds: float) -> PGresult:
+        """What the server answers to what was sent. Raises psycopg.OperationalError where it takes longer."""
+        raise NotImplementedError
+
     def close(self) -> None:
         if self._process == os.getpid():
             self._bare.pgconn.finish()
@@ -144,8 +160,28 @@ class BlockingLink(_Link):
         connection.seconds = seconds
         return cls(connection)
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
-        return self._connection.wait(self._exchange.run(sql, parameters))
+    async def _answer(self, seconds: float) -> PGresult:
+        pgconn = self._connection.pgconn
+        if pgconn.flush():
+            # Not all was sent at once: psycopg goes on with that, and waits.
+            return cast("PGresult", self._connection.wait(execute(pgconn), timeout=seconds)[-1])
+        # It would wait for this, too, but takes 4 µs more for it than a poll that was made before.
+        until, answer = time.monotonic() + seconds, None
+        try:
+            while True:
+                while pgconn.is_busy():
+                    if not self._poll.poll(1000 * max(until - time.monotonic(), 0)):
+                        raise psycopg.OperationalError("no answer came in time")
+                    pgconn.consume_input()
+                following = pgconn.get_result()
+                if following is None:
+                    return cast("PGresult", answer)
+                answer = following
+        except psycopg.OperationalError:
+            # What a server says before it ends tells more than its end.
+            if answer is None or answer.status != ExecStatus.FATAL_ERROR:
+                raise
+            return answer
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         with psycopg.RawCursor(self._connection) as cursor:
@@ -172,8 +208,9 @@ class AsyncLink(_Link):
         connection.seconds = seconds
         return cls(connection)
 
-    async def fetch(self, sql: bytes, parameters: Sequence[Any] = ()) -> Result:
-        return await self._connection.wait(self._exchange.run(sql, parameters))
+    async def _answer(self, seconds: float) -> PGresult:
+        pgconn = self._connection.pgconn
+        return cast("PGresult", (await self._connection.wait(execute(pgconn), timeout=seconds))[-1])
 
     async def many(self, sql: bytes, rows: Iterable[Sequence[Any]]) -> None:
         async with psycopg.AsyncRawCursor(self._connection) as cursor:

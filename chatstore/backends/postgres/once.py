@@ -9,9 +9,9 @@ and then fails at the index of requests: done again, it finds the first result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import TypeAlias, cast
 
 from chatstore import position, records
 from chatstore.codec import decode
@@ -84,49 +84,33 @@ _GIVEN_OR_ASKED = (
 )
 
 
-class _Form(NamedTuple):
-    """What a statement has beside what each has."""
-
-    asked: bool
-    owned: bool
-    keyed: bool
-    matched: bool
-    makes: bool
-    several: bool
-    beside: bool
-
-
 @lru_cache
-def _statement(form: _Form) -> str:
-    """The statement of a form."""
-    unless = _UNLESS if form.asked else ""
-    owner = " AND owner = ?" if form.owned else ""
-    moved = f"{_MOVED}{unless}{owner}{_WITHOUT_KEYS * form.keyed}{_AS * form.matched}{_RETURNING}"
+def _statement(
+    asked: bool, owned: bool, keyed: bool, matched: bool, makes: bool, several: bool, beside: bool
+) -> str:
+    """The statement that has that beside what each has."""
+    unless = _UNLESS if asked else ""
+    owner = " AND owner = ?" if owned else ""
+    moved = f"{_MOVED}{unless}{owner}{_WITHOUT_KEYS * keyed}{_AS * matched}{_RETURNING}"
     log = f"log AS ({moved}), "
-    if form.makes:
+    if makes:
         made = f"{_MADE}{unless}{_UNTAKEN}{_RETURNING}"
         either = "SELECT * FROM moved UNION ALL SELECT * FROM made"
         log = f"moved AS ({moved}), made AS ({made}), log AS ({either}), "
-    if form.several:
+    if several:
         added = f"{_ADDED}, metadata, key) {_SEVERAL}"
-    elif form.beside:
+    elif beside:
         added = f"{_ADDED}, metadata, key) {_ONE}, CAST(? AS text), CAST(? AS text) FROM log)"
     else:
         added = f"{_ADDED}) {_ONE} FROM log)"
-    if form.asked:
-        record = _THEIR_RECORD if form.several else _ITS_RECORD
+    if asked:
+        record = _THEIR_RECORD if several else _ITS_RECORD
         return f"WITH {_ASKED}{log}{added}{_NOTED}{record}{_WHOSE}{_GIVEN_OR_ASKED}"
     return f"WITH {log}{added}{_GIVEN}"
 
 
-class _Known(NamedTuple):
-    """What is known of the messages before they have their places."""
-
-    ids: list[str]
-    texts: list[str]
-    expires: list[int | None]
-    metadata: list[str | None]
-    keys: list[str | None]
+_New: TypeAlias = tuple[str, str, int | None, str | None, str | None]
+"""A message before it has its place: id, text, expiry, metadata, key."""
 
 
 class Append:
@@ -149,20 +133,17 @@ class Append:
         self._request = request
         self._now = now
         self._until = until
-        self._new = new = _Known([], [], [], [], [])
-        for text, ttl, metadata, name in drafts:
-            new.ids.append(uuid7(now // 1000))
-            new.texts.append(text)
-            new.expires.append(None if ttl is None else expiry(now, ttl))
-            new.metadata.append(metadata)
-            new.keys.append(name)
-        self._keys = [name for name in new.keys if name is not None]
+        self._new: list[_New] = [
+            (uuid7(now // 1000), text, None if ttl is None else expiry(now, ttl), metadata, name)
+            for text, ttl, metadata, name in drafts
+        ]
+        self._keys = [name for _, _, _, name in drafts if name is not None]
 
     def fits(self) -> bool:
         """Whether one statement can be it."""
         named = self._if_match
         plain = named is None or not {"*", ABSENT} & {etag.strip() for etag in named.split(",")}
-        return bool(self._drafts) and plain and sum(map(len, self._new.texts)) < _MOST_BYTES
+        return bool(self._drafts) and plain and sum([len(draft[0]) for draft in self._drafts]) < _MOST_BYTES
 
     def makes(self) -> bool:
         """Whether it makes a thread that is not there."""
@@ -177,43 +158,54 @@ class Append:
         return await self._run(tx, self._create)
 
     async def _run(self, tx: Transaction, create: NewThread | None) -> Appended | None:
-        key, several = self._key, len(self._drafts) > 1
-        form = _Form(
-            self._request is not None,
-            key.owner is not None,
+        request, several = self._request, len(self._new) > 1
+        beside = not several and self._new[0][3:] != (None, None)
+        sql = _statement(
+            request is not None,
+            self._key.owner is not None,
             bool(self._keys),
             self._if_match is not None,
             create is not None,
             several,
-            not several and (self._new.metadata[0] is not None or bool(self._keys)),
+            beside,
         )
-        values = (*self._moved(), *self._made(create), *self._added(form))
-        if self._request is None:
-            row = await tx.one(_statement(form), *values)
+        values = self._moved()
+        if create is not None:
+            values += self._made(create)
+        if several:
+            values += (len(self._new), self._now, *map(list, zip(*self._new, strict=True)))
         else:
-            asked = (key.tenant, key.id, key.owner or "", self._request.id)
-            *pieces, before, after = self._record()
-            record = (len(pieces), pieces) if several else pieces
-            noted = (self._request.digest, *record, before, after, key.owner, self._until)
-            row = await tx.one(_statement(form), *asked, *values, *asked, *noted)
+            message_id, text, expires, *more = self._new[0]
+            values += (message_id, text, self._now, expires)
+            if beside:
+                values += more
+        if request is not None:
+            values = self._asked(request, values)
+        row = await tx.one(sql, *values)
         return None if row is None else self._result(row)
 
-    def _moved(self) -> Row:
+    def _moved(self) -> list[object]:
         """What finds the thread's row, and takes places at its tail."""
         key, now = self._key, self._now
-        values: list[object] = [len(self._drafts), now, now, now, key.tenant, key.id, now]
+        values: list[object] = [len(self._new), now, now, now, key.tenant, key.id, now]
         if key.owner is not None:
             values.append(key.owner)
         if self._keys:
             values.append(self._keys)
         if self._if_match is not None:
             values.append([etag.strip().rpartition(".")[0] for etag in self._if_match.split(",")])
-        return tuple(values)
+        return values
 
-    def _made(self, create: NewThread | None) -> Row:
+    def _asked(self, request: Request, values: list[object]) -> list[object]:
+        """What finds the request, and remembers its result, around the other values."""
+        key = self._key
+        asked = key.tenant, key.id, key.owner or "", request.id
+        *pieces, before, after = self._record()
+        record = (len(pieces), pieces) if len(pieces) > 1 else pieces
+        return [*asked, *values, *asked, request.digest, *record, before, after, key.owner, self._until]
+
+    def _made(self, create: NewThread) -> Row:
         """What makes the row where there is none."""
-        if create is None:
-            return ()
         key, now, ttl = self._key, self._now, expiry(0, create.ttl)
         return (
             key.tenant,
@@ -227,24 +219,15 @@ class Append:
             None if ttl is None else now + ttl,
             token(),
             token(),
-            len(self._drafts),
+            len(self._new),
             create.kind,
             ttl if create.sliding else None,
         )
 
-    def _added(self, form: _Form) -> Row:
-        """What adds the messages."""
-        if form.several:
-            return len(self._drafts), self._now, *self._new
-        ids, texts, expires, metadata, keys = self._new
-        values = ids[0], texts[0], self._now, expires[0]
-        return (*values, metadata[0], keys[0]) if form.beside else values
-
     def _result(self, row: Row) -> Appended | None:
         key, epoch, tail, edits, *asked = row
         if key is not None:
-            places = map(position.nth, range(tail - len(self._drafts) + 1, tail + 1))
-            return Appended(self._messages(places), log_etag(epoch, tail, edits))
+            return Appended(self._messages(tail - len(self._new)), log_etag(epoch, tail, edits))
         digest, result, expires = asked
         if expires <= self._now:
             return None
@@ -253,20 +236,21 @@ class Append:
             raise RequestMismatch(request.id)
         return cast("Appended", records.remembered(result, self._drafts, request.id).result)
 
-    def _messages(self, places: Iterable[str]) -> tuple[Message, ...]:
+    def _messages(self, tail: int) -> tuple[Message, ...]:
+        """The messages behind that place."""
         created = from_micros(self._now)
         messages = [
             Message(
                 text,
                 message_id,
-                place,
+                position.nth(place),
                 created,
                 message_etag(message_id, 0),
                 None if expires is None else from_micros(expires),
                 {} if metadata is None else decode(metadata),
                 key,
             )
-            for place, message_id, text, expires, metadata, key in zip(places, *self._new, strict=True)
+            for place, (message_id, text, expires, metadata, key) in enumerate(self._new, tail + 1)
         ]
         return tuple(messages)
 
@@ -275,6 +259,6 @@ class Append:
         # Nothing else in it holds the sign: ids, times and etags of messages are of digits and letters.
         messages = [
             (message_id, "@", self._now, message_etag(message_id, 0), expires)
-            for message_id, expires in zip(self._new.ids, self._new.expires, strict=True)
+            for message_id, _, expires, _, _ in self._new
         ]
         return records.appended(messages, "@").split("@")

@@ -52,7 +52,8 @@ class Pool:
         Raises Unavailable where none is given back in time.
         """
         share = self._turns.share_of(CALLER.get())
-        turn = self._taken(caller, share)
+        with self._lock:
+            turn = None if self._turns.take(caller, share) else self._turn(caller, share)
         if turn is not None:
             await self._await(turn, caller, share)
         link: Link | None = None
@@ -62,7 +63,8 @@ class Pool:
         finally:
             if link is not None:
                 self._give_back(link)
-            self._give_back_place(caller)
+            with self._lock:
+                self._turns.give_back(caller)
 
     def forget_idle(self) -> None:
         """Close the connections that nobody uses: they lead to a server that is no longer the one."""
@@ -97,32 +99,26 @@ class Pool:
         else:
             link.close()
 
-    def _taken(self, caller: Caller, share: int) -> Future[None] | None:
-        """Take a place for a connection. Gives what to wait for where none is free for this caller."""
-        with self._lock:
-            if self._turns.take(caller, share):
-                return None
-            turn: Future[None] = Future()
-            self._turns.wait(caller, share, turn)
-            return turn
+    def _turn(self, caller: Caller, share: int) -> Future[None]:
+        """What to wait for where no place is free for this caller."""
+        turn: Future[None] = Future()
+        self._turns.wait(caller, share, turn)
+        return turn
 
     async def _await(self, turn: Future[None], caller: Caller, share: int) -> None:
         """Wait for a place. Raises Unavailable."""
         try:
             await self._wait(turn, self._seconds)
         except BaseException as error:
-            if not turn.cancel():
-                self._give_back_place(caller)  # it came as the wait ended
+            if not turn.cancel():  # it came as the wait ended
+                with self._lock:
+                    self._turns.give_back(caller)
             if isinstance(error, TimeoutError):
                 raise Unavailable(
                     f"all {share} connections that one caller may have were in use for "
                     f"{self._seconds:g} seconds: try again, or raise ?pool="
                 ) from error
             raise
-
-    def _give_back_place(self, caller: Caller) -> None:
-        with self._lock:
-            self._turns.give_back(caller)
 
 
 def _given(turn: Future[None]) -> bool:

@@ -23,11 +23,11 @@ class Statements:
         self._spoken = spoken
 
     async def one(self, sql: str, *parameters: object) -> Row | None:
-        rows = await self.all(sql, *parameters)
+        rows, _ = await self._link.fetch(self._spoken.translated(sql), parameters)
         return rows[0] if rows else None
 
     async def all(self, sql: str, *parameters: object) -> Sequence[Row]:
-        rows, _ = await self._link.fetch(self._spoken(sql), parameters)
+        rows, _ = await self._link.fetch(self._spoken.translated(sql), parameters)
         return rows
 
     async def until(self, sql: str, *parameters: object, most: int, size: Callable[[Row], int]) -> list[Row]:
@@ -42,7 +42,7 @@ class Statements:
         return [row[:-2] for row in await self.all(limited, *parameters, most)]
 
     async def run(self, sql: str, *parameters: object) -> int:
-        _, count = await self._link.fetch(self._spoken(sql), parameters)
+        _, count = await self._link.fetch(self._spoken.translated(sql), parameters)
         return count
 
     async def remove(self, sql: str, *parameters: object) -> int:
@@ -62,6 +62,6 @@ class Statements:
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         sent = list(rows)
         if len(sent) == 1:
-            await self._link.fetch(self._spoken(sql), sent[0])
+            await self._link.fetch(self._spoken.translated(sql), sent[0])
         elif sent:
-            await self._link.many(self._spoken(sql), sent)
+            await self._link.many(self._spoken.translated(sql), sent)

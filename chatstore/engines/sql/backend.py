@@ -85,12 +85,12 @@ class SqlBackend(Lengthy):
         self, key: ThreadKey, *, if_match: str | None, request: Request | None
     ) -> Deleted:
         async def delete(tables: Tables) -> Deleted:
-            existed = await tables.threads.log(key) is not None
+            log = await tables.threads.log(key)
             if if_match is not None:
-                require(if_match, (await tables.threads.get(key)).etag if existed else None)
-            if existed:
-                await tables.hidden.purge(key)
-            return Deleted(existed)
+                require(if_match, None if log is None else (await tables.threads.get(key)).etag)
+            if log is not None:
+                await tables.hidden.purge(log.key)
+            return Deleted(log is not None)
 
         return await self._write(key, request, delete)
 
@@ -153,8 +153,7 @@ class SqlBackend(Lengthy):
                     told = await tables.threads.update(key, present, patch)
             return await tables.messages.add(log, drafts, thread_etag=told)
 
-        short = cut is None and _is_short(drafts)
-        return await self._write(key, request, append, drafts, short=short, makes=True)
+        return await self._write(key, request, append, drafts, short=cut is None and _is_short(drafts))
 
     async def read(self, key: ThreadKey, span: Span) -> Page[Message]:
         async def read(tx: Transaction) -> Page[Message]:
@@ -210,7 +209,7 @@ class SqlBackend(Lengthy):
                 require_log(if_match, log.etag)
             return await replaced(tables, key, log, drafts)
 
-        return await self._write(key, request, replace_all, drafts, makes=True)
+        return await self._write(key, request, replace_all, drafts)
 
     async def clear(self, key: ThreadKey, *, if_match: str | None, request: Request | None) -> Deleted:
         async def clear(tables: Tables) -> Deleted:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import cast
 
 from chatstore.conditions import expiry
-from chatstore.contract import Clock, ThreadKey
+from chatstore.contract import Clock
 from chatstore.engines.sql.port import Row, Transaction
 from chatstore.engines.sql.rows import KINDS, Log, Range, ranges_of, ranges_text
 from chatstore.engines.sql.steps import Place, Step
@@ -168,18 +168,13 @@ class Hidden:
             until = FOREVER if expires is None else expires
             await self._tx.run(f"UPDATE requests SET shown_until = ? {where}", until, tenant, thread)
 
-    async def purge(self, named: ThreadKey) -> None:
-        """Remove a thread, or what is left of one that expired; hide it where that takes long."""
-        row = await self._tx.one(
-            f"SELECT key FROM threads WHERE tenant = ? AND id = ?{self._tx.held}", named.tenant, named.id
-        )
-        if row is None:
-            return
-        _, more = await self.clean(row[0], Step())
+    async def purge(self, key: int) -> None:
+        """Remove a thread that is held, or what expired of it; hide it where that takes long."""
+        _, more = await self.clean(key, Step())
         if more:
-            await self._tell(row[0])
-            await self.hide(row[0])
-            self.left.append(row[0])
+            await self._tell(key)
+            await self.hide(key)
+            self.left.append(key)
 
     async def empty(self, key: int) -> int:
         """Remove a thread's messages, or leave them behind, hidden; the thread's key from now on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeVar, cast
 
 from chatstore.conditions import expiry, require, updated
 from chatstore.contract import Clock, NewThread, ThreadKey, ThreadPatch
@@ -21,11 +21,13 @@ from chatstore.engines.sql.rows import (
     written,
 )
 from chatstore.engines.sql.steps import Place
-from chatstore.errors import ThreadExists, ThreadNotFound
+from chatstore.errors import ThreadExists, ThreadNotFound, Unavailable
 from chatstore.ids import token
 from chatstore.models import Thread
 
-__all__ = ["Threads", "log_at"]
+__all__ = ["Appeared", "Threads", "log_at"]
+
+T = TypeVar("T")
 
 _NAMED = f"tenant = ? AND id = ? AND {LIVING} AND (CAST(? AS TEXT) IS NULL OR owner = ?)"
 _LOG = f"SELECT {LOG} FROM threads WHERE tenant = ? AND id = ? AND {LIVING}"
@@ -41,13 +43,22 @@ async def log_at(tx: Transaction, key: ThreadKey, now: int) -> Log | None:
     return None if row is None else log_of(row)
 
 
+class Appeared(Unavailable):
+    """Somebody made the thread behind the look that was to hold it: the transaction is to begin anew."""
+
+
 class Threads:
-    """Finds, makes and changes rows of threads; one that has expired is not there."""
+    """Finds, makes and changes rows of threads; one that has expired is not there.
+
+    What is decided by a thread's log or properties raises Appeared where it was not there to be held.
+    """
 
     def __init__(self, tx: Transaction, clock: Clock, hidden: Hidden) -> None:
         self._tx = tx
         self._clock = clock
         self._hidden = hidden
+        self._missed = False
+        """Whether there was no row to be held, and none was made here since."""
 
     async def hold(self, key: ThreadKey) -> None:
         """Keep everybody else from changing the thread until the transaction ends."""
@@ -57,11 +68,18 @@ class Threads:
         while await self._tx.one(f"{sql}{self._tx.held}", key.tenant, key.id) is None:
             # Whoever waited for a row finds none if another row has its name by then, which is not held yet.
             if await self._tx.one(sql, key.tenant, key.id) is None:
+                self._missed = True
                 return
+
+    def _held(self, found: T | None) -> T | None:
+        """What a look found, unless somebody else may change it meanwhile. Raises Appeared."""
+        if self._missed and found is not None:
+            raise Appeared("a thread kept being made and removed: try again")
+        return found
 
     async def log(self, key: ThreadKey) -> Log | None:
         """The thread's log, None where there is no thread."""
-        return await log_at(self._tx, key, self._clock())
+        return self._held(await log_at(self._tx, key, self._clock()))
 
     async def by_key(self, key: int) -> Log:
         """The log of the row of that key, which is there."""
@@ -77,9 +95,8 @@ class Threads:
 
     async def get(self, key: ThreadKey) -> Thread:
         """The thread's properties. Raises ThreadNotFound."""
-        row = await self._tx.one(
-            f"SELECT {PROPERTIES} FROM threads WHERE {_NAMED}", *_named(key, self._clock())
-        )
+        sql = f"SELECT {PROPERTIES} FROM threads WHERE {_NAMED}"
+        row = self._held(await self._tx.one(sql, *_named(key, self._clock())))
         if row is None:
             raise ThreadNotFound(key.id)
         return thread_of(row)
@@ -107,13 +124,18 @@ class Threads:
             new.kind,
             ttl if new.sliding else None,
         )
+        self._missed = False
         return log_of(cast("Row", row))
 
     async def require_free(self, key: ThreadKey) -> None:
         """Raise ThreadExists if the id is taken; what an expired thread left there goes."""
         if await self.log(key._replace(owner=None)) is not None:
             raise ThreadExists(key.id)
-        await self._hidden.purge(key)
+        # Of a name that is not held, somebody may have made a thread by now.
+        expired = f"SELECT key FROM threads WHERE tenant = ? AND id = ? AND expires_at <= ?{self._tx.held}"
+        row = await self._tx.one(expired, key.tenant, key.id, self._clock())
+        if row is not None:
+            await self._hidden.purge(row[0])
 
     async def create_for(self, key: ThreadKey, create: NewThread | None, if_match: str | None) -> Log:
         """The log of a new thread, which a write makes. Raises ThreadNotFound, ThreadExists, Conflict."""

@@ -14,8 +14,8 @@ from chatstore.engines.sql.listing import Lists
 from chatstore.engines.sql.messages import Messages
 from chatstore.engines.sql.port import Caller, Driver, Small, Transaction
 from chatstore.engines.sql.requests import Requests
-from chatstore.engines.sql.threads import Threads
-from chatstore.errors import StorageError, ThreadExists
+from chatstore.engines.sql.threads import Appeared, Threads
+from chatstore.errors import StorageError
 
 __all__ = ["NOBODY", "Operation", "Tables", "Transacting", "caller_of"]
 
@@ -71,7 +71,15 @@ class Transacting(Backend):
             tables = self._tables(tx)
             return await operation(tables), tables.hidden.left
 
-        result, left = await self.driver.write(work, caller, short=short)
+        for tries in range(1, _TRIES + 1):
+            try:
+                result, left = await self.driver.write(work, caller, short=short)
+                break
+            except Appeared:
+                if tries == _TRIES:
+                    raise
+        else:
+            raise AssertionError("the last try is done or raises")
         for key in left:
             await self._clean(caller, key)
         return result
@@ -84,19 +92,18 @@ class Transacting(Backend):
         drafts: Sequence[Draft] = (),
         *,
         short: bool = False,
-        makes: bool = False,
     ) -> R:
-        """`operation`, or its first result again; its record is part of the same transaction.
-
-        One that `makes` a thread where there is none is done again where somebody else made it meanwhile.
-        """
+        """`operation`, or its first result again; its record is part of the same transaction."""
 
         async def alone(tables: Tables) -> R:
             await tables.threads.hold(key)
             return await operation(tables)
 
+        if request is None:
+            return await self._change(caller_of(key), alone, short=short)
+        asked = request
+
         async def once(tables: Tables) -> R:
-            asked = cast("Request", request)
             await tables.threads.hold(key)
             found = await self._repeated(tables, key, asked, drafts)
             if found is not None:
@@ -106,20 +113,7 @@ class Transacting(Backend):
             await self._remember(tables, key, asked, result, drafts, owner)
             return result
 
-        for left in reversed(range(_TRIES)):
-            try:
-                return await self._change(caller_of(key), once if request else alone, short=short)
-            except ThreadExists:
-                # Its first look may have been too early, and the second one late enough.
-                if not (makes and left and await self._is_there(key)):
-                    raise
-        raise AssertionError("the last try returns or raises")
-
-    async def _is_there(self, key: ThreadKey) -> bool:
-        async def look(tables: Tables) -> bool:
-            return await tables.threads.log(key) is not None
-
-        return await self._read(caller_of(key), look)
+        return await self._change(caller_of(key), once, short=short)
 
     async def _repeated(
         self, tables: Tables, key: ThreadKey, request: Request, drafts: Sequence[Draft] = ()
