@@ -256,6 +256,17 @@ class Hidden:
             found += [(key, True) for (key,) in hidden] + [(key, False) for (key,) in seen]
         return found
 
+    async def is_owner(self, tenant: str, owner: str | None) -> bool:
+        """Whether anything of an owner, or of the tenant, is there, by one look that waits for nobody."""
+        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        looks = [
+            f"EXISTS (SELECT 1 FROM threads WHERE {kind} AND {those}{where})"
+            for kind in KINDS
+            for those in ("tenant = ? AND topic = ?", "tenant = ?")
+        ]
+        values = [HIDDEN, tenant, *named, tenant, *named] * len(KINDS)
+        return await self._tx.one(f"SELECT 1 WHERE {' OR '.join(looks)}", *values) is not None
+
     async def expired(self, limit: int) -> list[int]:
         """Keys of at most `limit` threads that are only waiting to be removed."""
         rows = await self._tx.all(

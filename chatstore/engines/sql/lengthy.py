@@ -122,7 +122,10 @@ async def _erase_some(tables: Tables, tenant: str, owner: str | None) -> tuple[E
             await tables.hidden.hide(key)
         if more or not step.goes_on():
             return Erased(threads, messages, 0), True
-    requests, more = (0, True) if owned else await tables.requests.remove_owned(tenant, owner, step)
+    if owned or await tables.hidden.is_owner(tenant, owner):
+        # Whoever waited for a row finds none if it was hidden meanwhile, and not what took its place.
+        return Erased(threads, messages, 0), True
+    requests, more = await tables.requests.remove_owned(tenant, owner, step)
     return Erased(threads, messages, requests), more
 
 
