@@ -40,6 +40,15 @@ def test_a_header_that_remembers_enough_tells_the_outcome() -> None:
     attempt = Attempt(TABLE, VIEW, "mine")
     assert attempt.took_place(State("e", writes=("other", "mine", "known")), lost=True)
     assert not attempt.took_place(State("e", writes=("other", "known")), lost=True)
+    assert not attempt.took_place(State("e", writes=(*EIGHT[:7], "known")), lost=True)
+
+
+@pytest.mark.parametrize("earlier", [None, State("e")])
+def test_where_nothing_was_written_before_a_header_that_is_not_full_tells(earlier: State | None) -> None:
+    attempt = Attempt(TABLE, VIEW._replace(known=Known(earlier)), "mine")
+    assert not attempt.took_place(State("e", writes=EIGHT[:7]), lost=True)
+    with pytest.raises(Unavailable, match="outcome is unknown"):
+        attempt.took_place(State("e", writes=EIGHT), lost=True)
 
 
 @pytest.mark.parametrize(("rows", "pieces"), [(1, False), (12, True)])

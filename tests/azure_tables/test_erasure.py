@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
 from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
-from chatstore.engines.fenced import layout
+from chatstore.engines.fenced import layout, messages
 from chatstore.engines.fenced.payload import unpack
+from chatstore.engines.fenced.port import Entity, Op
+from chatstore.models import Participant
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say
@@ -90,6 +93,118 @@ def test_a_sweep_removes_pieces_that_nobody_came_to_name() -> None:
         clock.advance(timedelta(hours=2))
         store.sweep()
         assert set(table.rows) == set(before)
+
+
+def test_a_large_message_that_is_deleted_leaves_no_piece() -> None:
+    table, clock = FakeTable(), ManualClock()
+    noise = random.Random(1).randbytes(400_000).hex()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, clock)) as store:
+        store.append("t", say(noise))
+        for _ in range(2):
+            clock.advance(timedelta(hours=3))
+            store.sweep()
+            assert any(row.startswith("p") for _, row in table.rows) == bool(contents(store.read("t")))
+            store.pop("t")
+
+
+def test_properties_go_with_their_thread_and_when_they_change() -> None:
+    table = FakeTable()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, ManualClock())) as store:
+        noise = random.Random(1).randbytes(30_000).hex()
+        people = [Participant(name, metadata={"a": noise[place:]}) for place, name in enumerate("xyzu")]
+        store.create_thread("t", owner="ada", participants=people)
+        store.update_thread("t", topic="of ada", participants=[Participant("x")])
+        assert store.get_thread("t").participants == (Participant("x"),)
+        assert "of ada" in repr(table.rows)
+        store.delete_thread("t")
+        assert "of ada" not in repr(table.rows)
+
+
+def test_who_makes_a_thread_again_and_again_has_it_listed() -> None:
+    table = FakeTable()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, ManualClock())) as store:
+        for _ in range(40):
+            store.append("t", say("a"), owner="ada")
+            store.delete_thread("t")
+        store.append("t", say("a"), owner="ada")
+        assert [thread.id for thread in store.list_threads(owner="ada")] == ["t"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_an_erasure_removed_is_counted_once(more: int) -> None:
+    """Though somebody writes to the thread again, between two groups of what is removed."""
+
+    class Meddled(FakeDriver):
+        async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+            etags = await super().submit(partition, ops)
+            if sum(op.kind == "delete" for op in ops) > 90:
+                for _ in range(more):
+                    other.append("t", say("again"), owner="bob")
+            return etags
+
+    table, clock = FakeTable(), ManualClock()
+    other = ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, clock))
+    with ChatStore(AzureTablesBackend(Meddled(table), TABLES, clock)) as store:
+        for _ in range(150):
+            store.append("t", say("a"), owner="ada")
+        erased = store.erase("ada")
+        assert (erased.threads, erased.messages) == (1, 150)
+        assert layout.listing("default", "ada") not in repr(table.rows)
+        assert contents(store.read("t")) == ["again"] * more
+        assert sum(row.startswith("m") for _, row in table.rows) == more
+
+
+def test_an_erasure_counts_nothing_of_who_has_the_id_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_NEAR", -1)
+    table = FakeTable()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, ManualClock())) as store:
+        store.append("t", say("a"), owner="bob", request_id="r")
+        store.delete_thread("t")
+        ids = [store.append("t", say(number), owner="mary").messages[0].id for number in range(5)]
+        store.truncate("t", after=ids[1])
+        erased = store.erase("bob")
+        assert (erased.threads, erased.messages, erased.requests) == (0, 0, 1)
+        assert contents(store.read("t")) == [0, 1]
+
+
+def test_a_listing_that_has_lost_its_row_is_given_up_like_others() -> None:
+    table = FakeTable()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, ManualClock())) as store:
+        for number in range(40):
+            store.append("t", say("a"), owner=f"owner-{number}")
+            lost = layout.listing("default", "owner-3")
+            table.rows = {key: row for key, row in table.rows.items() if key[0] != lost}
+            store.delete_thread("t")
+        store.append("t", say("a"), owner="ada")
+        assert len([partition for partition, _ in table.rows if partition.startswith("L-")]) < 32
+
+
+def test_a_copy_has_nothing_of_what_has_expired() -> None:
+    table, clock = FakeTable(), ManualClock()
+    with ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, clock)) as store:
+        last, _ = store.append("t", say("a"), say("brief"), expires_in=[None, 60]).messages
+        clock.advance(timedelta(minutes=2))
+        origin = store.fork("t", "copy").forked_from
+        assert origin is not None
+        assert (origin.message, contents(store.read("copy"))) == (last.id, ["a"])
+        assert sum("x" in row.properties for row in table.rows.values()) == 1
+
+
+def test_two_erase_the_same_owner() -> None:
+    """One has found a thread that the other has removed since."""
+
+    class Late(FakeDriver):
+        async def get(self, partition: str, row: str) -> Entity | None:
+            if partition.startswith("L-"):
+                other.erase("ada")
+            return await super().get(partition, row)
+
+    table, clock = FakeTable(), ManualClock()
+    other = ChatStore(AzureTablesBackend(FakeDriver(table), TABLES, clock))
+    with ChatStore(AzureTablesBackend(Late(table), TABLES, clock)) as store:
+        other.append("t", say("a"), owner="ada")
+        assert store.erase("ada").threads == 0
+        assert layout.listing("default", "ada") not in repr(table.rows)
 
 
 @pytest.mark.parametrize("dialect", [TABLES, COSMOS], ids=["tables", "cosmos"])

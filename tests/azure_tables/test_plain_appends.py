@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from chatstore.contract import Draft, NewThread, Request, ThreadKey
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.attempts import Attempt, packed_rows
 from chatstore.engines.fenced.changing import View
+from chatstore.engines.fenced.cuts import Range
 from chatstore.engines.fenced.header import MINUTE, Known, State, born, heading
 from chatstore.engines.fenced.payload import pack, unpack
 from chatstore.engines.fenced.plain import plainly, remembering
@@ -86,15 +88,29 @@ def test_it_remembers_what_the_long_way_remembers(drafts: list[Draft], owner: st
         State._replace(state_of(1, 0), owner="zoe"),
         State._replace(state_of(1, 0), active=NOW - MINUTE),
         State._replace(state_of(1, 0), listings=("L",) * 33),
+        State._replace(state_of(1, 0), cuts=(Range("0000000001", 1),) * 32),
         None,
     ],
 )
 def test_whatever_is_more_goes_the_long_way(unusual: State | None) -> None:
-    view = View(ThreadKey("default", "t", "other"), PARTITION, Known(unusual, "etag"), NOW)
+    owner = "other" if unusual is not None and unusual.owner is not None else None
+    view = View(ThreadKey("default", "t", owner), PARTITION, Known(unusual, "etag"), NOW)
     assert plainly(view, [Draft("{}")]) is None
 
 
-@pytest.mark.parametrize("drafts", [[Draft("{}", key="k")], [Draft("{}", metadata="{}")], [Draft("{}")] * 17])
+LARGE = "".join(map(chr, random.Random(1).choices(range(0x4E00, 0x9000), k=190_000)))
+"""Few enough characters, of three bytes each."""
+
+
+@pytest.mark.parametrize(
+    "drafts",
+    [
+        [Draft("{}", key="k")],
+        [Draft("{}", metadata="{}")],
+        [Draft("{}")] * 17,
+        [Draft(LARGE)],
+    ],
+)
 def test_so_do_messages_with_more_and_long_turns(drafts: list[Draft]) -> None:
     view = View(KEY, PARTITION, Known(state_of(1, 0), "etag"), NOW)
     assert plainly(view, drafts) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import pytest
 
 import chatstore
-from chatstore import ChatStore
+from chatstore import ChatStore, position
 from chatstore.backends.memory import MemoryBackend
 from chatstore.backup import Chosen, kept_threads, restore_threads
+from chatstore.engines.fenced import layout
+from chatstore.engines.fenced.header import State
+from chatstore.engines.fenced.payload import unpack
 from chatstore.engines.fenced.port import Entity, Op, Slice
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
 from examples.fenced_driver import FencedInMemory, MemoryDriver, MemoryGroups
-from tests.operations import appends, counted, histories_and_lists
+from tests.operations import Note, appends, counted, histories_and_lists
 
 MINUTE = timedelta(minutes=1)
 BIG = "b" * 100_000
@@ -65,6 +69,23 @@ CALLS = {
     "behind the middle of a long thread": "1 get, 1 page",
     "before the middle of a long thread": "1 get, 1 page",
     "the last but one of a long thread": "1 get, 3 page",
+    "what is before a page": "1 get, 1 page",
+    "a full page of what another process went on with": "1 get, 1 page",
+    "a cut far from the end": "1 page, 1 submit(1), 1 submit(2)",
+    "a cut at no message": "3 get, 2 page",
+    "a page behind no message": "1 get, 1 page",
+    "a page before no message": "1 get, 1 page",
+    "a page behind another thread's message": "1 get, 1 page",
+    "a page before another thread's message": "1 get, 1 page",
+    "an append in the same minute": "1 submit(2)",
+    "a thread made again by its owner": "1 submit(1), 1 submit(2)",
+    "a sweep of a deleted thread": "4 get, 28 page, 6 submit(1), 1 submit(4)",
+    "a sweep of a thread made again": "4 get, 30 page, 6 submit(1)",
+    "a sweep of a thread made after all": "4 get, 30 page, 6 submit(1)",
+    "a list of an owner's thread of hours ago": "3 get, 1 page",
+    "an erasure of one group of rows": "2 get, 5 page, 2 submit(1), 1 submit(100)",
+    "the first of a thread numbered anew": "1 get, 1 page",
+    "a cut and its name again": "1 get, 2 page, 1 submit(4), 1 submit(5)",
 }
 
 
@@ -93,7 +114,8 @@ class World:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.clock.advance(timedelta(minutes=70 - self.clock.now.minute))
+        begins = timedelta(minutes=70 - self.clock.now.minute, seconds=30 - self.clock.now.second)
+        self.clock.advance(begins)
         self.groups = MemoryGroups()
         self.noting = Noting(self.groups)
         self.store = self.cold()
@@ -155,7 +177,69 @@ def played() -> dict[str, str]:
         "the last but one of a long thread",
         lambda: store.read("long", before=store.read("long", last=1).items[0].id, limit=1),
     )
+    page = store.read("long", last=20)
+    note("what is before a page", lambda: store.read("long", before=page.next, limit=5))
+    found = store.read("long", limit=200).items
+    world.cold().append("long", say("behind"))
+    note("a full page of what another process went on with", lambda: store.read("long", limit=20))
+    note("a cut far from the end", lambda: store.append("long", say("end"), after=found[100].id))
+    gone = store.append("long", say("gone")).messages[0]
+    for number in range(60):
+        store.append("long", say(number))
+    store.delete_message("long", gone.id or "")
+    note("a cut at no message", lambda: store.append("long", say("end"), after=gone.id))
+    for number in range(60):
+        store.append("long", say(number))
+    note("a page behind no message", lambda: store.read("long", after=gone.id, limit=2))
+    note("a page before no message", lambda: store.read("long", before=gone.id, limit=2))
+    other = store.append("longer", *[say("a")] * 600).messages[-1]
+    note("a page behind another thread's message", lambda: store.read("long", after=other.id, limit=2))
+    note("a page before another thread's message", lambda: store.read("long", before=other.id, limit=2))
+    world.clock.advance(timedelta(seconds=1))
+    note(
+        "an append in the same minute",
+        lambda: store.append("long", say("a"), metadata={"b": 1}),
+    )
+    behind = store.append("long", say("behind")).messages[0]
+    store.append("long", say("named"), key="l")
+    world.cold().append("long", say("behind"))
+    note("a cut and its name again", lambda: store.append("long", say("new"), after=behind.id, key="l"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(position, "crowded", lambda _: True)
+        first, second = (store.append("anew", say(number)).messages[0] for number in range(2))
+        for number in range(60):
+            store.append("anew", say(number))
+        store.insert("anew", say("between"), before=second.id)
+    note("the first of a thread numbered anew", lambda: store.get_message("anew", first.id or ""))
+    removals(note, store, lambda: world.clock.advance(3 * 60 * MINUTE))
     return calls
+
+
+def removals(note: Note, store: ChatStore, later: Callable[[], None]) -> None:
+    """Threads that owners delete, or have others after them, swept and erased."""
+    later()
+    store.sweep()
+    store.append("gone", say("a"), owner="bob")
+    store.delete_thread("gone")
+    store.append("gone", say("a"), owner="bob")
+    store.delete_thread("gone")
+    note("a thread made again by its owner", lambda: store.append("gone", say("a"), owner="bob"))
+    later()
+    store.delete_thread("gone")
+    store.for_owner("bob").delete_thread("gone", request_id="q")
+    later()
+    note("a sweep of a deleted thread", store.sweep)
+    store.append("gone", say("a"), owner="mary")
+    later()
+    note("a sweep of a thread made again", store.sweep)
+    store.for_owner("bob").delete_thread("none", request_id="r")
+    store.append("none", say("a"), owner="bob")
+    later()
+    note("a sweep of a thread made after all", store.sweep)
+    note("a list of an owner's thread of hours ago", lambda: store.list_threads(owner="mary", kind="chat"))
+    for _ in range(99):
+        store.append("rows", say("a"), owner="rose")
+    note("an erasure of one group of rows", lambda: store.erase("rose"))
 
 
 def test_every_operation() -> None:
@@ -165,6 +249,36 @@ def test_every_operation() -> None:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+@pytest.mark.parametrize(
+    ("before", "calls"),
+    [
+        (False, "2 get, 2 submit(1), 1 submit(18), 1 submit(21), 1 submit(6)"),
+        (True, "1 get, 3 submit(1), 1 submit(18), 1 submit(21), 1 submit(6)"),
+    ],
+)
+def test_a_long_thread_is_restored_in_few_requests(world: World, calls: str, *, before: bool) -> None:
+    source = World().store
+    for _ in range(20):
+        source.append("t", *[say("m")] * 16, owner="mary")
+    for number in range(20):
+        source.append("t", say("k"), key=f"k{number}")
+    if before:
+        world.store.append("t", say("earlier"), owner="bob", request_id="r")
+        world.store.delete_thread("t")
+    copies = list(kept_threads(source, Chosen()))
+    assert world.noted(lambda: list(restore_threads(world.store, copies))) == calls
+    partition, owners = layout.partition("default", "t"), ["mary", "bob"] if before else ["mary"]
+    state = State.load(world.groups.rows[partition, layout.HEADER].properties["s"])
+    assert state.listings == tuple(layout.listing("default", owner) for owner in owners)
+    first = source.read("t", limit=1).items[0]
+    assert world.noted(lambda: world.store.get_message("t", first.id or "")) == "1 get, 1 page"
+    world.store.sweep()
+    rows = [row for row in world.groups.rows.values() if row.row.startswith("m")]
+    assert {layout.epoch_of(row.row) for row in rows} == {state.epoch}
+    forms = [json.loads(unpack([row.properties]).partition("\n")[0]) for row in rows]
+    assert {len(one) for form in forms for one in form} == {3, 8}
 
 
 @pytest.mark.parametrize("keys", [3, 40])

@@ -12,6 +12,8 @@ import pytest
 
 import chatstore
 from chatstore.backends.azure_tables import COSMOS, TABLES, AzureTablesBackend, Dialect
+from chatstore.backends.memory import MemoryBackend
+from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Again, Entity, Op, Range, Slice
 from chatstore.store import ChatStore
@@ -196,6 +198,37 @@ def test_a_sweep_that_comes_too_late_removes_nothing_that_was_acknowledged_meanw
         assert not driver.meanwhile, "the sweep looked at the thread"
         fresh = ChatStore(AzureTablesBackend(FakeDriver(table), dialect, clock))
         assert [message.to_dict() for message in fresh.read("t")] == new
+
+
+def test_a_copy_goes_when_its_time_has_come(store: ChatStore, driver: Counting, clock: ManualClock) -> None:
+    store.append("t", say("a"), ttl=timedelta(hours=1))
+    store.fork("t", "copy")
+    store.update_thread("t", ttl=None)
+    clock.advance(timedelta(hours=2))
+    steps(store, driver)
+    left = [partition for partition, row in driver.table.rows if row.startswith("m")]
+    assert left == [layout.partition("default", "t")]
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_what_came_late_of_an_earlier_life_goes_with_the_next_sweep(
+    store: ChatStore, driver: Counting, clock: ManualClock, *, restored: bool
+) -> None:
+    partition = layout.partition("default", "t")
+    late = layout.message_row(layout.next_epoch(None, 0), "0000000001")
+    store.append("t", say("a"), owner="ada")
+    store.erase("ada")
+    driver.table.apply(partition, [Op("insert", late, {"b00": b"late"})])
+    if restored:
+        source = ChatStore(MemoryBackend(clock=clock))
+        source.append("t", say("b"))
+        list(restore_threads(store, kept_threads(source, Chosen())))
+    else:
+        store.append("t", say("b"))
+    clock.advance(timedelta(seconds=1))
+    steps(store, driver)
+    assert (partition, late) not in driver.table.rows
+    assert contents(store.read("t")) == ["b"]
 
 
 def removed(threads: int, *, erased: bool) -> int:

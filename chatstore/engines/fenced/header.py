@@ -216,7 +216,7 @@ def heading(state: State, etag: str | None, properties: Properties = _NONE, *, w
 
     What it does not name stays, unless it is `whole` or says that the thread is deleted.
     """
-    named = {"s": state.dump(), **properties} if properties else {"s": state.dump()}
+    named = {"s": state.dump(), **properties}
     if etag is None:
         return Op("insert", layout.HEADER, named)
     kind: Literal["replace", "merge"] = "replace" if whole or state.deleted is not None else "merge"

@@ -93,7 +93,7 @@ class Messages:
         )
         edge = span.before_message if span.newest else span.after_message
         slot = None if edge is None or state.scattered else layout.slot_in(edge)
-        if edge is not None and slot is not None and slot <= state.tail:
+        if slot is not None:
             near = position.nth(slot)
             span = span._replace(before=near) if span.newest else span._replace(after=near)
         else:
@@ -125,9 +125,11 @@ class Messages:
         self, view: View, state: State, span: Span, edge: str | None, head: Head, *, checked: bool
     ) -> Page[Message]:
         """A page that begins at `edge`, if given; without `checked`, `state` may be an old one."""
+        # The row in which a page of the newest ends holds nothing of it, if it holds one message.
+        beside = int(span.before is not None) if edge is None else state.widest
         walk = self._reader.walk(
             view.partition, state, newest=span.newest, after=span.after, before=span.before,
-            count=span.limit + (1 if edge is None else 1 + state.widest), head=head if checked else None,
+            count=span.limit + 1 + beside, head=head,
         )  # fmt: skip
         filling = Filling(span, edge)
         async for segment in walk:
@@ -199,9 +201,8 @@ class Messages:
             found = await self.named(view, state, at.before)
         elif at.after is not None:
             segment, place = await self.named(view, state, at.after)
-            for later in range(place + 1, len(segment.messages)):
-                if segment.messages[later].lives(view.now):
-                    return Gap(segment, later)
+            if place + 1 < len(segment.messages):
+                return Gap(segment, place + 1)
             after = segment.messages[-1].position
             async for segment in self._reader.walk(view.partition, state, newest=False, after=after):
                 for one in chosen(segment.messages, after, None, view.now):

@@ -100,7 +100,7 @@ def cut_away(
 ) -> Cutting:
     """Cut at a message, given by its row and its place in there, and the rows behind if they are few.
 
-    Where those are not known, or have many names, they are left to the sweep, and the header says that they
+    Where they are not known, or have many names, they are left to the sweep, and the header says that they
     were cut away.
     """
     left = segment.messages[: place + cut.behind]
@@ -109,7 +109,7 @@ def cut_away(
     rows = [] if later is None else list(later)
     names = released([*segment.messages[len(left) :], *(one for row in rows for one in row.messages)])
     ends = layout.slots_around(segment.messages[-1].position)[0] == state.tail
-    if len(names) > MOST_KEYS or (later is None and (names or not ends)):
+    if len(names) > MOST_KEYS or (later is None and not ends):
         rows, names = [], []
         after = after._replace(cuts=with_cut(state.cuts, first, state.tail))
     large = any(one.large for one in (segment, *rows))

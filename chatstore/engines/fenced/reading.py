@@ -31,6 +31,8 @@ _REMEMBERED = 4096
 _SHORT_BYTES = 4096
 """So much is decompressed and decoded where it is; a thousand times as much may come of it, in 10 ms."""
 _LEAST, _MOST = 16, 1000
+_ANYWHERE = 100
+"""So many rows are read at once where a message may be in any."""
 
 
 class Moved(Exception):
@@ -196,7 +198,7 @@ class Reader:
             return None
         place = None if slot is None or state.scattered else position.nth(slot)
         first = "~" if place is None else layout.message_row(state.epoch, place)
-        count = 1 if self._table.dialect.ordered else state.widest
+        count = _ANYWHERE if place is None else 1 if self._table.dialect.ordered else state.widest
         async for segment in self.walk(partition, state, newest=True, before=place, count=count):
             for index, one in enumerate(segment.messages):
                 if one.id == id:

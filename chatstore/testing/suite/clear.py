@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from chatstore.errors import ThreadNotFound
 from chatstore.store import ChatStore
+from chatstore.testing.manual_clock import ManualClock
 from chatstore.testing.samples import contents, say, whole
 
 __all__ = ["Clear"]
@@ -14,10 +17,11 @@ __all__ = ["Clear"]
 class Clear:
     """`ChatStore.clear`."""
 
-    def test_keeps_the_thread_and_its_properties(self, store: ChatStore) -> None:
+    def test_keeps_the_thread_and_its_properties(self, store: ChatStore, clock: ManualClock) -> None:
         store.create_thread("t", topic="x", owner="ada", metadata={"a": 1})
         store.append("t", say("one"), say("two"))
         before = store.get_thread("t")
+        clock.advance(timedelta(minutes=5))
         cleared = store.clear("t")
         assert cleared.existed is True
         assert cleared.etag == store.read("t").etag

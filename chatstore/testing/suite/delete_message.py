@@ -46,6 +46,16 @@ class DeleteMessage:
             with pytest.raises(MessageNotFound):
                 store.delete_message("t", index=index)
 
+    @needs(Capability.INDEX, Capability.REQUESTS)
+    def test_an_index_that_a_request_did_not_find_may_be_there_later(self, store: ChatStore) -> None:
+        store.append("t", say("a"))
+        with pytest.raises(MessageNotFound):
+            store.delete_message("t", index=1, request_id="r")
+        store.append("t", say("b"))
+        for _ in range(2):
+            assert store.delete_message("t", index=1, request_id="r").content == "b"
+        assert contents(whole(store, "t")) == ["a"]
+
     @needs(Capability.INDEX, Capability.EDIT)
     def test_indexes_count_what_is_there(self, store: ChatStore) -> None:
         messages = store.append("t", *[say(number) for number in range(6)]).messages

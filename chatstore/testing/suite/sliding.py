@@ -26,16 +26,19 @@ class Sliding:
         store.create_thread("made", ttl=8 * HOUR, sliding=True)
         store.append("t", say(0), ttl=8 * HOUR, sliding=True)
         assert store.get_thread("t").sliding == 8 * HOUR
-        etag = store.get_thread("t").etag
+        etag, expires = store.get_thread("t").etag, store.get_thread("t").expires_at
         for number in range(1, 20):
             clock.advance(5 * HOUR)
             store.append("t", say(number))
             expires = store.get_thread("t").expires_at
             assert expires is not None
             assert clock.now + 8 * HOUR <= expires <= clock.now + 10 * HOUR
+        clock.advance(HOUR / 2)
+        store.append("t", say(20))
+        assert store.get_thread("t").expires_at == expires, "which is renewed once in a while"
         assert store.get_thread("t").etag == etag
         clock.advance(8 * HOUR - timedelta(seconds=1))
-        assert len(whole(store, "t")) == 20
+        assert len(whole(store, "t")) == 21
         clock.advance(2 * HOUR + timedelta(seconds=2))
         with pytest.raises(ThreadNotFound):
             store.get_thread("t")
