@@ -475,10 +475,12 @@ def test_clearing_up_after_a_killed_writer_leaves_what_another_is_about_to_write
         ChatStore(LogInMemory(table, kept.clock)),
         [{"role": "user", "content": text} for text in texts],
     )
-    late.append("t", *messages) if appends else late.replace_all("t", messages)
+    keys = ["one", "two"]
+    late.append("t", *messages, key=keys) if appends else late.replace_all("t", messages, key=keys)
     assert table.swept
     assert "orphan" not in kept.text()
     assert [message.content for message in kept.store.read("t")][-2:] == texts
+    assert [kept.store.get_message("t", f"key:{key}").content for key in keys] == texts
 
 
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
