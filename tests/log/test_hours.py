@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 import chatstore
-from chatstore.engines.log import closing
+from chatstore.blocking import run
+from chatstore.contract import ThreadKey
+from chatstore.engines.log import Key, Row, Rows, closing
 from chatstore.store import ChatStore
 from chatstore.testing.samples import contents, say, whole
-from tests.log.memory_table import LogInMemory
+from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 from tests.log.test_cleaning import BIG, LATER, Kept, kept, stopped
 from tests.log.test_erasing import Meanwhile
 
@@ -111,3 +115,44 @@ def test_what_an_ended_thread_left_is_found_by_an_erasure_though_only_its_end_sa
     kept.store.erase("zoey")
     assert "zoey" not in kept.text()
     assert "and this" not in kept.text()
+
+
+class Restoring(MemoryTable):
+    """A process's way to a table: a sweep comes before its slot is taken, and then it is killed.
+
+    The slot is taken when the sweep has found no thread, and before it reads what is left of one.
+    """
+
+    def __init__(self, kept: Kept) -> None:
+        super().__init__()
+        self.rows = kept.table.rows
+        self._clock = kept.clock
+        self._slot: list[Row] = []
+
+    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
+        self._slot.append(row)
+        ChatStore(LogInMemory(self, self._clock)).sweep()
+        assert not self._slot
+        raise Killed
+
+    async def query(self, pk: str, low: str, high: str, **more: Any) -> Rows:
+        if self._slot and (pk, low) == ("T#default#t", "B"):
+            await super().put_new(self._slot.pop())
+        return await super().query(pk, low, high, **more)
+
+
+def test_a_thread_of_long_ago_that_is_restored_while_its_hour_is_looked_through_stays_listed(
+    kept: Kept,
+) -> None:
+    kept.store.append("of", say("hers"), owner="zoey")
+    thread, messages = replace(kept.store.get_thread("of"), id="t"), kept.store.read("of").items
+    kept.store.delete_thread("of")
+    kept.clock.advance(OVER)
+    with pytest.raises(Killed):
+        run(
+            LogInMemory(Restoring(kept), kept.clock).restore(
+                ThreadKey("default", "t"), thread, messages, if_match=None
+            )
+        )
+    for listed in (kept.store.iter_threads(), kept.store.iter_threads(owner="zoey")):
+        assert [one.id for one in listed] == ["t"]
