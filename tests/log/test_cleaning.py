@@ -99,10 +99,13 @@ def test_nothing_but_the_living_of_a_thread_that_lives(kept: Kept) -> None:
     assert (len(epochs), len(pieces)) == (1, 2)
 
 
-def test_a_thread_of_the_same_name_and_owner_stays_listed(kept: Kept) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_thread_of_the_same_name_and_owner_stays_listed(kept: Kept, replaced: bool) -> None:
     busy(kept.store, "t")
     kept.store.delete_thread("t")
     kept.store.append("t", {"role": "user", "content": "new"}, owner="zoey")
+    if replaced:
+        kept.store.replace_all("t", [{"role": "user", "content": "newer"}])
     kept.clock.advance(LATER)
     kept.swept()
     assert [thread.id for thread in kept.store.iter_threads(owner="zoey")] == ["t"]
@@ -405,7 +408,10 @@ def test_a_sweep_that_is_killed_anywhere_hides_nothing(erased: bool) -> None:
     assert left > 10
 
 
-def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_erasure(kept: Kept) -> None:
+@pytest.mark.parametrize("way", ["erase", "erase all", "sweep"])
+def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_erasure(
+    kept: Kept, way: str
+) -> None:
     for text in ("first", "second"):
         kept.store.append("t", {"role": "user", "content": text}, owner="zoey")
         kept.store.delete_thread("t")
@@ -415,7 +421,15 @@ def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_er
     kept.swept()
     assert "first" not in kept.text()
     assert "second" in kept.text()
-    kept.store.erase("zoey")
+    if way == "erase":
+        kept.store.erase("zoey")
+    elif way == "erase all":
+        kept.store.erase_tenant()
+    else:
+        for _ in range(3):
+            kept.clock.advance(LATER)
+            kept.swept()
+        assert kept.rows() == []
     assert "second" not in kept.text()
     assert "zoey" not in kept.text()
 
@@ -526,6 +540,81 @@ def test_a_thread_that_cannot_be_visited_holds_up_none_beside_it(kept: Kept) -> 
     kept.clock.advance(timedelta(hours=2))
     kept.swept()
     assert whole["b"] not in [row["b"] for row in kept.table.rows[pk].values() if "b" in row]
+
+
+def test_a_thread_that_breaks_while_it_is_ended_holds_up_none_beside_it(kept: Kept) -> None:
+    for number in range(2):
+        kept.store.append(f"t{number}", {"role": "user", "content": "a"}, ttl=60)
+        kept.clock.advance(timedelta(seconds=1))
+    kept.clock.advance(timedelta(minutes=2))
+    rows = kept.table.rows["T#default#t0"]
+
+    class Breaking(MemoryTable):
+        """A damaged row is in the way of each slot of a thread."""
+
+        async def put_new(self, row: Row, **more: Any) -> Row | None:
+            if row["pk"] == "T#default#t0":
+                rows[str(row["sk"])] = {**row, "s": "?", "b": b"?"}
+            return await super().put_new(row, **more)
+
+    breaking, whole = Breaking(), dict(rows)
+    breaking.rows = kept.table.rows
+    with pytest.raises(CorruptData):
+        ChatStore(LogInMemory(breaking, kept.clock)).sweep()
+    assert len(rows) > len(whole)
+    kept.table.rows["T#default#t0"] = whole
+    assert kept.store.sweep().threads == 0
+    kept.clock.advance(timedelta(hours=1))
+    assert kept.store.sweep().threads == 1
+    for _ in range(2):
+        kept.clock.advance(LATER)
+        kept.swept()
+    assert kept.rows() == []
+
+
+def test_a_sweep_that_slept_ends_no_thread_that_others_have_swept_away_since(kept: Kept) -> None:
+    kept.store.append("t", {"role": "user", "content": "a"}, ttl=60)
+    kept.clock.advance(timedelta(minutes=2))
+
+    def meanwhile() -> None:
+        for _ in range(3):
+            kept.swept()
+            kept.clock.advance(LATER)
+        assert kept.rows() == []
+
+    slept = ChatStore(LogInMemory(Dozing(kept.table, 0, meanwhile), kept.clock)).sweep()
+    assert slept.threads == 0
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert kept.rows() == []
+
+
+class Dying(MemoryTable):
+    """A process's way to a table; from some time on it is killed before it takes a slot."""
+
+    dies = False
+
+    async def put_new(self, row: Row, **more: Any) -> Row | None:
+        if self.dies:
+            raise KeyboardInterrupt
+        return await super().put_new(row, **more)
+
+
+def test_a_text_of_a_killed_writer_goes_though_all_else_that_ended_went_before(kept: Kept) -> None:
+    """Its process has noted a visit for the thread that it had ended, and no other."""
+    table = Dying()
+    table.rows = kept.table.rows
+    store = ChatStore(LogInMemory(table, kept.clock))
+    store.append("t", {"role": "user", "content": "a"})
+    store.delete_thread("t")
+    kept.clock.advance(timedelta(hours=10))
+    table.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        store.append("t", {"role": "user", "content": "orphan" + BIG})
+    for hours in (16, 2, 26, 26, 26):
+        kept.clock.advance(timedelta(hours=hours))
+        kept.swept()
+    assert kept.rows() == []
 
 
 def test_what_was_cut_goes_after_a_day_and_what_stays_is_as_it_was(kept: Kept) -> None:

@@ -168,3 +168,18 @@ def test_a_sweep_ends_no_thread_that_is_another_by_then(kept: Kept, happens: str
     assert swept.threads == 0
     contents = [message.content for message in kept.store.read("t")]
     assert contents == {"renewed": ["old"], "deleted": [], "begun again": ["new"]}[happens]
+
+
+def test_a_message_that_is_written_as_it_expires_is_swept_though_a_sweep_was_faster(kept: Kept) -> None:
+    """That sweep finds nothing to do, and leaves the visit noted."""
+    kept.store.append("t", say("first"))
+
+    def sweep() -> None:
+        kept.clock.advance(2 * BRIEF)
+        kept.swept()
+
+    table = Meanwhile(kept.table, "put_new", sweep)
+    ChatStore(LogInMemory(table, kept.clock)).append("t", PLUMS, expires_in=BRIEF)
+    assert "plums" in kept.text()
+    kept.swept()
+    assert "plums" not in kept.text()
