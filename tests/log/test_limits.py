@@ -6,6 +6,7 @@ import random
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ import chatstore
 from chatstore.backends.dynamodb.meter import size_of
 from chatstore.engines.log import Row, staging
 from chatstore.errors import StorageError
+from chatstore.models import Message
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
@@ -135,3 +137,62 @@ def is_as_good_as_any(store: ChatStore, clock: ManualClock, told: list[str]) -> 
     clock.advance(timedelta(hours=26))
     assert not store.sweep().more
     assert store.read("t").etag is None
+
+
+def grow(store: ChatStore, ids: list[str], **more: Any) -> Message:
+    """A message's metadata becomes larger than its row takes."""
+    noise = "".join(f"{number * 7919 % 10_007:x}" for number in range(1000))
+    return store.update_message("t", ids[1], metadata={"noise": noise}, **more)
+
+
+def rewrite(store: ChatStore, ids: list[str], **more: Any) -> Message:
+    """A message that its row does not take comes in place of another."""
+    return store.replace_message("t", ids[1], {"role": "user", "content": noise(3_000)}, **more)
+
+
+def crowd(store: ChatStore, ids: list[str], **more: Any) -> Message:
+    """A message comes between two that its row does not take beside them."""
+    between = {"role": "user", "content": noise(3_000)}
+    return store.insert("t", between, before=ids[1], key="between", **more)
+
+
+ANEW = {"grow": grow, "rewrite": rewrite, "crowd": crowd}
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("way", ANEW)
+def test_a_history_whose_row_takes_no_more_is_numbered_anew(
+    monkeypatch: pytest.MonkeyPatch, way: str, large: bool
+) -> None:
+    monkeypatch.setattr(staging, "MOST_STORED", 1_500)
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    hour = timedelta(hours=1)
+    text = "large " * 50_000 if large else "small"
+    turn = [{"role": "user", "content": content} for content in ("first", text, "last")]
+    ids = [one.id or "" for one in store.append("t", *turn, expires_in=[None, None, hour * 2]).messages]
+    store.update_thread("t", ttl=hour * 3, sliding=True)
+    clock.advance(hour)
+    expires_at, before = store.get_thread("t").expires_at, list(store.iter_messages("t"))
+    random.seed(way)
+    edited = ANEW[way](store, ids, request_id="r")
+    random.seed(way)
+    assert ANEW[way](ChatStore(LogInMemory(table, clock)), ids, request_id="r") == edited
+    after = list(store.iter_messages("t"))
+    assert [one.position for one in after] == [f"{number:010}" for number in range(1, len(after) + 1)]
+    assert after[1] == edited == store.get_message("t", edited.id or "")
+    if way == "grow":
+        assert edited.content == text
+    kept = before if way == "crowd" else [before[0], before[2]]
+    others = [one for one in after if one != edited]
+    assert [(one.id, one.text, one.expires_at) for one in others] == [
+        (one.id, one.text, one.expires_at) for one in kept
+    ]
+    # A message that comes renews the thread's time; one that changes does not.
+    assert (store.get_thread("t").expires_at != expires_at) == (way == "crowd")
+    clock.advance(hour)
+    left = [one.to_dict() for one in store.iter_messages("t")]
+    assert len(left) == len(after) - 1
+    etag = store.read("t").etag
+    assert store.replace_all("t", left).kept == len(left)
+    assert store.read("t").etag == etag
