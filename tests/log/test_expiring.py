@@ -189,9 +189,10 @@ def test_a_message_that_is_written_as_it_expires_is_swept_though_a_sweep_was_fas
 def test_the_next_visit_to_a_cleared_thread_that_has_ended_is_noted_once(kept: Kept) -> None:
     kept.store.append("t", PLUMS, ttl=LONG)
     kept.store.clear("t")
+    table = Noting()
+    table.rows = kept.table.rows
     for threads in (0, 1):
         kept.clock.advance(LONG / 2)
-        table = Noting()
-        table.rows = kept.table.rows
+        table.calls.clear()
         assert ChatStore(LogInMemory(table, kept.clock)).sweep().threads == threads
     assert [call for call in table.calls if call.startswith(("write(1", "write(2"))] == ["write(2, 0)"]
