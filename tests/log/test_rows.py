@@ -1,0 +1,47 @@
+"""What a storage is paid for: bytes of rows, and notes that nobody needs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from chatstore.engines.log.forms import unpacked
+from chatstore.engines.log.layout import ZERO
+from chatstore.store import ChatStore
+from chatstore.testing import ManualClock
+from chatstore.testing.samples import say
+from tests.log.memory_table import LogInMemory
+from tests.log.test_calls import Noting
+
+
+def test_what_its_slot_tells_of_a_message_is_not_stored_again() -> None:
+    table = Noting()
+    store = ChatStore(LogInMemory(table, ManualClock()))
+    store.append("t", say("first"))
+    plain, large = store.append("t", say("a"), say("b" * 250_000)).messages
+    row = table.rows["T#default#t"][f"E{ZERO}#{plain.position}"]
+    first, second = unpacked(row)[0]["m"]
+    assert first == [len(plain.text)]
+    assert second[:1] + second[2:6] == [0, 0, None, None, None]
+    assert len(second[6]) == 2
+    assert store.read("t").items[-1] == large
+
+
+def test_a_request_that_changes_nothing_of_a_thread_notes_no_visit() -> None:
+    table, clock = Noting(), ManualClock()
+    ChatStore(LogInMemory(table, clock)).create_thread("t")
+    table.calls.clear()
+    assert ChatStore(LogInMemory(table, clock)).pop("t", request_id="r") is None
+    assert not [call for call in table.calls if call.startswith("write")]
+    ChatStore(LogInMemory(table, clock)).delete_thread("t")
+    table.calls.clear()
+    assert not ChatStore(LogInMemory(table, clock)).delete_thread("t", request_id="s").existed
+    assert not [call for call in table.calls if call.startswith("write")]
+
+
+def test_another_text_of_a_message_that_expires_notes_one_visit() -> None:
+    """Its expiry is noted already, whoever did it."""
+    table, clock = Noting(), ManualClock()
+    brief = ChatStore(LogInMemory(table, clock)).append("t", say("a"), expires_in=timedelta(days=3))
+    table.calls.clear()
+    ChatStore(LogInMemory(table, clock)).replace_message("t", brief.messages[0].id or "", say("b"))
+    assert [call for call in table.calls if call.startswith("write")] == ["write(2, 0)"]
