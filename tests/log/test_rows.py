@@ -45,3 +45,39 @@ def test_another_text_of_a_message_that_expires_notes_one_visit() -> None:
     table.calls.clear()
     ChatStore(LogInMemory(table, clock)).replace_message("t", brief.messages[0].id or "", say("b"))
     assert [call for call in table.calls if call.startswith("write")] == ["write(2, 0)"]
+
+
+def test_an_append_behind_a_sweep_that_removed_no_row_of_its_thread_looks_for_nothing() -> None:
+    table, clock = Noting(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("a"), say("b"), expires_in=[None, timedelta(minutes=1)])
+    clock.advance(timedelta(minutes=2))
+    assert store.sweep().messages == 1
+    table.calls.clear()
+    store.append("t", say("c"))
+    assert "query" not in table.calls
+
+
+def test_the_next_visits_to_threads_that_end_are_noted_together() -> None:
+    table, clock = Noting(), ManualClock()
+    for number in range(3):
+        ChatStore(LogInMemory(table, clock)).append(f"t{number}", say("a"), ttl=timedelta(minutes=1))
+    clock.advance(timedelta(minutes=2))
+    table.calls.clear()
+    assert ChatStore(LogInMemory(table, clock)).sweep().threads == 3
+    assert [call for call in table.calls if call.startswith("write") and "(0" not in call] == ["write(4, 0)"]
+
+
+def test_a_history_that_grows_after_an_edit_is_read_and_not_looked_at_again() -> None:
+    table, clock = Noting(), ManualClock()
+    first = ChatStore(LogInMemory(table, clock)).append("t", say("a"), say("b")).messages[0]
+    ChatStore(LogInMemory(table, clock)).replace_message("t", first.id or "", say("A"))
+    table.calls.clear()
+    ChatStore(LogInMemory(table, clock)).replace_all("t", [say("A"), say("b"), say("c")])
+    assert table.calls == ["query", "get(1)", "query", "put_new"]
+
+
+def test_who_asked_nothing_of_a_threads_properties_is_told_nothing_of_them() -> None:
+    store = ChatStore(LogInMemory(Noting(), ManualClock()))
+    assert store.append("t", say("a")).thread_etag is None
+    assert store.append("t", say("b")).thread_etag is None
