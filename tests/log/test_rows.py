@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from chatstore.engines.log.forms import unpacked
 from chatstore.engines.log.layout import ZERO
+from chatstore.errors import MessageNotFound
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
@@ -81,3 +84,13 @@ def test_who_asked_nothing_of_a_threads_properties_is_told_nothing_of_them() -> 
     store = ChatStore(LogInMemory(Noting(), ManualClock()))
     assert store.append("t", say("a")).thread_etag is None
     assert store.append("t", say("b")).thread_etag is None
+
+
+def test_a_request_for_a_message_that_is_not_there_writes_nothing() -> None:
+    table = Noting()
+    store = ChatStore(LogInMemory(table, ManualClock()))
+    store.append("t", say("a"))
+    table.calls.clear()
+    with pytest.raises(MessageNotFound):
+        store.delete_message("t", index=5, request_id="r")
+    assert "put_new" not in table.calls
