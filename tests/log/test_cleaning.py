@@ -99,10 +99,13 @@ def test_nothing_but_the_living_of_a_thread_that_lives(kept: Kept) -> None:
     assert (len(epochs), len(pieces)) == (1, 2)
 
 
-def test_a_thread_of_the_same_name_and_owner_stays_listed(kept: Kept) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_thread_of_the_same_name_and_owner_stays_listed(kept: Kept, replaced: bool) -> None:
     busy(kept.store, "t")
     kept.store.delete_thread("t")
     kept.store.append("t", {"role": "user", "content": "new"}, owner="zoey")
+    if replaced:
+        kept.store.replace_all("t", [{"role": "user", "content": "newer"}])
     kept.clock.advance(LATER)
     kept.swept()
     assert [thread.id for thread in kept.store.iter_threads(owner="zoey")] == ["t"]
@@ -405,17 +408,31 @@ def test_a_sweep_that_is_killed_anywhere_hides_nothing(erased: bool) -> None:
     assert left > 10
 
 
-def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_erasure(kept: Kept) -> None:
+@pytest.mark.parametrize("way", ["erase", "erase all", "sweep", "sweep, off the list"])
+def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_erasure(
+    kept: Kept, way: str
+) -> None:
     for text in ("first", "second"):
         kept.store.append("t", {"role": "user", "content": text}, owner="zoey")
         kept.store.delete_thread("t")
         kept.clock.advance(timedelta(hours=5))
         kept.swept()
+    if "off the list" in way:
+        # By a call that arrived late.
+        kept.table.rows["L#default#zoey"].clear()
     kept.clock.advance(timedelta(hours=16, minutes=30))
     kept.swept()
     assert "first" not in kept.text()
     assert "second" in kept.text()
-    kept.store.erase("zoey")
+    if way == "erase":
+        kept.store.erase("zoey")
+    elif way == "erase all":
+        kept.store.erase_tenant()
+    else:
+        for _ in range(3):
+            kept.clock.advance(LATER)
+            kept.swept()
+        assert kept.rows() == []
     assert "second" not in kept.text()
     assert "zoey" not in kept.text()
 
@@ -475,10 +492,12 @@ def test_clearing_up_after_a_killed_writer_leaves_what_another_is_about_to_write
         ChatStore(LogInMemory(table, kept.clock)),
         [{"role": "user", "content": text} for text in texts],
     )
-    late.append("t", *messages) if appends else late.replace_all("t", messages)
+    keys = ["one", "two"]
+    late.append("t", *messages, key=keys) if appends else late.replace_all("t", messages, key=keys)
     assert table.swept
     assert "orphan" not in kept.text()
     assert [message.content for message in kept.store.read("t")][-2:] == texts
+    assert [kept.store.get_message("t", f"key:{key}").content for key in keys] == texts
 
 
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:
@@ -524,6 +543,53 @@ def test_a_thread_that_cannot_be_visited_holds_up_none_beside_it(kept: Kept) -> 
     kept.clock.advance(timedelta(hours=2))
     kept.swept()
     assert whole["b"] not in [row["b"] for row in kept.table.rows[pk].values() if "b" in row]
+
+
+def test_a_thread_that_breaks_while_it_is_ended_holds_up_none_beside_it(kept: Kept) -> None:
+    for number in range(2):
+        kept.store.append(f"t{number}", {"role": "user", "content": "a"}, ttl=60)
+        kept.clock.advance(timedelta(seconds=1))
+    kept.clock.advance(timedelta(minutes=2))
+    rows = kept.table.rows["T#default#t0"]
+
+    class Breaking(MemoryTable):
+        """A damaged row is in the way of each slot of a thread."""
+
+        async def put_new(self, row: Row, **more: Any) -> Row | None:
+            if row["pk"] == "T#default#t0":
+                rows[str(row["sk"])] = {**row, "s": "?", "b": b"?"}
+            return await super().put_new(row, **more)
+
+    breaking, whole = Breaking(), dict(rows)
+    breaking.rows = kept.table.rows
+    with pytest.raises(CorruptData):
+        ChatStore(LogInMemory(breaking, kept.clock)).sweep()
+    assert len(rows) > len(whole)
+    kept.table.rows["T#default#t0"] = whole
+    assert kept.store.sweep().threads == 0
+    kept.clock.advance(timedelta(hours=1))
+    assert kept.store.sweep().threads == 1
+    for _ in range(2):
+        kept.clock.advance(LATER)
+        kept.swept()
+    assert kept.rows() == []
+
+
+def test_a_sweep_that_slept_ends_no_thread_that_others_have_swept_away_since(kept: Kept) -> None:
+    kept.store.append("t", {"role": "user", "content": "a"}, ttl=60)
+    kept.clock.advance(timedelta(minutes=2))
+
+    def meanwhile() -> None:
+        for _ in range(3):
+            kept.swept()
+            kept.clock.advance(LATER)
+        assert kept.rows() == []
+
+    slept = ChatStore(LogInMemory(Dozing(kept.table, 0, meanwhile), kept.clock)).sweep()
+    assert slept.threads == 0
+    kept.clock.advance(LATER)
+    kept.swept()
+    assert kept.rows() == []
 
 
 def test_what_was_cut_goes_after_a_day_and_what_stays_is_as_it_was(kept: Kept) -> None:

@@ -17,6 +17,7 @@ from chatstore.engines.log import Row
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
 from tests.log.memory_table import Killed, LogInMemory
+from tests.log.test_calls import Noting
 from tests.log.test_cleaning import Kept, kept
 from tests.log.test_erasing import Meanwhile
 
@@ -168,3 +169,30 @@ def test_a_sweep_ends_no_thread_that_is_another_by_then(kept: Kept, happens: str
     assert swept.threads == 0
     contents = [message.content for message in kept.store.read("t")]
     assert contents == {"renewed": ["old"], "deleted": [], "begun again": ["new"]}[happens]
+
+
+def test_a_message_that_is_written_as_it_expires_is_swept_though_a_sweep_was_faster(kept: Kept) -> None:
+    """That sweep finds nothing to do, and leaves the visit noted."""
+    kept.store.append("t", say("first"))
+
+    def sweep() -> None:
+        kept.clock.advance(2 * BRIEF)
+        kept.swept()
+
+    table = Meanwhile(kept.table, "put_new", sweep)
+    ChatStore(LogInMemory(table, kept.clock)).append("t", PLUMS, expires_in=BRIEF)
+    assert "plums" in kept.text()
+    kept.swept()
+    assert "plums" not in kept.text()
+
+
+def test_the_next_visit_to_a_cleared_thread_that_has_ended_is_noted_once(kept: Kept) -> None:
+    kept.store.append("t", PLUMS, ttl=LONG)
+    kept.store.clear("t")
+    table = Noting()
+    table.rows = kept.table.rows
+    for threads in (0, 1):
+        kept.clock.advance(LONG / 2)
+        table.calls.clear()
+        assert ChatStore(LogInMemory(table, kept.clock)).sweep().threads == threads
+    assert [call for call in table.calls if call.startswith(("write(1", "write(2"))] == ["write(2, 0)"]

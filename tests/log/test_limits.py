@@ -6,13 +6,16 @@ import random
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 import chatstore
+from chatstore import position
 from chatstore.backends.dynamodb.meter import size_of
 from chatstore.engines.log import Row, staging
 from chatstore.errors import StorageError
+from chatstore.models import Message
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
@@ -135,3 +138,104 @@ def is_as_good_as_any(store: ChatStore, clock: ManualClock, told: list[str]) -> 
     clock.advance(timedelta(hours=26))
     assert not store.sweep().more
     assert store.read("t").etag is None
+
+
+def grow(store: ChatStore, ids: list[str], said: str, **more: Any) -> Message:
+    """A message's metadata becomes larger than its row takes."""
+    return store.update_message("t", ids[1], metadata={"said": said[:3_000]}, **more)
+
+
+def rewrite(store: ChatStore, ids: list[str], said: str, **more: Any) -> Message:
+    """A message that its row does not take comes in place of another."""
+    message = {"role": "user", "content": said}
+    return store.replace_message("t", ids[1], message, metadata={"said": said[:3_000]}, **more)
+
+
+def crowd(store: ChatStore, ids: list[str], said: str, **more: Any) -> Message:
+    """A message comes between two that its row does not take beside them, and expires when they do."""
+    message, metadata = {"role": "user", "content": said}, {"said": said[:3_000]}
+    lives = timedelta(hours=1)
+    return store.insert("t", message, before=ids[1], metadata=metadata, expires_in=lives, **more)
+
+
+ANEW = {"grow": grow, "rewrite": rewrite, "crowd": crowd}
+
+
+@pytest.mark.parametrize("size", [3_000, 600_000])
+@pytest.mark.parametrize("way", ANEW)
+def test_a_history_whose_row_takes_no_more_is_numbered_anew(
+    monkeypatch: pytest.MonkeyPatch, way: str, size: int
+) -> None:
+    monkeypatch.setattr(staging, "MOST_STORED", 1_500)
+    table, clock, edit = StrictTable(), ManualClock(), ANEW[way]
+    store = ChatStore(LogInMemory(table, clock))
+    hour, said = timedelta(hours=1), noise(size)
+    text = "large " * 50_000 if size > 200_000 else "small"
+    turn = [{"role": "user", "content": content} for content in ("first", text, "last")]
+    expires_in = None if way == "crowd" else [None, None, hour * 2]
+    ids = [one.id or "" for one in store.append("t", *turn, expires_in=expires_in).messages]
+    store.update_thread("t", ttl=hour * 3, sliding=True)
+    clock.advance(hour)
+    expires_at, before = store.get_thread("t").expires_at, list(store.iter_messages("t"))
+    edited = edit(store, ids, said, request_id="r")
+    assert edit(ChatStore(LogInMemory(table, clock)), ids, said, request_id="r") == edited
+    after = list(store.iter_messages("t"))
+    assert [one.position for one in after] == [f"{number:010}" for number in range(1, len(after) + 1)]
+    assert after[1] == edited == store.get_message("t", edited.id or "")
+    assert edited.content == (text if way == "grow" else said)
+    kept = before if way == "crowd" else [before[0], before[2]]
+    others = [one for one in after if one != edited]
+    assert [(one.id, one.text) for one in others] == [(one.id, one.text) for one in kept]
+    # A message that comes renews the thread's time; one that changes does not.
+    assert (store.get_thread("t").expires_at != expires_at) == (way == "crowd")
+    clock.advance(hour)
+    [listed] = store.list_threads(preview=True)
+    assert listed.message_count == len(list(store.iter_messages("t"))) == len(after) - 1
+    # What a sweep removes is counted once: the history before, and the thread as it ends.
+    removed = 0
+    for _ in range(4):
+        clock.advance(26 * hour)
+        removed += store.sweep().messages
+    assert removed == len(before) + len(after)
+
+
+def test_a_text_that_is_kept_apart_leaves_its_row_where_it_is() -> None:
+    clock = ManualClock()
+    store = ChatStore(LogInMemory(StrictTable(), clock))
+    turn = [{"role": "user", "content": f"{number}"} for number in range(3)]
+    before = store.append("t", *turn, ttl=timedelta(hours=1), sliding=True).messages
+    expires_at = store.get_thread("t").expires_at
+    clock.advance(timedelta(minutes=5))
+    said = noise(600_000)
+    edited = store.replace_message("t", before[1].id or "", {"role": "user", "content": said})
+    after = store.read("t").items
+    assert [one.position for one in after] == [one.position for one in before]
+    assert after[1].content == edited.content == said
+    assert store.get_thread("t").expires_at == expires_at
+
+
+def test_a_text_that_its_row_does_not_take_beside_the_others_is_no_reason_to_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be inline, were there not what is beside the others."""
+    table = StrictTable()
+    table.most = 2_200
+    monkeypatch.setattr(staging, "MOST_STORED", 2_000)
+    store = ChatStore(LogInMemory(table, ManualClock()))
+    turn = [{"role": "user", "content": f"{number}"} for number in range(2)]
+    ids = [one.id or "" for one in store.append("t", *turn, metadata=[{}, {"n": noise(1_200)}]).messages]
+    said = noise(1_600)
+    store.replace_message("t", ids[0], {"role": "user", "content": said})
+    store.append("t", {"role": "user", "content": "2"})
+    assert [message.content for message in store.read("t")] == [said, "1", "2"]
+
+
+def test_positions_stay_short_where_many_are_inserted_at_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(position, "_CROWDED", 14)
+    store = ChatStore(LogInMemory(MemoryTable(), ManualClock()))
+    last = store.append("t", {"role": "user", "content": "last"}).messages[0].id or ""
+    for number in range(60):
+        store.insert("t", {"role": "user", "content": f"{number}"}, before=last)
+    messages = list(store.iter_messages("t"))
+    assert [message.content for message in messages] == [*map(str, range(60)), "last"]
+    assert max(len(message.position or "") for message in messages) <= 14

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
+from tests.log.test_lists import Mortal
 
 HOUR = timedelta(hours=1)
 
@@ -364,3 +366,63 @@ def test_a_condition_holds_for_a_thread_that_another_empties_meanwhile(act: Call
     with pytest.raises(chatstore.Conflict):
         act(ChatStore(LogInMemory(slow, clock)), "t", if_match=etag)
     assert len(popped) == 1
+
+
+@pytest.mark.parametrize("left", range(8, 24))
+def test_a_sweep_that_is_killed_is_followed_by_one_in_the_same_hour(left: int) -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("one"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    with contextlib.suppress(Killed):
+        ChatStore(LogInMemory(Mortal(table, left), clock)).sweep()
+    for _ in range(3):
+        swept(store)
+        clock.advance(26 * HOUR)
+    assert "mary" not in text(table)
+    assert not table.rows["T#default#t"]
+
+
+def test_a_sweep_that_slept_leaves_what_a_writer_lists_where_all_was_swept_away_since() -> None:
+    """The writer was killed before it took a slot. What it wrote goes when that hour is over."""
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("one"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+
+    def meanwhile() -> None:
+        for _ in range(2):
+            swept(store)
+            clock.advance(2 * HOUR)
+        assert not table.rows["T#default#t"]
+        with pytest.raises(Killed):
+            ChatStore(LogInMemory(Mortal(table, 5), clock)).append("t", say("two"), owner="mary")
+
+    slow = HeldUp(table)
+    slow.behind_a_look = meanwhile
+    ChatStore(LogInMemory(slow, clock)).sweep()
+    assert table.rows["L#default#mary"]
+    clock.advance(4 * HOUR)
+    swept(store)
+    assert "mary" not in text(table)
+
+
+def test_a_sweep_of_one_of_two_ended_threads_beside_an_erasure_that_takes_the_owner_off_the_list() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    for number in range(2):
+        store.append("t", say(number), owner="mary")
+        store.delete_thread("t")
+        clock.advance(5 * HOUR)
+    clock.advance(16 * HOUR)
+    slow, erased = HeldUp(table), []
+    slow.behind_a_look = lambda: erased.append(store.erase("mary"))
+    ChatStore(LogInMemory(slow, clock)).sweep()
+    assert erased
+    assert "mary" not in text(table)
+    for _ in range(3):
+        clock.advance(26 * HOUR)
+        swept(store)
+    assert not table.rows["T#default#t"]

@@ -18,7 +18,7 @@ from chatstore.engines.log.known import LONGEST
 from chatstore.engines.log.lists import Lists
 from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
-from chatstore.engines.log.records import Slot
+from chatstore.engines.log.records import Header, Slot
 from chatstore.engines.log.texts import without_others
 from chatstore.engines.log.visiting import (
     KEPT,
@@ -154,15 +154,13 @@ class Cleaner:
         return cast("dict[Key, Row]", (await self._table.together(calls))[1])
 
     async def _end(self, key: ThreadKey, head: Head) -> bool:
-        """Delete a thread that has expired, if it is still the one of `head` and was not renewed since."""
-        life = head.totals.life
-        expires = None if head.header is None or head.header.thread is None else head.header.thread.expires_at
+        """Delete a thread that has expired, as `head` has it, if it was not renewed since."""
+        expires = cast("Thread", cast("Header", head.header).thread).expires_at
 
         async def plan(turn: Turn) -> Answer[bool] | Decision[bool]:
-            present = turn.head
-            if present.header is None or not present.header.living or present.totals.life != life:
-                return Answer(False)
-            if cast("Thread", present.header.thread).expires_at != expires:
+            thread = None if turn.head.header is None else turn.head.header.thread
+            # One that was begun since, with the same expiry, has expired as well.
+            if thread is None or thread.expires_at != expires:
                 return Answer(False)
             return (await self._decide.next_epoch(turn, None, (), None))._replace(result=True)
 

@@ -201,7 +201,7 @@ class Deciding(Epochs):
                 bare = slot._replace(entries=(entry._replace(text=""),))
                 left = cast("Slot", target_of(bare, row))
             if position.crowded(entry.position) or not is_row(left, pk):
-                return await self.number_anew(turn, entry, draft.text, totals.active_at, adding=was is None)
+                return await self.number_anew(turn, entry, draft.text, totals.active_at, was=was)
             if not inline:
                 kept = await keep_apart(self._table, turn, (entry,), most=0)
                 slot = slot._replace(entries=kept)

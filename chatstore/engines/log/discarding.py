@@ -203,10 +203,8 @@ class Discarder:
 
         async def plan(turn: Turn) -> Answer[None] | Decision[None]:
             present = turn.head
-            if present.header is not None and present.header.living:
-                return Answer(None)
             if not present.is_at(head):
-                # Whoever wrote a note there meanwhile counts on the visits: the next is noted already.
+                # Somebody has begun a thread, or wrote a note there: the next visit is noted already.
                 return Answer(None)
             if present.newest is not None:
                 return cast("Decision[None]", await self._decide.next_epoch(turn, None, (), None))

@@ -130,16 +130,19 @@ class Epochs:
         return (await self._seal(turn, header, slots))._replace(free=free)
 
     async def number_anew(
-        self, turn: Turn, entry: Entry, text: str, active: int, *, adding: bool
+        self, turn: Turn, entry: Entry, text: str, active: int, *, was: Entry | None
     ) -> Decision[Message]:
-        """The history with `entry`, which says `text`, where its position says, all at new positions."""
+        """The history with `entry`, which says `text`, where its position says, all at new positions.
+
+        `was` is the message that it replaces, if it does.
+        """
         head = turn.head
         others = [found.entry async for found in self._reader.living(head, turn.now)]
         entries = sorted(
             [entry, *(other for other in others if other.id != entry.id)], key=lambda each: each.position
         )
         thread = cast("Thread", cast("Header", head.header).thread)
-        thread = await self._renewed(turn, thread) if adding else thread
+        thread = await self._renewed(turn, thread) if was is None else thread
         base = await self._base(turn, thread, life=False, active=False)
         left = await self.listed(turn, active)
         expiring = turn.totals.expiring or entry.expires_at is not None
@@ -156,8 +159,11 @@ class Epochs:
                 entry = placed
         decision = await self._seal(turn, header, slots)
         message = entry._replace(text=text).message()
-        kept = () if text != entry.text else (Draft(text),)
-        return decision._replace(slot=answering(turn, decision.slot, message, kept), result=message)
+        slot = answering(turn, decision.slot, message, (Draft(text),))
+        if was is not None and (was.text, was.blob) == (entry.text, entry.blob):
+            # The request did not bring the text: its repetition finds it here.
+            slot = slot._replace(entries=(entry,))
+        return decision._replace(slot=slot, result=message)
 
     async def _seal(self, turn: Turn, header: Header, slots: Sequence[Slot]) -> Decision[Any]:
         if not is_void(header):

@@ -235,8 +235,8 @@ class Slot(NamedTuple):
 
     @property
     def messages(self) -> tuple[Entry, ...]:
-        """The messages that are read here; what an effect carries is read where it is applied."""
-        return self.entries if self.effect is None else ()
+        """The messages that are read here; what an effect or a seal carries is read where it is applied."""
+        return () if self.seals or self.effect is not None else self.entries
 
     @property
     def present(self) -> tuple[Entry, ...]:

@@ -35,7 +35,7 @@ async def first_result(
     """
     if slot.result is not None:
         brought = bool(drafts)
-        if not drafts and slot.effect is not None:
+        if not drafts and slot.entries:
             text = await reader.text(layout.thread_partition(key), slot.entries[0])
             if text is None:
                 raise Forgotten

@@ -78,7 +78,7 @@ class Read:
         store.replace_all("t", [say("anew")])
         with pytest.raises(CursorExpired):
             store.read_entries("t", after=first.next)
-        with pytest.raises(InvalidArgument, match="last stands alone"):
+        with pytest.raises(InvalidArgument, match="last cannot be combined"):
             store.read_entries("t", last=2, limit=2)
 
     def test_the_last_are_the_newest_oldest_first(self, store: ChatStore) -> None:
