@@ -90,6 +90,17 @@ def test_right_after_an_erasure_no_claim_is_left(kept: Kept, deleted: bool) -> N
     assert claims(kept) == 0
 
 
+def test_an_erasure_takes_the_claims_along_of_a_history_that_never_came_to_light(kept: Kept) -> None:
+    begun(kept, owner="zoey")
+    dying = Killed()
+    dying.rows = kept.table.rows
+    with pytest.raises(KeyboardInterrupt):
+        ChatStore(LogInMemory(dying, kept.clock)).replace_all("t", [say("never")], key=["never"])
+    assert claims(kept) == 4
+    kept.store.erase(owner="zoey")
+    assert claims(kept) == 0
+
+
 def test_an_erasure_that_leaves_claims_is_found_out(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasing, "_is_over", lambda *_: False)
     begun(kept, owner="zoey")

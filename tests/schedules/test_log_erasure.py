@@ -352,7 +352,12 @@ def test_removing_what_is_another_row_by_now_is_found_out() -> None:
 
 
 def test_emptying_what_was_decided_since_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "_is_before", lambda *_: True)
+    empty = erasing.Eraser._empty
+
+    def all_of_it(eraser: Any, pk: str, owner: str | None, _end: str, *more: Any, **named: Any) -> Any:
+        return empty(eraser, pk, owner, "~", *more, **named)
+
+    monkeypatch.setattr(erasing.Eraser, "_empty", all_of_it)
     assert found_out()
 
 

@@ -12,7 +12,7 @@ from chatstore.engines.log.closing import Closer
 from chatstore.engines.log.deciding import Deciding
 from chatstore.engines.log.head import Head, look, require_awake
 from chatstore.engines.log.lists import hours_of, names
-from chatstore.engines.log.planning import Answer, Decision, Turn, no_request
+from chatstore.engines.log.planning import Decision, Turn, no_request
 from chatstore.engines.log.port import Key, Row, Table
 from chatstore.engines.log.reading import Reader
 from chatstore.engines.log.records import Slot
@@ -93,20 +93,19 @@ class Eraser:
         slot is taken: whoever planned before that has to plan anew. So what was waiting waits in vain. What
         the slots up to that one hold was decided before it. Both go; what comes after it was begun since.
 
-        Where somebody else has a thread there now, theirs stays. The slot then says nothing. It is taken only
-        for two reasons. Something may wait for a slot: that may be the owner's, from a writer that was
-        killed. Or rows may list the owner: a writer may have put them who is about to begin a thread where
-        the other's has expired.
+        Where somebody else has a thread there now, theirs stays. The slot then says nothing. Something of the
+        owner's may still wait for it, from a writer that was killed. Or who listed the owner may be about to
+        begin a thread where the other's has expired.
         """
         pk, began = layout.thread_partition(key), self._clock()
-        waiting, loose, hours = await self._before(pk, owner)
+        waiting, hours = await self._before(pk, owner)
         hours |= {hour for row in listed for hour in hours_of(row)}
         rows = [*listed, *await self._closer.listed(key.tenant, key.id, owner, hours)]
         threads = messages = 0
-        end = "", ""
+        end = ""
         others: Head | None = None
 
-        async def plan(turn: Turn) -> Answer[None] | Decision[None]:
+        async def plan(turn: Turn) -> Decision[None]:
             nonlocal threads, messages, end, others
             present = turn.head
             threads, messages, others = 0, 0, None
@@ -114,10 +113,10 @@ class Eraser:
                 threads = 1
                 messages = len([found async for found in self._reader.living(present, turn.now)])
             elif present.header is not None and present.header.living:
-                others, end = present, (present.epoch, position.nth(present.tail))
-                return Decision(turn.bare_slot(), None) if loose or rows else Answer(None)
+                others, end = present, present.epoch
+                return Decision(turn.bare_slot(), None)
             decision: Decision[None] = await self._decide.next_epoch(turn, None, (), None)
-            end = decision.slot.epoch, decision.slot.position
+            end = decision.slot.epoch
             return decision
 
         await self._writer.mutate(key, None, plan, no_request)
@@ -134,41 +133,30 @@ class Eraser:
                 await self._table.remove(row)
         return Erased(threads, messages, requests)
 
-    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], bool, set[int]]:
+    async def _before(self, pk: str, owner: str | None) -> tuple[set[Key], set[int]]:
         """What may wait for a slot to bring it to light, and the hours in which an owner was listed.
 
-        Texts that are kept apart may wait, and so may claims of other histories than the present. Between the
-        two stands whether something is there that no slot has brought to light yet.
+        Texts that are kept apart may wait, and so may claims of other histories than the present.
         """
         head = await look(self._table, pk)
         waiting: set[Key] = set()
-        texts: set[str] = set()
-        used: set[str] = set()
-        staged = False
         hours = {hour_of(head.totals.active_at), *head.totals.left}
         async for row in all_rows(self._table, pk):
             key, slot = key_of(row), slot_of(row)
-            ref, history = layout.text_of(key.sk), layout.claim_of(key.sk)
-            if ref is not None:
+            if slot is None:
+                if layout.claim_of(key.sk) != head.public_epoch:
+                    waiting.add(key)
+            elif slot.staged and slot.epoch > head.epoch:
                 waiting.add(key)
-                texts.add(ref)
-            elif history is not None and history != head.public_epoch:
-                waiting.add(key)
-                staged = staged or history[: len(head.epoch)] >= head.epoch
-            elif slot is not None and slot.staged and slot.epoch > head.epoch:
-                waiting.add(key)
-                staged = True
-            elif slot is not None:
-                used |= slot.refs
-                if slot.pointer is not None and slot.pointer[2] == owner:
-                    hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
-        return waiting, staged or not texts <= used, hours
+            elif slot.pointer is not None and slot.pointer[2] == owner:
+                hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
+        return waiting, hours
 
     async def _empty(
         self,
         pk: str,
         owner: str | None,
-        end: tuple[str, str],
+        end: str,
         others: Head | None,
         waiting: set[Key],
         *,
@@ -177,7 +165,7 @@ class Eraser:
     ) -> int:
         """Take all content out of an owner's rows of a thread; how many requests they bore.
 
-        The owner's are the rows up to the slot `end`, and some that were `waiting` before that slot was
+        The owner's are the rows up to the epoch `end`, and some that were `waiting` before its last slot was
         taken: those that no slot has brought to light since. Where somebody else has a thread there,
         `others`, they keep their rows and what those refer to. While the thread is `listed`, the slots say
         where.
@@ -192,16 +180,16 @@ class Eraser:
                 key, slot = key_of(row), slot_of(row)
                 if slot is None:
                     beside.append(key)
-                elif slot.staged and key in waiting and (others is None or slot.epoch > end[0]):
+                elif key in waiting and slot.epoch > end:
                     dead.append(key)
-                elif _is_before(slot, end) and not _is_of(slot, others):
+                elif slot.epoch <= end and not _is_of(slot, others):
                     emptied.append(slot)
                 else:
                     kept |= slot.refs
             # Texts go first: no bare slot leads to them.
             texts = {ref for slot in emptied for ref in slot.refs} - kept
             dead += _dead_texts(beside, texts, kept, waiting)
-            dead += _dead_claims(beside, waiting, end[0], others)
+            dead += _dead_claims(beside, waiting, end, others)
             await self._table.write([], dead)
             whole = True
             for slot in emptied:
@@ -220,11 +208,6 @@ class Eraser:
         """Put a slot without content in place of the one of that version; whether it was still there."""
         require_awake(self._clock() - began, "an erasure was held up for long: erase again")
         return await self._table.swap(bare.dump(pk), version)
-
-
-def _is_before(slot: Slot, end: tuple[str, str]) -> bool:
-    """Whether a slot was decided no later than the slot `end`, or can never be."""
-    return slot.epoch < end[0] or (slot.epoch == end[0] and slot.position <= end[1])
 
 
 def _dead_texts(rows: Sequence[Key], texts: set[str], kept: set[str], waiting: set[Key]) -> list[Key]:
