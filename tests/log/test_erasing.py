@@ -77,7 +77,7 @@ class Late(MemoryTable):
 
 
 class Faster(MemoryTable):
-    """A process's way to a table, on which somebody changes a slot's row in front of each of so many swaps."""
+    """A process's way to a table, on which a slot's row is changed in front of each of so many swaps."""
 
     def __init__(self, table: MemoryTable, times: int) -> None:
         super().__init__()
