@@ -118,10 +118,8 @@ CALLS = {
         "2 write(0, 1), 1 write(0, 2), 1 write(2, 0)"
     ),
     "an erasure of nothing": "1 get(1), 2 query",
-    "an erasure of a thread of two turns": (
-        "3 get(1), 1 put_new, 11 query, 3 remove, 5 swap, 2 write(0, 0), 1 write(2, 0)"
-    ),
-    "an erasure where another has a thread": "3 get(1), 1 put_new, 10 query, 3 remove, 3 swap, 2 write(0, 0)",
+    "an erasure of a thread of two turns": ("3 get(1), 1 put_new, 13 query, 3 remove, 7 swap, 2 write(0, 0)"),
+    "an erasure where another has a thread": "2 get(1), 1 get(2), 1 put_new, 12 query, 3 remove, 3 swap, 2 write(0, 0)",
 }
 
 
@@ -191,6 +189,9 @@ def played() -> dict[str, str]:
     clock.advance(timedelta(hours=2))
     note("a sweep of what that left", store.sweep)
     note("an erasure of nothing", lambda: store.erase("nobody"))
+    store.append("hers", say("his"), owner="yuri")
+    store.delete_thread("hers")
+    clock.advance(timedelta(hours=1))
     store.append("hers", say("a"), owner="zoey")
     store.append("hers", say("b"))
     note("an erasure of a thread of two turns", lambda: store.erase("zoey"))

@@ -146,7 +146,7 @@ class Eraser:
             if slot is None:
                 if layout.claim_of(key.sk) != head.public_epoch:
                     waiting.add(key)
-            elif slot.staged and slot.epoch > head.epoch:
+            elif slot.staged:
                 waiting.add(key)
             elif slot.pointer is not None and slot.pointer[2] == owner:
                 hours |= {hour_of(slot.pointer[0]), *slot.pointer[3]}
