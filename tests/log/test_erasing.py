@@ -219,9 +219,14 @@ def check_whole(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("how", ["append", "replace_all"])
-@pytest.mark.parametrize("owner", ["zoey", "bob"])
-def test_what_is_staged_behind_the_slot_of_an_erasure_stays(kept: Kept, owner: str, how: str) -> None:
+@pytest.mark.parametrize(("owner", "there"), [("zoey", False), ("bob", False), ("bob", True)])
+def test_what_is_staged_behind_the_slot_of_an_erasure_stays(
+    kept: Kept, owner: str, there: bool, how: str
+) -> None:
     kept.store.append("t", say("hers"), owner="zoey")
+    if there:
+        kept.store.delete_thread("t")
+        kept.store.append("t", say("his"), owner="bob")
     call = staging(kept, owner, how)
     table = Meanwhile(kept.table, "swap", lambda: call.send(None))
     ChatStore(LogInMemory(table, kept.clock)).erase("zoey")
