@@ -205,6 +205,7 @@ def played() -> dict[str, str]:
     note("a sweep of what ended a day ago", store.sweep)
     clock.advance(timedelta(hours=2))
     note("a sweep of what that left", store.sweep)
+    note("an erasure of nothing", lambda: store.erase("nobody"))
     stays = store.append("brief", say("stays")).messages[0]
     store.append("brief", say("goes"), expires_in=60)
     clock.advance(2 * MINUTE)
@@ -214,7 +215,6 @@ def played() -> dict[str, str]:
         "no message of a killed writer's key",
         lambda: suppressed(lambda: store.get_message("brief", "key:never")),
     )
-    note("an erasure of nothing", lambda: store.erase("nobody"))
     store.append("hers", say("his"), owner="yuri")
     store.delete_thread("hers")
     clock.advance(timedelta(hours=1))
