@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from chatstore import ChatStore, position
@@ -130,6 +131,8 @@ CALLS = {
     ),
     "a message behind the last that lives": "1 put_new, 2 query, 1 swap",
     "an erasure of nothing": "1 get(1), 2 query",
+    "the end of a history behind a longer one": "1 query",
+    "a thread of long ago that is taken back": "1 get(4), 1 put_new, 1 query, 1 swap, 1 write(2, 0)",
     "an erasure of a thread of two turns": "3 get(1), 1 put_new, 13 query, 3 remove, 7 swap, 2 write(0, 0)",
     "an erasure where another has a thread": (
         "2 get(1), 1 get(2), 1 put_new, 12 query, 3 remove, 3 swap, 2 write(0, 0)"
@@ -225,6 +228,13 @@ def played() -> dict[str, str]:
     store.delete_thread("hers")
     store.append("hers", say("d"), owner="yuri")
     note("an erasure where another has a thread", lambda: store.erase("zoey"))
+    for number in range(9):
+        store.append("anew", say(number))
+    store.replace_all("anew", [say("a")])
+    note("the end of a history behind a longer one", lambda: store.read("anew", last=3))
+    old = replace(store.get_thread("anew"), id="old")
+    clock.advance(DAY)
+    note("a thread of long ago that is taken back", lambda: store.restore(old))
     return calls
 
 
