@@ -17,6 +17,7 @@ from chatstore.engines.log import Key, LogBackend, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
+from tests.log.test_erasing import Late
 
 HOUR = timedelta(hours=1)
 DAY = 26 * HOUR
@@ -128,9 +129,12 @@ def test_an_edit_is_applied_to_a_row_out_of_which_a_sweep_took_something_meanwhi
 
 def test_an_edit_is_applied_to_the_same_row_that_a_sweep_changed_meanwhile(world: World) -> None:
     said = world.store.append("t", say("a"), say("b"), say("c"), expires_in=[HOUR, None, None]).messages
-    world.meddled.before_swap = ("E", lambda: world.swept(2 * HOUR))
+    world.clock.advance(2 * HOUR)
+    sweeping = Late(world.table)
+    with contextlib.suppress(chatstore.Unavailable):
+        ChatStore(LogInMemory(sweeping, world.clock)).sweep()
+    world.meddled.before_swap = ("E", sweeping.arrive)
     world.store.insert("t", say("d"), before=said[2].id)
-    assert world.meddled.before_swap is None
     world.store.append("t", say("e"))
     assert contents(whole(world.cold(), "t")) == ["b", "d", "c", "e"]
 

@@ -30,11 +30,11 @@ BIG = "y" * 201_000
 class Meanwhile(MemoryTable):
     """A process's way to a table; before its first call of a kind, something else happens."""
 
-    def __init__(self, table: MemoryTable, kind: str, happens: Callable[[], None]) -> None:
+    def __init__(self, table: MemoryTable, kind: str, happens: Callable[[], object]) -> None:
         super().__init__()
         self.rows = table.rows
         self._kind = kind
-        self._happens: Callable[[], None] | None = happens
+        self._happens: Callable[[], object] | None = happens
 
     @property
     def happened(self) -> bool:
