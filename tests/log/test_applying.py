@@ -17,6 +17,7 @@ from chatstore.engines.log import Key, LogBackend, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
+from tests.log.test_erasing import Late
 
 HOUR = timedelta(hours=1)
 DAY = 26 * HOUR
@@ -124,6 +125,56 @@ def test_an_edit_is_applied_to_a_row_out_of_which_a_sweep_took_something_meanwhi
     world.store.insert("t", say("d"), before=third.id)
     world.store.append("t", say("e"))
     assert contents(whole(world.cold(), "t"))[-3:] == ["d", "c", "e"]
+
+
+def test_an_edit_is_applied_to_the_same_row_that_a_sweep_changed_meanwhile(world: World) -> None:
+    said = world.store.append("t", say("a"), say("b"), say("c"), expires_in=[HOUR, None, None]).messages
+    world.clock.advance(2 * HOUR)
+    sweeping = Late(world.table)
+    with contextlib.suppress(chatstore.Unavailable):
+        ChatStore(LogInMemory(sweeping, world.clock)).sweep()
+    world.meddled.before_swap = ("E", sweeping.arrive)
+    world.store.insert("t", say("d"), before=said[2].id)
+    world.store.append("t", say("e"))
+    assert contents(whole(world.cold(), "t")) == ["b", "d", "c", "e"]
+
+
+def test_a_request_about_no_thread_is_answered_again_by_another_process(world: World) -> None:
+    asked = world.store.delete_thread("never", request_id="r")
+    assert world.other.delete_thread("never", request_id="r") == asked
+
+
+class Torn(MemoryTable):
+    """A way to a table on which looks at a thread find an old header above new slots, so many of them."""
+
+    def __init__(self, table: MemoryTable, *, looks: int, stale: bool) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self.looks = looks
+        self.pauses = 0
+        self._stale = stale
+        self._header = dict(table.rows["T#default#t"]["~"])
+
+    async def query(self, pk: str, low: str, high: str, *, stale: bool = False, **asked: Any) -> Rows:
+        found = await super().query(pk, low, high, **asked)
+        if self.looks and high == "~" and pk == "T#default#t" and stale >= self._stale:
+            self.looks -= 1
+            return Rows([self._header, *found.rows[1:]], found.more)
+        return found
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses += 1
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_header_that_stays_behind_is_waited_for_and_read_exactly(world: World, *, stale: bool) -> None:
+    world.store.append("t", say("a"))
+    torn = Torn(world.table, looks=100 if stale else 4, stale=stale)
+    world.store.update_thread("t", topic="new")
+    world.store.append("t", say("b"))
+    reader = ChatStore(LogBackend(torn, world.clock, stale=True))
+    assert contents(reader.read("t")) == ["a", "b"]
+    assert torn.pauses == (0 if stale else 3)
 
 
 def test_who_meets_changed_properties_in_the_way_applies_them_first(world: World) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
-from chatstore import ChatStore
-from chatstore.engines.log import Key, Row, Rows
+from chatstore import ChatStore, position
+from chatstore.blocking import run
+from chatstore.engines.log import Key, Row, Rows, layout
+from chatstore.engines.log.claims import Claim
+from chatstore.engines.log.head import look
 from chatstore.errors import MessageNotFound
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
@@ -52,6 +56,9 @@ BIG = {"role": "user", "content": "b" * 250_000}
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(hours=26)
 
+FOREIGN = {"a short id": "short", "an id with signs": "msg_of_another", "an id in another script": "é" * 12}
+"""Ids that tell no place."""
+
 CALLS = {
     "a tenant's first append": "1 put_new, 1 query, 1 swap, 1 write(4, 0)",
     "an append": "1 put_new",
@@ -67,6 +74,11 @@ CALLS = {
     "an append with a key": "2 put_new",
     "a message by its key": "1 get(1), 1 query",
     "no message of a key": "1 get(1), 2 query",
+    "no message of a short id": "2 query",
+    "no message of an id with signs": "2 query",
+    "no message of an id in another script": "2 query",
+    "no message of an id": "3 query",
+    "no message of a killed writer's key": "1 get(1), 2 query",
     "a page from the end": "1 get(1), 1 query",
     "a page from the beginning": "2 query",
     "a page behind a message": "2 query",
@@ -117,7 +129,14 @@ CALLS = {
         "1 get(0), 1 get(1), 1 get(2), 8 query, 1 swap, 1 write(0, 0), "
         "2 write(0, 1), 1 write(0, 2), 1 write(2, 0)"
     ),
+    "a message behind the last that lives": "1 put_new, 2 query, 1 swap",
     "an erasure of nothing": "1 get(1), 2 query",
+    "the end of a history behind a longer one": "1 query",
+    "a thread of long ago that is taken back": "1 get(4), 1 put_new, 1 query, 1 swap, 1 write(2, 0)",
+    "an erasure of a thread of two turns": "3 get(1), 1 put_new, 13 query, 3 remove, 7 swap, 2 write(0, 0)",
+    "an erasure where another has a thread": (
+        "2 get(1), 1 get(2), 1 put_new, 12 query, 3 remove, 3 swap, 2 write(0, 0)"
+    ),
 }
 
 
@@ -151,6 +170,9 @@ def played() -> dict[str, str]:
     note("a page behind a message", lambda: store.read("t", after=first.id, limit=3))
     note("a page before a message", lambda: store.read("t", before=second.id, limit=3))
     note("a message by its id", lambda: store.get_message("t", first.id or ""))
+    for kind, id in FOREIGN.items():
+        note(f"no message of {kind}", lambda id=id: suppressed(lambda: store.get_message("t", id)))  # type: ignore[misc]
+    note("no message of an id", lambda: suppressed(lambda: store.get_message("t", f"{first.id}0")))
     note("a replaced message", lambda: store.replace_message("t", first.id or "", say("A")))
     note("metadata of a message", lambda: store.update_message("t", second.id or "", metadata={"n": 1}))
     note("a message between", lambda: store.insert("t", say("i"), before=second.id))
@@ -187,7 +209,40 @@ def played() -> dict[str, str]:
     clock.advance(timedelta(hours=2))
     note("a sweep of what that left", store.sweep)
     note("an erasure of nothing", lambda: store.erase("nobody"))
+    stays = store.append("brief", say("stays")).messages[0]
+    store.append("brief", say("goes"), expires_in=60)
+    clock.advance(2 * MINUTE)
+    note("a message behind the last that lives", lambda: store.insert("brief", say("b"), after=stays.id))
+    claimed_in_vain(table, "brief", "never")
+    note(
+        "no message of a killed writer's key",
+        lambda: suppressed(lambda: store.get_message("brief", "key:never")),
+    )
+    store.append("hers", say("his"), owner="yuri")
+    store.delete_thread("hers")
+    clock.advance(timedelta(hours=1))
+    store.append("hers", say("a"), owner="zoey")
+    store.append("hers", say("b"))
+    note("an erasure of a thread of two turns", lambda: store.erase("zoey"))
+    store.append("hers", say("c"), owner="zoey")
+    store.delete_thread("hers")
+    store.append("hers", say("d"), owner="yuri")
+    note("an erasure where another has a thread", lambda: store.erase("zoey"))
+    for number in range(9):
+        store.append("anew", say(number))
+    store.replace_all("anew", [say("a")])
+    note("the end of a history behind a longer one", lambda: store.read("anew", last=3))
+    old = replace(store.get_thread("anew"), id="old")
+    clock.advance(DAY)
+    note("a thread of long ago that is taken back", lambda: store.restore(old))
     return calls
+
+
+def claimed_in_vain(table: MemoryTable, thread: str, key: str) -> None:
+    """Leave the claim of a writer that was killed before it took a slot."""
+    head = run(look(table, f"T#default#{thread}"))
+    claim = Claim((position.nth(head.tail + 1),), layout.attempt(0, "killed"))
+    run(table.write([claim.dump(layout.claim_place(head.pk, head.public_epoch, key))]))
 
 
 def suppressed(work: Callable[[], object]) -> None:

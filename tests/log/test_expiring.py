@@ -14,6 +14,7 @@ from chatstore import ChatStore
 from chatstore.blocking import run
 from chatstore.contract import ThreadKey
 from chatstore.engines.log import Row
+from chatstore.errors import MessageNotFound
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
 from tests.log.memory_table import Killed, LogInMemory
@@ -196,3 +197,18 @@ def test_the_next_visit_to_a_cleared_thread_that_has_ended_is_noted_once(kept: K
         table.calls.clear()
         assert ChatStore(LogInMemory(table, kept.clock)).sweep().threads == threads
     assert [call for call in table.calls if call.startswith(("write(1", "write(2"))] == ["write(2, 0)"]
+
+
+@pytest.mark.parametrize(
+    ("index", "named"), [(0, "a"), (2, "c"), (-1, "c"), (-3, "a"), (3, None), (-4, None)]
+)
+def test_an_index_counts_what_has_not_expired(kept: Kept, index: int, named: str | None) -> None:
+    kept.store.append("t", say("brief"), say("as brief"), expires_in=BRIEF)
+    for text in "abc":
+        kept.store.append("t", say(text))
+    kept.clock.advance(2 * BRIEF)
+    if named is None:
+        with pytest.raises(MessageNotFound):
+            kept.store.delete_message("t", index=index)
+    else:
+        assert kept.store.delete_message("t", index=index).content == named

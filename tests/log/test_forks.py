@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from chatstore import ChatStore
-from chatstore.engines.log import Key, Row
-from chatstore.errors import ThreadExists
+from chatstore.engines.log import Key, Row, Rows
+from chatstore.errors import ThreadExists, ThreadNotFound
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
 from tests.log.memory_table import LogInMemory, MemoryTable
@@ -51,6 +52,32 @@ def test_what_was_decided_before_it_is_in_the_copy(
         assert contents(whole(reader, "t")) == copied
     other.append("copy", say("more"))
     assert contents(whole(store, "copy")) == [*copied, "more"]
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_a_source_that_is_erased_while_it_is_copied_is_no_thread(*, through: bool) -> None:
+    """It is not told that a message or a part of it is missing."""
+    table, clock = MemoryTable(), ManualClock()
+    other = ChatStore(LogInMemory(table, clock))
+    first = other.append("t", say("a"), say("b" * 250_000), owner="ada").messages[0].id
+
+    class Behind(MemoryTable):
+        """The source is erased behind the look at it."""
+
+        looked = 0
+
+        async def query(self, pk: str, low: str, high: str, **asked: Any) -> Rows:
+            found = await super().query(pk, low, high, **asked)
+            self.looked += pk == "T#default#t"
+            if self.looked == 1 and pk == "T#default#t":
+                other.erase("ada")
+            return found
+
+    behind = Behind()
+    behind.rows = table.rows
+    with pytest.raises(ThreadNotFound):
+        ChatStore(LogInMemory(behind, clock)).fork("t", "copy", through=first if through else None)
+    assert behind.looked > 1
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -51,6 +51,15 @@ def test_a_claim_goes_with_its_message(kept: Kept, what: str) -> None:
     assert kept.store.get_message("t", "key:three").id == again.id
 
 
+def test_a_claim_of_what_was_cut_from_the_first_message_on_leads_nowhere(kept: Kept) -> None:
+    begun(kept)
+    kept.store.truncate("t", from_="key:one")
+    with pytest.raises(chatstore.MessageNotFound):
+        kept.store.get_message("t", "key:one")
+    again = kept.store.append("t", say("one again"), key="one").messages[0]
+    assert kept.store.get_message("t", "key:one").id == again.id
+
+
 def test_claims_that_lead_to_messages_stay(kept: Kept) -> None:
     begun(kept)
     kept.store.insert("t", say("between"), before="key:two", key="between")
@@ -86,6 +95,17 @@ def test_right_after_an_erasure_no_claim_is_left(kept: Kept, deleted: bool) -> N
     kept.store.replace_message("t", "key:one", say("1"))
     if deleted:
         kept.store.delete_thread("t")
+    kept.store.erase(owner="zoey")
+    assert claims(kept) == 0
+
+
+def test_an_erasure_takes_the_claims_along_of_a_history_that_never_came_to_light(kept: Kept) -> None:
+    begun(kept, owner="zoey")
+    dying = Killed()
+    dying.rows = kept.table.rows
+    with pytest.raises(KeyboardInterrupt):
+        ChatStore(LogInMemory(dying, kept.clock)).replace_all("t", [say("never")], key=["never"])
+    assert claims(kept) == 4
     kept.store.erase(owner="zoey")
     assert claims(kept) == 0
 
@@ -151,16 +171,26 @@ def test_a_history_from_before_there_were_claims_is_read_for_its_keys(
             sk: row for sk, row in table.rows["T#default#t"].items() if not sk.startswith("C#")
         }
     store = ChatStore(LogInMemory(table, clock))
-    assert store.get_message("t", "key:two").content == "two"
+    for name in ("one", "two"):
+        assert store.get_message("t", f"key:{name}").content == name
     with pytest.raises(chatstore.MessageExists):
         store.append("t", say("again"), key="one")
+    no_key = store.append("t", say("no key")).messages[0].id
+    table.query = None  # type: ignore[assignment, method-assign]
+    store.append("t", say("none either"))
+    del table.query
     store.append("t", say("three"), key="three")
+    with pytest.raises(chatstore.MessageExists):
+        store.append("t", say("again"), key="two", after="key:three")
+    # What the same step cuts is in nobody's way.
+    store.append("t", say("three again"), key="three", after=no_key)
     ids = [message.id for message in store.iter_messages("t")]
     for number in range(80):
         store.replace_message("t", "key:one", say(f"edit {number}"))
     # A copy of the history has claims.
     assert any(sk.startswith("C#") for sk in table.rows["T#default#t"])
-    assert [store.get_message("t", f"key:{name}").id for name in ("one", "two", "three")] == ids
+    found = [store.get_message("t", f"key:{name}").id for name in ("one", "two", "three")]
+    assert found == [ids[0], ids[1], ids[3]]
 
 
 def test_an_expired_message_beside_the_one_that_has_its_key_now_is_copied_with_it(kept: Kept) -> None:

@@ -11,6 +11,7 @@ import pytest
 from chatstore import ChatStore, Unavailable
 from chatstore.blocking import run
 from chatstore.engines.log import Key, Row, Rows, layout
+from chatstore.engines.log.fairness import Fairness
 from chatstore.testing import ManualClock
 from tests.log.memory_table import LogInMemory, MemoryTable
 
@@ -166,6 +167,17 @@ def test_who_never_rests_waits_for_a_process_that_is_slow() -> None:
     assert 6 < next(lost) < 25
     assert not table.rows["W"]
     assert hot.read("t", last=1).items[0].content == "slow"
+
+
+def test_a_sweep_forgets_who_waits_only_when_that_was_long_ago() -> None:
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    run(Fairness(table, clock).wait(layout.waiting("T#default#t", "who")))
+    store.sweep()
+    assert table.rows[layout.WAITING]
+    clock.advance(timedelta(hours=2))
+    store.sweep()
+    assert not table.rows[layout.WAITING]
 
 
 def test_who_was_killed_while_it_waited_is_not_waited_for_long() -> None:

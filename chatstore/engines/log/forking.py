@@ -67,17 +67,14 @@ class Forker:
         self, source: ThreadKey, origin: Head, cut: Cut | None, now: int, bulk: Bulk
     ) -> list[Entry]:
         """The messages of the source up to a cut, with their texts. Raises MessageNotFound."""
-        end = None
+        end, behind = None, True
         if cut is not None:
-            end = (await self._reader.named(source, origin, cut.message, now)).entry.position
+            found = await self._reader.named(source, origin, cut.message, now)
+            end, behind = found.entry.position, cut.behind
         entries: list[Entry] = []
         async for entry in self._reader.whole(origin, now):
-            if end is not None and (entry.position > end or (entry.position == end and not _behind(cut))):
+            if end is not None and (entry.position > end or (entry.position == end and not behind)):
                 break
             await bulk.add(len(entry.text))
             entries.append(entry._replace(blob=None))
         return entries
-
-
-def _behind(cut: Cut | None) -> bool:
-    return cut is None or cut.behind
