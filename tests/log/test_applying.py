@@ -298,6 +298,18 @@ def test_a_page_whose_texts_went_while_it_was_read_is_of_what_is_there_now(world
     assert contents(world.store.read("t", last=5)) == ["new"]
 
 
+def test_a_page_behind_a_message_of_which_the_row_went_meanwhile_is_looked_for_again(world: World) -> None:
+    world.store.append("t", say("a"), key="k")
+
+    def meanwhile() -> None:
+        world.other.replace_all("t", [say("new"), say("b")], key=["k", None])
+        for _ in range(2):
+            world.swept(DAY)
+
+    world.meddled.behind_look = meanwhile
+    assert contents(world.store.read("t", after="key:k")) == ["b"]
+
+
 def test_messages_with_something_beside_them_are_not_those_of_the_same_texts(world: World) -> None:
     said = [say("a"), say("b")]
     world.store.replace_all("t", said, create=True)
@@ -357,3 +369,11 @@ def test_a_cursor_of_a_history_that_a_stale_view_does_not_have_is_looked_for_aga
     for store in (stale, world.store):
         with pytest.raises(chatstore.CursorExpired):
             store.read("t", after=former)
+
+
+def test_a_page_before_a_message_that_a_stale_view_does_not_have_is_of_what_it_has(world: World) -> None:
+    world.store.append("t", say("a"))
+    stale = ChatStore(LogBackend(Behind(world.table), world.clock, stale=True))
+    world.store.append("t", say("b"))
+    last = world.store.append("t", say("c")).messages[0]
+    assert contents(stale.read("t", before=last.id)) == ["a"]
