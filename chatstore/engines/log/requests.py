@@ -65,7 +65,7 @@ def asked(key: ThreadKey, request: Request | None, now: int) -> Asked | None:
 
 async def search(table: Table, head: Head, asked: Asked | None, now: int) -> tuple[Slot | None, Known]:
     """The slot that the request wrote, and what is known after looking for it."""
-    own = () if head.newest is None or head.newest.staged else (head.newest,)
+    own = () if head.newest is None else (head.newest,)
     found = None if asked is None else _written(own, asked)
     if asked is None or found is not None or head.totals.seen < asked.time:
         return found, Known(head, own, head.totals.seen, now)
