@@ -349,6 +349,18 @@ def test_a_page_whose_texts_went_while_it_was_read_is_of_what_is_there_now(world
     assert contents(world.store.read("t", last=5)) == ["new"]
 
 
+def test_a_page_behind_a_message_of_which_the_row_went_meanwhile_is_looked_for_again(world: World) -> None:
+    world.store.append("t", say("a"), key="k")
+
+    def meanwhile() -> None:
+        world.other.replace_all("t", [say("new"), say("b")], key=["k", None])
+        for _ in range(2):
+            world.swept(DAY)
+
+    world.meddled.behind_look = meanwhile
+    assert contents(world.store.read("t", after="key:k")) == ["b"]
+
+
 def test_messages_with_something_beside_them_are_not_those_of_the_same_texts(world: World) -> None:
     said = [say("a"), say("b")]
     world.store.replace_all("t", said, create=True)
@@ -356,6 +368,28 @@ def test_messages_with_something_beside_them_are_not_those_of_the_same_texts(wor
     assert contents([world.other.get_message("t", "key:first")]) == ["a"]
     world.store.replace_all("t", said, metadata=[None, {"n": 1}])
     assert [message.metadata for message in whole(world.other, "t")] == [{}, {"n": 1}]
+
+
+def pages_at_each(store: ChatStore) -> list[chatstore.Message]:
+    """The messages of a thread, once a page before and behind each was compared with them."""
+    messages = whole(store, "t")
+    for place, message in enumerate(messages):
+        assert store.get_message("t", message.id or "") == message
+        behind, before = messages[place + 1 :], messages[:place]
+        assert list(store.read("t", after=message.id, limit=50)) == behind
+        assert list(store.read("t", before=message.id, limit=50)) == before
+        assert list(store.read("t", before=message.id, after=messages[0].id, limit=50)) == before[1:]
+        assert list(store.read("t", after=message.id, limit=2)) == behind[:2]
+        assert list(store.read("t", before=message.id, limit=2)) == before[-2:]
+    return messages
+
+
+def test_pages_at_messages_that_were_put_between_others(world: World) -> None:
+    for turn in ("ab", "c", "d"):
+        world.store.append("t", *map(say, turn))
+    for number, place in enumerate((3, 3, 1, 0)):
+        world.store.insert("t", say(str(number)), index=place)
+    assert "".join(contents(pages_at_each(world.other))) == "3a2bc10d"
 
 
 @pytest.mark.parametrize("kind", ["memory", "log"])
@@ -367,16 +401,8 @@ def test_pages_at_restored_messages_of_which_the_ids_tell_other_places(world: Wo
     source.delete_message("t", first.id or "")
     source.insert("t", say("between"), index=4)
     list(restore_threads(world.store, kept_threads(source, Chosen())))
-    messages = whole(world.other, "t")
+    messages = pages_at_each(world.other)
     assert contents(messages) == contents(whole(source, "t"))
-    for place, message in enumerate(messages):
-        assert world.other.get_message("t", message.id or "") == message
-        behind, before = messages[place + 1 :], messages[:place]
-        assert list(world.other.read("t", after=message.id, limit=50)) == behind
-        assert list(world.other.read("t", before=message.id, limit=50)) == before
-        assert list(world.other.read("t", before=message.id, after=messages[0].id, limit=50)) == before[1:]
-        assert list(world.other.read("t", after=message.id, limit=2)) == behind[:2]
-        assert list(world.other.read("t", before=message.id, limit=2)) == before[-2:]
     for store in (source, world.other):
         with pytest.raises(chatstore.MessageNotFound):
             store.read("t", after=first.id, before=messages[-1].id)
@@ -388,9 +414,11 @@ class Behind(MemoryTable):
     def __init__(self, table: MemoryTable) -> None:
         super().__init__()
         self.rows = table.rows
+        self.queries = 0
         self._was = table.copy()
 
     async def query(self, pk: str, low: str, high: str, *, stale: bool = False, **asked: Any) -> Rows:
+        self.queries += 1
         if stale:
             return await self._was.query(pk, low, high, **asked)
         return await super().query(pk, low, high, **asked)
@@ -408,3 +436,20 @@ def test_a_cursor_of_a_history_that_a_stale_view_does_not_have_is_looked_for_aga
     for store in (stale, world.store):
         with pytest.raises(chatstore.CursorExpired):
             store.read("t", after=former)
+
+
+def test_a_page_before_a_message_that_a_stale_view_does_not_have_is_of_what_it_has(world: World) -> None:
+    world.store.append("t", say("a"))
+    stale = ChatStore(LogBackend(Behind(world.table), world.clock, stale=True))
+    world.store.append("t", say("b"))
+    last = world.store.append("t", say("c")).messages[0]
+    assert contents(stale.read("t", before=last.id)) == ["a"]
+
+
+def test_a_page_of_a_stale_view_is_not_looked_for_in_what_came_later(world: World) -> None:
+    world.store.append("t", say("a"))
+    behind = Behind(world.table)
+    for number in range(60):
+        world.store.append("t", say(number))
+    assert contents(ChatStore(LogBackend(behind, world.clock, stale=True)).read("t", limit=5)) == ["a"]
+    assert behind.queries == 3

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from chatstore import ChatStore, position
 from chatstore.blocking import run
+from chatstore.contract import ThreadKey
 from chatstore.engines.log import Key, Row, Rows, layout
 from chatstore.engines.log.claims import Claim
 from chatstore.engines.log.head import look
@@ -109,6 +110,7 @@ CALLS = {
     "an index near the beginning": "1 put_new, 1 query, 1 swap, 1 write(1, 0)",
     "an index near the beginning, counted from the end": "1 put_new, 1 query, 1 swap",
     "an index near the end": "1 put_new, 1 query, 1 swap",
+    "a restored thread that is there": "1 get(1), 1 get(4), 1 query",
     "a list with the last messages": "2 get(4), 8 query",
     "a deleted thread": "1 put_new, 1 swap",
     "no thread": "1 query",
@@ -193,6 +195,13 @@ def played() -> dict[str, str]:
     note("an index near the beginning", lambda: store.delete_message("long", index=1))
     note("an index near the beginning, counted from the end", lambda: store.delete_message("long", index=-58))
     note("an index near the end", lambda: store.delete_message("long", index=57))
+    thread, etag = store.get_thread("long"), store.read("long").etag
+    note(
+        "a restored thread that is there",
+        lambda: run(
+            LogInMemory(table, clock).restore(ThreadKey("default", "long"), thread, (), if_match=etag)
+        ),
+    )
     note("a list with the last messages", lambda: store.list_threads(preview=True))
     note("a deleted thread", lambda: store.delete_thread("t"))
     note("no thread", lambda: store.delete_thread("never"))

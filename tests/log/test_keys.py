@@ -211,6 +211,11 @@ def test_what_a_page_begins_at_has_to_be_there(kept: Kept) -> None:
             kept.store.read("t", after=after, before=before)
     assert [message.id for message in kept.store.read("t", after=one)] == [three]
     assert [message.id for message in kept.store.read("t", before=three)] == [one]
+    four = kept.store.append("t", say("four")).messages[0].id or ""
+    kept.store.delete_message("t", four)
+    # More than the page takes lies behind the place where it was.
+    with pytest.raises(chatstore.MessageNotFound):
+        kept.store.read("t", before=four, limit=1)
     kept.store.truncate("t", after=one)
     with pytest.raises(chatstore.MessageNotFound):
         kept.store.read("t", after=three)

@@ -252,7 +252,7 @@ def _edited(before: Head, after: Head) -> bool:
 
 
 def _page(head: Head, span: Span, found: list[Entry], more: bool) -> Page[Message]:
-    edge = found[-1] if more and found else None
+    edge = found[-1] if more else None
     items = tuple(entry.message() for entry in (reversed(found) if span.newest else found))
     end = items[-1].position if items else span.after or position.START
     epoch = head.public_epoch

@@ -286,7 +286,7 @@ class Writer:
                 await self.table.pause(random.uniform(0, _BACKOFF_SECONDS * 4**attempt))  # noqa: S311
                 continue
             self.fairness.took(self.clock() - began)
-            if there is None or (there["sk"] == row["sk"] and there["s"] == decision.slot.token):
+            if there is None or there["s"] == decision.slot.token:
                 return None
             conflicted()
             return there
