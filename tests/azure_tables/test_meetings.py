@@ -8,7 +8,7 @@ import chatstore
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.contract import system_clock
 from tests.azure_tables.fake import FakeDriver, FakeTable
-from tests.backends.meetings import BEGINNINGS, OPERATIONS, Watched, meetings
+from tests.backends.meetings import BEGINNINGS, OPERATIONS, Meetings, Watched
 
 
 def azure(table: FakeTable) -> tuple[chatstore.ChatStore, Watched]:
@@ -21,6 +21,6 @@ def azure(table: FakeTable) -> tuple[chatstore.ChatStore, Watched]:
 def test_what_two_come_to_is_what_one_order_of_them_comes_to(beginning: str, first: str) -> None:
     table = FakeTable()
     (one, driver), (two, _) = azure(table), azure(table)
-    played = meetings(one, two)
+    played = Meetings(one, two)
     driver.before = played.before_call
     played.check(beginning, first, one_in=4)

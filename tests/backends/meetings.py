@@ -19,7 +19,7 @@ from chatstore.models import Appended, Deleted, Message, Page, Thread
 from chatstore.testing.samples import contents, say
 from tests.conftest import SOAK
 
-__all__ = ["BEGINNINGS", "OPERATIONS", "Met", "Watched", "allowed", "begin", "meetings"]
+__all__ = ["BEGINNINGS", "OPERATIONS", "Meetings", "Watched"]
 
 Operation: TypeAlias = Callable[[chatstore.ChatStore, Mapping[str, str]], object]
 Outcome: TypeAlias = tuple[object, object, object]
@@ -173,24 +173,24 @@ def allowed(beginning: str, first: str, second: str) -> tuple[Outcome, ...]:
 
     An erasure is not one step. What is made in the middle of it may go with it.
     """
-    orders: list[tuple[str, ...]] = [(first, second), (second, first)]
+    orders: list[tuple[int, ...]] = [(0, 1), (1, 0)]
     if first == "erase":
-        orders.append((first, second, first))
+        orders.append((0, 1, 0))
     outcomes: list[Outcome] = []
     for order in orders:
         with chatstore.connect("memory://") as store:
-            etags = begin(store, beginning)
-            results = [given(name, store, etags) for name in order]
-            one, two = results[:2] if order[:2] == (first, second) and len(outcomes) != 1 else results[::-1]
-            outcomes.append((one, two, left(store)))
+            etags, results = begin(store, beginning), dict[int, object]()
+            for turn in order:
+                results.setdefault(turn, given((first, second)[turn], store, etags))
+            outcomes.append((results[0], results[1], left(store)))
     return tuple(outcomes)
 
 
-class meetings:  # noqa: N801 - it is called
+class Meetings:
     """Plays meetings of operations by two stores of one storage.
 
-    `calls` says before each call of the thread that is given to it that it comes. `is_waiting` says whether
-    somebody's call waits for a lock of somebody else's.
+    Whoever makes them has `before_call` called before each call to the storage. `is_waiting` says whether a
+    call waits for what another one holds.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class meetings:  # noqa: N801 - it is called
         self._before: Callable[[], None] = lambda: None
 
     def before_call(self) -> None:
-        """To be called before each call to the storage."""
+        """A call to the storage comes, on this thread."""
         if threading.get_ident() == self._thread:
             self._before()
 

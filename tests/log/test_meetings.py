@@ -8,7 +8,7 @@ import pytest
 
 import chatstore
 from chatstore.contract import system_clock
-from tests.backends.meetings import BEGINNINGS, OPERATIONS, Watched, meetings
+from tests.backends.meetings import BEGINNINGS, OPERATIONS, Meetings, Watched
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 
@@ -19,6 +19,6 @@ def test_what_two_come_to_is_what_one_order_of_them_comes_to(beginning: str, fir
     watched = Watched(table, ("put_new", "query", "get", "swap", "write", "remove"))
     one = chatstore.ChatStore(LogInMemory(cast("MemoryTable", watched), system_clock))
     two = chatstore.ChatStore(LogInMemory(table, system_clock))
-    played = meetings(one, two)
+    played = Meetings(one, two)
     watched.before = played.before_call
     played.check(beginning, first, one_in=4)

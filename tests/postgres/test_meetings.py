@@ -12,7 +12,7 @@ import chatstore
 from chatstore.backends.postgres.exchange import Result
 from chatstore.backends.postgres.links import BlockingLink
 from chatstore.engines.sql import steps
-from tests.backends.meetings import BEGINNINGS, OPERATIONS, meetings
+from tests.backends.meetings import BEGINNINGS, OPERATIONS, Meetings
 from tests.conftest import SOAK
 
 WAITING = """
@@ -25,7 +25,7 @@ WHERE application_name = 'chatstore' AND (wait_event_type = 'Lock' OR wait_event
 @pytest.fixture(params=[steps.STEP_SECONDS, 0.0] if SOAK else [steps.STEP_SECONDS])
 def played(
     url: str, postgres: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[meetings]:
+) -> Iterator[Meetings]:
     """With steps as they are, and as short as they can be."""
     monkeypatch.setattr(steps, "STEP_SECONDS", request.param)
     place = f"{url}&timeout=60"
@@ -34,7 +34,7 @@ def played(
         chatstore.connect(place) as two,
         psycopg.connect(postgres, autocommit=True) as db,
     ):
-        played = meetings(one, two, lambda: db.execute(WAITING).fetchone() is not None)
+        played = Meetings(one, two, lambda: db.execute(WAITING).fetchone() is not None)
         fetch, many = BlockingLink.fetch, BlockingLink.many
 
         async def fetched(self: BlockingLink, sql: bytes, *given: Any, **more: Any) -> Result:
@@ -53,6 +53,6 @@ def played(
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("first", OPERATIONS)
 def test_what_two_come_to_is_what_one_order_of_them_comes_to(
-    beginning: str, first: str, played: meetings
+    beginning: str, first: str, played: Meetings
 ) -> None:
     played.check(beginning, first, one_in=24)

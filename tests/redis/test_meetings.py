@@ -9,14 +9,14 @@ import pytest
 
 import chatstore
 from chatstore.backends.redis.links import Link, Parse
-from tests.backends.meetings import BEGINNINGS, OPERATIONS, meetings
+from tests.backends.meetings import BEGINNINGS, OPERATIONS, Meetings
 
 
 @pytest.fixture
-def played(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[meetings]:
+def played(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meetings]:
     place = f"{redis_url}?prefix=meetings:"
     with chatstore.connect(place) as one, chatstore.connect(place) as two:
-        played = meetings(one, two)
+        played = Meetings(one, two)
         exchange = Link.exchange
 
         def exchanged(self: Link, data: bytes, count: int, parse: Parse) -> list[Any]:
@@ -30,6 +30,6 @@ def played(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[meetings
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 @pytest.mark.parametrize("first", OPERATIONS)
 def test_what_two_come_to_is_what_one_order_of_them_comes_to(
-    beginning: str, first: str, played: meetings
+    beginning: str, first: str, played: Meetings
 ) -> None:
     played.check(beginning, first, one_in=12)
