@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Collection, Mapping
 
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.counting import Count
-from chatstore.engines.fenced.header import GRACE, LISTINGS, MINUTE, Known, State, thread_of
+from chatstore.engines.fenced.header import GRACE, LISTINGS, MINUTE, Known, State
 from chatstore.engines.fenced.port import Entity, Op, Overtaken
 from chatstore.engines.fenced.purging import Purger
-from chatstore.engines.fenced.reading import Moved
+from chatstore.engines.fenced.telling import FORK
 from chatstore.errors import Unavailable
 from chatstore.models import Erased
 
@@ -61,26 +61,13 @@ class Eraser(Purger):
         for again in range(_ROUNDS):
             left = False
             async for row in self._table.scan(layout.listings(tenant, owner), bodies=False):
-                is_fork = await self._is_fork(row) if again else True
-                if is_fork is False:
-                    continue
-                # A row without a thread may be that of a fork on its way, which is refused then.
-                left = left or is_fork is True
-                await self._erased_at_last(row, count)
+                # A fork that is listed and not yet there is refused then.
+                if not again or FORK in row.properties:
+                    left = True
+                    await self._erased_at_last(row, count)
             if not left:
                 return Erased(count.threads, count.messages, count.requests)
         raise Unavailable("threads kept being forked while they were erased: erase again")
-
-    async def _is_fork(self, row: Entity) -> bool | None:
-        """Whether the thread that a listing's row names is a fork; None where it names none."""
-        known = await self._reader.known(row.row)
-        state = known.state
-        if state is None or state.deleted is not None or state.listings[0] != row.partition:
-            return None
-        try:
-            return thread_of(state, await self._reader.properties(row.row, known)).forked_from is not None
-        except Moved:
-            return True
 
     async def _erased_at_last(self, row: Entity, count: Count) -> None:
         count.living = set()

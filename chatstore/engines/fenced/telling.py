@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.changing import View
 from chatstore.engines.fenced.header import State
 from chatstore.engines.fenced.port import Op
 
-__all__ = ["is_mark", "listed", "records_listing", "untold"]
+__all__ = ["FORK", "is_mark", "listed", "records_listing", "untold"]
 
 
 def is_mark(state: State, listing: str) -> bool:
@@ -15,11 +17,16 @@ def is_mark(state: State, listing: str) -> bool:
     return state.deleted is not None or listing != state.listings[0]
 
 
-def listed(state: State, partition: str, thread: str, listing: str) -> Op:
+FORK: Final = "o"
+"""The property of a listing's row whose thread is a fork, or was to be one."""
+
+
+def listed(state: State, partition: str, thread: str, listing: str, *, fork: bool = False) -> Op:
     """The row by which a listing finds a thread."""
     if is_mark(state, listing):
         return Op("touch", partition, {})
-    return Op("touch", partition, {"a": f"{state.active:017d}", "i": thread})
+    told = {"a": f"{state.active:017d}", "i": thread}
+    return Op("touch", partition, {**told, FORK: "fork"} if fork else told)
 
 
 def untold(before: State | None, state: State) -> list[str]:

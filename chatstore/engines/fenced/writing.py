@@ -216,7 +216,7 @@ class Writer:
         for listing in to_tell:
             if listing not in call.told:
                 call.told.append(listing)
-            row = listed(state, view.partition, view.key.id, listing)
+            row = listed(state, view.partition, view.key.id, listing, fork=change.source is not None)
             await self._table.submit(listing, [row])
         if change.source is not None:
             # Whoever erases the source from now on finds the copy by its listing, and refuses it.
