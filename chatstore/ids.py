@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from datetime import UTC, datetime, timedelta
-from os import urandom
 
 __all__ = ["is_message_id", "time_of", "token", "uuid7"]
 
@@ -26,14 +26,14 @@ def uuid7(milliseconds: int | None = None) -> str:
     `milliseconds` since 1970 in UTC; the present by default.
     """
     at = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
-    time_, random = f"{at:012x}", urandom(10).hex()
+    time_, random = f"{at:012x}", secrets.token_hex(10)
     variant = "89ab"[int(random[3], 16) & 3]
     return f"{time_[:8]}-{time_[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[8:]}"
 
 
 def token() -> str:
     """Fourteen random hexadecimal digits: enough that an old revision is never met again."""
-    return urandom(7).hex()
+    return secrets.token_hex(7)
 
 
 def is_message_id(text: str) -> bool:

@@ -90,7 +90,7 @@ def test_a_table_that_would_lose_rows_is_refused(service: Service) -> None:
         with pytest.raises(ConfigurationError, match="drops rows after 86400 seconds"):
             store.prepare()
         service.tables["chat"].schema.primary_key[1].name = "number"
-        with pytest.raises(ConfigurationError, match="is another one"):
+        with pytest.raises(ConfigurationError, match="chatstore did not make it"):
             store.prepare()
 
 

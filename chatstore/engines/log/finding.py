@@ -62,7 +62,10 @@ class Finder:
 
     async def _holding(self, head: Head, at: str) -> Slot | None:
         """The row that holds a position, if any does."""
-        return await anext(Walk(self._table, head, newest=True, first=1).rows(at), None)
+        async for slot in Walk(self._table, head, newest=True, first=1).rows(at):
+            if slot.position <= at:
+                return slot
+        return None
 
     async def _keyed(self, key: ThreadKey, head: Head, name: str, now: int) -> Found:
         """The message of a key: two trips at most, three where it was put between others."""
