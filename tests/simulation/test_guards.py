@@ -283,7 +283,7 @@ GUARDS: list[tuple[str, Guard, int]] = [
     ("tables", cut_rows_left, 20),
     ("tables", names_taken_from_others, 40),
     ("tables", properties_unchecked_on_tables, 60),
-    ("tables", expiry_never_renewed, 100),
+    ("tables", expiry_never_renewed, 300),
     ("sqlite", cut_messages_shown, 60),
     ("sqlite", cuts_left, 60),
     ("sqlite", keys_unchecked, 20),
