@@ -13,6 +13,8 @@ _ENDED = """
 import os, signal, sys
 from pathlib import Path
 from chatstore.cli.files import replacing
+# Whoever runs the tests may ignore it, as nohup does.
+signal.signal(int(sys.argv[2]), signal.SIG_DFL)
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"a part")
     file.flush()

@@ -32,4 +32,4 @@ def played(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meetings
 def test_what_two_come_to_is_what_one_order_of_them_comes_to(
     beginning: str, first: str, played: Meetings
 ) -> None:
-    played.check(beginning, first, one_in=12)
+    played.check(beginning, first, one_in=24)
