@@ -235,37 +235,18 @@ class Hidden:
 
         Of each kind at most `limit` of those that are hidden, and as many of the others.
         """
-        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
-        most = f" LIMIT ?{self._tx.held}"
         found: list[tuple[int, bool]] = []
-        # Each kind has its own index.
-        for kind in KINDS:
-            hidden = await self._tx.all(
-                f"SELECT key FROM threads WHERE {kind} AND tenant = ? AND topic = ?{where}{most}",
-                HIDDEN,
-                tenant,
-                *named,
-                limit,
-            )
-            seen = await self._tx.all(
-                f"SELECT key FROM threads WHERE {kind} AND tenant = ?{where}{most}",
-                tenant,
-                *named,
-                limit,
-            )
-            found += [(key, True) for (key,) in hidden] + [(key, False) for (key,) in seen]
+        for where, values, hidden in _whose(tenant, owner):
+            sql = f"SELECT key FROM threads WHERE {where} LIMIT ?{self._tx.held}"
+            found += [(key, hidden) for (key,) in await self._tx.all(sql, *values, limit)]
         return found
 
     async def is_owner(self, tenant: str, owner: str | None) -> bool:
         """Whether anything of an owner, or of the tenant, is there, by one look that waits for nobody."""
-        where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
-        looks = [
-            f"EXISTS (SELECT 1 FROM threads WHERE {kind} AND {those}{where})"
-            for kind in KINDS
-            for those in ("tenant = ? AND topic = ?", "tenant = ?")
-        ]
-        values = [HIDDEN, tenant, *named, tenant, *named] * len(KINDS)
-        return await self._tx.one(f"SELECT 1 WHERE {' OR '.join(looks)}", *values) is not None
+        whose = _whose(tenant, owner)
+        looks = " OR ".join(f"EXISTS (SELECT 1 FROM threads WHERE {where})" for where, _, _ in whose)
+        values = [value for _, given, _ in whose for value in given]
+        return await self._tx.one(f"SELECT 1 WHERE {looks}", *values) is not None
 
     async def expired(self, limit: int) -> list[int]:
         """Keys of at most `limit` threads that are only waiting to be removed."""
@@ -273,3 +254,17 @@ class Hidden:
             f"SELECT key FROM threads WHERE expires_at <= ? LIMIT ?{self._tx.held}", self._clock(), limit
         )
         return [key for (key,) in rows]
+
+
+def _whose(tenant: str, owner: str | None) -> list[tuple[str, tuple[str, ...], bool]]:
+    """What finds the threads of an owner, or of the tenant, its values, and whether those are hidden."""
+    where, named = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+    # Each kind has its own index.
+    return [
+        one
+        for kind in KINDS
+        for one in (
+            (f"{kind} AND tenant = ? AND topic = ?{where}", (HIDDEN, tenant, *named), True),
+            (f"{kind} AND tenant = ?{where}", (tenant, *named), False),
+        )
+    ]
