@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from chatstore.engines.fenced.port import Op
 from examples.fenced_driver import MemoryDriver, MemoryGroups
 
-__all__ = ["FakeDriver", "FakeTable"]
+__all__ = ["FakeDriver", "FakeTable", "Killed", "Mortal"]
 
 _MOST = 100
 _PROPERTY = 64 * 1024
@@ -44,3 +44,16 @@ class FakeDriver(MemoryDriver):
     def __init__(self, table: FakeTable, *, page: int = 1000) -> None:
         super().__init__(table, page)
         self.table = table
+
+
+class Killed(BaseException):
+    """A process ends."""
+
+
+class Mortal(FakeDriver):
+    """Ends where a thread's header is to be written."""
+
+    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
+        if partition.startswith("T-"):
+            raise Killed
+        return await super().submit(partition, ops)

@@ -20,11 +20,6 @@ Open = Callable[[], chatstore.ChatStore]
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def proxy(azurite: str) -> Iterator[Unkind]:
     """Counts requests itself, so that the meter is held against what really went over the wire."""
     with Unkind(azurite) as proxy:

@@ -24,16 +24,6 @@ from tests.azure_tables.fake import FakeDriver, FakeTable
 PARTITION = layout.partition("default", "t")
 
 
-@pytest.fixture
-def table() -> FakeTable:
-    return FakeTable()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
 @pytest.fixture(params=[TABLES, COSMOS], ids=["tables", "cosmos"])
 def store(request: pytest.FixtureRequest, table: FakeTable, clock: ManualClock) -> ChatStore:
     return ChatStore(AzureTablesBackend(FakeDriver(table, page=7), request.param, clock))
@@ -84,15 +74,20 @@ def test_near_the_end_nothing_is_left_at_once(store: ChatStore, table: FakeTable
     assert head(table).cuts == ()
 
 
-def test_as_much_as_one_group_takes_is_removed_at_once(store: ChatStore, table: FakeTable) -> None:
-    """A row each behind the cut and of what is added, and names of both: a group has room for all of it."""
+def as_much_as_a_group_takes(store: ChatStore, count: int) -> tuple[str | None, list[dict[str, str]]]:
+    """The message to cut behind, with 48 rows there, and so many large ones to be added."""
     [first, _] = store.append("t", say("a"), say("b")).messages
     for number in range(48):
         store.append("t", say(number), key=f"k{number}" if number < 16 else None)
-    large = [say(str(number) + "x" * 600) for number in range(16)]
+    return first.id, [{"role": "user", "content": str(number) + "x" * 600} for number in range(count)]
+
+
+def test_as_much_as_one_group_takes_is_removed_at_once(store: ChatStore, table: FakeTable) -> None:
+    """A row each behind the cut and of what is added, and names of both: a group has room for all of it."""
+    first, large = as_much_as_a_group_takes(store, 16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "MOST_BYTES", 500)
-        store.append("t", *large, after=first.id, key=[f"n{number}" for number in range(16)], request_id="r")
+        store.append("t", *large, after=first, key=[f"n{number}" for number in range(16)], request_id="r")
     assert head(table).cuts == ()
     assert len(rows(table, "m")) == 17
     assert len(rows(table, "q")) == 16
@@ -100,13 +95,10 @@ def test_as_much_as_one_group_takes_is_removed_at_once(store: ChatStore, table: 
 
 
 def test_a_long_turn_in_the_place_of_many_leaves_them_to_a_sweep(store: ChatStore, table: FakeTable) -> None:
-    [first, _] = store.append("t", say("a"), say("b")).messages
-    for number in range(48):
-        store.append("t", say(number), key=f"k{number}" if number < 16 else None)
-    large = [say(str(number) + "x" * 600) for number in range(40)]
+    first, large = as_much_as_a_group_takes(store, 40)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "MOST_BYTES", 500)
-        store.append("t", *large, after=first.id)
+        store.append("t", *large, after=first)
     assert head(table).cuts
     assert contents(whole(store, "t"))[1:] == [one["content"] for one in large]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,34 +9,11 @@ import pytest
 
 from chatstore.backends.azure_tables import TABLES, AzureTablesBackend
 from chatstore.engines.fenced import layout, listing
-from chatstore.engines.fenced.port import Entity, Op, Slice
+from chatstore.engines.fenced.port import Entity, Slice
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
-from tests.azure_tables.fake import FakeDriver, FakeTable
-
-
-class Killed(BaseException):
-    """A process ends."""
-
-
-class Mortal(FakeDriver):
-    """Ends where a thread's header is to be written."""
-
-    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
-        if partition.startswith("T-"):
-            raise Killed
-        return await super().submit(partition, ops)
-
-
-@pytest.fixture
-def table() -> FakeTable:
-    return FakeTable()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+from tests.azure_tables.fake import FakeDriver, FakeTable, Killed, Mortal
 
 
 @pytest.fixture

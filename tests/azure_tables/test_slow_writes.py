@@ -14,7 +14,7 @@ from chatstore.engines.fenced import layout
 from chatstore.engines.fenced.port import Op
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
-from tests.azure_tables.fake import FakeDriver, FakeTable
+from tests.azure_tables.fake import FakeDriver, FakeTable, Killed, Mortal
 
 BIG = random.Random(7).randbytes(400_000).hex()
 """Too large for a row, even when it is compressed."""
@@ -31,19 +31,6 @@ class HeldUp(FakeDriver):
     async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
         if any(op.row.startswith("p") and op.kind != "delete" for op in ops):
             self.clock.advance(self.long)
-        return await super().submit(partition, ops)
-
-
-class Killed(BaseException):
-    """A process ends."""
-
-
-class Mortal(FakeDriver):
-    """Ends where a thread's header is to be written."""
-
-    async def submit(self, partition: str, ops: Sequence[Op]) -> Sequence[str | None]:
-        if partition.startswith("T-"):
-            raise Killed
         return await super().submit(partition, ops)
 
 

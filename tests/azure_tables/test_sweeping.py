@@ -65,11 +65,6 @@ class Counting(FakeDriver):
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def driver() -> Counting:
     return Counting()
 

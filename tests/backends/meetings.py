@@ -12,14 +12,16 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import pytest
 
 import chatstore
 from chatstore.models import Appended, Deleted, Message, Page, Thread
 from chatstore.testing.samples import contents, say
 from tests.conftest import SOAK
 
-__all__ = ["BEGINNINGS", "OPERATIONS", "Meetings", "Watched"]
+__all__ = ["Meet", "Meetings", "Watched"]
 
 Operation: TypeAlias = Callable[[chatstore.ChatStore, Mapping[str, str]], object]
 Outcome: TypeAlias = tuple[object, object, object]
@@ -234,7 +236,7 @@ class Meetings:
         other = meeting[0].result(60) if meeting else given(second, two, etags)
         return Met((result, other, left(one)), count)
 
-    def check(self, beginning: str, first: str, one_in: int = 1) -> None:
+    def check(self, beginning: str, first: str, one_in: int) -> None:
         """Play an operation with all others, or one in so many, at each of its calls."""
         wrong: list[str] = []
         for second in OPERATIONS:
@@ -253,3 +255,16 @@ class Meetings:
                 )
             if met.calls <= at:
                 return
+
+
+class Meet:
+    """The test of a storage, which brings the fixture `played`; of all pairs it plays `one_in` so many."""
+
+    one_in: ClassVar[int]
+
+    @pytest.mark.parametrize("beginning", BEGINNINGS)
+    @pytest.mark.parametrize("first", OPERATIONS)
+    def test_what_two_come_to_is_what_one_order_of_them_comes_to(
+        self, beginning: str, first: str, played: Meetings
+    ) -> None:
+        played.check(beginning, first, self.one_in)

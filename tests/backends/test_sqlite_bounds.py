@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +14,6 @@ from chatstore.testing import ManualClock
 
 HELLO = {"role": "user", "content": "hello"}
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[chatstore.ChatStore]:
-    with chatstore.connect(f"sqlite:///{tmp_path}/chat.db", clock=clock) as store:
-        yield store
 
 
 def contents(store: chatstore.ChatStore) -> list[object]:

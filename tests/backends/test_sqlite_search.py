@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,23 +10,6 @@ import pytest
 import chatstore
 from chatstore.engines.sql import steps
 from chatstore.testing import ManualClock
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "chat.db"
-
-
-@pytest.fixture
-def store(path: Path, clock: ManualClock) -> Iterator[chatstore.ChatStore]:
-    """One whose URL says nothing of searches."""
-    with chatstore.connect(f"sqlite:///{path}", clock=clock) as store:
-        yield store
 
 
 def say(content: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ import chatstore
 from chatstore.backends.postgres.exchange import Result
 from chatstore.backends.postgres.links import BlockingLink
 from chatstore.engines.sql import steps
-from tests.backends.meetings import BEGINNINGS, OPERATIONS, Meetings
+from tests.backends.meetings import Meet, Meetings
 from tests.conftest import SOAK
 
 WAITING = """
@@ -50,9 +50,5 @@ def played(
         yield played
 
 
-@pytest.mark.parametrize("beginning", BEGINNINGS)
-@pytest.mark.parametrize("first", OPERATIONS)
-def test_what_two_come_to_is_what_one_order_of_them_comes_to(
-    beginning: str, first: str, played: Meetings
-) -> None:
-    played.check(beginning, first, one_in=48)
+class TestPostgres(Meet):
+    one_in = 48

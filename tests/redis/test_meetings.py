@@ -9,7 +9,7 @@ import pytest
 
 import chatstore
 from chatstore.backends.redis.links import Link, Parse
-from tests.backends.meetings import BEGINNINGS, OPERATIONS, Meetings
+from tests.backends.meetings import Meet, Meetings
 
 
 @pytest.fixture
@@ -27,9 +27,5 @@ def played(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Meetings
         yield played
 
 
-@pytest.mark.parametrize("beginning", BEGINNINGS)
-@pytest.mark.parametrize("first", OPERATIONS)
-def test_what_two_come_to_is_what_one_order_of_them_comes_to(
-    beginning: str, first: str, played: Meetings
-) -> None:
-    played.check(beginning, first, one_in=24)
+class TestRedis(Meet):
+    one_in = 24
