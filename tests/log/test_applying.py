@@ -16,8 +16,8 @@ from chatstore.backup import Chosen, kept_threads, restore_threads
 from chatstore.engines.log import Key, LogBackend, Row, Rows
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
+from tests.log.doubles import Late
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
-from tests.log.test_erasing import Late
 
 HOUR = timedelta(hours=1)
 DAY = 26 * HOUR

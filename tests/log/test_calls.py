@@ -3,55 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 from chatstore import ChatStore, position
 from chatstore.blocking import run
 from chatstore.contract import ThreadKey
-from chatstore.engines.log import Key, Row, Rows, layout
+from chatstore.engines.log import layout
 from chatstore.engines.log.claims import Claim
 from chatstore.engines.log.head import look
 from chatstore.errors import MessageNotFound
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
+from tests.log.doubles import Noting
 from tests.log.memory_table import LogInMemory, MemoryTable
 from tests.operations import appends, counted, histories_and_lists
-
-
-class Noting(MemoryTable):
-    """Notes its calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[str] = []
-
-    async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
-                    after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
-        self.calls.append("query")
-        return await super().query(pk, low, high, limit=limit, newest=newest, after=after, stale=stale)
-
-    async def get(self, keys: Sequence[Key]) -> list[Row]:
-        self.calls.append(f"get({len(keys)})")
-        return await super().get(keys)
-
-    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
-        self.calls.append("put_new")
-        return await super().put_new(row, free=free)
-
-    async def swap(self, row: Row, version: int | None) -> bool:
-        self.calls.append("swap")
-        return await super().swap(row, version)
-
-    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
-        self.calls.append(f"write({len(puts)}, {len(deletes)})")
-        await super().write(puts, deletes)
-
-    async def remove(self, row: Row) -> bool:
-        self.calls.append("remove")
-        return await super().remove(row)
-
 
 BIG = {"role": "user", "content": "b" * 250_000}
 MINUTE = timedelta(minutes=1)

@@ -17,43 +17,9 @@ from chatstore.engines.log.cuts import MOST_CUTS
 from chatstore.engines.log.head import look
 from chatstore.errors import CorruptData, Unavailable
 from chatstore.store import ChatStore
-from chatstore.testing import ManualClock
+from tests.log.doubles import Mortal
+from tests.log.kept import BIG, LATER, Kept, stopped
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
-from tests.log.test_lists import Mortal
-
-LATER = timedelta(hours=26)
-BIG = "x" * 900_000
-
-
-class Kept:
-    """A store over a table that a test may look into."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.table = MemoryTable(page=7)
-        self.store = ChatStore(LogInMemory(self.table, self.clock))
-
-    def swept(self) -> None:
-        while self.store.sweep(limit=3).more:
-            pass
-
-    def rows(self) -> list[tuple[str, str]]:
-        """The rows that are left, but for the hours that lists have been kept for, and the tenants' names."""
-        names = [(pk, sk) for pk, rows in self.table.rows.items() for sk in rows]
-        return [
-            (pk, sk)
-            for pk, sk in names
-            if pk not in ("N", "X") and not (pk.startswith("A#") and pk.count("#") == 1)
-        ]
-
-    def text(self) -> str:
-        """All that the table holds."""
-        return repr([rows for rows in self.table.rows.items() if rows[1]])
-
-
-@pytest.fixture
-def kept() -> Kept:
-    return Kept()
 
 
 def busy(store: ChatStore, thread: str, **made: object) -> None:
@@ -313,19 +279,6 @@ def test_erasing_one_owner_keeps_what_another_has_under_the_same_id(kept: Kept) 
     kept.store.erase("ada")
     assert [message.to_dict() for message in kept.store.read("t")] == big
     assert "adas" not in kept.text()
-
-
-class Stopped(MemoryTable):
-    """A process's way to a table: it is killed before it takes a slot."""
-
-    async def put_new(self, row: object, **more: object) -> None:
-        raise KeyboardInterrupt
-
-
-def stopped(kept: Kept) -> ChatStore:
-    table = Stopped()
-    table.rows = kept.table.rows
-    return ChatStore(LogInMemory(table, kept.clock))
 
 
 @pytest.mark.parametrize("hours", [0, 3])

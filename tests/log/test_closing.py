@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -12,14 +12,10 @@ from chatstore.engines.log import Key, Row
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
+from tests.log.doubles import Pause
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 KEY = ThreadKey("default", "t")
-
-
-class _Pause:
-    def __await__(self) -> Generator[None]:
-        yield
 
 
 class Contested(MemoryTable):
@@ -35,11 +31,11 @@ class Contested(MemoryTable):
         return await super().put_new(row, free=free)
 
     async def write(self, puts: Any, deletes: Any = ()) -> None:
-        await _Pause()
+        await Pause()
         await super().write(puts, deletes)
 
     async def pause(self, seconds: float) -> None:
-        await _Pause()
+        await Pause()
 
 
 def steps(call: Coroutine[Any, Any, Any], most: int) -> int:

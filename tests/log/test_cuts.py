@@ -15,11 +15,9 @@ from chatstore.engines.log.head import look
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
+from tests.log.doubles import Noting
+from tests.log.kept import LATER, Kept
 from tests.log.memory_table import LogInMemory, MemoryTable
-from tests.log.test_calls import Noting
-from tests.log.test_cleaning import LATER, Kept, kept
-
-__all__ = ["kept"]
 
 
 class Refusing(MemoryTable):

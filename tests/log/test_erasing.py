@@ -5,75 +5,23 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from chatstore import ChatStore
-from chatstore.blocking import run
 from chatstore.contract import Draft, NewThread, ThreadKey
 from chatstore.engines.log import Row
 from chatstore.errors import Unavailable
 from chatstore.testing.samples import say
+from tests.log.doubles import Late, Meanwhile, Mortal, Pause
+from tests.log.kept import LATER, Kept, stopped
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
-from tests.log.test_cleaning import LATER, Kept, kept, stopped
-from tests.log.test_lists import Mortal
-
-__all__ = ["kept"]
 
 HOUR = timedelta(hours=1)
 BIG = "y" * 201_000
-
-
-class Meanwhile(MemoryTable):
-    """A process's way to a table; before its first call of a kind, something else happens."""
-
-    def __init__(self, table: MemoryTable, kind: str, happens: Callable[[], object]) -> None:
-        super().__init__()
-        self.rows = table.rows
-        self._kind = kind
-        self._happens: Callable[[], object] | None = happens
-
-    @property
-    def happened(self) -> bool:
-        return self._happens is None
-
-    def _call(self, kind: str) -> None:
-        if kind == self._kind and self._happens is not None:
-            happens, self._happens = self._happens, None
-            happens()
-
-    async def put_new(self, row: Row, **more: Any) -> Row | None:
-        self._call("put_new")
-        return await super().put_new(row, **more)
-
-    async def swap(self, row: Row, version: int | None) -> bool:
-        if str(row["sk"]).startswith("E"):
-            self._call("swap")
-        return await super().swap(row, version)
-
-
-class Late(MemoryTable):
-    """A process's way to a table, on which new versions of slots' rows are under way until they `arrive`."""
-
-    def __init__(self, table: MemoryTable) -> None:
-        super().__init__()
-        self.rows = table.rows
-        self._under_way: list[Callable[[], Awaitable[bool]]] = []
-
-    def arrive(self) -> None:
-        assert self._under_way
-        for call in self._under_way:
-            assert run(call())  # type: ignore[arg-type]
-
-    async def swap(self, row: Row, version: int | None) -> bool:
-        call = super().swap
-        if not str(row["sk"]).startswith("E"):
-            return await call(row, version)
-        self._under_way.append(lambda: call(row, version))
-        raise Unavailable("no answer")
 
 
 class Faster(MemoryTable):
@@ -180,11 +128,6 @@ def test_a_row_that_changes_again_and_again_is_emptied_or_the_erasure_fails(kept
         assert word not in kept.text(), word
 
 
-class _Pause:
-    def __await__(self) -> Generator[None]:
-        yield
-
-
 class Paused(MemoryTable):
     """A process's way to a table, which pauses in front of a slot that it takes."""
 
@@ -194,7 +137,7 @@ class Paused(MemoryTable):
 
     async def put_new(self, row: Row, **more: Any) -> Row | None:
         if str(row["sk"]).startswith("E"):
-            await _Pause()
+            await Pause()
         return await super().put_new(row, **more)
 
 

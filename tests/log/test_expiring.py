@@ -17,12 +17,9 @@ from chatstore.engines.log import Row
 from chatstore.errors import MessageNotFound
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
+from tests.log.doubles import Meanwhile, Noting
+from tests.log.kept import Kept
 from tests.log.memory_table import Killed, LogInMemory
-from tests.log.test_calls import Noting
-from tests.log.test_cleaning import Kept, kept
-from tests.log.test_erasing import Meanwhile
-
-__all__ = ["kept"]
 
 BRIEF = timedelta(minutes=1)
 LONG = timedelta(days=3)

@@ -8,9 +8,7 @@ from typing import Any
 from chatstore.blocking import run
 from chatstore.engines.log.head import look
 from chatstore.engines.log.records import Slot
-from tests.log.test_cleaning import BIG, LATER, Kept, kept
-
-__all__ = ["kept"]
+from tests.log.kept import BIG, LATER, Kept
 
 DAYS = timedelta(days=3)
 

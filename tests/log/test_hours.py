@@ -14,11 +14,9 @@ from chatstore.contract import ThreadKey
 from chatstore.engines.log import Key, Row, Rows, closing
 from chatstore.store import ChatStore
 from chatstore.testing.samples import contents, say, whole
+from tests.log.doubles import Meanwhile
+from tests.log.kept import BIG, LATER, Kept, stopped
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
-from tests.log.test_cleaning import BIG, LATER, Kept, kept, stopped
-from tests.log.test_erasing import Meanwhile
-
-__all__ = ["kept"]
 
 OVER = timedelta(hours=3)
 

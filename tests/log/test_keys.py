@@ -11,10 +11,8 @@ from chatstore.engines.log import Row, erasing
 from chatstore.engines.log.records import Header
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
+from tests.log.kept import LATER, Kept
 from tests.log.memory_table import LogInMemory, MemoryTable
-from tests.log.test_cleaning import LATER, Kept, kept
-
-__all__ = ["kept"]
 
 
 def say(text: str) -> dict[str, str]:

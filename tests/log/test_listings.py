@@ -14,12 +14,10 @@ from chatstore.blocking import run
 from chatstore.engines.log import Key, Row, Rows, layout, listing
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
+from tests.log.kept import Kept, stopped
 from tests.log.memory_table import LogInMemory, MemoryTable
-from tests.log.test_cleaning import Kept, kept, stopped
 from tests.log.test_erasing import finish, staging
 from tests.log.test_lists import check_listed, clocks_at_the_end_of_an_hour
-
-__all__ = ["kept"]
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

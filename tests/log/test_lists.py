@@ -18,49 +18,10 @@ from chatstore.engines.log.visits import hour_of
 from chatstore.errors import Unavailable
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
+from tests.log.doubles import Mortal
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 
 T = TypeVar("T")
-
-
-class Mortal(MemoryTable):
-    """A process's way to a table: it is killed before its call after `left` others."""
-
-    def __init__(self, table: MemoryTable, left: int) -> None:
-        super().__init__()
-        self.rows = table.rows
-        self._left = left
-
-    def _call(self) -> None:
-        if not self._left:
-            raise Killed
-        self._left -= 1
-
-    async def query(self, pk: str, low: str, high: str, *, limit: int, newest: bool = False,
-                    after: str | None = None, stale: bool = False) -> Rows:  # fmt: skip
-        self._call()
-        return await super().query(pk, low, high, limit=limit, newest=newest, after=after, stale=stale)
-
-    async def put_new(self, row: Row, *, free: Key | None = None) -> Row | None:
-        self._call()
-        return await super().put_new(row, free=free)
-
-    async def swap(self, row: Row, version: int | None) -> bool:
-        self._call()
-        return await super().swap(row, version)
-
-    async def remove(self, row: Row) -> bool:
-        self._call()
-        return await super().remove(row)
-
-    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
-        # A batch is done in part, in any order.
-        for put in puts:
-            self._call()
-            await super().write([put])
-        for delete in deletes:
-            self._call()
-            await super().write([], [delete])
 
 
 class Slow(MemoryTable):

@@ -12,8 +12,8 @@ from chatstore.errors import MessageNotFound
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import say
+from tests.log.doubles import Noting
 from tests.log.memory_table import LogInMemory
-from tests.log.test_calls import Noting
 
 
 def test_what_its_slot_tells_of_a_message_is_not_stored_again() -> None:

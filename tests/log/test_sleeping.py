@@ -16,8 +16,8 @@ from chatstore.engines.log import Key, Row, Rows
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
+from tests.log.doubles import Mortal
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
-from tests.log.test_lists import Mortal
 
 HOUR = timedelta(hours=1)
 
