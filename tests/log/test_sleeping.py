@@ -76,6 +76,16 @@ def text(table: MemoryTable) -> str:
     return repr([rows for rows in table.rows.items() if rows[1]])
 
 
+def deleted_long_ago() -> tuple[MemoryTable, ManualClock, ChatStore]:
+    """A table where a sweep removes what is left of a thread of mary's."""
+    table, clock = MemoryTable(), ManualClock()
+    store = ChatStore(LogInMemory(table, clock))
+    store.append("t", say("one"), owner="mary")
+    store.delete_thread("t")
+    clock.advance(26 * HOUR)
+    return table, clock, store
+
+
 def swept(store: ChatStore) -> None:
     while store.sweep().more:
         pass
@@ -83,11 +93,7 @@ def swept(store: ChatStore) -> None:
 
 @pytest.mark.parametrize("deletions", range(5))
 def test_a_sweep_leaves_what_leads_to_a_row_that_an_erasure_changed_meanwhile(deletions: int) -> None:
-    table, clock = MemoryTable(), ManualClock()
-    store = ChatStore(LogInMemory(table, clock))
-    store.append("t", say("one"), owner="mary")
-    store.delete_thread("t")
-    clock.advance(26 * HOUR)
+    table, clock, store = deleted_long_ago()
     store.append("t", say("two"), owner="bob")
     slow = HeldUp(table)
 
@@ -123,11 +129,7 @@ def test_what_lists_a_thread_goes_beside_an_erasure_of_another_owner_under_its_i
 
 
 def test_an_erasure_in_front_of_a_sweeps_row_of_the_present_hour_leaves_no_name() -> None:
-    table, clock = MemoryTable(), ManualClock()
-    store = ChatStore(LogInMemory(table, clock))
-    store.append("t", say("one"), owner="mary")
-    store.delete_thread("t")
-    clock.advance(26 * HOUR)
+    table, clock, store = deleted_long_ago()
     slow, erased = HeldUp(table), []
     slow.before_a_row = lambda: erased.append(store.erase("mary"))
     swept(ChatStore(LogInMemory(slow, clock)))
@@ -233,11 +235,7 @@ def test_a_row_of_the_hour_before_goes_with_a_thread_that_two_began() -> None:
 
 @pytest.mark.parametrize("slept_in", ["behind_an_hour", "before_a_row"])
 def test_a_sweep_that_slept_for_days_lists_nothing_in_an_hour_that_is_over(slept_in: str) -> None:
-    table, clock = MemoryTable(), ManualClock()
-    store = ChatStore(LogInMemory(table, clock))
-    store.append("t", say("gone"), owner="mary")
-    store.delete_thread("t")
-    clock.advance(26 * HOUR)
+    table, clock, store = deleted_long_ago()
     slow, slept = HeldUp(table), []
 
     def meanwhile() -> None:
@@ -370,11 +368,7 @@ def test_a_condition_holds_for_a_thread_that_another_empties_meanwhile(act: Call
 
 @pytest.mark.parametrize("left", range(8, 24))
 def test_a_sweep_that_is_killed_is_followed_by_one_in_the_same_hour(left: int) -> None:
-    table, clock = MemoryTable(), ManualClock()
-    store = ChatStore(LogInMemory(table, clock))
-    store.append("t", say("one"), owner="mary")
-    store.delete_thread("t")
-    clock.advance(26 * HOUR)
+    table, clock, store = deleted_long_ago()
     with contextlib.suppress(Killed):
         ChatStore(LogInMemory(Mortal(table, left), clock)).sweep()
     for _ in range(3):
@@ -386,11 +380,7 @@ def test_a_sweep_that_is_killed_is_followed_by_one_in_the_same_hour(left: int) -
 
 def test_a_sweep_that_slept_leaves_what_a_writer_lists_where_all_was_swept_away_since() -> None:
     """The writer was killed before it took a slot. What it wrote goes when that hour is over."""
-    table, clock = MemoryTable(), ManualClock()
-    store = ChatStore(LogInMemory(table, clock))
-    store.append("t", say("one"), owner="mary")
-    store.delete_thread("t")
-    clock.advance(26 * HOUR)
+    table, clock, store = deleted_long_ago()
 
     def meanwhile() -> None:
         for _ in range(2):
