@@ -63,6 +63,8 @@ TABLE = {
     "properties": 1,
     "message by id": 2,
     "replace or delete a message by id, warm": 2,
+    "the same by key, warm": 3,
+    "the same in the row that the process wrote last": 1,
     "insert within a turn, warm": 2,
     "insert in front of a turn, warm": 3,
     "pop, warm": 2,
@@ -90,7 +92,8 @@ def test_every_operation(proxy: Unkind, opened: Open, clock: ManualClock) -> Non
     costs: dict[str, float] = {}
 
     def note(name: str, call: Callable[[], Any]) -> None:
-        costs[name] = measured(proxy, call)
+        cost = measured(proxy, call)
+        assert costs.setdefault(name, cost) == cost
 
     with opened() as store:
         note("append, cold", lambda: store.append("t", say("c")))
@@ -109,9 +112,14 @@ def test_every_operation(proxy: Unkind, opened: Open, clock: ManualClock) -> Non
         note("first append to a new thread", lambda: store.append("u", say("a")))
         note("last 20", lambda: store.read("t", last=20))
         note("properties", lambda: store.get_thread("t"))
+        oldest = store.read("t", limit=1).items[0].id or ""
         last = store.read("t", last=1).items[0].id or ""
         note("message by id", lambda: store.get_message("t", last))
-        note("replace or delete a message by id, warm", lambda: store.replace_message("t", last, say("F")))
+        note(
+            "the same in the row that the process wrote last",
+            lambda: store.replace_message("t", last, say("F")),
+        )
+        note("replace or delete a message by id, warm", lambda: store.replace_message("t", oldest, say("A")))
         assert measured(proxy, lambda: store.delete_message("t", last)) == 2
         note("insert in front of a turn, warm", lambda: store.insert("t", say("between"), index=-1))
         first = store.read("t", limit=1).items[0].id or ""
@@ -143,6 +151,11 @@ def note_more(note: Callable[[str, Callable[[], Any]], None], store: chatstore.C
     note("append after a message near the end, warm", lambda: store.append("w", say("y"), after=ids[87]))
     note("append with a new key, warm", lambda: store.append("w", say("z"), key="k"))
     note("message by key", lambda: store.get_message("w", "key:k"))
+    store.append("w", say("behind it"))
+    note("the same by key, warm", lambda: store.replace_message("w", "key:k", say("Z!")))
+    written_last = "the same in the row that the process wrote last"
+    note(written_last, lambda: store.replace_message("w", "key:k", say("Z!!")))
+    store.append("w", say("behind it"))
     note("read after a message near the end", lambda: store.read("w", after=ids[86]))
     note("metadata of a message, warm", lambda: store.update_message("w", ids[87], metadata={"stars": 5}))
     note("first truncate far from the end since a sweep, warm", lambda: store.truncate("w", after=ids[9]))

@@ -48,7 +48,7 @@ CALLS = {
     "a message by its id": "1 get, 1 page",
     "a replaced message": "1 page, 1 submit(2)",
     "a message between": "1 page, 1 submit(2)",
-    "a deleted message": "1 page, 1 submit(2)",
+    "a deleted message": "1 submit(2)",
     "the last message": "1 page, 1 submit(3)",
     "a cut": "1 page, 1 submit(9)",
     "a page of what a cut left": "1 page",

@@ -93,6 +93,11 @@ def test_an_append_is_one_request_and_a_cold_one_two(url: str, proxied: tuple[Pr
         ran = Counter(proxy.billed())
         ran.subtract(before)
         assert +ran == {"evalsha": 1, "hgetall": 1, "xrevrange": 1}
+        edits = [
+            store.replace_message("t", store.read("t").items[place].id or "", say("edited"))
+            for place in (-1, 0, 0)
+        ]
+        assert [one.cost.trips for one in edits] == [1, 2, 1]  # type: ignore[union-attr]
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
         entry = entry_of(op.row)
         if op.row == _HEADER and _is_thread(partition):
             kind, named = f"H{kind}", _fields(op.properties)
-        elif entry and op.kind in ("upsert", "delete"):
+        elif entry and op.kind in ("upsert", "replace", "delete"):
             kind, condition = f"S{kind}", entry
             named = named and _entry(op.properties)
         elif named:
@@ -85,8 +85,7 @@ def operations(partition: str, token: str, ops: Sequence[Op]) -> list[bytes]:
 def appending(token: str, ops: Sequence[Op]) -> list[bytes] | None:
     """The arguments of `APPEND`, behind the first, for operations that are one; None for any others.
 
-    They are the header's, that of the row of messages, and perhaps one of a new row that is no message. An
-    edit has that one in front of the messages: their row is there, so the script would be sent in vain.
+    They are the header's, that of a new row of messages, and perhaps one of a new row that is no message.
     """
     if not 2 <= len(ops) <= 3:
         return None

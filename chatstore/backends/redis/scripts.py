@@ -63,7 +63,7 @@ for kind in words do
   elseif kind == 'HM' or kind == 'HR' or kind == 'HD' then
     local there = redis.call('HGET', head, 'e')
     if not there or (etag ~= '-' and etag ~= there) then return 0 end
-  elseif kind == 'SD' then
+  elseif kind == 'SD' or kind == 'SR' then
     op.entry = #redis.call('XRANGE', stream, etag, etag) == 1
     op.there = not op.entry and member(row)
     if not op.entry and not op.there then return 0 end
@@ -100,12 +100,12 @@ for number, op in ipairs(ops) do
   elseif kind == 'HD' then
     redis.call('DEL', head)
     if redis.call('EXISTS', rows) == 0 and redis.call('XLEN', stream) == 0 then redis.call('DEL', stream) end
-  elseif kind == 'SU' then
-    local answer = redis.pcall('XADD', stream, op.etag, op.names[1], new)
-    if type(answer) == 'table' and answer.err then
-      redis.call('XDEL', stream, op.etag)
-      local there = member(row)
-      if there then gone[#gone + 1] = there end
+  elseif kind == 'SU' or kind == 'SR' then
+    local answer = kind == 'SU' and redis.pcall('XADD', stream, op.etag, op.names[1], new)
+    if not answer or (type(answer) == 'table' and answer.err) then
+      if kind == 'SU' then op.entry, op.there = true, member(row) end
+      if op.entry then redis.call('XDEL', stream, op.etag) end
+      if op.there then gone[#gone + 1] = op.there end
       if op.names[1] == 'b' then new = 'b00#' .. #new .. ':' .. new end
       keep(row, own, new)
     end

@@ -79,6 +79,14 @@ class Attempt:
         header = heading(state, self.view.known.etag, self._header, whole=self._whole)
         return (await self.table.submit(self.view.partition, [header, *self.ops]))[0]
 
+    def last_row(self, change: Change[Any], state: State) -> Op | None:
+        """The row of messages that this process wrote last, if it is as it was under the new `state`."""
+        if change.put:
+            named = change.put[-1].row
+            return next(op for op in self.ops if op.row == named)
+        before = self.view.known
+        return before.row if before.state is not None and before.state.same_history(state) else None
+
     def took_place(self, now: State | None, *, lost: bool) -> bool:
         """Whether this try was applied, by a header read after it was refused.
 
@@ -140,7 +148,11 @@ def packed_rows(
         packed = [pack(segment.row, name, segment.dump(), inline) for segment in segments]
         pieces = [piece for one in packed for piece in one.chunks]
         rows = [
-            Op("upsert", segment.row, one.properties | expiry_text(segment.expires))
+            Op(
+                "replace" if segment.is_stored else "upsert",
+                segment.row,
+                one.properties | expiry_text(segment.expires),
+            )
             for segment, one in zip(segments, packed, strict=True)
         ]
         if table.fits([*beside, *rows]):

@@ -171,7 +171,7 @@ class FencedBackend(FencedThreads):
         async def replace_message(view: View) -> Change[Message]:
             state = existing(view)
             require(if_thread, state.revision)
-            segment, place = await self._messages.named(view, state, message_id)
+            segment, place = await self._messages.to_change(view, state, message_id)
             old = segment.messages[place]
             require(if_match, message_etag(old.id, old.revision))
             new = old.changed(draft, metadata)
@@ -189,7 +189,7 @@ class FencedBackend(FencedThreads):
         async def delete(view: View) -> Change[Message | None]:
             state = existing(view)
             if isinstance(message, str):
-                segment, place = await self._messages.named(view, state, message)
+                segment, place = await self._messages.to_change(view, state, message)
                 old = segment.messages[place]
                 require(if_match, message_etag(old.id, old.revision))
             else:

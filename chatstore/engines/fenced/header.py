@@ -188,11 +188,16 @@ _TAIL, _WIDEST, _WRITES = map(State._fields.index, ("tail", "widest", "writes"))
 
 
 class Known(NamedTuple):
-    """A header as it was read or written last: None where there is none."""
+    """A header as it was read or written last: None where there is none.
+
+    `row` holds messages as they are under this header. It is the one that this process wrote last, if that
+    is short, and if none of its messages expires.
+    """
 
     state: State | None = None
     etag: str | None = None
     properties: Properties = _NONE
+    row: Op | None = None
 
 
 def born(before: State | None, tenant: str, thread: Thread, now: int) -> State:

@@ -15,10 +15,10 @@ from chatstore.engines.fenced.header import Known, State
 from chatstore.engines.fenced.keys import Keys
 from chatstore.engines.fenced.pages import Filling, newest_page
 from chatstore.engines.fenced.plans import Cutting, anew, cut_away, is_far
-from chatstore.engines.fenced.reading import Head, Moved, Reader, chosen
+from chatstore.engines.fenced.reading import Head, Moved, Reader, chosen, short_text
 from chatstore.engines.fenced.segments import Segment, Stored, new_message
 from chatstore.errors import CursorExpired, MessageNotFound, ThreadNotFound
-from chatstore.models import Message, Page
+from chatstore.models import NAMED_BY_KEY, Message, Page
 
 __all__ = ["Gap", "Messages"]
 
@@ -156,6 +156,20 @@ class Messages:
             await self._reader.unchanged(view.partition, state)
             raise MessageNotFound(view.key.id, message_id)
         return found
+
+    async def to_change(self, view: View, state: State, named: str) -> tuple[Segment, int]:
+        """As `named`, for a change: without a call if the message is in the row that this process wrote last.
+
+        That row is as it was, or the change is refused: whoever changes a row changes the header, too. No
+        message in it expires.
+        """
+        row = view.known.row
+        if row is not None:
+            segment = Segment.load(row.row, short_text(row.properties) or "")
+            for place, one in enumerate(segment.messages):
+                if one.id == named or (one.key is not None and f"{NAMED_BY_KEY}{one.key}" == named):
+                    return segment, place
+        return await self.named(view, state, named)
 
     async def cut(self, view: View, state: State, cut: Cut, added: int) -> Cutting:
         """What is left by a cut, where so many messages are to be added. Raises MessageNotFound.

@@ -65,7 +65,7 @@ class Appender:
                     conflicted()
                     lost = overtaken.perhaps and request is None
                 else:
-                    self._seen.put(partition, Known(plain.state, etags[0]))
+                    self._seen.put(partition, Known(plain.state, etags[0], row=plain.ops[1]))
                     return plain.result
         if plain is None:
             return await self._writer.mutate(key, request, drafts, plan)
@@ -75,7 +75,10 @@ class Appender:
 
 
 class Plain(NamedTuple):
-    """A plain append: the write's name, the header and the group as they become, and the result."""
+    """A plain append: the write's name, the header and the group as they become, and the result.
+
+    In the group are the header and the row of messages; what is remembered of a request is behind them.
+    """
 
     name: str
     state: State

@@ -62,7 +62,10 @@ class Seen:
 
     def put(self, partition: str, known: Known) -> None:
         """Remember a header that is there."""
-        self._known.put(partition, Known(known.state, known.etag) if known.properties else known)
+        row = known.row
+        body = None if row is None else alone(row.properties)
+        is_short = body is not None and len(body) <= _SHORT_BYTES
+        self._known.put(partition, known if is_short else Known(known.state, known.etag))
 
     def drop(self, partition: str) -> None:
         """Forget a header."""
@@ -211,6 +214,9 @@ class Reader:
         if entity is None:
             self._seen.drop(partition)
             return Known()
+        before = self._seen.get(partition)
+        if before is not None and before.etag == entity.etag:
+            return before._replace(properties=entity.properties)
         known = Known(State.load(entity.properties.get("s")), entity.etag, entity.properties)
         self._seen.put(partition, known)
         return known

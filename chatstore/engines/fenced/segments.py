@@ -103,6 +103,9 @@ class Segment(NamedTuple):
     large: bool = False
     """Whether it was read from pieces, which are to be swept when it changes."""
 
+    is_stored: bool = False
+    """Whether the row is there."""
+
     @classmethod
     def of(cls, epoch: str, messages: Sequence[Stored]) -> Segment:
         """A row of its own for `messages`."""
@@ -114,13 +117,13 @@ class Segment(NamedTuple):
         try:
             forms, at = _decoded(text, 0)
             if at == len(text):
-                return cls(row, tuple([Stored(*fields) for fields in forms]), large)
+                return cls(row, tuple([Stored(*fields) for fields in forms]), large, True)
             messages, at = [], at + 1
             for form in forms:
                 one = _loaded(form, text, at)
                 messages.append(one)
                 at += len(one.text)
-            return cls(row, tuple(messages), large)
+            return cls(row, tuple(messages), large, True)
         except (ValueError, TypeError, StopIteration) as error:
             raise CorruptData("a row of messages cannot be read") from error
 

@@ -144,7 +144,7 @@ class Sweeper(Purger):
             left = tuple(one for one in segment.messages if one.lives(self._now))
             gone += len(segment.messages) - len(left)
             if left:
-                rest.append(Segment(row.row, left))
+                rest.append(segment._replace(messages=left))
             else:
                 empty.append(Op("delete", row.row, {}))
         state = known.state or State("")

@@ -231,7 +231,7 @@ class Writer:
         etag = await attempt.commit(state)
         # What an earlier try has told, and this one has no use for, is still to be taken back.
         call.told = [listing for listing in call.told if listing not in state.listings]
-        self._seen.put(view.partition, Known(state, etag))
+        self._seen.put(view.partition, Known(state, etag, row=attempt.last_row(change, state)))
 
     async def _write_down(self, attempt: Attempt, change: Change[Any]) -> None:
         """Write rows of what changes: of much, such as a fork's whole history, beside the event loop."""
