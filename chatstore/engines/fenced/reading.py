@@ -214,11 +214,10 @@ class Reader:
         if entity is None:
             self._seen.drop(partition)
             return Known()
-        before = self._seen.get(partition)
-        if before is not None and before.etag == entity.etag:
-            return before._replace(properties=entity.properties)
         known = Known(State.load(entity.properties.get("s")), entity.etag, entity.properties)
-        self._seen.put(partition, known)
+        before = self._seen.get(partition)
+        if before is None or before.etag != known.etag:
+            self._seen.put(partition, known)
         return known
 
 
