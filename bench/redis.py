@@ -1,6 +1,7 @@
-"""``python -m bench.redis [RELEASE]``: appends and reads on Redis, beside two floors and LlamaIndex's stores.
+"""``python -m bench.redis [RELEASE [FOLDER]]``: appends and reads on Redis, beside floors and LlamaIndex's stores.
 
-RELEASE is 6.2, 8.2 or Valkey's 9.1. It starts on loopback, without a disk. One turn of one message of 300
+RELEASE is 6.2, 8.2 or Valkey's 9.1. It starts on loopback, without a disk. With a FOLDER on a disk, it writes
+each change there before it answers, and only times are compared. One turn of one message of 300
 characters is appended, and the last 20 are read, at three lengths of a thread. Those that are compared take
 turns. Printed are medians in microseconds, ratios, and the processor's time on both sides: on a machine that
 does other work, that is what can be compared.
@@ -24,6 +25,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -236,10 +238,24 @@ def peer(kind: str, url: str, lengths: tuple[int, ...]) -> None:
         print(f"{length:>7} LlamaIndex's store on {kind}: append {appended:.0f}, last 20 {read:.0f}")
 
 
-def main(release: str = "6.2") -> None:
+def on_disk(name: str, folder: str) -> None:
+    """Print how long calls take of which each change is on the disk before it is acknowledged."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        options = ["--appendonly", "yes", "--appendfsync", "always", "--dir", place]
+        with (
+            redis_server(*options, release=name) as port,
+            chatstore.connect(f"redis://127.0.0.1:{port}/0?durable=always") as store,
+        ):
+            compare(Compared(redis.Redis(port=port), store))
+
+
+def main(release: str = "6.2", folder: str | None = None) -> None:
     """Print the tables."""
     name = next(one for one in RELEASES if one.endswith(release))
     print(f"{platform.machine()}, Python {platform.python_version()}, {name}, {ROUNDS} rounds")
+    if folder is not None:
+        on_disk(name, folder)
+        return
     with redis_server(release=name) as port, proxy_to(f"redis://127.0.0.1:{port}/0") as (proxy, rest):
         client = redis.Redis(port=port)
         with chatstore.connect(f"redis://127.0.0.1:{port}/0") as store:
