@@ -1,10 +1,10 @@
-"""``python -m bench.redis [RELEASE [FOLDER]]``: appends and reads on Redis, beside floors and LlamaIndex's stores.
+"""``python -m bench.redis [RELEASE [FOLDER]]``: Redis, beside two programs by hand and LlamaIndex's stores.
 
-RELEASE is 6.2, 8.2 or Valkey's 9.1. It starts on loopback, without a disk. With a FOLDER on a disk, it writes
-each change there before it answers, and only times are compared. One turn of one message of 300
+RELEASE is 6.2, 8.2 or Valkey's 9.1. It starts on loopback, without a disk. With a FOLDER on a disk, it
+writes each change there before it answers, and only times are compared. One turn of one message of 300
 characters is appended, and the last 20 are read, at three lengths of a thread. Those that are compared take
-turns. Printed are medians in microseconds, ratios, and the processor's time on both sides: on a machine that
-does other work, that is what can be compared.
+turns. Printed are medians in microseconds, ratios, and the processor's time on both sides: on a machine
+that does other work, that is what can be compared.
 
 The *list* pushes text that is JSON already to a list, and reads its end. The program *by hand* does what a
 store of chats cannot do without: it writes and reads JSON, gives messages ids, times, and numbers that are
