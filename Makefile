@@ -45,10 +45,10 @@ check: .venv/.dev  ## Lint, check types, imports, lock files, secrets and the do
 	$(BIN)/pytest -q -n 2 --dist worksteal tests/docs tests/packaging
 
 soak: .venv/.dev $(SERVICES)  ## Run the tests with many more examples
-	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 3 --dist worksteal --timeout 1800 $(if $(CI),--require-services)
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 3 --dist worksteal $(if $(CI),--require-services)
 
 schedules: .venv/.dev  ## Explore every order of what may meet on a thread, the long ones too
-	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal --timeout 1800 tests/schedules
+	@CHATSTORE_SOAK=1 $(BIN)/pytest -n 2 --dist worksteal tests/schedules
 
 bench: .venv/.dev .venv-bench-llama-index/.installed  ## Compare with a peer, which has an environment of its own
 	@$(BIN)/python -m bench

@@ -25,6 +25,9 @@ pytest_plugins = ["chatstore.testing.summary"]
 use_memory()
 
 TASKMASTER = Path(__file__).parents[2] / "shared" / "data" / "taskmaster4.jsonl"
+_PATIENT_SECONDS = 1800
+"""After so long a test of the soak fails that does not end."""
+
 SOAK = os.environ.get("CHATSTORE_SOAK", "0") not in ("", "0")
 
 ABSENT = "absent service: "
@@ -53,7 +56,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if SOAK and config.getoption("timeout") is None:
+        # Read by the plugin's own hook, which comes behind this one.
+        config.option.timeout = _PATIENT_SECONDS
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background, where a shell ignores Ctrl-C: what the tests start is to hear it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
