@@ -40,10 +40,11 @@ class Walk:
     async def rows(self, start: str | None) -> AsyncIterator[Slot]:
         """Rows from the one that may hold the position `start` on; from the end for None.
 
-        What the newest slot decided is seen as applied.
+        What the newest slot decided is seen as applied. A row that it adds may come although it lies before
+        `start`.
         """
         head, newest = self._head, self._newest
-        waiting = None if head.settled or head.newest is None else head.newest
+        waiting = None if head.settled else head.newest
         async for slot in self._stored(start):
             shown = slot
             if waiting is not None and waiting.effect is not None:
@@ -53,12 +54,12 @@ class Walk:
                 elif (slot.position < at) == newest:
                     added = target_of(waiting, None)
                     waiting = None
-                    if added is not None and _covers(added, start, newest=newest):
+                    if added is not None:
                         yield added
             yield shown
         if waiting is not None:
             added = target_of(waiting, None)
-            if added is not None and _covers(added, start, newest=newest):
+            if added is not None:
                 yield added
 
     async def _stored(self, start: str | None) -> AsyncIterator[Slot]:
@@ -103,7 +104,3 @@ class Walk:
             self._size = min(self._size * 2, MOST)
             more = found.more
             after = str(found.rows[-1]["sk"]) if found.rows else after
-
-
-def _covers(slot: Slot, start: str | None, *, newest: bool) -> bool:
-    return start is None or (slot.position <= start if newest else slot.position >= start[:10])
