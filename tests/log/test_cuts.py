@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import chatstore
 from chatstore.blocking import run
-from chatstore.engines.log import Rows
+from chatstore.engines.log import Key, Row, Rows
 from chatstore.engines.log.head import look
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
@@ -161,3 +162,63 @@ def test_after_a_cut_as_much_is_asked_for_as_before() -> None:
     store.truncate("t", after=ids(store)[100])
     store.append("t", say("last"))
     assert calls() == before
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["from the first", "anew"])
+def test_what_a_sweep_takes_of_a_cut_is_what_was_cut_and_not_too_early(kept: Kept, begun: bool) -> None:
+    """Each sweep is one for a message that expires. The cut lies within a turn."""
+    store = kept.store
+    if not begun:
+        store.append("t", say("before"))
+        store.clear("t")
+    first, *_ = store.append("t", say("stays"), say("goes"), say("goes, too")).messages
+    asked = store.append("t", say("asked once"), request_id="r")
+    store.append("t", say("brief"), expires_in=60)
+    store.truncate("t", after=first.id)
+    kept.clock.advance(timedelta(minutes=5))
+    kept.swept()
+    again = store.append("t", say("asked once"), request_id="r")
+    assert again.messages[0].id == asked.messages[0].id
+    assert contents(whole(store, "t")) == ["stays"]
+    for _ in range(3):
+        kept.clock.advance(LATER)
+        kept.swept()
+    assert contents(whole(store, "t")) == ["stays"]
+    assert not any(content in kept.text() for content in ("goes", "asked", "brief"))
+
+
+def test_a_sweep_that_slept_takes_nothing_of_a_thread_that_took_the_place(kept: Kept) -> None:
+    """It takes what was cut away. When it wakes, another thread has rows of the same names."""
+
+    class Sleeping(MemoryTable):
+        slept = False
+
+        def sleep(self, names: Sequence[str]) -> None:
+            if not self.slept and any(name.startswith("E") for name in names):
+                self.slept = True
+                kept.store.delete_thread("t")
+                for _ in range(3):
+                    kept.clock.advance(LATER)
+                    kept.swept()
+                assert not kept.rows()
+                for content in ("another", "and more"):
+                    kept.store.append("t", say(content))
+
+        async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+            self.sleep([key.sk for key in deletes])
+            await super().write(puts, deletes)
+
+        async def remove(self, row: Row) -> bool:
+            self.sleep([str(row["sk"])])
+            return await super().remove(row)
+
+    kept.store.append("t", say("stays"))
+    kept.store.append("t", say("goes"))
+    kept.store.truncate("t", after=ids(kept.store)[0])
+    kept.clock.advance(LATER)
+    table = Sleeping()
+    table.rows = kept.table.rows
+    with contextlib.suppress(chatstore.Unavailable):
+        ChatStore(LogInMemory(table, kept.clock)).sweep()
+    assert table.slept
+    assert contents(whole(kept.store, "t")) == ["another", "and more"]

@@ -209,3 +209,28 @@ def test_an_index_counts_what_has_not_expired(kept: Kept, index: int, named: str
             kept.store.delete_message("t", index=index)
     else:
         assert kept.store.delete_message("t", index=index).content == named
+
+
+@pytest.mark.parametrize("days", [(1, 3), (3, 1)])
+def test_a_sweep_comes_back_for_the_message_that_expires_next(kept: Kept, days: tuple[int, int]) -> None:
+    """The visit that the first message has planned finds the others, and plans the next."""
+    kept.store.append("t", say("at once"), expires_in=timedelta(hours=5))
+    for count in days:
+        kept.store.append("t", say(f"{count} days"), expires_in=timedelta(days=count))
+    kept.clock.advance(timedelta(hours=6))
+    kept.swept()
+    assert "at once" not in kept.text()
+    kept.clock.advance(timedelta(days=1))
+    kept.swept()
+    assert "1 days" not in kept.text()
+    assert "3 days" in kept.text()
+
+
+@pytest.mark.parametrize("brief_first", [True, False])
+def test_what_was_put_between_and_has_expired_is_not_counted(kept: Kept, brief_first: bool) -> None:
+    kept.store.append("t", say("a"), say("b"))
+    for expires_in in (60, None) if brief_first else (None, 60):
+        kept.store.insert("t", say("c"), index=0, expires_in=expires_in)
+    assert kept.store.list_threads(preview=True).items[0].message_count == 4
+    kept.clock.advance(timedelta(minutes=2))
+    assert kept.store.list_threads(preview=True).items[0].message_count == 3
