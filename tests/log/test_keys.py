@@ -217,3 +217,11 @@ def test_what_a_page_begins_at_has_to_be_there(kept: Kept) -> None:
     kept.store.truncate("t", after=one)
     with pytest.raises(chatstore.MessageNotFound):
         kept.store.read("t", after=three)
+
+
+def test_a_key_leads_to_what_was_put_between_others(kept: Kept) -> None:
+    first = kept.store.append("t", say("a"), say("b"), key=["a", None]).messages[0]
+    for name in ("c", "d"):
+        kept.store.insert("t", say(name), after=first.id, key=name)
+    kept.store.append("t", say("e"))
+    assert [kept.store.get_message("t", f"key:{name}").content for name in "acd"] == ["a", "c", "d"]

@@ -13,6 +13,7 @@ from chatstore.blocking import run
 from chatstore.engines.log import Key, Row, Rows, layout
 from chatstore.engines.log.fairness import Fairness
 from chatstore.testing import ManualClock
+from chatstore.testing.samples import contents
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 
@@ -195,3 +196,37 @@ def test_who_was_killed_while_it_waited_is_not_waited_for_long() -> None:
     while store.sweep().more:
         pass
     assert not table.rows["W"]
+
+
+def test_what_a_process_remembers_answers_nothing() -> None:
+    """One finds the history empty, or the thread gone; then the other writes."""
+    _, first, second = stores()
+    first.append("t", said("1"))
+    first.clear("t")
+    assert first.pop("t") is None
+    second.append("t", said("2"))
+    popped = first.pop("t")
+    assert popped is not None
+    assert popped.content == "2"
+    first.delete_thread("t")
+    second.append("t", said("3"))
+    assert first.delete_thread("t")
+    second.append("t", said("4"))
+    first.replace_all("t", [said("4")])
+    second.append("t", said("5"))
+    first.replace_all("t", [said("4")])
+    assert contents(second.read("t")) == ["4"]
+
+
+@pytest.mark.parametrize("ends", ["clear", "delete_thread", "replace_all"])
+def test_who_remembers_a_history_that_another_ended_writes_to_the_one_that_is_there(ends: str) -> None:
+    _, first, second = stores()
+    first.append("t", said("1"))
+    second.append("t", said("2"))
+    if ends == "replace_all":
+        second.replace_all("t", [said("3")])
+    else:
+        getattr(second, ends)("t")
+    first.append("t", said("new"))
+    assert contents(first.read("t")) == contents(second.read("t"))
+    assert contents(second.read("t")) == ["3", "new"][ends != "replace_all" :]

@@ -92,7 +92,7 @@ class Finder:
         found = None if row is None else _keyed_in(row, key, now)
         if row is None or found is not None:
             return found
-        between = row.put_between(key)
+        between = row.put_between
         into = None if between is None else await self._holding(head, between)
         return None if into is None else _keyed_in(into, key, now)
 

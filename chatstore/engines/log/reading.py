@@ -110,7 +110,7 @@ class Reader(Finder):
         """
         scattered = head.header is not None and head.header.scattered
         if span.after_message is not None:
-            at = None if scattered or span.newest else position_of(span.after_message)
+            at = None if scattered else position_of(span.after_message)
             if at is None:
                 at = (await self.named(key, head, span.after_message, now)).entry.position
                 span = span._replace(after_message=None)

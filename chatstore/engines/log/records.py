@@ -302,12 +302,10 @@ class Slot(NamedTuple):
             brought=self.entries[0].position if keyed else None,
         )  # fmt: skip
 
-    def put_between(self, key: str) -> str | None:
-        """The position where it put a message of that key between others, as far as it knows."""
-        if self.effect is None:
-            return self.brought
-        [entry] = self.entries
-        return entry.position if self.effect.verb == "add" and entry.key == key else None
+    @property
+    def put_between(self) -> str | None:
+        """The position of a message that it put between others, if it knows of one; or that it changed."""
+        return self.brought if self.effect is None else self.entries[0].position
 
     def fade(self, places: Collection[int]) -> Slot:
         """This row without what was in some places; the others stay in theirs, where an effect looks."""
