@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 
 import chatstore
+from chatstore.store import ChatStore
 from chatstore.testing.samples import say
 from tests.log.kept import LATER, Kept
+from tests.log.memory_table import LogInMemory
 
 
 def lived(kept: Kept, *, ttl: timedelta | None) -> None:
@@ -18,12 +20,17 @@ def lived(kept: Kept, *, ttl: timedelta | None) -> None:
     kept.store.delete_thread("t")
 
 
+def anew(kept: Kept) -> ChatStore:
+    """Of a process that remembers nothing."""
+    return ChatStore(LogInMemory(kept.table, kept.clock))
+
+
 def popped(kept: Kept, request: str) -> object:
-    return kept.store.pop("t", request_id=request)
+    return anew(kept).pop("t", request_id=request)
 
 
 def created(kept: Kept, request: str) -> object:
-    return kept.store.create_thread("t", topic="of this life", request_id=request)
+    return anew(kept).create_thread("t", topic="of this life", request_id=request)
 
 
 def test_what_expired_is_shown_to_nobody_although_a_thread_without_an_end_came_between(kept: Kept) -> None:
@@ -34,7 +41,7 @@ def test_what_expired_is_shown_to_nobody_although_a_thread_without_an_end_came_b
     lived(kept, ttl=None)
     kept.clock.advance(timedelta(minutes=2))
     with pytest.raises(chatstore.RequestExpired):
-        kept.store.pop("t", request_id=request)
+        anew(kept).pop("t", request_id=request)
 
 
 @pytest.mark.parametrize(("ends", "waits"), [(False, timedelta(0)), (False, LATER), (True, LATER)])
@@ -52,3 +59,17 @@ def test_the_end_of_a_life_before_hides_nothing_of_this_one(
         kept.store.delete_thread("t")
     kept.clock.advance(timedelta(minutes=2))
     assert call(kept, request) == first
+
+
+def test_an_erasure_finds_what_is_left_of_a_later_life_when_a_sweep_took_the_one_before(kept: Kept) -> None:
+    for text in ("of the first life", "of the second life"):
+        kept.store.append("t", say(text), owner="ada")
+        kept.store.delete_thread("t")
+        kept.clock.advance(timedelta(hours=20))
+        kept.swept()
+    kept.clock.advance(timedelta(hours=2))
+    kept.swept()
+    assert "first life" not in kept.text()
+    assert "second life" in kept.text()
+    kept.store.erase("ada")
+    assert "second life" not in kept.text()

@@ -18,6 +18,7 @@ from chatstore.errors import StorageError
 from chatstore.models import Message
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
+from chatstore.testing.samples import contents, say
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 LARGEST = 400 * 1024
@@ -239,3 +240,26 @@ def test_positions_stay_short_where_many_are_inserted_at_one_place(monkeypatch: 
     messages = list(store.iter_messages("t"))
     assert [message.content for message in messages] == [*map(str, range(60)), "last"]
     assert max(len(message.position or "") for message in messages) <= 14
+
+
+def test_properties_that_take_too_much_although_compressed_are_refused_and_leave_no_trace() -> None:
+    store = ChatStore(LogInMemory(MemoryTable(), ManualClock()))
+    store.append("t", say("a"))
+    people = [{"id": f"p{n}", "metadata": {"noise": secrets.token_urlsafe(21_000)}} for n in range(8)]
+    with pytest.raises(chatstore.InvalidArgument, match="properties take at most"):
+        store.create_thread("new", participants=people)
+    with pytest.raises(chatstore.InvalidArgument, match="properties take at most"):
+        store.append("new", say("a"), participants=people)
+    with pytest.raises(chatstore.InvalidArgument, match="keep fewer participants, or less metadata"):
+        store.update_thread("t", participants=people)
+    assert [one.id for one in store.list_threads()] == ["t"]
+    assert not store.get_thread("t").participants
+
+
+def test_a_page_in_bytes_counts_texts_that_are_kept_apart() -> None:
+    store = ChatStore(LogInMemory(MemoryTable(), ManualClock()))
+    texts = [secrets.token_hex(300_000) for _ in range(3)]
+    for text in texts:
+        store.append("t", say(text))
+    assert contents(store.read("t", max_bytes=700_000)) == texts[:1]
+    assert contents(store.read("t", last=3, max_bytes=1_400_000)) == texts[1:]
