@@ -7,7 +7,7 @@ from typing import Any
 
 from chatstore.blocking import run
 from chatstore.engines.log.head import look
-from chatstore.engines.log.records import Slot
+from chatstore.engines.log.records import Effect, Slot
 from tests.log.kept import BIG, LATER, Kept
 
 DAYS = timedelta(days=3)
@@ -93,3 +93,14 @@ def test_what_was_cut_out_of_a_turn_goes_after_a_day(kept: Kept) -> None:
     assert "cuckoo" not in kept.text()
     assert len([sk for sk in kept.table.rows["T#default#t"] if sk.startswith("B")]) == 6
     assert list(kept.store.iter_messages("t")) == [first, second]
+
+
+def test_an_edit_that_arrives_behind_a_sweep_brings_nothing_back(kept: Kept) -> None:
+    begun(kept)
+    (row,) = (row for row in rows(kept) if b"quickly" in row["b"])
+    slot = Slot.load(row)
+    edit = slot._replace(entries=slot.entries[:1])
+    swept = slot.fade([0])
+    again = swept.apply(Effect(slot.position, slot.edition, "put", 0), edit)
+    assert again.entries == swept.entries
+    assert again.edition == slot.edition + 1

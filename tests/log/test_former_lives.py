@@ -73,3 +73,11 @@ def test_an_erasure_finds_what_is_left_of_a_later_life_when_a_sweep_took_the_one
     assert "second life" in kept.text()
     kept.store.erase("ada")
     assert "second life" not in kept.text()
+
+
+def test_the_end_of_a_life_that_expired_hides_nothing_of_the_one_that_began_behind_it(kept: Kept) -> None:
+    kept.store.append("t", say("brief"), ttl=60)
+    kept.clock.advance(timedelta(minutes=2))
+    request = chatstore.uuid7(kept.clock() // 1000)
+    first = created(kept, request)
+    assert created(kept, request) == first

@@ -11,7 +11,7 @@ from chatstore.store import ChatStore
 from chatstore.testing.samples import contents, say
 from tests.log.doubles import Mortal
 from tests.log.kept import Kept
-from tests.log.memory_table import Killed, LogInMemory
+from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 
 Act: TypeAlias = Callable[[ChatStore, list[str]], object]
 
@@ -84,3 +84,22 @@ def test_all_ways_to_read_show_one_history(kept: Kept, act: str, cut: bool) -> N
     after = found[-1]
     assert after != before
     assert all(one in (before, after) for one in found)
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_what_was_seen_of_a_killed_writer_stays_when_another_goes_on(kept: Kept, act: str) -> None:
+    """The other remembers the thread from before, and finds out by the slot that is taken."""
+    left, is_killed = 0, True
+    while is_killed:
+        table, is_killed = MemoryTable(), False
+        other = ChatStore(LogInMemory(table, kept.clock))
+        ids = [one.id or "" for one in other.append("t", say("0"), say("1"), say("2")).messages]
+        other.append("t", say("later"), key="later")
+        try:
+            ACTS[act](ChatStore(LogInMemory(Mortal(table, left), kept.clock)), ids)
+        except Killed:
+            is_killed = True
+        found = seen(ChatStore(LogInMemory(table, kept.clock)))
+        other.append("t", say("behind"))
+        assert seen(ChatStore(LogInMemory(table, kept.clock))) == [*found, "behind"]
+        left += 1

@@ -18,7 +18,7 @@ from chatstore.errors import StorageError
 from chatstore.models import Message
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
-from chatstore.testing.samples import contents, say
+from chatstore.testing.samples import say
 from tests.log.memory_table import LogInMemory, MemoryTable
 
 LARGEST = 400 * 1024
@@ -254,12 +254,3 @@ def test_properties_that_take_too_much_although_compressed_are_refused_and_leave
         store.update_thread("t", participants=people)
     assert [one.id for one in store.list_threads()] == ["t"]
     assert not store.get_thread("t").participants
-
-
-def test_a_page_in_bytes_counts_texts_that_are_kept_apart() -> None:
-    store = ChatStore(LogInMemory(MemoryTable(), ManualClock()))
-    texts = [secrets.token_hex(300_000) for _ in range(3)]
-    for text in texts:
-        store.append("t", say(text))
-    assert contents(store.read("t", max_bytes=700_000)) == texts[:1]
-    assert contents(store.read("t", last=3, max_bytes=1_400_000)) == texts[1:]

@@ -65,3 +65,22 @@ def test_a_request_that_tells_its_time_is_found(
     after(world)
     assert world.cold().append("t", say("r"), request_id=request) == first
     assert contents(whole(world.cold(), "t")) == left
+
+
+def test_a_cold_repetition_tells_how_many_messages_its_history_found_there(world: World) -> None:
+    world.other.append("t", say("a"), say("b"))
+    request = chatstore.uuid7(world.clock() // 1000)
+    history = [say("a"), say("b"), say("c")]
+    first = world.other.replace_all("t", history, request_id=request)
+    assert first.kept == 2
+    world.other.append("t", say("d"))
+    assert world.cold().replace_all("t", history, request_id=request) == first
+
+
+def test_a_request_is_looked_for_from_when_it_was_first_sent(world: World) -> None:
+    request = chatstore.RequestId("opaque", world.clock.now)
+    first = world.other.append("t", say("r"), request_id=request)
+    world.other.append("t", say("b"))
+    world.clock.advance(timedelta(hours=1))
+    assert world.cold().append("t", say("r"), request_id=request) == first
+    assert contents(whole(world.cold(), "t")) == ["r", "b"]

@@ -110,7 +110,7 @@ class Reader(Finder):
         """
         scattered = head.header is not None and head.header.scattered
         if span.after_message is not None:
-            at = None if scattered else position_of(span.after_message)
+            at = None if scattered or span.newest else position_of(span.after_message)
             if at is None:
                 at = (await self.named(key, head, span.after_message, now)).entry.position
                 span = span._replace(after_message=None)
@@ -254,7 +254,7 @@ def _edited(before: Head, after: Head) -> bool:
 def _page(head: Head, span: Span, found: list[Entry], more: bool) -> Page[Message]:
     edge = found[-1] if more else None
     items = tuple(entry.message() for entry in (reversed(found) if span.newest else found))
-    end = items[-1].position if items else span.after or position.START
+    end = items[-1].position if items else span.after
     epoch = head.public_epoch
     return Page(
         items,
