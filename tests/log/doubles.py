@@ -10,7 +10,7 @@ from chatstore.engines.log import Key, Row, Rows
 from chatstore.errors import Unavailable
 from tests.log.memory_table import Killed, MemoryTable
 
-__all__ = ["Late", "Meanwhile", "Mortal", "Noting", "Pause", "Stopped"]
+__all__ = ["Late", "Meanwhile", "Mortal", "Noting", "Pause", "Sleeping", "Stopped"]
 
 
 class Mortal(MemoryTable):
@@ -133,6 +133,33 @@ class Noting(MemoryTable):
     async def remove(self, row: Row) -> bool:
         self.calls.append("remove")
         return await super().remove(row)
+
+
+class Sleeping(MemoryTable):
+    """A process's way to a table; before it first deletes rows, something else happens."""
+
+    def __init__(self, table: MemoryTable, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.rows = table.rows
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    @property
+    def slept(self) -> bool:
+        return self._meanwhile is None
+
+    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
+        if deletes:
+            self._sleep()
+        await super().write(puts, deletes)
+
+    async def remove(self, row: Row) -> bool:
+        self._sleep()
+        return await super().remove(row)
+
+    def _sleep(self) -> None:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
 
 
 class Stopped(MemoryTable):

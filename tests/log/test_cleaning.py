@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +12,12 @@ import pytest
 
 import chatstore
 from chatstore.blocking import run
-from chatstore.engines.log import Key, Row, Rows
+from chatstore.engines.log import Row, Rows
 from chatstore.engines.log.cuts import MOST_CUTS
 from chatstore.engines.log.head import look
 from chatstore.errors import CorruptData, Unavailable
 from chatstore.store import ChatStore
-from tests.log.doubles import Mortal
+from tests.log.doubles import Mortal, Sleeping
 from tests.log.kept import BIG, LATER, Kept, stopped
 from tests.log.memory_table import Killed, LogInMemory, MemoryTable
 
@@ -160,25 +160,6 @@ def test_a_text_that_shares_a_row_goes_with_its_message(kept: Kept) -> None:
     assert "yyyy" not in kept.text()
 
 
-class Sleeping(MemoryTable):
-    """Before the first rows are deleted, something else happens."""
-
-    meanwhile: Callable[[], None] | None = None
-
-    async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
-        self._wake(deletes)
-        await super().write(puts, deletes)
-
-    async def remove(self, row: Row) -> bool:
-        self._wake([row])
-        return await super().remove(row)
-
-    def _wake(self, deletes: Sequence[object]) -> None:
-        meanwhile, self.meanwhile = self.meanwhile, None if deletes else self.meanwhile
-        if meanwhile is not None and deletes:
-            meanwhile()
-
-
 def test_a_sweep_that_slept_removes_nothing_of_a_thread_of_the_same_name(kept: Kept) -> None:
     for text in "ab":
         kept.store.append("t", {"role": "user", "content": text})
@@ -193,10 +174,8 @@ def test_a_sweep_that_slept_removes_nothing_of_a_thread_of_the_same_name(kept: K
         for text in "xyz":
             kept.store.append("t", {"role": "user", "content": text})
 
-    asleep = Sleeping()
-    asleep.rows, asleep.meanwhile = kept.table.rows, meanwhile
     with pytest.raises(Unavailable, match="sweep again"):
-        ChatStore(LogInMemory(asleep, kept.clock)).sweep()
+        ChatStore(LogInMemory(Sleeping(kept.table, meanwhile), kept.clock)).sweep()
     assert [message.content for message in kept.store.read("t")] == ["x", "y", "z"]
 
 
@@ -309,32 +288,6 @@ def test_an_owner_takes_along_what_was_staged_where_others_have_a_thread_now(
     assert [message.content for message in kept.store.read("t")] == [begins, "more"]
 
 
-def test_an_erasure_leaves_what_others_are_about_to_write_whole(kept: Kept) -> None:
-    kept.store.append("t", {"role": "user", "content": "hers"}, owner="bob")
-    kept.store.delete_thread("t")
-    kept.store.append("t", {"role": "user", "content": "his"}, owner="ada")
-    texts = [f"{n} {BIG}" for n in range(2)]
-
-    class Late(MemoryTable):
-        """Bob is erased after all was staged, and before the slot is taken."""
-
-        erased = False
-
-        async def put_new(self, row: Row, **more: Any) -> Row | None:
-            if not self.erased:
-                self.erased = True
-                kept.store.erase("bob")
-            return await super().put_new(row, **more)
-
-    table = Late()
-    table.rows = kept.table.rows
-    ChatStore(LogInMemory(table, kept.clock)).replace_all(
-        "t", [{"role": "user", "content": text} for text in texts]
-    )
-    assert table.erased
-    assert [message.content for message in kept.store.read("t")] == texts
-
-
 @pytest.mark.parametrize("erased", [False, True])
 def test_a_sweep_that_is_killed_anywhere_hides_nothing(erased: bool) -> None:
     """Neither from the next sweeps nor from an erasure."""
@@ -388,69 +341,6 @@ def test_what_is_left_of_a_later_thread_of_the_same_name_stays_in_reach_of_an_er
         assert kept.rows() == []
     assert "second" not in kept.text()
     assert "zoey" not in kept.text()
-
-
-def test_a_sweep_beside_who_begins_a_thread_of_the_same_name_leaves_it_listed(kept: Kept) -> None:
-    """It is done with the owner's former one, and not yet with another's that came between."""
-    for owner in ("zoey", "bob"):
-        kept.store.append("t", {"role": "user", "content": "old"}, owner=owner)
-        kept.store.delete_thread("t")
-        kept.clock.advance(timedelta(hours=5))
-        kept.swept()
-    kept.clock.advance(timedelta(hours=16, minutes=30))
-
-    class Late(MemoryTable):
-        """A sweep comes after the thread was listed, and before its slot is taken."""
-
-        swept = False
-
-        async def put_new(self, row: Row, **more: Any) -> Row | None:
-            if not self.swept:
-                self.swept = True
-                kept.swept()
-            return await super().put_new(row, **more)
-
-    table = Late()
-    table.rows = kept.table.rows
-    ChatStore(LogInMemory(table, kept.clock)).append("t", {"role": "user", "content": "new"}, owner="zoey")
-    assert table.swept
-    for listed in (kept.store.list_threads(owner="zoey"), kept.store.list_threads()):
-        assert [one.id for one in listed] == ["t"]
-
-
-@pytest.mark.parametrize("appends", [False, True])
-def test_clearing_up_after_a_killed_writer_leaves_what_another_is_about_to_write(
-    kept: Kept, appends: bool
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        stopped(kept).append("t", {"role": "user", "content": "orphan" + BIG}, owner="ada")
-    kept.store.append("t", {"role": "user", "content": "his"}, owner="bob")
-    kept.clock.advance(timedelta(hours=3))
-    texts = [f"{n} {BIG}" for n in range(2)]
-
-    class Late(MemoryTable):
-        """A sweep comes after all was staged, and before the slot is taken."""
-
-        swept = False
-
-        async def put_new(self, row: Row, **more: Any) -> Row | None:
-            if not self.swept:
-                self.swept = True
-                kept.swept()
-            return await super().put_new(row, **more)
-
-    table = Late()
-    table.rows = kept.table.rows
-    late, messages = (
-        ChatStore(LogInMemory(table, kept.clock)),
-        [{"role": "user", "content": text} for text in texts],
-    )
-    keys = ["one", "two"]
-    late.append("t", *messages, key=keys) if appends else late.replace_all("t", messages, key=keys)
-    assert table.swept
-    assert "orphan" not in kept.text()
-    assert [message.content for message in kept.store.read("t")][-2:] == texts
-    assert [kept.store.get_message("t", f"key:{key}").content for key in keys] == texts
 
 
 def test_an_attempt_that_came_to_nothing_is_removed(kept: Kept) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +11,12 @@ import pytest
 
 import chatstore
 from chatstore.blocking import run
-from chatstore.engines.log import Key, Row, Rows
+from chatstore.engines.log import Rows
 from chatstore.engines.log.head import look
 from chatstore.store import ChatStore
 from chatstore.testing import ManualClock
 from chatstore.testing.samples import contents, say, whole
-from tests.log.doubles import Noting
+from tests.log.doubles import Noting, Sleeping
 from tests.log.kept import LATER, Kept
 from tests.log.memory_table import LogInMemory, MemoryTable
 
@@ -190,34 +190,20 @@ def test_what_a_sweep_takes_of_a_cut_is_what_was_cut_and_not_too_early(kept: Kep
 def test_a_sweep_that_slept_takes_nothing_of_a_thread_that_took_the_place(kept: Kept) -> None:
     """It takes what was cut away. When it wakes, another thread has rows of the same names."""
 
-    class Sleeping(MemoryTable):
-        slept = False
-
-        def sleep(self, names: Sequence[str]) -> None:
-            if not self.slept and any(name.startswith("E") for name in names):
-                self.slept = True
-                kept.store.delete_thread("t")
-                for _ in range(3):
-                    kept.clock.advance(LATER)
-                    kept.swept()
-                assert not kept.rows()
-                for content in ("another", "and more"):
-                    kept.store.append("t", say(content))
-
-        async def write(self, puts: Sequence[Row], deletes: Sequence[Key] = ()) -> None:
-            self.sleep([key.sk for key in deletes])
-            await super().write(puts, deletes)
-
-        async def remove(self, row: Row) -> bool:
-            self.sleep([str(row["sk"])])
-            return await super().remove(row)
+    def meanwhile() -> None:
+        kept.store.delete_thread("t")
+        for _ in range(3):
+            kept.clock.advance(LATER)
+            kept.swept()
+        assert not kept.rows()
+        for content in ("another", "and more"):
+            kept.store.append("t", say(content))
 
     kept.store.append("t", say("stays"))
     kept.store.append("t", say("goes"))
     kept.store.truncate("t", after=ids(kept.store)[0])
     kept.clock.advance(LATER)
-    table = Sleeping()
-    table.rows = kept.table.rows
+    table = Sleeping(kept.table, meanwhile)
     with contextlib.suppress(chatstore.Unavailable):
         ChatStore(LogInMemory(table, kept.clock)).sweep()
     assert table.slept
